@@ -1,0 +1,231 @@
+"""Every setting of a run, with its default, as frozen dataclasses.
+
+The docstring under a field is its help text on the command line (read by jsonargparse). A section checks
+its own values when it is made; `RunConfig` checks those that concern several sections. So a run that
+starts has been validated as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from showtell.errors import ConfigError
+
+DatasetFormat = Literal["auto", "scenes", "coco", "karpathy", "flickr8k", "csv", "jsonl", "folder"]
+DecoderKind = Literal["topdown", "attention", "pooled"]
+Cell = Literal["lstm", "gru"]
+Precision = Literal["auto", "bf16", "fp32"]
+View = Literal["full", "flip", "crop", "crop-flip"]
+FeatureMode = Literal["cached", "online"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The annotated photos to learn from."""
+
+    root: str | None = None
+    """Folder of the dataset, or its annotation file. Without it: the embedded dataset of drawn scenes. A
+    relative path is also looked for in the folders named by SHOWTELL_DATA (default: data:../shared/data)."""
+    format: DatasetFormat = "auto"
+    """How the annotations are written; `auto` tells from the files."""
+    images: str | None = None
+    """Folder of the images, where it is not beside the annotations."""
+    num_scenes: int = 2400
+    """Number of drawn scenes to make, where the embedded dataset is used."""
+    val_fraction: float = 0.1
+    """Share of the training images to validate on, where the dataset has no validation split."""
+    test_fraction: float = 0.1
+    """Share of the training images to set apart for testing, where the dataset has no test split."""
+    tuning_fraction: float = 0.1
+    """Share of the training images in the subset for hyperparameter tuning."""
+    tuning: bool = False
+    """Train on the subset for hyperparameter tuning only."""
+    min_count: int = 5
+    """Words seen fewer times than this in the training captions become <unk>."""
+    max_caption_length: int = 30
+    """Longer training captions are cut to this many words."""
+    skip_bad: bool = False
+    """Drop and count unusable annotations, instead of stopping at the first."""
+    seed: int = 0
+    """Seed of the splits."""
+
+    def __post_init__(self) -> None:
+        for name in ("val_fraction", "test_fraction"):
+            _require(0 <= getattr(self, name) < 1, f"data.{name} must be at least 0 and less than 1")
+        _require(
+            self.val_fraction + self.test_fraction < 1, "data.val_fraction + data.test_fraction must be < 1"
+        )
+        _require(0 < self.tuning_fraction <= 1, "data.tuning_fraction must be over 0 and at most 1")
+        _require(self.min_count >= 1, "data.min_count must be at least 1")
+        _require(self.max_caption_length >= 1, "data.max_caption_length must be at least 1")
+        _require(self.num_scenes >= 20, "data.num_scenes must be at least 20")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The frozen image encoder."""
+
+    weights: str = "resnet50-imagenet"
+    """A folder in models/, a local `transformers` folder, a hub id, or a torchvision resnet `.pth` file."""
+    image_size: int = 224
+    """Side of the square that images are resized to, in pixels."""
+    precision: Precision = "auto"
+    """Number format to compute in; `auto` takes bf16 where the machine is fast at it."""
+
+    def __post_init__(self) -> None:
+        _require(self.image_size >= 32, "encoder.image_size must be at least 32")
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """How image features reach the decoder."""
+
+    mode: FeatureMode = "cached"
+    """`cached`: every image through the encoder once, into a file. `online`: through random crop and flip
+    and the encoder every epoch (the classic recipe; slow)."""
+    views: tuple[View, ...] = ("full",)
+    """Views of each training image to cache; each epoch takes one of them at random."""
+    cache_dir: str = "cache"
+    """Folder of the feature cache."""
+
+    def __post_init__(self) -> None:
+        _require(len(self.views) > 0, "features.views must name at least one view")
+        _require(len(set(self.views)) == len(self.views), "features.views must not repeat a view")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The recurrent decoder."""
+
+    kind: DecoderKind = "topdown"
+    """`pooled`: Show and Tell. `attention`: Show, Attend and Tell. `topdown`: two recurrent layers around
+    attention, trained on all time steps at once (fast)."""
+    cell: Cell = "lstm"
+    """Recurrent cell."""
+    embedding_dim: int = 384
+    """Size of a word's embedding."""
+    hidden_dim: int = 384
+    """Size of the recurrent state."""
+    attention_dim: int = 384
+    """Size of the attention's keys and values."""
+    attention_heads: int = 4
+    """Heads of the attention of `topdown`."""
+    dropout: float = 0.5
+    """Dropout on embeddings, features and before the words' logits."""
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "hidden_dim", "attention_dim", "attention_heads"):
+            _require(getattr(self, name) >= 1, f"decoder.{name} must be at least 1")
+        _require(0 <= self.dropout < 1, "decoder.dropout must be at least 0 and less than 1")
+        _require(
+            self.attention_dim % self.attention_heads == 0,
+            "decoder.attention_dim must be a multiple of decoder.attention_heads",
+        )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The optimisation."""
+
+    epochs: int = 20
+    """Epochs at most."""
+    batch_size: int = 64
+    """Images a batch, each with all of its captions."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
+    weight_decay: float = 0.01
+    """Weight decay of AdamW (matrices only)."""
+    warmup: float = 0.03
+    """Share of all steps over which the learning rate rises."""
+    label_smoothing: float = 0.1
+    """Share of the probability that the loss spreads over all words."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
+    patience: int = 5
+    """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
+    precision: Precision = "auto"
+    """Number format of the decoder's matrix products; `auto` takes bf16 where the machine is fast at it."""
+    num_workers: int = 0
+    """Processes that load batches beside the training process (`online` features and slow disks)."""
+    seed: int = 0
+    """Seed of the weights, the order of the batches and dropout."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
+        _require(self.learning_rate > 0, "training.learning_rate must be over 0")
+        for name in ("weight_decay", "gradient_clip", "patience", "num_workers"):
+            _require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
+        for name in ("warmup", "label_smoothing"):
+            _require(0 <= getattr(self, name) < 1, f"training.{name} must be at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How words are chosen."""
+
+    beam_size: int = 3
+    """Beams of the beam search; 1 is greedy."""
+    num_captions: int = 1
+    """Captions an image, best first."""
+    max_length: int = 20
+    """Words a caption at most."""
+    min_length: int = 1
+    """Words a caption at least."""
+    length_penalty: float = 1.0
+    """Captions are ranked by log-probability / length ** length_penalty; 0 ranks by log-probability alone."""
+    block_ngram: int = 3
+    """No sequence of this many words is repeated in a caption; 0 to allow it."""
+    sample: bool = False
+    """Draw words at random instead of searching the likeliest caption."""
+    temperature: float = 1.0
+    """Of sampling: below 1 is more cautious."""
+    top_k: int = 0
+    """Of sampling: draw from this many likeliest words; 0 for all."""
+    top_p: float = 1.0
+    """Of sampling: draw from the likeliest words that hold this much of the probability (nucleus)."""
+    seed: int = 0
+    """Of sampling."""
+
+    def __post_init__(self) -> None:
+        for name in ("beam_size", "num_captions", "max_length"):
+            _require(getattr(self, name) >= 1, f"search.{name} must be at least 1")
+        for name in ("min_length", "block_ngram", "top_k"):
+            _require(getattr(self, name) >= 0, f"search.{name} must be at least 0")
+        _require(self.min_length <= self.max_length, "search.min_length must be at most search.max_length")
+        _require(self.block_ngram != 1, "search.block_ngram must not be 1: no word could come twice")
+        _require(0 < self.top_p <= 1, "search.top_p must be over 0 and at most 1")
+        _require(self.temperature > 0, "search.temperature must be over 0; for greedy use beam_size 1")
+        _require(
+            self.sample or self.num_captions <= self.beam_size,
+            "search.num_captions must be at most search.beam_size (raise search.beam_size, or sample)",
+        )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A training run: data, encoder, features, decoder, training and the search that validates it."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    out: str = "runs/scenes"
+    """Folder that the run writes: model, checkpoint, logs, curves."""
+
+    def __post_init__(self) -> None:
+        _require(not self.search.sample, "search.sample is for captioning: a run is validated by beam search")
+
+    @property
+    def out_dir(self) -> Path:
+        """The run's folder."""
+        return Path(self.out)

@@ -1,0 +1,1 @@
+"""Annotations, words, images and batches: all that happens before a tensor meets a model."""

@@ -1,0 +1,110 @@
+"""The one entry point: finds the dataset, tells its format, reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from showtell.config import DatasetFormat
+from showtell.data.annotations import coco, flickr8k, folder, jsonlines, karpathy, tables
+from showtell.data.annotations.collector import Collector, LoadedAnnotations
+from showtell.errors import AnnotationError, UsageError
+
+SEARCH_VARIABLE = "SHOWTELL_DATA"
+DEFAULT_SEARCH = (Path("data"), Path("../shared/data"))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    matches: Callable[[Path], bool]
+    read: Callable[[Path, Path | None, Collector], None]
+
+
+_READERS: dict[DatasetFormat, _Reader] = {  # in the order that `auto` asks them
+    "coco": _Reader(coco.matches, coco.read),
+    "karpathy": _Reader(karpathy.matches, karpathy.read),
+    "flickr8k": _Reader(flickr8k.matches, flickr8k.read),
+    "csv": _Reader(tables.matches, tables.read),
+    "jsonl": _Reader(jsonlines.matches, jsonlines.read),
+    "folder": _Reader(folder.matches, folder.read),
+}
+
+
+def load_annotations(
+    root: Path,
+    *,
+    format: DatasetFormat = "auto",  # noqa: A002 (its name in the configuration)
+    images: Path | None = None,
+    skip_bad: bool = False,
+) -> LoadedAnnotations:
+    """Read a captioned dataset.
+
+    Images that no file puts in a split are `train`. Only the names of image files are checked, by listing
+    their folders; no image is opened.
+
+    Args:
+        root: the dataset's folder, or its annotation file.
+        format: how the annotations are written; `auto` tells from the files: COCO's, else Karpathy's, else
+            Flickr8k's, else a table, else JSON Lines, else text files beside the images.
+        images: folder of the images, where it is not beside the annotations.
+        skip_bad: drop and count entries that cannot be used, instead of stopping at the first.
+
+    Raises:
+        UsageError: the root or the folder of the images is not there.
+        AnnotationError: the format cannot be told, or a file or entry cannot be used: an image without its
+            file or without captions, a caption without its image or without a word, an id that comes twice,
+            fields that are wrong, text that is not UTF-8, JSON that is broken.
+    """
+    if not root.exists():
+        raise UsageError(f"{root}: no such file or folder; correct --data.root")
+    if images is not None and not images.is_dir():
+        raise UsageError(f"{images}: no such folder; correct --data.images")
+    found = _detect(root) if format == "auto" else format
+    if found not in _READERS:
+        raise UsageError(
+            f"format {found!r} is drawn, not read from {root}; leave out --data.root or name another"
+        )
+    collector = Collector(skip_bad=skip_bad)
+    _READERS[found].read(root, images, collector)
+    return collector.finish(root, found)
+
+
+def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
+    """Where a dataset is.
+
+    Args:
+        root: its folder or annotation file. One that exists is taken as it is; a relative one is then looked
+            for in the search folders.
+        search: the folders to look in; None for those of the environment variable SHOWTELL_DATA (separated
+            as in PATH), or `data` and `../shared/data` where it is not set.
+
+    Raises:
+        UsageError: it is nowhere.
+    """
+    path = Path(root).expanduser()
+    if path.exists():
+        return path
+    folders = [] if path.is_absolute() else _search_folders() if search is None else search
+    for place in folders:
+        if (place / path).exists():
+            return place / path
+    looked = ", ".join(str(place / path) for place in [Path(), *folders])
+    fix = f"correct --data.root, or set {SEARCH_VARIABLE} to the folder that holds your datasets"
+    raise UsageError(f"no dataset {root!r} (looked for {looked}); {fix}")
+
+
+def _search_folders() -> Sequence[Path]:
+    value = os.environ.get(SEARCH_VARIABLE)
+    return [Path(part).expanduser() for part in value.split(os.pathsep) if part] if value else DEFAULT_SEARCH
+
+
+def _detect(root: Path) -> DatasetFormat:
+    for name, reader in _READERS.items():
+        if reader.matches(root):
+            return name
+    known = ", ".join(_READERS)
+    raise AnnotationError(
+        f"{root}: no captions of a known format in it; write them in one of, or name it: {known}"
+    )

@@ -1,0 +1,87 @@
+"""Which image files are meant: files, folders, globs and names from standard input become names of files."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+from showtell.errors import UsageError
+
+# fmt: off
+IMAGE_SUFFIXES: Final = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff",
+    ".avif", ".heic", ".heif", ".jp2", ".ppm", ".pgm", ".pnm",
+})
+# fmt: on
+"""Endings, in lower case, of the files that are taken from a folder."""
+
+
+def find_images(
+    inputs: Sequence[str], *, recursive: bool = True, stdin: TextIO | None = None
+) -> Iterator[str]:
+    """Name the image files that are meant, lazily and in the order given; duplicates are kept.
+
+    Every input is looked at before this returns, so that a mistake shows before any work starts; a folder
+    is then read as the names are taken, and standard input line by line.
+
+    Args:
+        inputs: each is one of
+            - a file: its name exactly as given, even if there is no such file (decoding it will tell);
+            - a folder: its image files by suffix, sorted, without hidden files and folders. A folder within
+              that cannot be read is named too, so that it is reported with the images that failed;
+            - a glob, such as `*.jpg` or `photos/**/*.png`: the files that match, sorted;
+            - `-`: names of files on standard input, one a line.
+        recursive: look into the folders of a folder too.
+        stdin: the text that `-` stands for; without it, standard input.
+
+    Raises:
+        UsageError: a folder without images, a glob that matches no file, or an empty name.
+    """
+    return itertools.chain.from_iterable([_expand(name, recursive, stdin) for name in inputs])
+
+
+def _expand(name: str, recursive: bool, stdin: TextIO | None) -> Iterable[str]:
+    if not name:
+        raise UsageError("an empty name was given for an image; name a file, a folder, a glob or -")
+    if name == "-":
+        return _lines(sys.stdin if stdin is None else stdin)
+    path = Path(name)
+    if path.is_dir():
+        return _at_least_one(_walk(name, recursive), f"{name}: no image files in this folder")
+    if glob.has_magic(name) and not path.exists():
+        return _at_least_one(iter(_matches(name)), f"{name}: no file matches this pattern")
+    return (name,)
+
+
+def _at_least_one(names: Iterator[str], complaint: str) -> Iterator[str]:
+    for first in names:
+        return itertools.chain((first,), names)
+    raise UsageError(complaint)
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    return (name for line in stream if (name := line.rstrip("\r\n")))
+
+
+def _matches(pattern: str) -> list[str]:
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return sorted(name for name in names if Path(name).is_file())
+
+
+def _walk(folder: str, recursive: bool) -> Iterator[str]:
+    """Image files of a folder, then those of its folders. Only one folder's names are held at a time."""
+    unreadable: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=unreadable.append):
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield str(Path(root, name))
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        while unreadable:
+            yield str(unreadable.pop().filename)
+    while unreadable:
+        yield str(unreadable.pop().filename)

@@ -1,0 +1,347 @@
+"""Pictures in: safe decoding, and the one transform that training, feature extraction and inference share.
+
+A source becomes an upright RGB picture (`decode_image`), a square view of it (`view_image`,
+`random_view`), its pixels (`to_pixels`) and a normalised tensor (`normalize`). `ImageTransform` holds the
+settings of that path together; `preprocess_image` walks it for one picture. All of it may be called from
+many threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import re
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from showtell.config import View
+from showtell.errors import ImageError
+
+ImageSource = Path | str | bytes | Image.Image
+
+VIEWS: Final[tuple[View, ...]] = get_args(View)
+"""The deterministic views that `view_image` makes."""
+
+MEAN: Final = (0.4850196078431373, 0.457956862745098, 0.4076039215686274)
+"""Mean of red, green and blue, in units of 0..1, that the default encoder takes (keras-applications
+ResNet50: 0..255 minus 123.68, 116.779, 103.939)."""
+STD: Final = (1 / 255, 1 / 255, 1 / 255)
+"""Standard deviation that goes with `MEAN`: the default encoder takes centred values of 0..255."""
+
+MAX_PIXELS: Final = 200_000_000
+"""Pictures with more pixels than this are refused: the largest photos of telephones just fit."""
+
+TRANSFORM_VERSION: Final = 1
+"""Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
+
+_DRAFT_MARGIN = 1.5  # photos are decoded at no less than this many times the size that is needed
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
+
+# Pillow's own guard stays on, for sizes that only show while decoding; it has to let through what we allow.
+if Image.MAX_IMAGE_PIXELS is not None:
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
+
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_quiet_lock = threading.Lock()
+
+
+def _quiet_pillow() -> None:
+    """Keep Pillow's warnings (odd metadata, large pictures) from the user: what matters becomes an error.
+
+    `warnings.catch_warnings` is not safe between threads, so this filter is put first and left there.
+    """
+    with _quiet_lock:
+        if list(warnings.filters[:1]) != [_QUIET]:
+            warnings.filterwarnings("ignore", category=Warning, module=r"PIL\.")
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this Pillow reads. Formats that start other programs (EPS) are not in it."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def decode_image(
+    source: ImageSource, *, size_hint: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode a picture of any usual kind to upright 8-bit RGB.
+
+    It is turned as its EXIF orientation says; 16-bit values are scaled to 8 bit; transparent parts are
+    shown on white; of an animation the first frame is taken. Its metadata is dropped.
+
+    Args:
+        source: a file, the bytes of one, or a PIL image, which is left as it is.
+        size_hint: side in pixels that is enough: a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
+            as long as both of its sides stay at least this long. Much faster for large photos.
+        max_pixels: refuse a picture of more pixels, as told by its header, before decoding it. (Pillow
+            itself refuses twice `PIL.Image.MAX_IMAGE_PIXELS`, here 400 million.)
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        ImageError: the file is missing, cannot be read, is empty, truncated, not an image or too large.
+    """
+    _quiet_pillow()
+    name = _name(source)
+    try:
+        with ExitStack() as stack:
+            image = source if isinstance(source, Image.Image) else _open(source, stack)
+            _check_size(image, name, max_pixels)
+            if image is source:
+                image = image.copy()
+            elif size_hint is not None:
+                image.draft(None, (size_hint, size_hint))
+            image.load()
+            return _to_rgb(_upright(image))
+    except ImageError:
+        raise
+    except Exception as error:  # a damaged file can raise about anything inside Pillow
+        raise ImageError(name, _reason(error, max_pixels)) from error
+
+
+def _name(source: ImageSource) -> str:
+    if isinstance(source, bytes):
+        return f"<image data of {len(source)} bytes>"
+    if isinstance(source, Image.Image):
+        return str(getattr(source, "filename", "") or "<image in memory>")
+    return str(source)
+
+
+def _stream(source: Path | str | bytes) -> io.BufferedReader[Any]:
+    return io.BufferedReader(io.BytesIO(source)) if isinstance(source, bytes) else Path(source).open("rb")
+
+
+def _open(source: Path | str | bytes, stack: ExitStack) -> Image.Image:
+    """Read the header; the file is closed with `stack`."""
+    stream = stack.enter_context(_stream(source))
+    if not stream.peek(1):
+        raise ImageError(_name(source), "the file is empty")
+    return stack.enter_context(Image.open(stream, formats=_formats()))
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height == 0:
+        raise ImageError(name, "it has no pixels")
+    if width * height > max_pixels:
+        raise ImageError(name, f"too large: {width} x {height} is more than {max_pixels} pixels")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture, in place, as its EXIF orientation says; one with broken metadata stays as stored."""
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow raises about anything at metadata that it cannot make sense of
+        pass
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", rgba.size, "white")
+        image.paste(rgba, mask=rgba)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    image.info.clear()
+    return image
+
+
+def _to_8_bit(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Scale grey values (H, W) of more than 8 bit to 0..255.
+
+    16-bit values keep their high byte, as Pillow does for 16-bit colours. Other integers and floating
+    point numbers have no agreed white: they are stretched from the darkest to the brightest.
+    """
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 0xFFFF:
+        return (values >> 8).astype(np.uint8)
+    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    return np.rint((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).astype(np.uint8)
+
+
+def _reason(error: Exception, max_pixels: int) -> str:
+    """Say in a few words why a picture cannot be shown."""
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return "no such file"
+        case IsADirectoryError():
+            return "a folder, not an image file"
+        case PermissionError():
+            return "no permission to read it"
+        case UnidentifiedImageError():
+            return "not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF, ...), or damaged"
+        case Image.DecompressionBombError():
+            return f"too large: more than {max_pixels} pixels"
+        case MemoryError():
+            return "too large for the memory of this machine"
+        case OSError(strerror=str(strerror)):
+            return f"it cannot be read ({strerror})"
+    detail = " ".join(str(error).split()) or type(error).__name__
+    return f"damaged or truncated ({detail})"
+
+
+def resize_image(image: Image.Image, size: int = 224) -> Image.Image:
+    """Resize the whole picture to a square; its proportions are squeezed, nothing is cut off.
+
+    Bicubic with antialiasing. Large pictures are first reduced by a whole factor, to no less than three
+    times the size (Pillow's `reducing_gap`), which is faster and hardly differs.
+
+    Args:
+        image: an RGB image (see `decode_image`).
+        size: side of the square in pixels.
+    """
+    return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def _crop_margin(size: int) -> int:
+    """Pixels by which a picture is larger than the square cropped from it: 256 - 224 for 224."""
+    return round(size * 8 / 7) - size
+
+
+def _crop(image: Image.Image, size: int, left: int, top: int, flip: bool) -> Image.Image:
+    image = image.crop((left, top, left + size, top + size))
+    return ImageOps.mirror(image) if flip else image
+
+
+def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Image.Image:
+    """Make one of the deterministic views that the feature cache may hold.
+
+    Args:
+        image: an RGB image.
+        view: `full` is the whole picture (see `resize_image`), `crop` its middle: resized to 8/7 of the size
+            (256 for 224) and cropped. `flip` and `crop-flip` are these mirrored left to right.
+        size: side of the view in pixels.
+
+    Raises:
+        ValueError: `view` is not one of `VIEWS`.
+    """
+    if view not in VIEWS:
+        raise ValueError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
+    margin = _crop_margin(size) if view.startswith("crop") else 0
+    resized = resize_image(image, size + margin)
+    return _crop(resized, size, margin // 2, margin // 2, flip=view.endswith("flip"))
+
+
+def random_view(image: Image.Image, size: int = 224, generator: torch.Generator | None = None) -> Image.Image:
+    """Make a random view for training: resized to 8/7 of the size, cropped anywhere, mirrored or not.
+
+    Args:
+        image: an RGB image.
+        size: side of the view in pixels.
+        generator: source of randomness; without it, torch's global one.
+    """
+    margin = _crop_margin(size)
+    left, top = torch.randint(margin + 1, (2,), generator=generator).tolist()
+    flip = torch.rand((), generator=generator).item() < 0.5
+    return _crop(resize_image(image, size + margin), size, left, top, flip)
+
+
+def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Copy an image's pixels to a writable uint8 array (H, W, 3)."""
+    return np.array(image.convert("RGB"))
+
+
+def normalize(
+    pixels: Tensor, mean: Tensor | Sequence[float] = MEAN, std: Tensor | Sequence[float] = STD
+) -> Tensor:
+    """Turn pixels into what an encoder takes: `(pixels / 255 - mean) / std`.
+
+    Args:
+        pixels: (B, H, W, 3) uint8.
+        mean: (3,) in units of 0..1.
+        std: (3,) in units of 0..1.
+
+    Returns:
+        (B, 3, H, W) float32 in `torch.channels_last` memory format, on the device of `pixels`.
+    """
+    mean, std = (torch.as_tensor(value, dtype=torch.float32, device=pixels.device) for value in (mean, std))
+    values = pixels.sub(mean * 255).div_(std * 255)  # (B, H, W, 3)
+    return values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """The settings of the path from a picture to an encoder's input; an encoder holds its own.
+
+    Attributes:
+        size: side of the square in pixels.
+        mean: of red, green and blue, in units of 0..1.
+        std: of red, green and blue, in units of 0..1.
+    """
+
+    size: int = 224
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+
+    def fingerprint(self) -> str:
+        """Name everything that decides the encoder's input: features of another fingerprint are stale."""
+        return f"transform v{TRANSFORM_VERSION} size={self.size} mean={self.mean!r} std={self.std!r}"
+
+    def decode(self, source: ImageSource) -> Image.Image:
+        """Decode a picture (see `decode_image`), large JPEGs at a reduced scale that is still enough.
+
+        Enough is 1.5 times the size: photos of COCO (640 x 480) come out exactly as decoded in full.
+        """
+        return decode_image(source, size_hint=math.ceil(_DRAFT_MARGIN * self.size))
+
+    def pixels(self, source: ImageSource, view: View = "full") -> npt.NDArray[np.uint8]:
+        """Decode a picture and make a view of it: (size, size, 3) uint8.
+
+        Raises:
+            ImageError: the picture cannot be shown (see `decode_image`).
+        """
+        return to_pixels(view_image(self.decode(source), view, self.size))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Normalise pixels (B, H, W, 3) uint8 to (B, 3, H, W) float32 (see `normalize`)."""
+        return normalize(pixels, self.mean, self.std)
+
+
+def preprocess_image(
+    source: ImageSource,
+    *,
+    size: int = 224,
+    train: bool = False,
+    mean: tuple[float, float, float] = MEAN,
+    std: tuple[float, float, float] = STD,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Turn one picture into an encoder's input: decode, resize, (train: random crop and flip), normalise.
+
+    Args:
+        source: a file, the bytes of one, or a PIL image.
+        size: side of the square in pixels.
+        train: take a random view (see `random_view`) instead of the whole picture.
+        mean: (3,) in units of 0..1; the default is that of the default encoder.
+        std: (3,) in units of 0..1.
+        generator: source of randomness for `train`.
+
+    Returns:
+        (3, size, size) float32, contiguous.
+
+    Raises:
+        ImageError: the picture cannot be shown (see `decode_image`).
+    """
+    transform = ImageTransform(size, mean, std)
+    image = transform.decode(source)
+    view = random_view(image, size, generator) if train else resize_image(image, size)
+    return transform.normalize(torch.from_numpy(to_pixels(view))[None])[0].contiguous()

@@ -1,0 +1,79 @@
+"""Decode pictures in threads, ahead of whoever consumes them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from showtell.errors import ImageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[T]):
+    """A decoded picture, or why there is none.
+
+    Attributes:
+        source: what was asked for.
+        pixels: (H, W, 3) uint8, or None.
+        error: why `pixels` is None.
+    """
+
+    source: T
+    pixels: npt.NDArray[np.uint8] | None
+    error: ImageError | None = None
+
+
+def decode_ahead(
+    sources: Iterable[T],
+    decode: Callable[[T], npt.NDArray[np.uint8]],
+    *,
+    ahead: int = 64,
+    workers: int | None = None,
+) -> Iterator[Decoded[T]]:
+    """Decode `sources` in threads and yield the pictures in order.
+
+    Pillow decodes without holding Python's lock, so decoding runs beside the encoder. At most `ahead`
+    pictures are held, however many there are.
+
+    Args:
+        sources: what to decode; taken lazily.
+        decode: makes (H, W, 3) uint8 of a source, or raises ImageError.
+        ahead: pictures that are decoded before they are asked for.
+        workers: threads; by default one a core, at most 8.
+    """
+
+    def attempt(source: T) -> Decoded[T]:
+        try:
+            return Decoded(source, decode(source))
+        except ImageError as error:
+            return Decoded(source, None, error)
+
+    remaining = iter(sources)
+    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), "decode") as pool:
+        waiting: deque[Future[Decoded[T]]] = deque()
+        try:
+            waiting.extend(pool.submit(attempt, source) for source in islice(remaining, ahead))
+            while waiting:
+                done = waiting.popleft().result()
+                waiting.extend(pool.submit(attempt, source) for source in islice(remaining, 1))
+                yield done
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last one may be shorter."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

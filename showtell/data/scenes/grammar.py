@@ -1,0 +1,72 @@
+"""The sentences that tell a scene: a handful of forms, each of which `judge_caption` can read back."""
+
+from __future__ import annotations
+
+import random
+
+from showtell.data.scenes.scene import Relation, Scene, SceneObject
+from showtell.errors import UsageError
+
+PHRASES: dict[Relation, tuple[str, ...]] = {
+    "left": ("to the left of", "left of"),
+    "right": ("to the right of", "right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+}
+"""How each relation is said."""
+
+FORMS = (
+    "{one} {relation} {other}",
+    "{one} is {relation} {other}",
+    "{one} sits {relation} {other}",
+    "there is {one} {relation} {other}",
+    "the picture shows {one} {relation} {other}",
+    "a picture of {one} {relation} {other}",
+    "you can see {one} {relation} {other}",
+    "{relation} {other} is {one}",
+    "{relation} {other} there is {one}",
+    "{other} with {one} {relation} it",
+)
+"""The sentences: `one` is in the relation to `other`."""
+
+_SIZES_TOLD = 0.4  # share of the captions that tell both sizes
+_DEFINITE = 0.2  # share of the objects that are "the" instead of "a"
+
+
+def _noun_phrase(thing: SceneObject, with_size: bool, rng: random.Random) -> str:
+    words = f"{thing.size} {thing.colour} {thing.shape}" if with_size else f"{thing.colour} {thing.shape}"
+    indefinite = "an" if words[0] in "aeiou" else "a"
+    return f"{'the' if rng.random() < _DEFINITE else indefinite} {words}"
+
+
+def scene_captions(scene: Scene, rng: random.Random, count: int = 5) -> tuple[str, ...]:
+    """Tell a scene in several different sentences.
+
+    Each names both objects with their colours and the relation, from either object's side; some tell the
+    sizes too. Words are in lower case, without punctuation.
+
+    Args:
+        scene: what to tell.
+        rng: decides forms and words.
+        count: how many sentences, at most 20.
+
+    Returns:
+        `count` sentences, no two alike.
+
+    Raises:
+        UsageError: if `count` is under 1 or over 20.
+    """
+    choices = [(form, told) for form in FORMS for told in (scene, scene.swapped())]
+    if not 1 <= count <= len(choices):
+        raise UsageError(f"a scene has 1 to {len(choices)} captions, not {count}: ask for fewer")
+    captions = []
+    for form, told in rng.sample(choices, count):
+        with_size = rng.random() < _SIZES_TOLD
+        captions.append(
+            form.format(
+                one=_noun_phrase(told.first, with_size, rng),
+                other=_noun_phrase(told.second, with_size, rng),
+                relation=rng.choice(PHRASES[told.relation]),
+            )
+        )
+    return tuple(captions)

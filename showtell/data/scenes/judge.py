@@ -1,0 +1,113 @@
+"""Whether a caption, such as a model's, tells a scene rightly: the grammar of `grammar.py` read backwards."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from showtell.data.scenes.grammar import FORMS, PHRASES
+from showtell.data.scenes.scene import COLOURS, INVERSE, SHAPES, SIZES, Relation, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class SceneJudgement:
+    """What of a caption is right.
+
+    Attributes:
+        objects: the shapes of both objects.
+        colours: the colours, each on its own object.
+        relation: where the objects are.
+        sizes: the sizes, as far as the caption tells them; not needed to be `all_right`.
+    """
+
+    objects: bool
+    colours: bool
+    relation: bool
+    sizes: bool
+
+    @property
+    def all_right(self) -> bool:
+        """Objects, colours and relation are all right."""
+        return self.objects and self.colours and self.relation
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a caption says of an object."""
+
+    shape: str
+    colour: str
+    size: str | None
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    return "|".join(words)
+
+
+def _noun_pattern(role: str) -> str:
+    return (
+        rf"(?:an?|the) (?:(?P<{role}_size>{_one_of(SIZES)}) )?"
+        rf"(?P<{role}_colour>{_one_of(COLOURS)}) (?P<{role}_shape>{_one_of(SHAPES)})"
+    )
+
+
+_RELATION_OF = {phrase: relation for relation, phrases in PHRASES.items() for phrase in phrases}
+_PATTERNS = tuple(
+    re.compile(
+        form.format(
+            one=_noun_pattern("one"),
+            other=_noun_pattern("other"),
+            relation=f"(?P<relation>{_one_of(tuple(_RELATION_OF))})",
+        )
+    )
+    for form in FORMS
+)
+
+
+def _parse(caption: str) -> tuple[_Told, _Told, Relation] | None:
+    """The two objects and where the first is, seen from the second; None if no form of the grammar fits."""
+    sentence = " ".join(re.sub(r"[^\w\s]", "", caption.lower()).split())
+    for pattern in _PATTERNS:
+        if match := pattern.fullmatch(sentence):
+            one, other = (
+                _Told(match[f"{role}_shape"], match[f"{role}_colour"], match[f"{role}_size"])
+                for role in ("one", "other")
+            )
+            return one, other, _RELATION_OF[match["relation"]]
+    return None
+
+
+def _compare(one: _Told, other: _Told, relation: Relation, scene: Scene) -> SceneJudgement:
+    """Judge with `one` taken for the scene's first object and `other` for its second."""
+    pairs = ((one, scene.first), (other, scene.second))
+    return SceneJudgement(
+        objects=all(told.shape == thing.shape for told, thing in pairs),
+        colours=all(told.colour == thing.colour for told, thing in pairs),
+        relation=relation == scene.relation,
+        sizes=all(told.size in (None, thing.size) for told, thing in pairs),
+    )
+
+
+def judge_caption(caption: str, scene: Scene) -> SceneJudgement:
+    """Read a caption and compare it with the scene.
+
+    The caption may tell the scene from either object's side ("a star above a heart" is "a heart below a
+    star"). Its objects are matched with the scene's in the way that gets most right: shapes first, then
+    colours, then the relation. Case, spaces and punctuation do not matter.
+
+    Args:
+        caption: any text.
+        scene: what it should tell.
+
+    Returns:
+        What is right. A text that is not a sentence of the grammar has nothing right.
+    """
+    parsed = _parse(caption)
+    if parsed is None:
+        return SceneJudgement(objects=False, colours=False, relation=False, sizes=False)
+    one, other, relation = parsed
+    readings = (
+        _compare(one, other, relation, scene),
+        _compare(other, one, INVERSE[relation], scene),
+    )
+    return max(readings, key=lambda j: (j.objects, j.colours, j.relation, j.sizes))

@@ -1,0 +1,87 @@
+"""Splits: by image, seeded, the same on every machine and for every order of the files.
+
+The images are put in an order that depends on the seed and on each image's id alone (by a hash), and a
+split is the beginning of that order. So one image more or less changes the place of no other, and a smaller
+share is always part of a larger one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from showtell.data.records import CaptionedImage, Split
+from showtell.errors import ConfigError, DataError
+
+
+def by_split(images: Sequence[CaptionedImage], split: Split) -> list[CaptionedImage]:
+    """The images of one split, in their order; none where the dataset has no such split."""
+    return [image for image in images if image.split == split]
+
+
+def split_train_test(
+    images: Sequence[CaptionedImage], *, val_fraction: float, test_fraction: float, seed: int
+) -> list[CaptionedImage]:
+    """Cut the splits that a dataset lacks from its training images; splits that it has stay as they are.
+
+    Args:
+        images: the dataset; no two with the same id.
+        val_fraction: share of the training images to validate on, used where there is no `val`; 0 for none.
+        test_fraction: share of the training images to test on, used where there is no `test`; 0 for none.
+        seed: another seed, other splits.
+
+    Returns:
+        All images in their order, some with another split.
+
+    Raises:
+        DataError: the dataset has no training images.
+        ConfigError: a share is so small, or the two so large, that a split would be empty.
+    """
+    train = by_split(images, "train")
+    if not train:
+        raise DataError("the dataset has no training images; put some in the split 'train'")
+    present = {image.split for image in images}
+    moved: dict[str, Split] = {}
+    order = _shuffled(train, f"split-{seed}")
+    fractions: list[tuple[Split, float]] = [("test", test_fraction), ("val", val_fraction)]
+    for split, fraction in fractions:
+        if split not in present and fraction > 0:
+            count = _count(len(train), fraction, f"data.{split}_fraction")
+            moved |= dict.fromkeys(order[len(moved) : len(moved) + count], split)
+    if len(moved) >= len(train):
+        total = f"data.val_fraction {val_fraction:g} + data.test_fraction {test_fraction:g}"
+        raise ConfigError(f"{total} of {len(train)} images leave none to train on; lower them")
+    return [replace(image, split=moved.get(image.image_id, image.split)) for image in images]
+
+
+def tuning_subset(images: Sequence[CaptionedImage], fraction: float, seed: int) -> list[CaptionedImage]:
+    """The part of the training images on which to tune hyperparameters, in their order.
+
+    Args:
+        images: the dataset.
+        fraction: share of the training images; the subset of a smaller share is part of that of a larger.
+        seed: another seed, another subset.
+
+    Raises:
+        ConfigError: the share is so small that the subset would be empty.
+    """
+    train = by_split(images, "train")
+    chosen = set(_shuffled(train, f"tuning-{seed}")[: _count(len(train), fraction, "data.tuning_fraction")])
+    return [image for image in train if image.image_id in chosen]
+
+
+def _shuffled(images: Sequence[CaptionedImage], salt: str) -> list[str]:
+    """The ids of the images, in the order of their hashes."""
+
+    def key(image_id: str) -> bytes:
+        return hashlib.sha256(f"{salt}:{image_id}".encode()).digest()
+
+    return sorted((image.image_id for image in images), key=key)
+
+
+def _count(total: int, fraction: float, name: str) -> int:
+    count = round(total * fraction)
+    if count == 0:
+        raise ConfigError(f"{name} {fraction:g} of {total} images is not one image; raise it or add images")
+    return count

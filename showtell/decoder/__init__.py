@@ -1,0 +1,23 @@
+"""RNN decoders behind one interface."""
+
+from __future__ import annotations
+
+from showtell.config import DecoderConfig
+from showtell.decoder.attention import AttentionDecoder
+from showtell.decoder.base import RNNDecoder, packed_targets
+from showtell.decoder.pooled import PooledDecoder
+from showtell.decoder.topdown import TopDownDecoder
+
+_KINDS: dict[str, type[RNNDecoder]] = {
+    "pooled": PooledDecoder,
+    "attention": AttentionDecoder,
+    "topdown": TopDownDecoder,
+}
+
+
+def make_decoder(config: DecoderConfig, *, vocab_size: int, feature_dim: int, grid_cells: int) -> RNNDecoder:
+    """The decoder that `config.kind` names, with fresh weights."""
+    return _KINDS[config.kind](vocab_size, feature_dim, grid_cells, config)
+
+
+__all__ = ["RNNDecoder", "make_decoder", "packed_targets"]

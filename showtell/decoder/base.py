@@ -1,0 +1,132 @@
+"""The interface of the decoders, and what they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from showtell.config import Cell, DecoderConfig
+from showtell.search import SearchState, StepOutput
+
+
+class LockedDropout(nn.Module):
+    """Dropout with one mask for all rows of a group: the time steps of a caption, the cells of an image (Gal & Ghahramani 2016, arXiv:1512.05287).
+
+    It also costs a tenth of a mask for each step: drawing random numbers is slow on a CPU.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, rows: Tensor, group_of_row: Tensor, groups: int) -> Tensor:
+        """Drop the same units of all `rows` (P, H) of a group (a caption, an image), as `group_of_row` (P,) says."""
+        if not self.training or self.probability == 0:
+            return rows
+        keep = 1 - self.probability
+        mask = rows.new_empty(groups, rows.shape[1]).bernoulli_(keep).div_(keep)
+        return rows * mask.index_select(0, group_of_row)
+
+
+class RNNDecoder(nn.Module, ABC):
+    """A recurrent decoder: image features and the words so far -> the next word.
+
+    B images, R grid cells, D features a cell, N captions, T tokens, K hypotheses an image, V words.
+
+    Args:
+        vocab_size: V.
+        feature_dim: D.
+        grid_cells: R.
+        config: sizes and dropout.
+    """
+
+    def __init__(self, vocab_size: int, feature_dim: int, grid_cells: int, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size, self.feature_dim, self.grid_cells = vocab_size, feature_dim, grid_cells
+        self.embedding = nn.Embedding(vocab_size, config.embedding_dim)
+        nn.init.normal_(self.embedding.weight, std=config.embedding_dim**-0.5)
+        self.word_bias = nn.Parameter(torch.zeros(vocab_size))
+        self.dropout = LockedDropout(config.dropout)
+
+    @abstractmethod
+    def forward(self, features: Tensor, captions: Tensor, lengths: Tensor, image_index: Tensor) -> Tensor:
+        """What is known before each next word, under teacher forcing; `logits` makes it words.
+
+        Args:
+            features: (B, R, D).
+            captions: (N, T) token ids with start and end, padded, longest first.
+            lengths: (N,) tokens of each caption, on the CPU.
+            image_index: (N,) the image of each caption.
+
+        Returns:
+            Hidden states (P, E) in the order of `packed_targets`: padding is left out.
+        """
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings (..., E) of `tokens` (...), of about unit variance (as Vaswani et al. 2017, 3.4)."""
+        return self.embedding(tokens) * self.config.embedding_dim**0.5
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (..., V) of `hidden` (..., E), by the embedding of the words (Press & Wolf 2017)."""
+        return nn.functional.linear(hidden, self.embedding.weight, self.word_bias)
+
+    @abstractmethod
+    def init_state(self, features: Tensor) -> SearchState:
+        """The state before the first word, with one hypothesis an image.
+
+        Args:
+            features: (B, R, D).
+        """
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
+        """Logits (B, K, V) of the words after `tokens` (B, K)."""
+
+
+def make_rnn(cell: Cell, input_dim: int, hidden_dim: int) -> nn.LSTM | nn.GRU:
+    """A one-layer recurrent network over (N, T, input_dim)."""
+    rnn_class = nn.LSTM if cell == "lstm" else nn.GRU
+    return rnn_class(input_dim, hidden_dim, batch_first=True)
+
+
+def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """One step of `rnn` in the layout of search.
+
+    Args:
+        rnn: made by `make_rnn`.
+        inputs: (B, K, input_dim).
+        memory: (hidden,) of a GRU, (hidden, cell) of an LSTM, each (B, K, H).
+
+    Returns:
+        The new memory; its first tensor is the output.
+    """
+    batch, hypotheses = inputs.shape[:2]
+    flat = tuple(m.flatten(0, 1).unsqueeze(0).contiguous() for m in memory)
+    _, new = rnn(inputs.reshape(batch * hypotheses, 1, -1), flat if isinstance(rnn, nn.LSTM) else flat[0])
+    return tuple(m.view(batch, hypotheses, -1) for m in (new if isinstance(rnn, nn.LSTM) else (new,)))
+
+
+def zero_memory(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:
+    """Memory of zeros, (B, 1, H), for one hypothesis of each image of `like` (B, ...)."""
+    count = 2 if isinstance(rnn, nn.LSTM) else 1
+    return tuple(like.new_zeros(like.shape[0], 1, rnn.hidden_size) for _ in range(count))
+
+
+def caption_rows(lengths: Tensor, device: torch.device) -> Tensor:
+    """The caption (0..N-1) of each row of a sequence packed with `lengths` (N,), longest first: (P,)."""
+    captions = torch.arange(len(lengths)).unsqueeze(1).expand(-1, int(lengths[0]))
+    return pack(captions, lengths).data.to(device)
+
+
+def pack(sequences: Tensor, lengths: Tensor) -> PackedSequence:
+    """Pack (N, T, ...) with `lengths` (N,), longest first."""
+    return pack_padded_sequence(sequences, lengths, batch_first=True, enforce_sorted=True)
+
+
+def packed_targets(captions: Tensor, lengths: Tensor) -> Tensor:
+    """The words to predict (P,): captions without their start, in packed order."""
+    return pack(captions[:, 1:], lengths - 1).data

@@ -1,0 +1,144 @@
+"""Two recurrent layers around attention (after Anderson et al. 2018), trained on all time steps at once.
+
+The attended image is not fed back into the first layer. So under teacher forcing both layers run over whole
+sequences, in one fused call each, and attention answers all queries of an image's captions at once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from showtell.config import DecoderConfig
+from showtell.decoder.base import (
+    RNNDecoder,
+    caption_rows,
+    make_rnn,
+    pack,
+    rnn_step,
+    zero_memory,
+)
+from showtell.search import SearchState, StepOutput
+
+
+class TopDownDecoder(RNNDecoder):
+    """Words and the mean image -> first layer -> attention over the grid -> second layer -> words."""
+
+    def __init__(self, vocab_size: int, feature_dim: int, grid_cells: int, config: DecoderConfig) -> None:
+        super().__init__(vocab_size, feature_dim, grid_cells, config)
+        embedding, hidden, attention = config.embedding_dim, config.hidden_dim, config.attention_dim
+        self.grid = nn.Linear(feature_dim, attention)
+        self.position = nn.Parameter(torch.zeros(grid_cells, attention))
+        self.norm = nn.LayerNorm(attention)
+        self.image = nn.Linear(attention, embedding)
+        self.first = make_rnn(config.cell, embedding, hidden)
+        self.query = nn.Linear(hidden, attention)
+        self.keys = nn.Linear(attention, attention)
+        self.values = nn.Linear(attention, attention)
+        self.attended = nn.Linear(attention, hidden)
+        self.second = make_rnn(config.cell, hidden, hidden)
+        self.output = nn.Linear(hidden, embedding)
+
+    def forward(self, features: Tensor, captions: Tensor, lengths: Tensor, image_index: Tensor) -> Tensor:
+        """See `RNNDecoder.forward`."""
+        image, keys, values = self._image_context(features)
+        tokens = pack(captions[:, :-1], lengths - 1)
+        rows = caption_rows(lengths - 1, captions.device)  # (P,)
+        words = self.embed(tokens.data) + image.squeeze(1)[image_index[rows]]  # (P, E)
+        words = self.dropout(words, rows, len(captions))
+        first, _ = self.first(PackedSequence(words, tokens.batch_sizes))
+        hidden = self.dropout(first.data, rows, len(captions))  # (P, H)
+        queries = PackedSequence(self.query(hidden), tokens.batch_sizes)
+        attended = self.attended(self._attend_packed(queries, keys, values, image_index))  # (P, H)
+        second, _ = self.second(PackedSequence(hidden + attended, tokens.batch_sizes))
+        output = torch.tanh(self.output(second.data + attended))
+        return self.dropout(output, rows, len(captions))  # (P, E)
+
+    def init_state(self, features: Tensor) -> SearchState:
+        """See `RNNDecoder.init_state`."""
+        context = self._image_context(features)
+        zeros = (*zero_memory(self.first, context[0]), *zero_memory(self.second, context[0]))
+        return SearchState(context, zeros)
+
+    def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
+        """See `RNNDecoder.step`."""
+        image, keys, values = state.context
+        half = len(state.memory) // 2
+        words = self.embed(tokens) + image
+        first = rnn_step(self.first, words, state.memory[:half])
+        attended, weights = attend(self._split_heads(self.query(first[0])), keys, values)
+        attended = self.attended(self._merge_heads(attended))  # (B, K, H)
+        second = rnn_step(self.second, first[0] + attended, state.memory[half:])
+        logits = self.logits(torch.tanh(self.output(second[0] + attended)))
+        return StepOutput(logits, SearchState(state.context, (*first, *second)), weights.mean(dim=1))
+
+    def _image_context(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, R, D) -> image (B, 1, E), keys and values (B, heads, R, A / heads)."""
+        grid = self.norm(self.grid(features) + self.position)  # (B, R, A)
+        images, cells = grid.shape[:2]
+        image_of_cell = torch.arange(images, device=grid.device).repeat_interleave(cells)
+        grid = self.dropout(grid.flatten(0, 1), image_of_cell, images).view_as(grid)
+        image = self.image(grid.mean(dim=1, keepdim=True))
+        return image, self._split_heads(self.keys(grid)), self._split_heads(self.values(grid))
+
+    def _attend_packed(
+        self, queries: PackedSequence, keys: Tensor, values: Tensor, image_index: Tensor
+    ) -> Tensor:
+        """Attended image (P, A) of each query (P, A); captions of one image share its keys."""
+        padded, lengths = pad_packed_sequence(queries, batch_first=True)  # (N, T, A)
+        slots, captions_per_image = caption_slots(image_index, len(keys))
+        steps = padded.shape[1]
+        table = padded.new_zeros(len(keys) * captions_per_image, *padded.shape[1:])
+        table = table.index_copy(0, slots, padded).view(len(keys), captions_per_image * steps, -1)
+        attended, _ = attend(self._split_heads(table), keys, values)  # over (B, C T, A)
+        attended = self._merge_heads(attended).view(len(keys) * captions_per_image, steps, -1)
+        return pack(attended.index_select(0, slots), lengths).data
+
+    def _split_heads(self, tensor: Tensor) -> Tensor:
+        """(B, L, A) -> (B, heads, L, A / heads)."""
+        batch, length = tensor.shape[:2]
+        return tensor.view(batch, length, self.config.attention_heads, -1).transpose(1, 2)
+
+    def _merge_heads(self, tensor: Tensor) -> Tensor:
+        """(B, heads, L, A / heads) -> (B, L, A)."""
+        return tensor.transpose(1, 2).flatten(2)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Scaled dot-product attention (Vaswani et al. 2017).
+
+    Written out, because the weights are wanted, and because over 49 keys the fused kernel's backward pass is
+    the slower one.
+
+    Args:
+        queries: (B, heads, L, A / heads).
+        keys: (B, heads, R, A / heads).
+        values: (B, heads, R, A / heads).
+
+    Returns:
+        Attended values (B, heads, L, A / heads), and weights (B, heads, L, R) that sum to 1.
+    """
+    scores = queries @ (keys / queries.shape[3] ** 0.5).transpose(2, 3)
+    weights = scores.softmax(dim=3, dtype=torch.float32)
+    return weights.to(values.dtype) @ values, weights
+
+
+def caption_slots(image_index: Tensor, images: int) -> tuple[Tensor, int]:
+    """Where each caption stands in a table of images x captions.
+
+    Args:
+        image_index: (N,) the image of each caption, in any order.
+        images: B.
+
+    Returns:
+        Slots (N,), image * C + (how many captions of this image came before), and C, the most captions of
+        an image.
+    """
+    order = torch.argsort(image_index, stable=True)
+    counts = torch.bincount(image_index, minlength=images)
+    first = counts.cumsum(0) - counts  # where each image begins in the sorted order
+    rank = torch.empty_like(image_index)
+    rank[order] = torch.arange(len(image_index), device=image_index.device) - first[image_index[order]]
+    most = int(counts.max())
+    return image_index * most + rank, most

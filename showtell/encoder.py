@@ -1,0 +1,215 @@
+"""The frozen image encoder: pictures -> a grid of features."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from transformers import PreTrainedConfig, ResNetConfig, ResNetModel
+from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
+
+from showtell.config import EncoderConfig, Precision
+from showtell.data.images import ImageTransform
+from showtell.devices import compute_dtype
+from showtell.errors import EncoderError
+from showtell.resources import find_model
+from showtell.torchvision_weights import IMAGENET_MEAN, IMAGENET_STD, convert_torchvision
+
+log = logging.getLogger(__name__)
+
+STRIDE = 32
+"""Pixels of the picture a cell of the grid is wide."""
+
+
+class CNNEncoder(nn.Module):
+    """A ResNet (He et al. 2016), frozen: its weights and batch-norm statistics never change.
+
+    The parameters are kept as they were loaded. What computes is a copy of them with batch-norm folded into
+    the convolutions, in the number format that the machine is fast at, made at the first use.
+
+    Args:
+        backbone: the network without its classifier.
+        transform: makes the pictures that the backbone was trained on.
+        precision: number format to compute in.
+    """
+
+    def __init__(
+        self, backbone: ResNetModel, transform: ImageTransform, precision: Precision = "auto"
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.transform = transform
+        self.precision = precision
+        self.feature_dim: int = backbone.config.hidden_sizes[-1]
+        self.grid_cells = (transform.size // STRIDE) ** 2
+        self.requires_grad_(False)
+        self._folded: nn.Module | None = None
+        self.eval()
+
+    @classmethod
+    def from_config(cls, config: EncoderConfig) -> CNNEncoder:
+        """Load an encoder by the name of its weights.
+
+        `config.weights` is a folder in models/, a local `transformers` folder, a hub id, or a file with a
+        torchvision state dictionary (`.pth`).
+
+        Raises:
+            EncoderError: there are no such weights, or they are not a ResNet's.
+        """
+        found = find_model(config.weights)
+        if found is not None and found.is_file():
+            backbone, mean, std = _load_torchvision(found)
+        else:
+            backbone, mean, std = _load_transformers(str(found or config.weights))
+        return cls(backbone, ImageTransform(config.image_size, mean, std), config.precision)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the features."""
+        return compute_dtype(self.precision, self.device)
+
+    def train(self, mode: bool = True) -> CNNEncoder:  # noqa: ARG002 - nn.Module's signature
+        """Stay in evaluation mode: batch-norm statistics never change."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Grid features, row by row from the top left.
+
+        Args:
+            images: (B, 3, H, W), normalised (see `transform`).
+
+        Returns:
+            (B, R, D) in `dtype`; R = H / 32 * W / 32: (B, 49, 2048) for 224 pixels and a ResNet50.
+        """
+        images = images.to(self.dtype, memory_format=torch.channels_last)
+        grid: Tensor = self._computing()(images).last_hidden_state  # (B, D, H / 32, W / 32)
+        return grid.flatten(2).transpose(1, 2)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Features (B, R, D) of pixels (B, H, W, 3) uint8."""
+        return self(self.transform.normalize(pixels.to(self.device)))
+
+    @staticmethod
+    def pool(features: Tensor) -> Tensor:
+        """Pooled features (B, D) of grid features (B, R, D): their mean, as the classifier saw it."""
+        return features.mean(dim=1)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the features: weights, architecture, transform, precision."""
+        digest = hashlib.sha256(weights_fingerprint(self.backbone.state_dict()).encode())
+        architecture = {k: v for k, v in self.backbone.config.to_dict().items() if k in _ARCHITECTURE}
+        digest.update(json.dumps(architecture, sort_keys=True).encode())
+        digest.update(self.transform.fingerprint().encode())
+        digest.update(str(self.dtype).encode())
+        return digest.hexdigest()
+
+    def _computing(self) -> nn.Module:
+        if self._folded is None:
+            # Not a submodule: it is no part of the state dictionary.
+            folded = _fold_batch_norm(self.backbone).to(dtype=self.dtype, memory_format=torch.channels_last)
+            object.__setattr__(self, "_folded", folded)
+        assert self._folded is not None
+        return self._folded
+
+    def _apply(self, fn: Any, recurse: bool = True) -> CNNEncoder:
+        object.__setattr__(self, "_folded", None)  # the parameters move or change their format
+        return super()._apply(fn, recurse)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """See `torch.nn.Module.load_state_dict`."""
+        object.__setattr__(self, "_folded", None)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+
+_ARCHITECTURE = (
+    "depths",
+    "downsample_in_bottleneck",
+    "downsample_in_first_stage",
+    "embedding_size",
+    "hidden_act",
+    "hidden_sizes",
+    "layer_type",
+)
+
+
+def architecture(backbone: ResNetModel) -> dict[str, Any]:
+    """What is needed to build the backbone again, as plain values."""
+    return {name: getattr(backbone.config, name) for name in _ARCHITECTURE}
+
+
+def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of named tensors, whatever file and order they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy())
+    return digest.hexdigest()
+
+
+def _fold_batch_norm(backbone: ResNetModel) -> nn.Module:
+    """A copy whose convolutions hold their batch-norm (`torch.nn.utils.fusion`); same outputs, fewer passes."""
+    folded = copy.deepcopy(backbone).float()
+    for module in folded.modules():
+        convolution, norm = getattr(module, "convolution", None), getattr(module, "normalization", None)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.convolution = fuse_conv_bn_eval(convolution, norm)
+            module.normalization = nn.Identity()
+    return folded.requires_grad_(False)
+
+
+def _load_transformers(name: str) -> tuple[ResNetModel, tuple[float, ...], tuple[float, ...]]:
+    """Backbone, mean and standard deviation (in units of 0..1) of a `transformers` folder or hub id."""
+    transformers_logging.disable_progress_bar()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # what it would warn of is checked below
+    try:
+        kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
+        if kind != "resnet":
+            raise EncoderError(
+                f"{name}: a {kind!r} model, not a ResNet; choose a folder or hub id of a ResNet"
+            )
+        backbone, info = ResNetModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        preprocessor = json.loads(Path(str(cached_file(name, "preprocessor_config.json"))).read_bytes())
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EncoderError(
+            f"{name}: no encoder weights there ({reason}); give a folder in models/, a local `transformers` "
+            "folder, a hub id that is in reach, or a torchvision .pth file"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    if info["missing_keys"]:
+        raise EncoderError(f"{name}: weights are missing, {sorted(info['missing_keys'])[0]} among them")
+    scale = preprocessor.get("rescale_factor", 1 / 255) if preprocessor.get("do_rescale", True) else 1.0
+    mean, std = (tuple(v / 255 / scale for v in preprocessor[key]) for key in ("image_mean", "image_std"))
+    return backbone, mean, std
+
+
+def _load_torchvision(path: Path) -> tuple[ResNetModel, tuple[float, ...], tuple[float, ...]]:
+    """Backbone, mean and standard deviation of a torchvision ResNet's state dictionary."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise about anything inside the unpickler
+        raise EncoderError(f"{path}: not a file of weights that can be loaded safely ({error})") from error
+    config, converted = convert_torchvision(state, str(path))
+    backbone = ResNetModel(ResNetConfig(**config))
+    backbone.load_state_dict(converted)
+    return backbone, IMAGENET_MEAN, IMAGENET_STD

@@ -1,0 +1,73 @@
+"""The errors of showtell. Each message is one line, names what is wrong and how to mend it.
+
+ShowtellError                  exit code 1: it failed
+├── UsageError                 exit code 2: it was asked for in a way that cannot work
+│   └── ConfigError            a configuration value, or two that contradict each other
+├── DataError
+│   ├── AnnotationError        an annotation file or one entry of it
+│   └── ImageError             a picture that cannot be shown
+├── ModelError
+│   ├── EncoderError           encoder weights that are missing or of an unknown form
+│   └── CheckpointError        a captioner's file that is damaged, or of another version or vocabulary
+└── FeatureStoreError          a feature cache that cannot be read or written
+"""
+
+from __future__ import annotations
+
+
+class ShowtellError(Exception):
+    """Base of all errors that showtell raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(ShowtellError):
+    """What was asked for cannot work as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration value is out of range, or two values contradict each other."""
+
+
+class DataError(ShowtellError):
+    """The data given cannot be used."""
+
+
+class AnnotationError(DataError):
+    """An annotation file, or one entry of it, cannot be used."""
+
+
+class ImageError(DataError):
+    """A picture cannot be decoded.
+
+    Attributes:
+        source: the file (or other name) of the picture.
+        reason: why it cannot be shown, in a few words.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        """Pickle by the two arguments, so that the error crosses process borders."""
+        return type(self), (self.source, self.reason)
+
+
+class ModelError(ShowtellError):
+    """A model cannot be built or used."""
+
+
+class EncoderError(ModelError):
+    """Encoder weights are missing, or of a form that is not known."""
+
+
+class CheckpointError(ModelError):
+    """A captioner's file is damaged, or of another version or vocabulary."""
+
+
+class FeatureStoreError(ShowtellError):
+    """A feature cache cannot be read or written."""

@@ -1,0 +1,16 @@
+"""Where the models that ship with showtell are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+"""Folder of the models that ship with showtell."""
+
+
+def find_model(name: str) -> Path | None:
+    """The file or folder that a model's name stands for: a path, or a folder in models/; None if neither."""
+    for candidate in (Path(name), MODELS / name):
+        if candidate.exists():
+            return candidate
+    return None

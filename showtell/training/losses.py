@@ -1,0 +1,81 @@
+"""The loss of a batch of next words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+CHUNK = 512
+"""Rows whose logits are held at a time."""
+
+
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean of `F.cross_entropy(F.linear(hidden, weight, bias), targets)`, without holding all the logits.
+
+    Logits are made, turned into gradients and dropped a chunk of rows at a time, so memory does not grow
+    with rows x words. Softmax is taken in fp32 (after Wijmans et al. 2024, arXiv:2411.09009).
+
+    Args:
+        hidden: (P, E).
+        weight: (V, E).
+        bias: (V,).
+        targets: (P,), ids of words.
+        label_smoothing: share of the probability that the target spreads over all words.
+
+    Returns:
+        Scalar, fp32.
+    """
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, label_smoothing)  # type: ignore[no-untyped-call]
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+    ) -> Tensor:
+        rows, words = len(hidden), len(weight)
+        wanted = any(ctx.needs_input_grad[:3])
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32)
+        loss = hidden.new_zeros((), dtype=torch.float32)
+        for begin in range(0, rows, CHUNK):
+            part, target = hidden[begin : begin + CHUNK], targets[begin : begin + CHUNK].unsqueeze(1)
+            log_probs = F.linear(part, weight, bias).float().log_softmax(dim=1)
+            loss -= (1 - smoothing) * log_probs.gather(1, target).sum()
+            if smoothing:
+                loss -= smoothing * log_probs.mean(dim=1).sum()
+            if wanted:
+                grad = log_probs.exp_().sub_(smoothing / words)
+                grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
+                grad_bias += grad.sum(dim=0)
+                low = grad.to(hidden.dtype)
+                grad_hidden[begin : begin + CHUNK] = low @ weight
+                grad_weight += low.t() @ part
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.rows, ctx.dtype = rows, hidden.dtype
+        return loss / rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        scale = grad / ctx.rows
+        low = ctx.dtype
+        return (
+            grad_hidden * scale.to(low),
+            (grad_weight * scale).to(low),
+            (grad_bias * scale).to(low),
+            None,
+            None,
+        )
