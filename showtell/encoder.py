@@ -14,17 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transformers import PreTrainedConfig, ResNetConfig, ResNetModel
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from showtell.config import EncoderConfig, Precision
 from showtell.data.images import ImageTransform
 from showtell.devices import compute_dtype
 from showtell.errors import EncoderError
+from showtell.fingerprints import weights_fingerprint
 from showtell.resources import find_model
 from showtell.torchvision_weights import IMAGENET_MEAN, IMAGENET_STD, convert_torchvision
 
 log = logging.getLogger(__name__)
+
+RGB = tuple[float, float, float]
 
 STRIDE = 32
 """Pixels of the picture a cell of the grid is wide."""
@@ -49,7 +52,7 @@ class CNNEncoder(nn.Module):
         self.backbone = backbone
         self.transform = transform
         self.precision = precision
-        self.feature_dim: int = backbone.config.hidden_sizes[-1]
+        self.feature_dim = list(backbone.config.hidden_sizes or [])[-1]
         self.grid_cells = (transform.size // STRIDE) ** 2
         self.requires_grad_(False)
         self._folded: nn.Module | None = None
@@ -121,14 +124,16 @@ class CNNEncoder(nn.Module):
     def _computing(self) -> nn.Module:
         if self._folded is None:
             # Not a submodule: it is no part of the state dictionary.
-            folded = _fold_batch_norm(self.backbone).to(dtype=self.dtype, memory_format=torch.channels_last)
+            folded: Any = _fold_batch_norm(self.backbone)
+            folded = folded.to(dtype=self.dtype, memory_format=torch.channels_last)
             object.__setattr__(self, "_folded", folded)
         assert self._folded is not None
         return self._folded
 
     def _apply(self, fn: Any, recurse: bool = True) -> CNNEncoder:
         object.__setattr__(self, "_folded", None)  # the parameters move or change their format
-        return super()._apply(fn, recurse)
+        moved: CNNEncoder = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -154,18 +159,8 @@ def architecture(backbone: ResNetModel) -> dict[str, Any]:
     return {name: getattr(backbone.config, name) for name in _ARCHITECTURE}
 
 
-def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of named tensors, whatever file and order they came from."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().to("cpu", torch.float32).contiguous()
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy())
-    return digest.hexdigest()
-
-
 def _fold_batch_norm(backbone: ResNetModel) -> nn.Module:
-    """A copy whose convolutions hold their batch-norm (`torch.nn.utils.fusion`); same outputs, fewer passes."""
+    """A copy whose convolutions hold their batch-norm: the same outputs in fewer passes."""
     folded = copy.deepcopy(backbone).float()
     for module in folded.modules():
         convolution, norm = getattr(module, "convolution", None), getattr(module, "normalization", None)
@@ -175,7 +170,7 @@ def _fold_batch_norm(backbone: ResNetModel) -> nn.Module:
     return folded.requires_grad_(False)
 
 
-def _load_transformers(name: str) -> tuple[ResNetModel, tuple[float, ...], tuple[float, ...]]:
+def _load_transformers(name: str) -> tuple[ResNetModel, RGB, RGB]:
     """Backbone, mean and standard deviation (in units of 0..1) of a `transformers` folder or hub id."""
     transformers_logging.disable_progress_bar()
     verbosity = transformers_logging.get_verbosity()
@@ -186,7 +181,7 @@ def _load_transformers(name: str) -> tuple[ResNetModel, tuple[float, ...], tuple
             raise EncoderError(
                 f"{name}: a {kind!r} model, not a ResNet; choose a folder or hub id of a ResNet"
             )
-        backbone, info = ResNetModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        backbone, info = _from_pretrained(name)
         preprocessor = json.loads(Path(str(cached_file(name, "preprocessor_config.json"))).read_bytes())
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -199,11 +194,17 @@ def _load_transformers(name: str) -> tuple[ResNetModel, tuple[float, ...], tuple
     if info["missing_keys"]:
         raise EncoderError(f"{name}: weights are missing, {sorted(info['missing_keys'])[0]} among them")
     scale = preprocessor.get("rescale_factor", 1 / 255) if preprocessor.get("do_rescale", True) else 1.0
-    mean, std = (tuple(v / 255 / scale for v in preprocessor[key]) for key in ("image_mean", "image_std"))
-    return backbone, mean, std
+    mean, std = ([v / 255 / scale for v in preprocessor[key]] for key in ("image_mean", "image_std"))
+    return backbone, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
-def _load_torchvision(path: Path) -> tuple[ResNetModel, tuple[float, ...], tuple[float, ...]]:
+def _from_pretrained(name: str) -> tuple[ResNetModel, dict[str, Any]]:
+    loaded: Any = ResNetModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    backbone, info = loaded
+    return backbone, info
+
+
+def _load_torchvision(path: Path) -> tuple[ResNetModel, RGB, RGB]:
     """Backbone, mean and standard deviation of a torchvision ResNet's state dictionary."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

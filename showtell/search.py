@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from showtell.config import SearchConfig
+from showtell.errors import ModelError
 
 NEVER = float("-inf")
 
@@ -106,7 +107,10 @@ def search(
         attention: keep where the decoder looked.
 
     Returns:
-        B lists of hypotheses.
+        B lists of hypotheses, none of them empty.
+
+    Raises:
+        ModelError: the decoder's logits are not finite.
     """
     if config.sample:
         return _Sampling(step, specials, config, attention).run(state)
@@ -117,7 +121,8 @@ class _Beams:
     """Batched beam search (Graves 2012), ranked by log-probability / length ** length_penalty.
 
     A hypothesis that ends leaves the beam. An image is done when `beam_size` hypotheses have ended and none
-    that is still open can beat the worst of them; done images leave the batch.
+    that is still open can beat the worst of them; done images leave the batch. One beam is greedy: it takes
+    the likeliest word each time, so its first end is its caption.
     """
 
     def __init__(self, step: Step, specials: Specials, config: SearchConfig, attention: bool) -> None:
@@ -176,8 +181,9 @@ class _Beams:
         for row, (image, total) in enumerate(zip(images.tolist(), best_open, strict=True)):
             ended = sorted((h.score for h in self.ended[image]), reverse=True)[: self.config.beam_size]
             full = len(ended) == self.config.beam_size
-            hopeless = total == NEVER or (full and total / length**self.config.length_penalty <= ended[-1])
-            if not hopeless:
+            greedy = self.config.beam_size == 1
+            beaten = full and (greedy or total / length**self.config.length_penalty <= ended[-1])
+            if total > NEVER and not beaten:
                 rows.append(row)
         return torch.tensor(rows, dtype=torch.long, device=images.device)
 
@@ -283,7 +289,8 @@ def allowed_log_probs(
 ) -> Tensor:
     """Log-probabilities (B, K, V) of what may be said next; -inf for what may not.
 
-    The distribution is the model's own: what may not be said is struck out, the rest is not scaled up.
+    The distribution is the model's own: what may not be said is struck out, the rest is not scaled up. Where
+    no word may be said, the caption ends, however short it is.
 
     Args:
         logits: (B, K, V).
@@ -291,17 +298,26 @@ def allowed_log_probs(
         position: number of words said so far.
         specials: ids of the special tokens.
         config: `min_length`, `max_length`, `block_ngram`.
+
+    Raises:
+        ModelError: the logits are not finite.
     """
     log_probs = F.log_softmax(logits.float(), dim=-1)
+    if not log_probs.isfinite().all():
+        raise ModelError(
+            "the decoder's logits are not finite: its weights are damaged or its training diverged; load an"
+            " earlier checkpoint, or train with a lower training.learning_rate"
+        )
+    end = log_probs[:, :, specials.end].clone()
     log_probs[:, :, list(specials.never)] = NEVER
     if position < config.min_length:
         log_probs[:, :, specials.end] = NEVER
-    elif position == config.max_length:  # only the end may follow
-        end = log_probs[:, :, specials.end].clone()
-        log_probs.fill_(NEVER)
-        log_probs[:, :, specials.end] = end
     if config.block_ngram and position >= config.block_ngram:
         _block_repeats(log_probs, tokens[:, :, 1:], config.block_ngram)
+    if position == config.max_length:
+        log_probs.fill_(NEVER)
+    speechless = log_probs.amax(dim=2) == NEVER  # (B, K)
+    log_probs[:, :, specials.end] = torch.where(speechless, end, log_probs[:, :, specials.end])
     return log_probs
 
 
@@ -311,9 +327,9 @@ def _block_repeats(log_probs: Tensor, words: Tensor, n: int) -> None:
     last = words[:, :, -(n - 1) :].unsqueeze(2)  # (B, K, 1, n - 1)
     repeats = (prefixes == last).all(dim=3)  # (B, K, T - n + 1)
     followers = words[:, :, n - 1 :]  # (B, K, T - n + 1)
-    blocked = torch.zeros_like(log_probs, dtype=torch.bool)
-    blocked.scatter_reduce_(2, followers, repeats, reduce="amax")
-    log_probs.masked_fill_(blocked, NEVER)
+    log_probs.scatter_add_(
+        2, followers, torch.zeros_like(followers, dtype=log_probs.dtype).masked_fill_(repeats, NEVER)
+    )
 
 
 def filter_logits(logits: Tensor, top_k: int, top_p: float) -> Tensor:

@@ -32,7 +32,7 @@ class AttentionDecoder(RNNDecoder):
         context = tuple(t.index_select(0, rows) for t in start.context)
         memory = tuple(t.index_select(0, rows) for t in start.memory)
         outputs = []
-        steps = captions.shape[1] - 1
+        steps = int(lengths[0]) - 1
         running = (lengths.unsqueeze(1) - 1 > torch.arange(steps)).sum(dim=0).tolist()
         for position, count in enumerate(running):  # captions that have ended leave the batch
             context = tuple(t[:count] for t in context)

@@ -13,9 +13,10 @@ from showtell.search import SearchState, StepOutput
 
 
 class LockedDropout(nn.Module):
-    """Dropout with one mask for all rows of a group: the time steps of a caption, the cells of an image (Gal & Ghahramani 2016, arXiv:1512.05287).
+    """Dropout with one mask for all rows of a group: all steps of a caption, all cells of an image.
 
-    It also costs a tenth of a mask for each step: drawing random numbers is slow on a CPU.
+    After Gal & Ghahramani (2016, arXiv:1512.05287). It also costs a tenth of a mask for each row: drawing
+    random numbers is slow on a CPU.
     """
 
     def __init__(self, probability: float) -> None:
@@ -23,7 +24,7 @@ class LockedDropout(nn.Module):
         self.probability = probability
 
     def forward(self, rows: Tensor, group_of_row: Tensor, groups: int) -> Tensor:
-        """Drop the same units of all `rows` (P, H) of a group (a caption, an image), as `group_of_row` (P,) says."""
+        """Drop the same units of all `rows` (P, H) of a group; `group_of_row` (P,) counts from 0."""
         if not self.training or self.probability == 0:
             return rows
         keep = 1 - self.probability

@@ -19,7 +19,7 @@ def linear_cross_entropy(
     """Mean of `F.cross_entropy(F.linear(hidden, weight, bias), targets)`, without holding all the logits.
 
     Logits are made, turned into gradients and dropped a chunk of rows at a time, so memory does not grow
-    with rows x words. Softmax is taken in fp32 (after Wijmans et al. 2024, arXiv:2411.09009).
+    with rows x words. Softmax is taken in fp32 at least (after Wijmans et al. 2024, arXiv:2411.09009).
 
     Args:
         hidden: (P, E).
@@ -29,7 +29,7 @@ def linear_cross_entropy(
         label_smoothing: share of the probability that the target spreads over all words.
 
     Returns:
-        Scalar, fp32.
+        Scalar, fp32 (fp64 of fp64).
     """
     device = hidden.device.type
     if torch.is_autocast_enabled(device):

@@ -50,7 +50,8 @@ def make_scenes(folder: Path, num: int, seed: int = 0) -> list[CaptionedImage]:
     Args:
         folder: where to put it (made if missing). Scenes of another number, seed or version are replaced.
         num: how many scenes.
-        seed: another seed makes other scenes; the same seed makes the same pixels and captions anywhere.
+        seed: another seed makes other scenes. The same seed makes the same captions on every machine, and the
+            same files with the same Pillow.
 
     Returns:
         The scenes' images with five captions each, in order.

@@ -1,0 +1,160 @@
+"""Captioned images as batches of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from showtell.data.records import CaptionedImage
+from showtell.data.vocabulary import Vocabulary
+
+LoadImage = Callable[[CaptionedImage, int | None], Tensor]
+"""(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
+the whole picture."""
+Item = tuple[Tensor, list[Tensor]]
+
+
+class CaptionBatch(NamedTuple):
+    """A batch of B images with N captions of at most T tokens.
+
+    Attributes:
+        images: (B, 3, H, W) pixels or (B, R, D) features, those with the longest captions first.
+        captions: (N, T) token ids with start and end, longest first, padded.
+        lengths: (N,) tokens of each caption, with start and end.
+        image_index: (N,) the image (row of `images`) of each caption.
+        order: (B,) the place that each image had in the list that was collated.
+    """
+
+    images: Tensor
+    captions: Tensor
+    lengths: Tensor
+    image_index: Tensor
+    order: Tensor
+
+
+class CaptionDataset(Dataset[Item]):
+    """Images with all of their captions: item i is (image, [caption, ...]).
+
+    An item may be asked for as (i, draw): then `load_image` gets the number and may take a random view by it.
+
+    Args:
+        images: the records.
+        vocabulary: makes words token ids.
+        load_image: gives the tensor of a record.
+        max_length: longer captions are cut to this many words; None for no limit.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[CaptionedImage],
+        vocabulary: Vocabulary,
+        load_image: LoadImage,
+        max_length: int | None = None,
+    ) -> None:
+        self.images, self.load_image = images, load_image
+        self.captions = [
+            [torch.tensor(vocabulary.encode(caption, max_length)) for caption in image.captions]
+            for image in images
+        ]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Item:
+        """(image, [caption (T_i,), ...])."""
+        index, draw = key if isinstance(key, tuple) else (key, None)
+        return self.load_image(self.images[index], draw), self.captions[index]
+
+
+def collate_fn(items: Sequence[tuple[Tensor, Tensor | Sequence[Tensor]]], pad_id: int = 0) -> CaptionBatch:
+    """Make a batch: sort captions by length, longest first; stack images; pad captions.
+
+    Args:
+        items: (image, captions) pairs; captions are one tensor (T_i,) or several.
+        pad_id: what captions are padded with.
+
+    Returns:
+        The batch. With one caption an image, row i of captions belongs to row i of images.
+    """
+    several = [[captions] if isinstance(captions, Tensor) else captions for _, captions in items]
+    order = sorted(range(len(items)), key=lambda i: -max(len(caption) for caption in several[i]))
+    flat = [(caption, row) for row, i in enumerate(order) for caption in several[i]]
+    flat.sort(key=lambda item: -len(item[0]))  # a stable sort
+    return CaptionBatch(
+        torch.stack([items[i][0] for i in order]),
+        torch.nn.utils.rnn.pad_sequence([c for c, _ in flat], batch_first=True, padding_value=pad_id),
+        torch.tensor([len(caption) for caption, _ in flat]),
+        torch.tensor([row for _, row in flat]),
+        torch.tensor(order),
+    )
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (index, draw) in an order that depends on the seed and the epoch alone.
+
+    So an epoch can be entered anywhere: after a kill, training goes on with the batch that was next.
+
+    Args:
+        size: number of items.
+        batch_size: items a batch; the last one may be smaller.
+        seed: another seed, another order and other draws.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.epoch = 0
+        self.first_batch = 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """The batches of the present epoch, from `first_batch` on (which counts for one epoch only)."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.size, generator=generator).tolist()
+        draws = torch.randint(2**31, (self.size,), generator=generator).tolist()
+        first, self.first_batch = self.first_batch, 0
+        for begin in range(first * self.batch_size, self.size, self.batch_size):
+            chosen = order[begin : begin + self.batch_size]
+            yield list(zip(chosen, draws[begin : begin + self.batch_size], strict=True))
+
+
+class CaptionLoader(DataLoader[Any]):
+    """Batches for training, which can be continued in the middle of an epoch (by Lightning)."""
+
+    def __init__(self, dataset: CaptionDataset, *, batch_size: int, seed: int, num_workers: int = 0) -> None:
+        self.epochs = EpochSampler(len(dataset), batch_size, seed)
+        self.taken = 0
+        super().__init__(
+            dataset,
+            batch_sampler=self.epochs,
+            collate_fn=collate_fn,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+        )
+
+    def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
+        """The batches that remain of the present epoch."""
+        self.taken = self.epochs.first_batch
+        for batch in super().__iter__():
+            self.taken += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where in the epoch it is."""
+        return {"epoch": self.epochs.epoch, "taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue there."""
+        self.epochs.epoch, self.epochs.first_batch = state["epoch"], state["taken"] % len(self.epochs)
+
+
+def eval_loader(dataset: CaptionDataset, *, batch_size: int, num_workers: int = 0) -> DataLoader[Any]:
+    """Every image once, whole, in order."""
+    return DataLoader(dataset, batch_size=batch_size, collate_fn=collate_fn, num_workers=num_workers)

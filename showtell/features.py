@@ -1,0 +1,344 @@
+"""The feature cache: every image through the frozen encoder once, into a memory-mapped file.
+
+A store is a folder named after the fingerprint of its encoder (weights, transform, precision):
+
+    store.json   what the rows are
+    rows.bin     rows of (R, D) fp16, one after the other
+    index.bin    16 bytes a row: the key of the image file (path, size, time of change) and view in it
+
+Rows are only ever appended: first the rows are flushed to the disk, then their keys. So a row counts when
+its key is there, and a kill at any moment loses at most the rows since the last flush. A file that changes
+has another key: a stale row is never read. One process writes at a time (a lock file, which the system
+releases when its holder dies); others wait, then find the work done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from filelock import FileLock, Timeout
+
+from showtell.config import View
+from showtell.data.loading import batched, decode_ahead
+from showtell.data.records import CaptionedImage
+from showtell.encoder import CNNEncoder
+from showtell.errors import FeatureStoreError, ImageError
+from showtell.files import write_atomic
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+KEY_BYTES = 16
+BATCH = 16
+"""Images an encoder call: the fastest on a CPU, and enough for a GPU not to wait for Python."""
+FLUSH_ROWS = 256
+"""Rows that a kill may cost."""
+
+ImageView = tuple[Path, View]
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """What an extraction will cost.
+
+    Attributes:
+        rows: rows asked for.
+        missing: those that are not in the store yet.
+        size: bytes of the missing rows on the disk.
+        seconds: estimated time for them.
+    """
+
+    rows: int
+    missing: int
+    size: int
+    seconds: float
+
+    def __str__(self) -> str:
+        if not self.missing:
+            return f"{self.rows:,} feature rows, all cached"
+        return (
+            f"{self.rows:,} feature rows, {self.missing:,} to extract: "
+            f"{self.size / 1e9:.1f} GB, about {self.seconds / 60:.0f} min"
+        )
+
+
+@dataclass
+class ExtractionReport:
+    """What an extraction did.
+
+    Attributes:
+        extracted: rows that were added.
+        seconds: time it took.
+        failed: images that could not be shown, each once.
+    """
+
+    extracted: int = 0
+    seconds: float = 0.0
+    failed: list[ImageError] = field(default_factory=list)
+
+
+class FeatureStore:
+    """Features of image files by (path, view).
+
+    Args:
+        cache_dir: folder of the cache; the store is a folder in it.
+        encoder: what makes the features; its fingerprint names the store.
+
+    Raises:
+        FeatureStoreError: the folder cannot be used.
+    """
+
+    def __init__(self, cache_dir: Path, encoder: CNNEncoder) -> None:
+        self.encoder = encoder
+        fingerprint = encoder.fingerprint()
+        self.shape = (encoder.grid_cells, encoder.feature_dim)
+        self.row_bytes = 2 * encoder.grid_cells * encoder.feature_dim
+        self.folder = cache_dir / "features" / fingerprint[:16]
+        description = {
+            "version": FORMAT_VERSION,
+            "encoder": fingerprint,
+            "shape": list(self.shape),
+            "dtype": "<f2",
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_or_describe(description)
+        except OSError as error:
+            raise FeatureStoreError(
+                f"{self.folder}: the feature cache cannot be written ({error.strerror}); name another folder "
+                "with --features.cache_dir"
+            ) from error
+        self._keys: dict[ImageView, bytes] = {}
+        self._reload()
+
+    def __len__(self) -> int:
+        """Rows in the store."""
+        return len(self._row_of_key)
+
+    def row(self, path: Path, view: View = "full") -> int:
+        """The row of an image's view.
+
+        Raises:
+            FeatureStoreError: it has not been extracted, or the file has changed since.
+        """
+        row = self._row_of_key.get(self._key((path, view)))
+        if row is None:
+            raise FeatureStoreError(f"{path}: its features ({view}) are not cached; extract them first")
+        return row
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.float16]:
+        """The features (R, D) of a row, memory-mapped: nothing is read before it is used."""
+        features: npt.NDArray[np.float16] = self._rows[row]
+        return features
+
+    def missing(self, wanted: Iterable[ImageView]) -> list[ImageView]:
+        """Those of `wanted` that are not in the store, each once, in order."""
+        return [item for item in dict.fromkeys(wanted) if self._key(item) not in self._row_of_key]
+
+    def plan(self, wanted: Sequence[ImageView]) -> FeaturePlan:
+        """What extracting `wanted` will cost, with the encoder timed on one batch.
+
+        Raises:
+            FeatureStoreError: there is no room for it on the disk.
+        """
+        missing = len(self.missing(wanted))
+        size = missing * self.row_bytes
+        free = shutil.disk_usage(self.folder).free
+        if size > free:
+            raise FeatureStoreError(
+                f"{self.folder}: {size / 1e9:.1f} GB of features do not fit, {free / 1e9:.1f} GB are free; "
+                "name a folder on another disk with --features.cache_dir, or fewer --features.views"
+            )
+        seconds = missing * self._seconds_per_image() if missing else 0.0
+        return FeaturePlan(len(wanted), missing, size, seconds)
+
+    def extract(
+        self,
+        wanted: Sequence[ImageView],
+        *,
+        skip_bad: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExtractionReport:
+        """Add the rows of `wanted` that are missing; decoding runs beside the encoder.
+
+        Args:
+            wanted: (path, view) pairs.
+            skip_bad: list images that cannot be shown in the report, instead of stopping at the first.
+            progress: called with the number of rows just done.
+
+        Raises:
+            ImageError: an image cannot be shown; what was extracted before is kept.
+            FeatureStoreError: the disk is full or fails.
+        """
+        report = ExtractionReport()
+        if not self.missing(wanted):
+            return report
+        start = time.monotonic()
+        with self._write_lock():
+            self._reload()  # another process may have been here
+            try:
+                with _RowWriter(self.folder, self.row_bytes, len(self)) as writer:
+                    self._extract_missing(self.missing(wanted), writer, report, skip_bad, progress)
+            except OSError as error:
+                raise FeatureStoreError(f"{self.folder}: writing features failed ({error})") from error
+            finally:
+                self._reload()
+        report.seconds = time.monotonic() - start
+        return report
+
+    def _extract_missing(
+        self,
+        missing: list[ImageView],
+        writer: _RowWriter,
+        report: ExtractionReport,
+        skip_bad: bool,
+        progress: Callable[[int], object] | None,
+    ) -> None:
+        transform = self.encoder.transform
+        decoded = decode_ahead(missing, lambda item: transform.pixels(*item), ahead=4 * BATCH)
+        failed: set[Path] = set()
+        for batch in batched(decoded, BATCH):
+            good = []
+            for item in batch:
+                if item.pixels is not None:
+                    good.append((item.source, item.pixels))
+                elif item.error is not None and not skip_bad:
+                    raise item.error
+                elif item.error is not None and item.source[0] not in failed:
+                    failed.add(item.source[0])
+                    report.failed.append(item.error)
+            if good:
+                features = self.encoder.encode_pixels(torch.from_numpy(np.stack([p for _, p in good])))
+                rows = features.to("cpu", torch.float16).contiguous().numpy()
+                writer.append(rows, [self._key(source) for source, _ in good])
+                report.extracted += len(good)
+            if progress is not None:
+                progress(len(batch))
+
+    def _seconds_per_image(self) -> float:
+        size = self.encoder.transform.size
+        pixels = torch.zeros(BATCH, size, size, 3, dtype=torch.uint8)
+        self.encoder.encode_pixels(pixels)  # the first call is slower
+        start = time.monotonic()
+        self.encoder.encode_pixels(pixels)
+        return (time.monotonic() - start) / BATCH
+
+    def _key(self, item: ImageView) -> bytes:
+        """Key of an image file's present content and a view; remembered, so that a file is looked at once."""
+        key = self._keys.get(item)
+        if key is None:
+            path, view = item
+            try:
+                status = path.stat()
+                identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{view}"
+            except OSError:
+                identity = f"{path.absolute()}\0missing\0{view}"
+            key = hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
+            self._keys[item] = key
+        return key
+
+    def _check_or_describe(self, description: dict[str, object]) -> None:
+        path = self.folder / "store.json"
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            write_atomic(path, json.dumps(description, indent=1) + "\n")
+            return
+        except ValueError:
+            found = None
+        if found != description:
+            raise FeatureStoreError(
+                f"{path}: not the store of this encoder and version; delete {self.folder}"
+            )
+
+    def _reload(self) -> None:
+        """Look again at what is on the disk. Rows without a key, and keys without a row, do not count."""
+        index, rows = self.folder / "index.bin", self.folder / "rows.bin"
+        keys = index.read_bytes() if index.exists() else b""
+        size = rows.stat().st_size if rows.exists() else 0
+        count = min(len(keys) // KEY_BYTES, size // self.row_bytes)
+        self._row_of_key = {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(count)}
+        shape = (count, *self.shape)
+        self._rows = (
+            np.memmap(rows, np.dtype("<f2"), "r", shape=shape) if count else np.zeros(shape, np.dtype("<f2"))
+        )
+
+    def _write_lock(self) -> FileLock:
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0.1)
+        except Timeout:
+            log.info("Another process is extracting features to %s: waiting for it", self.folder)
+            lock.acquire()
+        return lock
+
+
+class _RowWriter:
+    """Appends rows, and their keys once the rows are on the disk."""
+
+    def __init__(self, folder: Path, row_bytes: int, count: int) -> None:
+        self._rows = _open_at(folder / "rows.bin", count * row_bytes)
+        self._index = _open_at(folder / "index.bin", count * KEY_BYTES)
+        self._waiting: list[bytes] = []
+
+    def __enter__(self) -> _RowWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.flush()
+        finally:
+            self._rows.close()
+            self._index.close()
+
+    def append(self, rows: npt.NDArray[np.float16], keys: list[bytes]) -> None:
+        """Add rows (B, R, D) with their keys."""
+        self._rows.write(rows.tobytes())
+        self._waiting.extend(keys)
+        if len(self._waiting) >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make what was appended count."""
+        for file, content in ((self._rows, b""), (self._index, b"".join(self._waiting))):
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self._waiting.clear()
+
+
+def _open_at(path: Path, size: int) -> BinaryIO:
+    """Open for writing after the first `size` bytes; what follows them is cut off."""
+    file = path.open("r+b" if path.exists() else "w+b")
+    file.truncate(size)
+    file.seek(size)
+    return file
+
+
+class CachedFeatures:
+    """Features of a dataset's images from a store, for `CaptionDataset`.
+
+    Args:
+        store: holds every view of every image that will be asked for.
+        views: one of them is taken by `draw`; the first one without it.
+    """
+
+    def __init__(self, store: FeatureStore, views: Sequence[View] = ("full",)) -> None:
+        self.store, self.views = store, tuple(views)
+
+    def __call__(self, image: CaptionedImage, draw: int | None) -> torch.Tensor:
+        """(R, D) fp16."""
+        view = self.views[0 if draw is None else draw % len(self.views)]
+        return torch.from_numpy(np.array(self.store[self.store.row(image.path, view)]))

@@ -1,0 +1,93 @@
+"""A model on the disk: one safetensors file, with all that is not a tensor as JSON in its header.
+
+Loading it never runs code, and one file is replaced whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from showtell.errors import CheckpointError
+from showtell.files import write_atomic
+from showtell.fingerprints import weights_fingerprint
+from showtell.resources import find_model
+
+FORMAT_VERSION = 1
+FILE_NAME = "model.safetensors"
+KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
+"""What the header must hold."""
+
+
+def exact_half(tensor: Tensor) -> Tensor:
+    """The same values in fp16 where none is lost by it, else as they are."""
+    if tensor.dtype != torch.float32:
+        return tensor
+    half = tensor.half()
+    return half if torch.equal(half.float(), tensor) else tensor
+
+
+def write_model(folder: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
+    """Write `folder`/model.safetensors, whole or not at all.
+
+    Args:
+        folder: made where it is missing.
+        header: plain values; version and checksum are added.
+        tensors: by name.
+
+    Returns:
+        The file.
+    """
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    full = {"version": FORMAT_VERSION, **header, "checksum": weights_fingerprint(kept)}
+    return write_atomic(folder / FILE_NAME, save(kept, {"showtell": json.dumps(full)}))
+
+
+def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
+    """Read what `write_model` wrote.
+
+    Args:
+        name: its folder or file, or the name of a folder in models/.
+
+    Returns:
+        The file, its header and its tensors.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of another version.
+    """
+    path = _model_file(name)
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get("showtell", "null"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged, or not a model of showtell ({error})") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path}: not a model of showtell")
+    if header.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: of version {header.get('version')}, this showtell reads version {FORMAT_VERSION}; "
+            "use the showtell that wrote it, or train it again"
+        )
+    if KEYS - header.keys() or weights_fingerprint(tensors) != header["checksum"]:
+        raise CheckpointError(
+            f"{path}: damaged (the checksum is not that of its weights); copy or train it again"
+        )
+    return path, header, tensors
+
+
+def _model_file(name: str) -> Path:
+    found = find_model(name)
+    path = found / FILE_NAME if found is not None and found.is_dir() else found
+    if path is None or not path.is_file():
+        raise CheckpointError(
+            f"{name}: no {FILE_NAME} there; give a run's folder or one in models/, or train one (main.py)"
+        )
+    return path

@@ -1,0 +1,275 @@
+"""What happens around the training steps: files, history, progress, and an orderly stop."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from tqdm import tqdm
+
+from showtell.errors import CheckpointError, ShowtellError
+from showtell.files import write_atomic
+from showtell.plotting import plot_lines
+from showtell.training.module import CaptionModule
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "last.ckpt"
+_VALIDATION = ("val_loss", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr")
+
+
+class InterruptedTrainingError(ShowtellError):
+    """Training was asked to stop (Ctrl-C, SIGTERM), and has saved its state."""
+
+    exit_code = 130
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all; loads tensors and plain values only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """See `lightning.fabric.plugins.CheckpointIO`."""
+        del storage_options
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomic(Path(path), buffer.getvalue())
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Any = "cpu",
+        weights_only: bool | None = True,  # noqa: ARG002 - never anything else
+    ) -> dict[str, Any]:
+        """See `lightning.fabric.plugins.CheckpointIO`.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        try:
+            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        except Exception as error:  # a damaged file can raise about anything inside the unpickler
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise CheckpointError(f"{path}: damaged ({reason}); start a new run") from error
+        return checkpoint
+
+
+class SaveBest(Callback):
+    """Saves the whole model whenever the validation loss decreases."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.best = math.inf
+        self.saved = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare, and save."""
+        if trainer.sanity_checking:
+            return
+        loss = float(trainer.callback_metrics["val_loss"])
+        self.saved = loss < self.best
+        if self.saved:
+            self.best = loss
+            assert isinstance(pl_module, CaptionModule)
+            pl_module.captioner.save(self.folder)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Kept in the checkpoint."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Taken from the checkpoint."""
+        self.best = state_dict["best"]
+
+
+class History(Callback):
+    """One row an epoch: logged, in history.csv, and as curves.png; part of the checkpoint.
+
+    Args:
+        folder: where the files go.
+        best: says whether the epoch's model was saved.
+    """
+
+    def __init__(self, folder: Path, best: SaveBest) -> None:
+        self.folder, self.best = folder, best
+        self.rows: list[dict[str, float]] = []
+        self._start = time.monotonic()
+        self._captions = 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._start, self._captions = time.monotonic(), 0
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Count captions."""
+        self._captions += len(batch.captions)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop the clock."""
+        self._seconds = time.monotonic() - self._start
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch's row."""
+        if trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, CaptionModule)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row: dict[str, float] = {
+            "epoch": float(trainer.current_epoch + 1),
+            "train_loss": pl_module.train_loss.mean,
+            **{name: metrics[name] for name in _VALIDATION if name in metrics},
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "captions_per_second": self._captions / max(self._seconds, 1e-9),
+        }
+        self.rows.append(row)
+        self._write()
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.global_step)
+        log.info(
+            "epoch %d/%s  loss %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.0f captions/s",
+            row["epoch"],
+            trainer.max_epochs,
+            row["train_loss"],
+            row["val_loss"],
+            " (saved)" if self.best.saved else "",
+            row.get("BLEU-4", math.nan),
+            row.get("CIDEr", math.nan),
+            row["captions_per_second"],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Kept in the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Taken from the checkpoint."""
+        self.rows = state_dict["rows"]
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])
+        write_atomic(self.folder / "history.csv", text.getvalue())
+        losses = {name: self._line(name) for name in ("train_loss", "val_loss")}
+        scores = {name: self._line(name) for name in ("BLEU-4", "CIDEr")}
+        plot_lines(losses, self.folder / "loss.png", title="Loss", x_label="epoch", y_label="nats a word")
+        plot_lines(
+            scores, self.folder / "scores.png", title="Scores on validation", x_label="epoch", y_label="score"
+        )
+
+    def _line(self, name: str) -> list[tuple[float, float]]:
+        return [(row["epoch"], row[name]) for row in self.rows if name in row]
+
+
+class SaveLast(Callback):
+    """Keeps the state of training in last.ckpt: after each epoch, every few minutes, and when asked to stop.
+
+    Args:
+        folder: where the file goes.
+        minutes: between two checkpoints within an epoch.
+    """
+
+    def __init__(self, folder: Path, minutes: float = 10.0) -> None:
+        self.path, self.minutes = folder / CHECKPOINT, minutes
+        self._saved = time.monotonic()
+        self._asked_to_stop = False
+        self._handlers: dict[int, Any] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Take Ctrl-C and SIGTERM as a wish to stop after this step; a second one stops at once."""
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._stop)
+        except ValueError:  # not in the main thread: signals are not ours
+            self._handlers.clear()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Save within the epoch where it is time to, or on the way out."""
+        last = trainer.is_last_batch if hasattr(trainer, "is_last_batch") else False
+        if (self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes) and not last:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Save after the epoch's validation."""
+        self._save(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+        if self._asked_to_stop:
+            raise InterruptedTrainingError(f"stopped; {self.path} is saved, go on with --resume")
+
+    def _stop(self, number: int, frame: Any) -> None:  # noqa: ARG002
+        if self._asked_to_stop:
+            raise KeyboardInterrupt
+        self._asked_to_stop = True
+        log.info("Stopping after this step (once more to stop at once)")
+
+
+class Progress(Callback):
+    """A progress bar: the epoch, loss, captions a second, and the time left for all epochs."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Open the epoch's bar."""
+        total = int(trainer.num_training_batches)
+        self._bar = tqdm(total=total, desc=f"epoch {trainer.current_epoch + 1}", leave=False, unit="batch")
+        self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Move it."""
+        self._captions += len(batch.captions)
+        seconds = time.monotonic() - self._start
+        done = trainer.global_step - self._first
+        left = (int(trainer.estimated_stepping_batches) - trainer.global_step) * seconds / max(done, 1)
+        self._bar.set_postfix_str(
+            f"loss {float(outputs['loss']):.3f}, {self._captions / seconds:.0f} captions/s, "
+            f"{tqdm.format_interval(left)} left for all epochs",
+            refresh=False,
+        )
+        self._bar.update()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Close it."""
+        if hasattr(self, "_bar"):
+            self._bar.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Close it."""
+        if hasattr(self, "_bar"):
+            self._bar.close()
