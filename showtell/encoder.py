@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,6 @@ log = logging.getLogger(__name__)
 
 RGB = tuple[float, float, float]
 
-STRIDE = 32
-"""Pixels of the picture a cell of the grid is wide."""
-
 
 class CNNEncoder(nn.Module):
     """A ResNet (He et al. 2016), frozen: its weights and batch-norm statistics never change.
@@ -53,9 +51,10 @@ class CNNEncoder(nn.Module):
         self.transform = transform
         self.precision = precision
         self.feature_dim = list(backbone.config.hidden_sizes or [])[-1]
-        self.grid_cells = (transform.size // STRIDE) ** 2
+        self.grid_cells = math.ceil(transform.size / _stride(backbone.config)) ** 2
         self.requires_grad_(False)
         self._folded: nn.Module | None = None
+        self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
         self.eval()
 
     @classmethod
@@ -97,10 +96,12 @@ class CNNEncoder(nn.Module):
             images: (B, 3, H, W), normalised (see `transform`).
 
         Returns:
-            (B, R, D) in `dtype`; R = H / 32 * W / 32: (B, 49, 2048) for 224 pixels and a ResNet50.
+            (B, R, D) in `dtype`; R = H / 32 * W / 32, rounded up: (B, 49, 2048) for 224 pixels and a
+            ResNet50.
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
-        grid: Tensor = self._computing()(images).last_hidden_state  # (B, D, H / 32, W / 32)
+        with torch.autocast(images.device.type, enabled=False):
+            grid: Tensor = self._computing()(images).last_hidden_state  # (B, D, H / 32, W / 32)
         return grid.flatten(2).transpose(1, 2)
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
@@ -115,8 +116,7 @@ class CNNEncoder(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the features: weights, architecture, transform, precision."""
         digest = hashlib.sha256(weights_fingerprint(self.backbone.state_dict()).encode())
-        architecture = {k: v for k, v in self.backbone.config.to_dict().items() if k in _ARCHITECTURE}
-        digest.update(json.dumps(architecture, sort_keys=True).encode())
+        digest.update(json.dumps(architecture(self.backbone), sort_keys=True).encode())
         digest.update(self.transform.fingerprint().encode())
         digest.update(str(self.dtype).encode())
         return digest.hexdigest()
@@ -131,16 +131,9 @@ class CNNEncoder(nn.Module):
         return self._folded
 
     def _apply(self, fn: Any, recurse: bool = True) -> CNNEncoder:
-        object.__setattr__(self, "_folded", None)  # the parameters move or change their format
+        _forget_folded(self)  # the parameters move or change their format
         moved: CNNEncoder = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """See `torch.nn.Module.load_state_dict`."""
-        object.__setattr__(self, "_folded", None)
-        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
 
 _ARCHITECTURE = (
@@ -157,6 +150,17 @@ _ARCHITECTURE = (
 def architecture(backbone: ResNetModel) -> dict[str, Any]:
     """What is needed to build the backbone again, as plain values."""
     return {name: getattr(backbone.config, name) for name in _ARCHITECTURE}
+
+
+def _stride(config: ResNetConfig) -> int:
+    """Pixels of the picture that a cell of the grid is wide: 32 for a ResNet50."""
+    halvings = 1 + len(config.depths or []) + bool(config.downsample_in_first_stage)
+    return 2**halvings
+
+
+def _forget_folded(encoder: nn.Module, *_: object) -> None:
+    """Fold again at the next use: the weights are others now, by the encoder's or its owner's loading."""
+    object.__setattr__(encoder, "_folded", None)
 
 
 def _fold_batch_norm(backbone: ResNetModel) -> nn.Module:
@@ -176,32 +180,54 @@ def _load_transformers(name: str) -> tuple[ResNetModel, RGB, RGB]:
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # what it would warn of is checked below
     try:
-        kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
-        if kind != "resnet":
-            raise EncoderError(
-                f"{name}: a {kind!r} model, not a ResNet; choose a folder or hub id of a ResNet"
-            )
+        _require_resnet(name)
         backbone, info = _from_pretrained(name)
-        preprocessor = json.loads(Path(str(cached_file(name, "preprocessor_config.json"))).read_bytes())
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        mean, std = _normalisation(name)
+    except EncoderError:
+        raise
+    except Exception as error:  # a damaged folder can raise about anything inside transformers
         raise EncoderError(
-            f"{name}: no encoder weights there ({reason}); give a folder in models/, a local `transformers` "
-            "folder, a hub id that is in reach, or a torchvision .pth file"
+            f"{name}: no encoder weights there ({_reason(error)}); give a folder in models/, a local "
+            "`transformers` folder, a hub id that is in reach, or a torchvision .pth file"
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     if info["missing_keys"]:
-        raise EncoderError(f"{name}: weights are missing, {sorted(info['missing_keys'])[0]} among them")
-    scale = preprocessor.get("rescale_factor", 1 / 255) if preprocessor.get("do_rescale", True) else 1.0
-    mean, std = ([v / 255 / scale for v in preprocessor[key]] for key in ("image_mean", "image_std"))
-    return backbone, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+        raise EncoderError(f"{name}: weights are missing, {min(info['missing_keys'])} among them")
+    if info["mismatched_keys"]:
+        odd = min(info["mismatched_keys"])[0]
+        raise EncoderError(f"{name}: weights are of another size than config.json says, {odd} among them")
+    return backbone, mean, std
+
+
+def _require_resnet(name: str) -> None:
+    kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
+    if kind != "resnet":
+        raise EncoderError(f"{name}: a {kind!r} model, not a ResNet; choose a folder or hub id of a ResNet")
 
 
 def _from_pretrained(name: str) -> tuple[ResNetModel, dict[str, Any]]:
-    loaded: Any = ResNetModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    loaded: Any = ResNetModel.from_pretrained(
+        name, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
     backbone, info = loaded
     return backbone, info
+
+
+def _normalisation(name: str) -> tuple[RGB, RGB]:
+    """Mean and standard deviation of `preprocessor_config.json`, in units of 0..1."""
+    preprocessor = json.loads(Path(str(cached_file(name, "preprocessor_config.json"))).read_bytes())
+    scale = preprocessor.get("rescale_factor", 1 / 255) if preprocessor.get("do_rescale", True) else 1.0
+    values = [preprocessor.get(key) for key in ("image_mean", "image_std")]
+    if any(not isinstance(value, list) or len(value) != 3 for value in values):
+        raise ValueError("preprocessor_config.json has no image_mean and image_std of three numbers")
+    mean, std = ([v / 255 / scale for v in value] for value in values)
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, on one line."""
+    return textwrap.shorten(str(error), 240) or type(error).__name__
 
 
 def _load_torchvision(path: Path) -> tuple[ResNetModel, RGB, RGB]:
@@ -209,8 +235,14 @@ def _load_torchvision(path: Path) -> tuple[ResNetModel, RGB, RGB]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise about anything inside the unpickler
-        raise EncoderError(f"{path}: not a file of weights that can be loaded safely ({error})") from error
+        raise EncoderError(
+            f"{path}: damaged, or not weights that can be loaded safely; save them by "
+            "torch.save(model.state_dict(), ...)"
+        ) from error
     config, converted = convert_torchvision(state, str(path))
     backbone = ResNetModel(ResNetConfig(**config))
-    backbone.load_state_dict(converted)
+    try:
+        backbone.load_state_dict(converted)
+    except RuntimeError as error:
+        raise EncoderError(f"{path}: not the weights of a plain ResNet ({_reason(error)})") from error
     return backbone, IMAGENET_MEAN, IMAGENET_STD

@@ -21,6 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -115,12 +116,20 @@ class FeatureStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_or_describe(description)
+            self._reload()
         except OSError as error:
             raise FeatureStoreError(
-                f"{self.folder}: the feature cache cannot be written ({error.strerror}); name another folder "
+                f"{self.folder}: the feature cache cannot be used ({error.strerror}); name another folder "
                 "with --features.cache_dir"
             ) from error
         self._keys: dict[ImageView, bytes] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Go to another process without the rows, which it maps itself."""
+        return {name: value for name, value in vars(self).items() if name != "_rows"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
         self._reload()
 
     def __len__(self) -> int:
@@ -144,8 +153,11 @@ class FeatureStore:
         return features
 
     def missing(self, wanted: Iterable[ImageView]) -> list[ImageView]:
-        """Those of `wanted` that are not in the store, each once, in order."""
-        return [item for item in dict.fromkeys(wanted) if self._key(item) not in self._row_of_key]
+        """Those of `wanted` that are not in the store, each file and view once, in order."""
+        by_key: dict[bytes, ImageView] = {}
+        for item in wanted:
+            by_key.setdefault(self._key(item), item)
+        return [item for key, item in by_key.items() if key not in self._row_of_key]
 
     def plan(self, wanted: Sequence[ImageView]) -> FeaturePlan:
         """What extracting `wanted` will cost, with the encoder timed on one batch.
@@ -183,18 +195,20 @@ class FeatureStore:
             FeatureStoreError: the disk is full or fails.
         """
         report = ExtractionReport()
+        self._keys.clear()  # files may have changed
         if not self.missing(wanted):
             return report
         start = time.monotonic()
-        with self._write_lock():
-            self._reload()  # another process may have been here
-            try:
-                with _RowWriter(self.folder, self.row_bytes, len(self)) as writer:
-                    self._extract_missing(self.missing(wanted), writer, report, skip_bad, progress)
-            except OSError as error:
-                raise FeatureStoreError(f"{self.folder}: writing features failed ({error})") from error
-            finally:
-                self._reload()
+        try:
+            with self._write_lock():
+                self._reload()  # another process may have been here
+                try:
+                    with _RowWriter(self.folder, self.row_bytes, len(self._rows)) as writer:
+                        self._extract_missing(self.missing(wanted), writer, report, skip_bad, progress)
+                finally:
+                    self._reload()
+        except OSError as error:
+            raise FeatureStoreError(f"{self.folder}: writing features failed ({error})") from error
         report.seconds = time.monotonic() - start
         return report
 
@@ -207,36 +221,36 @@ class FeatureStore:
         progress: Callable[[int], object] | None,
     ) -> None:
         transform = self.encoder.transform
-        decoded = decode_ahead(missing, lambda item: transform.pixels(*item), ahead=4 * BATCH)
         failed: set[Path] = set()
-        for batch in batched(decoded, BATCH):
-            good = []
-            for item in batch:
-                if item.pixels is not None:
-                    good.append((item.source, item.pixels))
-                elif item.error is not None and not skip_bad:
-                    raise item.error
-                elif item.error is not None and item.source[0] not in failed:
-                    failed.add(item.source[0])
-                    report.failed.append(item.error)
-            if good:
-                features = self.encoder.encode_pixels(torch.from_numpy(np.stack([p for _, p in good])))
-                rows = features.to("cpu", torch.float16).contiguous().numpy()
-                writer.append(rows, [self._key(source) for source, _ in good])
-                report.extracted += len(good)
-            if progress is not None:
-                progress(len(batch))
+        with closing(decode_ahead(missing, lambda item: transform.pixels(*item), ahead=4 * BATCH)) as decoded:
+            for batch in batched(decoded, BATCH):
+                good = []
+                for item in batch:
+                    if item.pixels is not None:
+                        good.append((item.source, item.pixels))
+                    elif item.error is not None and not skip_bad:
+                        raise item.error
+                    elif item.error is not None and item.source[0] not in failed:
+                        failed.add(item.source[0])
+                        report.failed.append(item.error)
+                if good:
+                    features = self.encoder.encode_pixels(torch.from_numpy(np.stack([p for _, p in good])))
+                    rows = features.to("cpu", torch.float16).contiguous().numpy()
+                    writer.append(rows, [self._key(source) for source, _ in good])
+                    report.extracted += len(good)
+                if progress is not None:
+                    progress(len(batch))
 
     def _seconds_per_image(self) -> float:
         size = self.encoder.transform.size
         pixels = torch.zeros(BATCH, size, size, 3, dtype=torch.uint8)
-        self.encoder.encode_pixels(pixels)  # the first call is slower
+        self.encoder.encode_pixels(pixels).cpu()  # the first call is slower
         start = time.monotonic()
-        self.encoder.encode_pixels(pixels)
+        self.encoder.encode_pixels(pixels).cpu()  # a GPU has to be waited for
         return (time.monotonic() - start) / BATCH
 
     def _key(self, item: ImageView) -> bytes:
-        """Key of an image file's present content and a view; remembered, so that a file is looked at once."""
+        """Key of an image file's content and a view; remembered till the next extraction."""
         key = self._keys.get(item)
         if key is None:
             path, view = item
@@ -244,9 +258,8 @@ class FeatureStore:
                 status = path.stat()
                 identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{view}"
             except OSError:
-                identity = f"{path.absolute()}\0missing\0{view}"
-            key = hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
-            self._keys[item] = key
+                return _hash(f"{path.absolute()}\0missing\0{view}")  # not remembered: it may come
+            key = self._keys[item] = _hash(identity)
         return key
 
     def _check_or_describe(self, description: dict[str, object]) -> None:
@@ -275,14 +288,17 @@ class FeatureStore:
             np.memmap(rows, np.dtype("<f2"), "r", shape=shape) if count else np.zeros(shape, np.dtype("<f2"))
         )
 
-    def _write_lock(self) -> FileLock:
+    def _write_lock(self) -> AbstractContextManager[object]:
         lock = FileLock(self.folder / "lock")
         try:
-            lock.acquire(timeout=0.1)
+            return lock.acquire(timeout=0.1)
         except Timeout:
             log.info("Another process is extracting features to %s: waiting for it", self.folder)
-            lock.acquire()
-        return lock
+            return lock.acquire()
+
+
+def _hash(identity: str) -> bytes:
+    return hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
 
 
 class _RowWriter:
@@ -332,7 +348,7 @@ class CachedFeatures:
 
     Args:
         store: holds every view of every image that will be asked for.
-        views: one of them is taken by `draw`; the first one without it.
+        views: one of them is taken by `draw`; without it, the whole picture.
     """
 
     def __init__(self, store: FeatureStore, views: Sequence[View] = ("full",)) -> None:
@@ -340,5 +356,5 @@ class CachedFeatures:
 
     def __call__(self, image: CaptionedImage, draw: int | None) -> torch.Tensor:
         """(R, D) fp16."""
-        view = self.views[0 if draw is None else draw % len(self.views)]
+        view = "full" if draw is None else self.views[draw % len(self.views)]
         return torch.from_numpy(np.array(self.store[self.store.row(image.path, view)]))

@@ -15,6 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
 from showtell.files import write_atomic
 
 if TYPE_CHECKING:
@@ -197,3 +201,58 @@ def plot_lines(
         if len(lines) > 1:
             axes.legend()
         return save(figure, path)
+
+
+def plot_attention(
+    photo: npt.NDArray[np.uint8],
+    words: Sequence[str],
+    attention: npt.NDArray[np.float32],
+    path: Path,
+    *,
+    title: str,
+    log_probs: Sequence[float],
+) -> Path:
+    """Draw where a decoder looked for each word: the photo once a word, warm and bright where it looked.
+
+    A word's full heat is its strongest cell; but no less than three times an even look, so that looking
+    everywhere does not seem like looking somewhere.
+
+    Args:
+        photo: (H, W, 3), in its own proportions.
+        words: T words.
+        attention: (T, rows, columns), each word's sums to 1 over the cells of the whole photo.
+        path: the PNG file.
+        title: over the plot, such as the caption.
+        log_probs: T or more; natural logarithm of each word's probability.
+
+    Returns:
+        The path.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(5, max(3, len(words)))
+    rows = max(1, -(-len(words) // columns))
+    aspect = min(max(photo.shape[0] / photo.shape[1], 0.4), 2.0)
+    with style():
+        figure = Figure(figsize=(1.9 * columns, (1.9 * aspect + 0.4) * rows + 0.5), layout="constrained")
+        figure.suptitle(title, fontsize=13, fontweight="bold", wrap=True)
+        panels = figure.subplots(rows, columns, squeeze=False).flat
+        for panel in panels:
+            panel.set_axis_off()
+        for panel, word, looked, log_prob in zip(panels, words, attention, log_probs, strict=False):
+            panel.imshow(_heated(photo, looked))
+            panel.set_title(f"{word}  {np.exp(log_prob):.0%}", fontsize=11, fontweight="normal", pad=4)
+        return save(figure, path)
+
+
+def _heated(photo: npt.NDArray[np.uint8], looked: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The photo, dark where `looked` (rows, columns) is low, with a warm cast where it is high."""
+    import matplotlib as mpl
+
+    full = max(float(looked.max()), 3 / looked.size)
+    height, width = photo.shape[:2]
+    smooth = Image.fromarray(looked / np.float32(full)).resize((width, height), Image.Resampling.BICUBIC)
+    heat = np.clip(np.asarray(smooth), 0, 1)[..., None]  # (H, W, 1)
+    warm = mpl.colormaps["inferno"](heat[..., 0])[..., :3] * 255
+    cast = 0.45 * heat
+    return ((photo * (0.25 + 0.75 * heat)) * (1 - cast) + warm * cast).clip(0, 255).astype(np.uint8)

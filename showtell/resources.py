@@ -11,6 +11,9 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 def find_model(name: str) -> Path | None:
     """The file or folder that a model's name stands for: a path, or a folder in models/; None if neither."""
     for candidate in (Path(name), MODELS / name):
-        if candidate.exists():
-            return candidate
+        try:
+            if candidate.exists():
+                return candidate
+        except OSError:  # no name that a file could have
+            continue
     return None

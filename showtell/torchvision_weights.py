@@ -25,6 +25,9 @@ _RULES = [
     (r"^layer(\d)\.(\d+)\.downsample\.1\.", "encoder.stages.{0}.layers.{1}.shortcut.normalization."),
 ]
 
+_WIDTHS = ["conv1.weight", *(f"layer{i}.0.conv3.weight" for i in range(1, 5))]
+"""Weights that tell the channels of the stem and of each stage."""
+
 
 def convert_torchvision(state: object, source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Convert a torchvision bottleneck ResNet (50, 101, 152, or narrower ones of that layout).
@@ -45,7 +48,8 @@ def convert_torchvision(state: object, source: str) -> tuple[dict[str, Any], dic
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise EncoderError(f"{source}: not a state dictionary of tensors")
     tensors = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-    if "conv1.weight" not in tensors or "layer4.0.conv3.weight" not in tensors:
+    widths = [tensors.get(name) for name in _WIDTHS]
+    if any(tensor is None or tensor.ndim != 4 for tensor in widths):
         raise EncoderError(f"{source}: not a torchvision ResNet with bottlenecks (50, 101 or 152 layers)")
     converted = {
         _rename(name, source): tensor for name, tensor in tensors.items() if not name.startswith("fc.")
@@ -53,13 +57,13 @@ def convert_torchvision(state: object, source: str) -> tuple[dict[str, Any], dic
     for name in [name for name in converted if name.endswith("running_var")]:
         # Files of before 2018 have no such counter; it is not used in evaluation.
         converted.setdefault(name.replace("running_var", "num_batches_tracked"), torch.tensor(0))
-    depths = [
-        1 + max(int(n.split(".")[1]) for n in tensors if n.startswith(f"layer{i}.")) for i in range(1, 5)
-    ]
+    embedding_size, *hidden_sizes = (len(tensors[name]) for name in _WIDTHS)
     config = {
-        "embedding_size": len(tensors["conv1.weight"]),
-        "hidden_sizes": [len(tensors[f"layer{i}.0.conv3.weight"]) for i in range(1, 5)],
-        "depths": depths,
+        "embedding_size": embedding_size,
+        "hidden_sizes": hidden_sizes,
+        "depths": [
+            len({n.split(".")[1] for n in tensors if n.startswith(f"layer{i}.")}) for i in range(1, 5)
+        ],
         "layer_type": "bottleneck",
         "downsample_in_bottleneck": False,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -39,7 +39,7 @@ def decode_ahead(
     *,
     ahead: int = 64,
     workers: int | None = None,
-) -> Iterator[Decoded[T]]:
+) -> Generator[Decoded[T], None, None]:
     """Decode `sources` in threads and yield the pictures in order.
 
     Pillow decodes without holding Python's lock, so decoding runs beside the encoder. At most `ahead`

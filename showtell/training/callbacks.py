@@ -8,6 +8,8 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self,
         path: Any,
         map_location: Any = "cpu",
-        weights_only: bool | None = True,  # noqa: ARG002 - never anything else
+        weights_only: bool | None = True,
     ) -> dict[str, Any]:
         """See `lightning.fabric.plugins.CheckpointIO`.
 
@@ -104,22 +106,26 @@ class History(Callback):
         self._start = time.monotonic()
         self._captions = 0
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start the clock."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock (a resumed epoch has no start of its own)."""
         self._start, self._captions = time.monotonic(), 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self,
-        trainer: Trainer,  # noqa: ARG002
-        pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ARG002
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
         batch: Any,
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """Count captions."""
         self._captions += len(batch.captions)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
         self._seconds = time.monotonic() - self._start
 
@@ -189,38 +195,36 @@ class SaveLast(Callback):
         self.path, self.minutes = folder / CHECKPOINT, minutes
         self._saved = time.monotonic()
         self._asked_to_stop = False
-        self._handlers: dict[int, Any] = {}
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Take Ctrl-C and SIGTERM as a wish to stop after this step; a second one stops at once."""
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._stop)
-        except ValueError:  # not in the main thread: signals are not ours
-            self._handlers.clear()
 
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Save within the epoch where it is time to, or on the way out."""
         last = trainer.is_last_batch if hasattr(trainer, "is_last_batch") else False
         if (self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes) and not last:
             self._save(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after the epoch's validation."""
         self._save(trainer)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Give the signals back."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
+    @contextmanager
+    def catching_signals(self) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM as a wish to stop after the present step; a second one stops at once."""
+        try:
+            before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: signals are not ours
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
@@ -228,7 +232,7 @@ class SaveLast(Callback):
         if self._asked_to_stop:
             raise InterruptedTrainingError(f"stopped; {self.path} is saved, go on with --resume")
 
-    def _stop(self, number: int, frame: Any) -> None:  # noqa: ARG002
+    def _stop(self, number: int, frame: Any) -> None:
         if self._asked_to_stop:
             raise KeyboardInterrupt
         self._asked_to_stop = True
@@ -238,21 +242,34 @@ class SaveLast(Callback):
 class Progress(Callback):
     """A progress bar: the epoch, loss, captions a second, and the time left for all epochs."""
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Open the epoch's bar."""
-        total = int(trainer.num_training_batches)
-        self._bar = tqdm(total=total, desc=f"epoch {trainer.current_epoch + 1}", leave=False, unit="batch")
-        self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
+        if self._bar is None:
+            total, name = int(trainer.num_training_batches), f"epoch {trainer.current_epoch + 1}"
+            self._bar = tqdm(
+                total=total, initial=batch_idx, desc=name, leave=False, unit="batch", disable=None
+            )
+            self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
 
     def on_train_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,  # noqa: ARG002
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """Move it."""
+        assert self._bar is not None
         self._captions += len(batch.captions)
         seconds = time.monotonic() - self._start
         done = trainer.global_step - self._first
@@ -264,12 +281,15 @@ class Progress(Callback):
         )
         self._bar.update()
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close it."""
-        if hasattr(self, "_bar"):
-            self._bar.close()
+        self._close()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close it."""
-        if hasattr(self, "_bar"):
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
             self._bar.close()
+            self._bar = None

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
 
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, TrainingConfig
@@ -81,9 +79,14 @@ def fit(
     best = SaveBest(folder)
     history = History(folder, best)
     callbacks: list[Callback] = [best, history, Progress(), *_early_stopping(config)]
-    callbacks.append(SaveLast(folder, checkpoint_minutes))  # last: it saves the state of the others
-    module = CaptionModule(captioner, config, search, [(i.image_id, i.captions) for i in val.images])
-    with _quiet_lightning():
+    last = SaveLast(folder, checkpoint_minutes)
+    callbacks.append(last)  # at the end: it saves the state of the others
+    workers = config.num_workers
+    loader = CaptionLoader(train, batch_size=config.batch_size, seed=config.seed, num_workers=workers)
+    val_loader = eval_loader(val, batch_size=config.batch_size, num_workers=workers)
+    references = [(image.image_id, image.captions) for image in val.images]
+    module = CaptionModule(captioner, config, search, references, loader)
+    with _quiet_lightning(), last.catching_signals():
         trainer = Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
@@ -91,7 +94,6 @@ def fit(
             if compute_dtype(config.precision, device) == torch.bfloat16
             else "32-true",
             max_epochs=config.epochs,
-            gradient_clip_val=config.gradient_clip or None,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=TensorBoardLogger(folder, name="tensorboard", version=""),
@@ -101,17 +103,9 @@ def fit(
             num_sanity_val_steps=0,
             log_every_n_steps=10,
         )
-        trainer.fit(module, *_loaders(train, val, config), ckpt_path=checkpoint if resume else None)
+        trainer.fit(module, loader, val_loader, ckpt_path=checkpoint if resume else None)
     log_gpu_memory("after training", device)
     return TrainingResult(history.rows, best.best)
-
-
-def _loaders(
-    train: CaptionDataset, val: CaptionDataset, config: TrainingConfig
-) -> tuple[CaptionLoader, DataLoader[Any]]:
-    workers = config.num_workers
-    loader = CaptionLoader(train, batch_size=config.batch_size, seed=config.seed, num_workers=workers)
-    return loader, eval_loader(val, batch_size=config.batch_size, num_workers=workers)
 
 
 def _early_stopping(config: TrainingConfig) -> list[Callback]:

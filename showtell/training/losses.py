@@ -35,6 +35,8 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+    if not torch.is_grad_enabled():  # a Function's needs_input_grad does not know: no gradients in vain
+        hidden, weight, bias = hidden.detach(), weight.detach(), bias.detach()
     return _LinearCrossEntropy.apply(hidden, weight, bias, targets, label_smoothing)  # type: ignore[no-untyped-call]
 
 
@@ -44,14 +46,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> Tensor:
         rows, words = len(hidden), len(weight)
+        full = torch.promote_types(hidden.dtype, torch.float32)
         wanted = any(ctx.needs_input_grad[:3])
         grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
-        grad_bias = torch.zeros_like(bias, dtype=torch.float32)
-        loss = hidden.new_zeros((), dtype=torch.float32)
+        grad_weight = torch.zeros_like(weight, dtype=full)
+        grad_bias = torch.zeros_like(bias, dtype=full)
+        loss = hidden.new_zeros((), dtype=full)
         for begin in range(0, rows, CHUNK):
             part, target = hidden[begin : begin + CHUNK], targets[begin : begin + CHUNK].unsqueeze(1)
-            log_probs = F.linear(part, weight, bias).float().log_softmax(dim=1)
+            log_probs = F.linear(part, weight, bias).to(full).log_softmax(dim=1)
             loss -= (1 - smoothing) * log_probs.gather(1, target).sum()
             if smoothing:
                 loss -= smoothing * log_probs.mean(dim=1).sum()

@@ -50,6 +50,7 @@ class CaptionModule(LightningModule):
         config: the optimisation.
         search: how captions are found in validation.
         references: of the validation images, in the order of their loader: (id, captions).
+        loader: of the training batches; its place in the epoch is part of the checkpoint.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class CaptionModule(LightningModule):
         config: TrainingConfig,
         search: SearchConfig,
         references: list[tuple[str, tuple[str, ...]]],
+        loader: CaptionLoader,
     ) -> None:
         super().__init__()
         self.decoder = captioner.decoder
         self.config, self.search, self.references = config, search, references
+        self.loader = loader
         self._captioner = [captioner]  # in a list: not a submodule, so the encoder stays out of checkpoints
         self.predictions: list[str] = []
         self.train_loss, self.val_loss = MeanLoss(), MeanLoss()
@@ -83,34 +86,35 @@ class CaptionModule(LightningModule):
         return loss, len(targets)
 
     def on_train_epoch_start(self) -> None:
-        """Tell the loader which epoch it is."""
-        loader = self.trainer.train_dataloader
-        if isinstance(loader, CaptionLoader):
-            loader.epochs.epoch = self.current_epoch
+        """Tell the loader which epoch it is, and start counting; not called where an epoch is resumed."""
+        self.train_loss.reset()
+        self.loader.epochs.epoch = self.current_epoch
 
-    def on_train_batch_start(self, batch: CaptionBatch, batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_start(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Seed dropout by the step, so that a resumed run drops what an uninterrupted one drops."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
 
-    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, with label smoothing."""
         loss, words = self.loss(batch, self.config.label_smoothing)
         self.train_loss.add(float(loss.detach()), words)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Start counting anew."""
-        self.train_loss.reset()
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient's norm (Lightning's own clipping refuses fused optimizers)."""
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), self.config.gradient_clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what has been counted of this epoch, and the words: they must be the same on resuming."""
+        """Keep the place in the epoch, what has been counted of it, and the words."""
         checkpoint["showtell"] = {
+            "loader": self.loader.state_dict(),
             "train_loss": (self.train_loss.total, self.train_loss.words),
             "vocabulary": self.captioner.vocabulary.fingerprint,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on counting.
+        """Go on from there.
 
         Raises:
             CheckpointError: the checkpoint is of another vocabulary.
@@ -121,6 +125,7 @@ class CaptionModule(LightningModule):
                 "the checkpoint was made with another vocabulary (other data, split or data.min_count); "
                 "resume with the settings of that run, or start a new one"
             )
+        self.loader.load_state_dict(kept["loader"])
         self.train_loss.total, self.train_loss.words = kept["train_loss"]
 
     def on_validation_epoch_start(self) -> None:
@@ -128,7 +133,7 @@ class CaptionModule(LightningModule):
         self.predictions = []
         self.val_loss.reset()
 
-    def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Add the loss and the captions of a batch."""
         loss, words = self.loss(batch, 0.0)
         self.val_loss.add(float(loss), words)

@@ -1,0 +1,43 @@
+"""Annotated photos -> vocabulary, splits, data loaders, statistics page and cached features.
+
+The names that people look for are here; `python data_preprocessing.py` does the work on a dataset. All of it
+is described in docs/data_preprocessing.md.
+"""
+
+import sys
+
+from showtell.cli import run_command
+from showtell.data.annotations import load_annotations
+from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, collate_fn, eval_loader
+from showtell.data.images import preprocess_image, resize_image
+from showtell.data.prepare import PreparedData, prepare_data
+from showtell.data.records import CaptionedImage
+from showtell.data.sources import OnlineImages
+from showtell.data.splits import split_train_test, tuning_subset
+from showtell.data.text import tokenize
+from showtell.data.vocabulary import Vocabulary, build_vocab
+from showtell.devices import log_gpu_memory
+
+__all__ = [
+    "CaptionBatch",
+    "CaptionDataset",
+    "CaptionLoader",
+    "CaptionedImage",
+    "OnlineImages",
+    "PreparedData",
+    "Vocabulary",
+    "build_vocab",
+    "collate_fn",
+    "eval_loader",
+    "load_annotations",
+    "log_gpu_memory",
+    "prepare_data",
+    "preprocess_image",
+    "resize_image",
+    "split_train_test",
+    "tokenize",
+    "tuning_subset",
+]
+
+if __name__ == "__main__":
+    raise SystemExit(run_command("preprocess", sys.argv[1:], prog="data_preprocessing.py"))

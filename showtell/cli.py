@@ -1,0 +1,104 @@
+"""The `showtell` command. The scripts at the root of the repository are thin over it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from tqdm import tqdm
+
+from showtell import __version__
+from showtell.errors import ShowtellError
+
+COMMANDS = {
+    "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
+    "train": "train a captioner, on drawn scenes or on your photos",
+    "caption": "caption photos",
+}
+"""Each is a module in showtell.commands with `add_arguments(parser)` and `run(args)`."""
+
+
+def main(argv: Sequence[str] | None = None, *, prog: str = "showtell") -> int:
+    """Run a sub-command.
+
+    Args:
+        argv: its name and arguments; by default those of the process.
+        prog: name of the program in its help.
+
+    Returns:
+        Exit code: 0 for success, 1 for failure, 2 for misuse, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        print(f"showtell {__version__}")
+        return 0
+    if not arguments or arguments[0] not in COMMANDS:
+        return _usage(arguments, prog)
+    return run_command(arguments[0], arguments[1:], prog=f"{prog} {arguments[0]}")
+
+
+def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
+    """Run the sub-command `name`; errors become one line on the screen and an exit code."""
+    command: Any = importlib.import_module(f"showtell.commands.{name}")
+    parser = ArgumentParser(prog=prog, description=command.__doc__.strip().split("\n\n")[0])
+    command.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    debug = "--debug" in argv
+    _log_to_screen(debug)
+    try:
+        args = parser.parse_args(list(argv))
+        return int(command.run(parser, args) or 0)
+    except ShowtellError as error:
+        return _fail(error, error.exit_code, debug)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        return _fail(error, 1, debug)
+
+
+def _usage(arguments: Sequence[str], prog: str) -> int:
+    asked = bool({"-h", "--help"} & set(arguments[:1])) or not arguments
+    stream = sys.stdout if asked else sys.stderr
+    lines = [f"  {name:<12}{text}" for name, text in COMMANDS.items()]
+    print(f"usage: {prog} COMMAND [--help] ...", *lines, sep="\n", file=stream)
+    if not asked:
+        print(f"{prog}: unknown command {arguments[0]!r}", file=stream)
+    return 0 if asked else 2
+
+
+def _fail(error: Exception, code: int, debug: bool) -> int:
+    if debug:
+        logging.getLogger("showtell").exception("failed")
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, ShowtellError):
+        text = f"{type(error).__name__}: {text} (unexpected; run again with --debug to see where)"
+    print(f"error: {text}", file=sys.stderr)
+    return code
+
+
+class _ScreenHandler(logging.Handler):
+    """Log lines that leave progress bars whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def _log_to_screen(debug: bool) -> None:
+    handler = _ScreenHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("showtell")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,205 @@
+"""Caption photos: files, folders, globs, or - for names on standard input.
+
+Without any, the photographs that come with scikit-image are captioned. A caption is printed as
+`name: caption`, as soon as it is found. A photo that cannot be shown is named on standard error, and the
+others are captioned all the same.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from importlib import resources
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jsonargparse import ArgumentParser, Namespace
+from tqdm import tqdm
+
+from showtell.config import SearchConfig
+from showtell.data.collect import find_images
+from showtell.errors import ConfigError, UsageError
+from showtell.output import (
+    AttentionPictures,
+    GalleryWriter,
+    Output,
+    Photo,
+    Record,
+    Screen,
+    Tally,
+    make_writer,
+)
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
+    from showtell.captioner import Captioner
+
+SAMPLE_PHOTOS: Final = (
+    "astronaut.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+"""The photographs of things of every day in scikit-image's package itself. (Others in it are textures,
+drawings, and pictures of microscopes and telescopes; the rest is downloaded.)"""
+
+_MANY = 16
+"""More photos than this get a progress bar."""
+_SAMPLING = ("temperature", "top_k", "top_p", "seed")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell caption`."""
+    add, default = parser.add_argument, SearchConfig()
+    add("photos", nargs="*", type=str, metavar="PHOTO", help="file, folder, glob, or - for names on stdin")
+    add("--model", default="flickr8k", help="a folder in models/, or the folder of a run")
+    add("--encoder", type=str, help="the encoder's weights, where the model is without and they have moved")
+    add("--output", type=str, metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
+    add("--attention", type=str, metavar="FOLDER", help="draw where it looked for each word, a PNG a photo")
+    add("--num-captions", type=int, default=1, help="captions a photo, best first")
+    add("--beam-size", type=int, help=f"beams of the search; 1 is greedy (default: {default.beam_size})")
+    add("--max-length", type=int, default=default.max_length, help="words a caption at most")
+    add("--length-penalty", type=float, default=default.length_penalty, help="higher prefers long captions")
+    add("--sample", action="store_true", help="draw words at random, not the likeliest caption")
+    add("--temperature", type=float, help="of --sample: below 1 is more cautious (default: 1)")
+    add("--top-k", type=int, help="of --sample: draw from this many likeliest words (default: all)")
+    add("--top-p", type=float, help="of --sample: draw from words of this much probability (default: 1)")
+    add("--seed", type=int, help="of --sample (default: 0)")
+    add("--batch-size", type=int, default=16, help="photos that go through the encoder together")
+
+
+def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+    """Caption; returns 1 where no photo could be captioned, else 0."""
+    config = search_config(args)
+    if args.batch_size < 1:
+        raise UsageError("--batch-size must be at least 1")
+    writer = make_writer(Path(args.output)) if args.output else None
+    pictures = AttentionPictures(Path(args.attention)) if args.attention else None
+    photos = _photos(args.photos, pictures)
+    captioner = _load(args, attends=pictures is not None)
+    files = [output for output in (writer, pictures) if output]
+    tally = Tally(writer.path if writer else None)
+    # Left from the last to the first: files are complete before the tally says so.
+    outputs: list[Output] = [tally, *files, Screen(keep_going=bool(files))]
+    previews = pictures is not None or isinstance(writer, GalleryWriter)
+    with ExitStack() as stack:
+        for output in outputs:
+            stack.enter_context(output)
+        bar = stack.enter_context(_progress_bar(args.photos))
+        records = _records(captioner, photos, config, args.batch_size, previews, pictures is not None)
+        for record in stack.enter_context(closing(records)):
+            for output in outputs:
+                output.add(record)
+            bar.update()
+    return 0 if tally.captioned else 1
+
+
+def search_config(args: Namespace) -> SearchConfig:
+    """The search that the arguments ask for; the beam is as wide as the captions asked for are many.
+
+    Raises:
+        UsageError: a value is out of range, or has no effect beside the others.
+    """
+    sampling = {name: value for name in _SAMPLING if (value := args[name]) is not None}
+    if sampling and not args.sample:
+        raise UsageError(f"{_option(next(iter(sampling)))} is for sampling: give --sample too")
+    if args.sample and args.beam_size is not None:
+        raise UsageError("--beam-size is for searching: leave it out, or leave out --sample")
+    beam_size = SearchConfig().beam_size if args.beam_size is None else args.beam_size
+    try:
+        return SearchConfig(
+            beam_size=max(beam_size, args.num_captions) if beam_size > 0 else beam_size,
+            num_captions=args.num_captions,
+            max_length=args.max_length,
+            length_penalty=args.length_penalty,
+            sample=args.sample,
+            **sampling,
+        )
+    except ConfigError as error:
+        raise UsageError(re.sub(r"search\.(\w+)", lambda match: _option(match[1]), str(error))) from error
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def _photos(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:
+    """The photos that are meant, taken lazily.
+
+    Raises:
+        UsageError: there are none, or several for a single picture of attention.
+    """
+    if "-" in inputs and hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, and not always text
+    photos = _named(inputs, pictures) if inputs else _sample_photos()
+    first = list(islice(photos, 2 if pictures and pictures.single else 1))
+    if not first:
+        raise UsageError("no photos named on standard input; write their names to it, one a line")
+    if pictures and len(first) > 1:
+        raise UsageError(
+            f"--attention {pictures.target}: this is one picture, for several photos name a folder"
+        )
+    if pictures and pictures.single and _same(pictures.target, first[0].file):
+        raise UsageError(f"--attention {pictures.target}: this is the photo; choose another name")
+    return chain(first, photos)
+
+
+def _named(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:
+    names = find_images(inputs)  # at once: mistakes show before any work starts
+    return (Photo(name, name) for name in names if not (pictures and pictures.made(name)))
+
+
+def _same(one: Path, other: Path | str) -> bool:
+    return one.exists() and Path(other).exists() and one.samefile(other)
+
+
+def _sample_photos() -> Iterator[Photo]:
+    folder = Path(str(resources.files("skimage.data")))
+    found = [Photo(f"skimage/{name}", folder / name) for name in SAMPLE_PHOTOS if (folder / name).is_file()]
+    if not found:
+        raise UsageError("name photos, folders or globs: this scikit-image comes without photographs")
+    return iter(found)
+
+
+def _load(args: Namespace, *, attends: bool) -> Captioner:
+    from showtell.captioner import Captioner
+
+    captioner = Captioner.load(args.model, encoder=args.encoder)
+    if attends and captioner.decoder.config.kind == "pooled":
+        raise UsageError(
+            "--attention: this model's decoder (pooled) has no attention; choose another --model"
+        )
+    return captioner
+
+
+def _progress_bar(inputs: Sequence[str]) -> tqdm[Any]:
+    """A bar on standard error, where that is a terminal and there are many photos, or nobody knows how many."""
+    if not inputs or not sys.stderr.isatty():
+        return tqdm(disable=True)
+    total = None if "-" in inputs else sum(1 for _ in find_images(inputs))
+    return tqdm(total=total, desc="captions", unit="img", disable=total is not None and total <= _MANY)
+
+
+def _records(
+    captioner: Captioner,
+    photos: Iterator[Photo],
+    config: SearchConfig,
+    batch_size: int,
+    previews: bool,
+    attention: bool,
+) -> Iterator[Record]:
+    """Caption photos as they come."""
+    stream = captioner.caption_stream(
+        photos,
+        config,
+        open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
+        batch_size=batch_size,
+        attention=attention,
+    )
+    for done in stream:
+        reason = done.error.reason if done.error else None
+        yield Record(done.source.name, done.captions, reason, done.source.preview)

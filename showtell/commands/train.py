@@ -1,0 +1,163 @@
+"""Train a captioner. Without arguments: on drawn scenes, end to end in a few minutes.
+
+The run's folder gets the whole model whenever the validation loss decreases.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+from showtell.captioner import Captioner
+from showtell.commands.extract import extract_features
+from showtell.config import RunConfig
+from showtell.data.dataset import CaptionDataset, LoadImage
+from showtell.data.prepare import PreparedData, prepare_data
+from showtell.data.records import CaptionedImage
+from showtell.data.scenes import judge_caption, read_scenes
+from showtell.data.sources import OnlineImages
+from showtell.decoder import make_decoder
+from showtell.devices import log_gpu_memory, pick_device
+from showtell.encoder import CNNEncoder
+from showtell.errors import CheckpointError
+from showtell.features import CachedFeatures, FeatureStore
+from showtell.files import write_atomic
+from showtell.training.callbacks import CHECKPOINT
+from showtell.training.fit import fit
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell train`."""
+    parser.add_argument(
+        "--config", action="config", help="a YAML file of settings, e.g. configs/flickr8k.yaml"
+    )
+    parser.add_class_arguments(RunConfig, nested_key=None)
+    parser.add_argument("--resume", action="store_true", help="go on with the run that was stopped or killed")
+
+
+def run(parser: ArgumentParser, args: Namespace) -> None:
+    """Train."""
+    started = time.monotonic()
+    config = _to_config(parser, args)
+    folder = _run_folder(config.out_dir, args.resume)
+    cache_dir = Path(config.features.cache_dir)
+    data = prepare_data(config.data, cache_dir)
+    _describe(data)
+    if not args.resume:
+        settings = parser.dump(args.clone(), skip_none=False)
+        write_atomic(folder / CONFIG, _without(settings, ("resume", "debug", "config")))
+    torch.manual_seed(config.training.seed)
+    encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+    decoder = make_decoder(
+        config.decoder,
+        vocab_size=len(data.vocabulary),
+        feature_dim=encoder.feature_dim,
+        grid_cells=encoder.grid_cells,
+    )
+    captioner = Captioner(encoder, decoder, data.vocabulary, config.encoder.weights)
+    log.info(
+        "Decoder %s (%s): %.1f M weights; encoder %s: frozen",
+        config.decoder.kind,
+        config.decoder.cell,
+        sum(p.numel() for p in decoder.parameters()) / 1e6,
+        config.encoder.weights,
+    )
+    log_gpu_memory("before training")
+    load, images = _image_source(config, encoder, data, cache_dir)
+    train, val = (
+        CaptionDataset(
+            [image for image in images if image.split == split],
+            data.vocabulary,
+            load,
+            config.data.max_caption_length if split == "train" else None,
+        )
+        for split in ("train", "val")
+    )
+    result = fit(captioner, train, val, config.training, config.search, folder, resume=args.resume)
+    best = Captioner.load(str(folder))
+    _show_captions(best, data, config)
+    minutes = (time.monotonic() - started) / 60
+    log.info(
+        "\nBest validation loss %.4f after %d epochs, %.1f min in all",
+        result.best_loss,
+        len(result.epochs),
+        minutes,
+    )
+    log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
+
+
+def _to_config(parser: ArgumentParser, args: Namespace) -> RunConfig:
+    made = parser.instantiate_classes(args)
+    return RunConfig(
+        made.data, made.encoder, made.features, made.decoder, made.training, made.search, made.out
+    )
+
+
+def _run_folder(wanted: Path, resume: bool) -> Path:
+    """The first free one of `wanted`, `wanted`-2, -3, ...; to resume, the last one that is there."""
+    folders = [wanted, *(wanted.with_name(f"{wanted.name}-{n}") for n in range(2, 10_000))]
+    first_free = next(i for i, folder in enumerate(folders) if not (folder / CONFIG).exists())
+    if not resume:
+        return folders[first_free]
+    if first_free == 0:
+        raise CheckpointError(
+            f"{wanted}: no run to resume there; leave out --resume, or name its folder with --out"
+        )
+    folder = folders[first_free - 1]
+    if not (folder / CHECKPOINT).exists():
+        raise CheckpointError(
+            f"{folder}: stopped before its first checkpoint; leave out --resume to start again"
+        )
+    return folder
+
+
+def _without(settings: str, names: tuple[str, ...]) -> str:
+    return "".join(line for line in settings.splitlines(True) if not re.match(rf"({'|'.join(names)}):", line))
+
+
+def _describe(data: PreparedData) -> None:
+    counts = f"{len(data.train):,} train, {len(data.val):,} val, {len(data.test):,} test images"
+    log.info("%s: %s, a vocabulary of %s words", data.name, counts, f"{len(data.vocabulary):,}")
+    for reason, count in data.skipped.items():
+        log.warning("dropped %d: %s", count, reason)
+
+
+def _image_source(
+    config: RunConfig, encoder: CNNEncoder, data: PreparedData, cache_dir: Path
+) -> tuple[LoadImage, list[CaptionedImage]]:
+    """What gives the images' tensors, and the images that can be shown."""
+    used = data.train + data.val
+    if config.features.mode == "online":
+        return OnlineImages(encoder.transform), used
+    store = FeatureStore(cache_dir, encoder)
+    images = extract_features(store, used, config.features.views, skip_bad=config.data.skip_bad)
+    return CachedFeatures(store, config.features.views), images
+
+
+def _show_captions(captioner: Captioner, data: PreparedData, config: RunConfig) -> None:
+    """A few captions of pictures that were not trained on; of drawn scenes, also how many are right."""
+    held_out = data.test or data.val
+    shown = held_out[:5]
+    log.info("\nCaptions of pictures it has not been trained on:")
+    for image, captions in zip(shown, captioner.caption([i.path for i in shown], config.search), strict=True):
+        log.info("  %s: %s", image.path.name, captions[0].text)
+    if config.data.root is None:
+        scenes = read_scenes(held_out[0].path.parent.parent)
+        stream = captioner.caption_stream(held_out, config.search, open_source=lambda image: image.path)
+        right = sum(
+            judge_caption(done.captions[0].text, scenes[done.source.image_id]).all_right for done in stream
+        )
+        log.info(
+            "Objects, colours and relation all right: %.1f %% of %d held-out scenes",
+            100 * right / len(held_out),
+            len(held_out),
+        )

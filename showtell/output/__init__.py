@@ -1,0 +1,55 @@
+"""Where captions go: the screen, a file of the form that its name's ending asks for, pictures of attention.
+
+Each of these is a context manager that takes one `Record` a photo, as it comes. To add a form of file: a
+subclass of `FileWriter` in a module of its own, and its ending in `WRITERS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from showtell.errors import UsageError
+from showtell.output.attention import AttentionPictures
+from showtell.output.gallery import GalleryWriter
+from showtell.output.jsonl import JsonlWriter
+from showtell.output.photo import Photo
+from showtell.output.record import Output, Record
+from showtell.output.screen import Screen, one_line
+from showtell.output.table import CsvWriter
+from showtell.output.tally import Tally
+from showtell.output.writer import FileWriter
+
+__all__ = [
+    "WRITERS",
+    "AttentionPictures",
+    "FileWriter",
+    "Output",
+    "Photo",
+    "Record",
+    "Screen",
+    "Tally",
+    "make_writer",
+    "one_line",
+]
+
+WRITERS: Final[dict[str, type[FileWriter]]] = {
+    ".jsonl": JsonlWriter,
+    ".csv": CsvWriter,
+    ".html": GalleryWriter,
+}
+"""Endings, in lower case, and what writes files of this ending."""
+
+
+def make_writer(path: Path) -> FileWriter:
+    """Make what writes the file `path`, by its ending; nothing is written before it is entered.
+
+    Raises:
+        UsageError: no file of this ending can be written, or it is a folder.
+    """
+    if path.suffix.lower() not in WRITERS:
+        *others, last = WRITERS
+        raise UsageError(f"{path}: captions are written to {', '.join(others)} or {last} files; name one")
+    if path.is_dir():
+        raise UsageError(f"{path}: this is a folder; name a file in it")
+    return WRITERS[path.suffix.lower()](path)

@@ -1,0 +1,34 @@
+"""What is told about a photo, and what takes it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # it imports torch, which writing files can do without
+    from showtell.captioner import Caption
+
+
+@dataclass(frozen=True)
+class Record:
+    """A photo and its captions, or why it has none.
+
+    Attributes:
+        image: the photo's name, as given.
+        captions: best first; empty where the photo cannot be shown.
+        error: why there are no captions, in a few words, or None.
+        preview: the photo as a small JPEG file, where one was asked for.
+    """
+
+    image: str
+    captions: tuple[Caption, ...]
+    error: str | None = None
+    preview: bytes | None = None
+
+
+class Output(AbstractContextManager[Any], Protocol):
+    """Takes records one by one, between being entered and left."""
+
+    def add(self, record: Record) -> None:
+        """Take a record."""

@@ -1,0 +1,72 @@
+"""Captions as lines on standard output; what cannot be captioned goes to the log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import unicodedata
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from showtell.output.record import Record
+
+log = logging.getLogger(__name__)
+
+
+def one_line(name: str) -> str:
+    """A file's name as text of one line: control characters, and bytes that are no text, are escaped."""
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char
+        for char in name
+    )
+
+
+class Screen:
+    """Prints `name: caption`, a line for each caption, and leaves progress bars whole.
+
+    Args:
+        keep_going: when the reader of standard output leaves (`| head`), fall silent; without it,
+            BrokenPipeError ends the run.
+    """
+
+    def __init__(self, *, keep_going: bool = False) -> None:
+        self._keep_going = keep_going
+        self._silent = False
+
+    def __enter__(self) -> Self:
+        """Nothing to be opened."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to be closed."""
+
+    def add(self, record: Record) -> None:
+        """Print a photo's captions, or log why there are none.
+
+        Raises:
+            BrokenPipeError: nobody reads standard output any more, and nothing else is to be done.
+        """
+        name = one_line(record.image)
+        if not record.captions:
+            log.warning("skipped %s: %s", name, one_line(record.error or ""))
+        for caption in record.captions:
+            self._print(f"{name}: {caption.text}")
+
+    def _print(self, line: str) -> None:
+        if self._silent:
+            return
+        encoding = sys.stdout.encoding or "utf-8"
+        try:
+            tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._silent = True
+            # What Python still holds for standard output is written at its end: it must have somewhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not self._keep_going:
+                raise

@@ -1,0 +1,95 @@
+"""Fixtures that all tests may use: a tiny encoder, photographs, and the data that lie beside the repository."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads; read when the hub's client is first imported
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from torch import nn
+from transformers import ResNetConfig, ResNetModel
+
+from showtell.config import Precision
+from showtell.data.images import ImageTransform
+from showtell.encoder import CNNEncoder
+
+torch.set_num_threads(1)  # tiny networks gain nothing by more, and lose much on a busy machine
+
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
+SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+def make_tiny_backbone(seed: int = 0) -> ResNetModel:
+    """A ResNet of four thin bottlenecks with random weights and batch-norm statistics."""
+    torch.manual_seed(seed)
+    backbone = ResNetModel(
+        ResNetConfig(embedding_size=8, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1])
+    )
+    randomise_batch_norm(backbone)
+    return backbone
+
+
+def randomise_batch_norm(network: nn.Module) -> None:
+    """Give every batch-norm statistics, scale and shift that matter."""
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.running_mean, 0, 0.3)
+            nn.init.uniform_(norm.running_var, 0.3, 2)
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, 0, 0.3)
+
+
+def make_tiny_encoder(seed: int = 0, size: int = 64, precision: Precision = "fp32") -> CNNEncoder:
+    """An encoder that takes a millisecond a picture; 64 pixels: (B, 4, 128)."""
+    transform = ImageTransform(size, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    return CNNEncoder(make_tiny_backbone(seed), transform, precision)
+
+
+def make_snippets(folder: Path, count: int, side: int = 80) -> list[Path]:
+    """Write `count` different pieces of a photograph as small files; the first ones are always the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photo, random = skimage.data.astronaut(), np.random.default_rng(0)
+    paths = [folder / f"{i:04}.jpg" for i in range(count)]
+    for path in paths:
+        top, left = random.integers(0, 512 - side, 2)
+        turned = np.rot90(photo[top : top + side, left : left + side], random.integers(4))
+        Image.fromarray(np.roll(turned, random.integers(3), axis=2)).save(path, quality=95)
+    return paths
+
+
+@pytest.fixture
+def tiny_encoder() -> CNNEncoder:
+    """A tiny encoder of this test's own."""
+    return make_tiny_encoder()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Photographs that come with scikit-image, as JPEG files at their full size."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = [folder / f"{name}.jpg" for name in PHOTOS]
+    for path in paths:
+        Image.fromarray(getattr(skimage.data, path.stem)()).save(path, quality=92)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def snippets(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Forty small photographs, all different."""
+    return make_snippets(tmp_path_factory.mktemp("snippets"), 40)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of data beside the repository; tests that ask for it are skipped where it is missing."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no data at {folder}: it lies beside the repository, not in it")
+    return folder.resolve()

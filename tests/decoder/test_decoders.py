@@ -1,0 +1,241 @@
+"""What holds for every decoder: teacher forcing, steps, batches, gradients, learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from showtell.config import DecoderConfig, SearchConfig
+from showtell.decoder import RNNDecoder, make_decoder, packed_targets
+from showtell.search import Specials, search
+
+VOCABULARY, FEATURES, CELLS = 15, 6, 4
+PAD, START, END, UNK = range(4)
+
+KINDS = ["pooled", "attention", "topdown"]
+
+
+def each_decoder(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test with every kind of decoder and every cell."""
+    return pytest.mark.parametrize("kind", KINDS)(pytest.mark.parametrize("cell", ["lstm", "gru"])(test))
+
+
+def tiny(kind: str, cell: str, dropout: float = 0.5) -> RNNDecoder:
+    """A decoder in evaluation mode whose every parameter matters."""
+    torch.manual_seed(0)
+    config = DecoderConfig(
+        kind=kind,
+        cell=cell,
+        embedding_dim=8,
+        hidden_dim=10,
+        attention_dim=12,
+        attention_heads=3,
+        dropout=dropout,
+    )
+    decoder = make_decoder(config, vocab_size=VOCABULARY, feature_dim=FEATURES, grid_cells=CELLS).eval()
+    for parameter in decoder.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return decoder
+
+
+def batch_of(captions: list[list[int]], images: list[int], padding: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Captions (N, T), lengths (N,) and image_index (N,) of captions that are sorted."""
+    table = torch.full((len(captions), len(captions[0]) + padding), PAD)
+    for row, caption in enumerate(captions):
+        table[row, : len(caption)] = torch.tensor(caption)
+    return table, torch.tensor([len(caption) for caption in captions]), torch.tensor(images)
+
+
+def unpack(packed: Tensor, lengths: list[int]) -> list[Tensor]:
+    """The rows of each caption, of (P, ...) in packed order."""
+    rows = iter(packed)
+    found: list[list[Tensor]] = [[] for _ in lengths]
+    for position in range(lengths[0] - 1):
+        for caption, length in enumerate(lengths):
+            if position < length - 1:
+                found[caption].append(next(rows))
+    assert next(rows, None) is None
+    return [torch.stack(caption) for caption in found]
+
+
+def teacher_forced(
+    decoder: RNNDecoder, features: Tensor, captions: list[list[int]], images: list[int], padding: int = 0
+) -> list[Tensor]:
+    """Logits (T - 1, V) of each caption, whatever its length and place."""
+    order = sorted(range(len(captions)), key=lambda i: -len(captions[i]))
+    arguments = batch_of([captions[i] for i in order], [images[i] for i in order], padding)
+    with torch.no_grad():
+        logits = decoder.logits(decoder(features, *arguments))
+    answers = unpack(logits, [len(captions[i]) for i in order])
+    return [answers[order.index(i)] for i in range(len(captions))]
+
+
+words = st.integers(4, VOCABULARY - 1)
+one_caption = st.lists(words, max_size=6).map(lambda said: [START, *said, END])
+
+
+@st.composite
+def captioned_images(draw: st.DrawFn) -> tuple[int, list[list[int]], list[int]]:
+    """How many images, their captions (from none to seven an image), and the image of each caption."""
+    counts = draw(st.lists(st.integers(0, 7), min_size=1, max_size=4).filter(any))
+    images = [image for image, count in enumerate(counts) for _ in range(count)]
+    return len(counts), draw(st.lists(one_caption, min_size=len(images), max_size=len(images))), images
+
+
+@each_decoder
+@settings(deadline=None, max_examples=10)
+@given(batch=captioned_images())
+def test_teacher_forcing_is_stepping(
+    kind: str, cell: str, batch: tuple[int, list[list[int]], list[int]]
+) -> None:
+    decoder = tiny(kind, cell)
+    count, captions, images = batch
+    features = torch.randn(count, CELLS, FEATURES)
+    forced = teacher_forced(decoder, features, captions, images)
+    for caption, image, expected in zip(captions, images, forced, strict=True):
+        state = decoder.init_state(features[image : image + 1])
+        for position, token in enumerate(caption[:-1]):
+            output = decoder.step(torch.tensor([[token]]), state)
+            state = output.state
+            assert output.logits.shape == (1, 1, VOCABULARY)
+            torch.testing.assert_close(output.logits[0, 0], expected[position], rtol=1e-4, atol=1e-5)
+
+
+@each_decoder
+def test_hypotheses_of_an_image_step_as_if_alone(kind: str, cell: str) -> None:
+    decoder = tiny(kind, cell)
+    features, tokens = torch.randn(3, CELLS, FEATURES), torch.randint(4, VOCABULARY, (5, 3, 4))
+    state = decoder.init_state(features).select_hypotheses(torch.zeros(3, 4, dtype=torch.long))
+    alone = [[decoder.init_state(features[i : i + 1]) for _ in range(4)] for i in range(3)]
+    for now in tokens:
+        output = decoder.step(now, state)
+        state = output.state
+        assert (output.attention is None) == (kind == "pooled")
+        if output.attention is not None:
+            torch.testing.assert_close(output.attention.sum(dim=2), torch.ones(3, 4))
+        for image in range(3):
+            for hypothesis in range(4):
+                one = decoder.step(now[image, hypothesis].view(1, 1), alone[image][hypothesis])
+                alone[image][hypothesis] = one.state
+                torch.testing.assert_close(
+                    one.logits[0, 0], output.logits[image, hypothesis], rtol=1e-4, atol=1e-5
+                )
+
+
+@each_decoder
+@settings(deadline=None, max_examples=10)
+@given(batch=captioned_images(), padding=st.integers(1, 3), random=st.randoms(use_true_random=False))
+def test_order_and_padding_change_nothing(
+    kind: str, cell: str, batch: tuple[int, list[list[int]], list[int]], padding: int, random
+) -> None:
+    decoder = tiny(kind, cell)
+    count, captions, images = batch
+    features = torch.randn(count, CELLS, FEATURES)
+    expected = teacher_forced(decoder, features, captions, images)
+    image_order = random.sample(range(count), count)
+    caption_order = random.sample(range(len(captions)), len(captions))
+    shuffled = teacher_forced(
+        decoder,
+        features[image_order],
+        [captions[i] for i in caption_order],
+        [image_order.index(images[i]) for i in caption_order],
+        padding,
+    )
+    for place, caption in enumerate(caption_order):
+        torch.testing.assert_close(shuffled[place], expected[caption], rtol=1e-4, atol=1e-5)
+
+
+def some_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    torch.manual_seed(1)
+    captions = [[START, 4, 5, 6, 7, END], [START, 9, 8, 10, END], [START, 4, 11, END], [START, 12, 13, END]]
+    return torch.randn(3, CELLS, FEATURES), *batch_of(captions, [2, 0, 2, 1])
+
+
+@each_decoder
+def test_gradients_reach_every_parameter(kind: str, cell: str) -> None:
+    decoder = tiny(kind, cell).train()
+    features, captions, lengths, image_index = some_batch()
+    hidden = decoder(features, captions, lengths, image_index)
+    F.cross_entropy(decoder.logits(hidden), packed_targets(captions, lengths)).backward()
+    # Softmax does not see what is added to all scores alike.
+    unseen = {"keys.bias"} if kind == "topdown" else {"energy.bias"}
+    for name, parameter in decoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert name in unseen or parameter.grad.abs().max() > 1e-6, name
+
+
+@each_decoder
+def test_dropout_works_in_training_only(kind: str, cell: str) -> None:
+    decoder = tiny(kind, cell)
+    batch = some_batch()
+    assert torch.equal(decoder(*batch), decoder(*batch))
+    decoder.train()
+    hidden = decoder(*batch)
+    assert not torch.equal(hidden, decoder(*batch))
+    dropped = [(rows == 0).tolist() for rows in unpack(hidden, batch[2].tolist())]
+    assert all(row == caption[0] for caption in dropped for row in caption)  # one mask a caption
+    assert len({tuple(caption[0]) for caption in dropped}) == len(dropped)
+
+
+@each_decoder
+def test_bf16_is_close_to_fp32(kind: str, cell: str) -> None:
+    decoder = tiny(kind, cell)
+    features, *rest = some_batch()
+    exact = decoder(features, *rest)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        close = decoder(features.bfloat16(), *rest)
+    torch.testing.assert_close(close.float(), exact, rtol=0.1, atol=0.05)
+    close.float().sum().backward()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_pooled_is_show_and_tell(cell: str) -> None:
+    """One recurrent run over image, <start>, words: Vinyals et al. 2015, equations 10 to 12."""
+    decoder = tiny("pooled", cell)
+    features, captions, lengths, image_index = some_batch()
+    answers = unpack(decoder(features, captions, lengths, image_index), lengths.tolist())
+    rnn = (nn.LSTM if cell == "lstm" else nn.GRU)(8, 10)
+    rnn.load_state_dict(decoder.rnn.state_dict())
+    for caption, length, image, answer in zip(captions, lengths, image_index, answers, strict=True):
+        seen = decoder.image(features[image].mean(dim=0, keepdim=True))
+        said = decoder.embedding.weight[caption[: length - 1]] * 8**0.5
+        outputs, _ = rnn(torch.cat([seen, said]))
+        torch.testing.assert_close(answer, torch.tanh(decoder.output(outputs[1:])), rtol=1e-4, atol=1e-5)
+
+
+@each_decoder
+def test_eight_captions_are_learned_by_heart(kind: str, cell: str) -> None:
+    torch.manual_seed(0)
+    config = DecoderConfig(
+        kind=kind,
+        cell=cell,
+        embedding_dim=32,
+        hidden_dim=32,
+        attention_dim=32,
+        attention_heads=2,
+        dropout=0.0,
+    )
+    decoder = make_decoder(config, vocab_size=VOCABULARY, feature_dim=16, grid_cells=CELLS)
+    features = torch.randn(8, CELLS, 16)
+    said = [torch.randint(4, VOCABULARY, (length,)).tolist() for length in (7, 6, 6, 5, 4, 3, 2, 0)]
+    captions, lengths, image_index = batch_of([[START, *words, END] for words in said], list(range(8)))
+    targets = packed_targets(captions, lengths)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
+    for _ in range(120):
+        loss = F.cross_entropy(decoder.logits(decoder(features, captions, lengths, image_index)), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+    decoder.eval()
+    search_config = SearchConfig(beam_size=1, min_length=0, block_ngram=0)
+    found = search(
+        decoder.step, decoder.init_state(features), Specials(START, END, (PAD, START, UNK)), search_config
+    )
+    assert [list(hypotheses[0].tokens) for hypotheses in found] == said

@@ -1,0 +1,159 @@
+"""Training from end to end, on random features: files, resuming, stopping."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from showtell.captioner import Captioner
+from showtell.config import DecoderConfig, SearchConfig, TrainingConfig
+from showtell.data.dataset import CaptionDataset
+from showtell.data.records import CaptionedImage
+from showtell.data.vocabulary import build_vocab
+from showtell.decoder import make_decoder
+from showtell.encoder import CNNEncoder
+from showtell.errors import CheckpointError
+from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
+from showtell.training.fit import TrainingResult, fit
+
+NOUNS = ["dog", "cat", "ball", "boy"]
+VERBS = ["runs", "sits", "jumps", "sleeps"]
+IMAGES = [
+    CaptionedImage(
+        Path(f"{i}.jpg"),
+        (f"a {NOUNS[i % 4]} {VERBS[i // 4 % 4]}", f"the {NOUNS[i % 4]} {VERBS[i // 4 % 4]} here"),
+        "train" if i < 32 else "val",
+        str(i),
+    )
+    for i in range(40)
+]
+VOCABULARY = build_vocab([c for image in IMAGES for c in image.captions], 1)
+CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=5e-3, patience=0, precision="fp32")
+
+
+class Features:
+    """Features that show the noun and the verb; `fail_at` is the call at which loading dies."""
+
+    def __init__(self, cells: int, dim: int, fail_at: int | None = None) -> None:
+        self.cells, self.dim, self.fail_at, self.calls = cells, dim, fail_at, 0
+
+    def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise RuntimeError("killed")
+        number = int(image.image_id)
+        noise = torch.Generator().manual_seed(number if draw is None else draw)
+        features = 0.1 * torch.randn(self.cells, self.dim, generator=noise)
+        features[0, number % 4] += 2
+        features[1, 4 + number // 4 % 4] += 2
+        return features
+
+
+def train(encoder: CNNEncoder, folder: Path, fail_at: int | None = None, **options: object) -> TrainingResult:
+    torch.manual_seed(0)
+    decoder = make_decoder(
+        DecoderConfig(embedding_dim=16, hidden_dim=16, attention_dim=16, dropout=0.3),
+        vocab_size=len(VOCABULARY),
+        feature_dim=encoder.feature_dim,
+        grid_cells=encoder.grid_cells,
+    )
+    load = Features(encoder.grid_cells, encoder.feature_dim, fail_at)
+    sets = [CaptionDataset([i for i in IMAGES if i.split == s], VOCABULARY, load) for s in ("train", "val")]
+    captioner = Captioner(encoder, decoder, VOCABULARY, "tiny")
+    config = options.pop("config", CONFIG)
+    return fit(captioner, *sets, config, SearchConfig(), folder, **options)  # type: ignore[arg-type]
+
+
+def losses(result: TrainingResult) -> list[tuple[float, float]]:
+    return [(row["train_loss"], row["val_loss"]) for row in result.epochs]
+
+
+def test_training_lowers_the_loss_and_writes_its_files(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in tiny_encoder.state_dict().items()}
+    result = train(tiny_encoder, tmp_path)
+    first, *_, last = losses(result)
+    assert last[0] < first[0]
+    assert last[1] < first[1]
+    assert result.best_loss == min(loss for _, loss in losses(result))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny_encoder.state_dict().items())
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert {"loss.png", "scores.png", CHECKPOINT, "model.safetensors"} <= {p.name for p in tmp_path.iterdir()}
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_saved_model_is_the_one_of_the_lowest_validation_loss(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    high = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.5, patience=0, precision="fp32", warmup=0)
+    result = train(tiny_encoder, tmp_path, config=high)
+    model = Captioner.load(str(tmp_path), device=torch.device("cpu"))
+    load = Features(tiny_encoder.grid_cells, tiny_encoder.feature_dim)
+    val = CaptionDataset([i for i in IMAGES if i.split == "val"], VOCABULARY, load)
+    total = words = 0.0
+    model.requires_grad_(False)
+    for image, captions in val:  # independently: one caption at a time, step by step
+        for caption in captions:
+            state = model.decoder.init_state(image.float()[None])
+            for token, following in zip(caption[:-1], caption[1:], strict=True):
+                out = model.decoder.step(token.view(1, 1), state)
+                state = out.state
+                total -= float(out.logits[0, 0].log_softmax(0)[following])
+                words += 1
+    assert total / words == pytest.approx(result.best_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("fail_at", [1 + 32 + 8 + 3, 2 * (32 + 8) + 17, 2 * (32 + 8) + 35])
+def test_resumed_run_ends_with_the_same_losses(tiny_encoder: CNNEncoder, tmp_path: Path, fail_at: int) -> None:
+    whole = train(tiny_encoder, tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tiny_encoder, tmp_path / "killed", fail_at, checkpoint_minutes=0)
+    resumed = train(tiny_encoder, tmp_path / "killed", resume=True)
+    assert losses(resumed) == losses(whole)
+    assert resumed.best_loss == whole.best_loss
+    ours, theirs = (Captioner.load(str(tmp_path / name)).state_dict() for name in ("killed", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_asked_to_stop_it_saves_and_goes_on_later(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    whole = train(tiny_encoder, tmp_path / "whole")
+
+    class Stopping(Features):
+        def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+            if self.calls == 50:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().__call__(image, draw)
+
+    original = globals()["Features"]
+    globals()["Features"] = Stopping
+    try:
+        with pytest.raises(InterruptedTrainingError, match="--resume"):
+            train(tiny_encoder, tmp_path / "stopped")
+    finally:
+        globals()["Features"] = original
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert losses(train(tiny_encoder, tmp_path / "stopped", resume=True)) == losses(whole)
+
+
+def test_early_stopping(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    hopeless = TrainingConfig(epochs=30, batch_size=8, learning_rate=2.0, patience=2, precision="fp32")
+    assert len(train(tiny_encoder, tmp_path, config=hopeless).epochs) < 30
+
+
+def test_nothing_to_resume(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        train(tiny_encoder, tmp_path, resume=True)
+
+
+def test_damaged_checkpoint_is_refused_and_kept(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    train(tiny_encoder, tmp_path)
+    path = tmp_path / CHECKPOINT
+    damaged = path.read_bytes()[:-1000]
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(tiny_encoder, tmp_path, resume=True)
+    assert path.read_bytes() == damaged
