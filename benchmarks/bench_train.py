@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from showtell.config import DecoderConfig
+from showtell.config import DecoderConfig, DecoderKind
 from showtell.decoder import make_decoder, packed_targets
 from showtell.devices import compute_dtype, pick_device
 from showtell.training.losses import linear_cross_entropy
@@ -50,7 +50,7 @@ def make_batch(args: argparse.Namespace, device: torch.device, dtype: torch.dtyp
 
 
 def make_step(
-    kind: str, args: argparse.Namespace, device: torch.device, dtype: torch.dtype
+    kind: DecoderKind, args: argparse.Namespace, device: torch.device, dtype: torch.dtype
 ) -> Callable[[Batch], None]:
     """A training step of a fresh decoder."""
     config = DecoderConfig(

@@ -84,20 +84,17 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
-class FeaturesConfig:
-    """How image features reach the decoder."""
+class CacheConfig:
+    """The cache of image features."""
 
-    mode: FeatureMode = "cached"
-    """`cached`: every image through the encoder once, into a file. `online`: through random crop and flip
-    and the encoder every epoch (the classic recipe; slow)."""
     views: tuple[View, ...] = ("full",)
     """Views of each training image to cache; each epoch takes one of them at random."""
-    cache_dir: str = "cache"
-    """Folder of the feature cache."""
+    dir: str = "cache"
+    """Folder of the cache."""
 
     def __post_init__(self) -> None:
-        _require(len(self.views) > 0, "features.views must name at least one view")
-        _require(len(set(self.views)) == len(self.views), "features.views must not repeat a view")
+        _require(len(self.views) > 0, "cache.views must name at least one view")
+        _require(len(set(self.views)) == len(self.views), "cache.views must not repeat a view")
 
 
 @dataclass(frozen=True)
@@ -152,6 +149,8 @@ class TrainingConfig:
     """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
     precision: Precision = "auto"
     """Number format of the decoder's matrix products; `auto` takes bf16 where the machine is fast at it."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between two checkpoints within an epoch; there is one after each epoch anyway."""
     num_workers: int = 0
     """Processes that load batches beside the training process (`online` features and slow disks)."""
     seed: int = 0
@@ -161,7 +160,7 @@ class TrainingConfig:
         for name in ("epochs", "batch_size"):
             _require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         _require(self.learning_rate > 0, "training.learning_rate must be over 0")
-        for name in ("weight_decay", "gradient_clip", "patience", "num_workers"):
+        for name in ("weight_decay", "gradient_clip", "patience", "num_workers", "checkpoint_minutes"):
             _require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
         for name in ("warmup", "label_smoothing"):
             _require(0 <= getattr(self, name) < 1, f"training.{name} must be at least 0 and less than 1")
@@ -211,11 +210,14 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A training run: data, encoder, features, decoder, training and the search that validates it."""
+    """A training run: data, encoder, decoder, training and the search that validates it."""
 
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    features: FeatureMode = "cached"
+    """`cached`: every image through the encoder once, into a file. `online`: through random crop and flip
+    and the encoder every epoch (the classic recipe; slow)."""
+    cache: CacheConfig = field(default_factory=CacheConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

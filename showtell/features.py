@@ -120,7 +120,7 @@ class FeatureStore:
         except OSError as error:
             raise FeatureStoreError(
                 f"{self.folder}: the feature cache cannot be used ({error.strerror}); name another folder "
-                "with --features.cache_dir"
+                "with --cache.dir"
             ) from error
         self._keys: dict[ImageView, bytes] = {}
 
@@ -171,7 +171,7 @@ class FeatureStore:
         if size > free:
             raise FeatureStoreError(
                 f"{self.folder}: {size / 1e9:.1f} GB of features do not fit, {free / 1e9:.1f} GB are free; "
-                "name a folder on another disk with --features.cache_dir, or fewer --features.views"
+                "name a folder on another disk with --cache.dir, or fewer --cache.views"
             )
         seconds = missing * self._seconds_per_image() if missing else 0.0
         return FeaturePlan(len(wanted), missing, size, seconds)

@@ -234,9 +234,9 @@ def plot_attention(
     rows = max(1, -(-len(words) // columns))
     aspect = min(max(photo.shape[0] / photo.shape[1], 0.4), 2.0)
     with style():
-        figure = Figure(figsize=(1.9 * columns, (1.9 * aspect + 0.4) * rows + 0.5), layout="constrained")
+        figure = Figure(figsize=(1.9 * columns, (1.9 * aspect + 0.3) * rows + 0.5), layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold", wrap=True)
-        panels = figure.subplots(rows, columns, squeeze=False).flat
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for panel in panels:
             panel.set_axis_off()
         for panel, word, looked, log_prob in zip(panels, words, attention, log_probs, strict=False):
@@ -255,4 +255,4 @@ def _heated(photo: npt.NDArray[np.uint8], looked: npt.NDArray[np.float32]) -> np
     heat = np.clip(np.asarray(smooth), 0, 1)[..., None]  # (H, W, 1)
     warm = mpl.colormaps["inferno"](heat[..., 0])[..., :3] * 255
     cast = 0.45 * heat
-    return ((photo * (0.25 + 0.75 * heat)) * (1 - cast) + warm * cast).clip(0, 255).astype(np.uint8)
+    return ((photo * (0.3 + 0.7 * heat)) * (1 - cast) + warm * cast).clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Fixtures that all tests may use: a tiny encoder, photographs, and the data that lie beside the repository."""
+"""Fixtures that all tests may use: a tiny encoder, photographs, and the data beside the repository."""
 
 from __future__ import annotations
 

@@ -230,9 +230,10 @@ def test_interrupted_then_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = FeatureStore(tmp_path, tiny_encoder)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         interrupt_after(tiny_encoder, batches, patch)
-        store.extract(full(snippets))
+        with pytest.raises(KeyboardInterrupt):
+            store.extract(full(snippets))
     for found in (store, FeatureStore(tmp_path, tiny_encoder)):
         assert len(found) == 16 * batches
         assert_all_counted_right(found, full(snippets))

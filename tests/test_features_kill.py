@@ -1,4 +1,4 @@
-"""FeatureStore with whole processes: killed at any moment, and two at once. Slow: each has to import torch."""
+"""FeatureStore with whole processes: killed at any moment, two at once. Slow: each has to import torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = 20
-PHOTOS = 300
+PHOTOS = 600
 EXTRACT = """
 import sys, time
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_killed_at_any_moment(tmp_path: Path, many: list[Path]) -> None:
     for kill in range(KILLS):
         process = start(cache, many[0].parent)
         begin(process)
-        time.sleep(moments.uniform(0, 0.6))
+        time.sleep(moments.uniform(0, 0.3))
         process.kill()
         process.communicate()
         store = FeatureStore(cache, make_tiny_encoder())

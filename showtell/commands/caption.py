@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from importlib import resources
 from itertools import chain, islice
@@ -49,27 +49,46 @@ drawings, and pictures of microscopes and telescopes; the rest is downloaded.)""
 
 _MANY = 16
 """More photos than this get a progress bar."""
-_SAMPLING = ("temperature", "top_k", "top_p", "seed")
+_SAMPLING = {
+    "temperature": "below 1 is more cautious",
+    "top_k": "draw from this many likeliest words; 0 for all",
+    "top_p": "draw from the likeliest words that hold this much of the probability",
+    "seed": "another seed, other captions",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `showtell caption`."""
     add, default = parser.add_argument, SearchConfig()
-    add("photos", nargs="*", type=str, metavar="PHOTO", help="file, folder, glob, or - for names on stdin")
+    add(
+        "photos",
+        nargs="*",
+        type=str,
+        default=[],
+        metavar="PHOTO",
+        help="file, folder, glob, or - for names on standard input",
+    )
     add("--model", default="flickr8k", help="a folder in models/, or the folder of a run")
-    add("--encoder", type=str, help="the encoder's weights, where the model is without and they have moved")
-    add("--output", type=str, metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
-    add("--attention", type=str, metavar="FOLDER", help="draw where it looked for each word, a PNG a photo")
-    add("--num-captions", type=int, default=1, help="captions a photo, best first")
-    add("--beam-size", type=int, help=f"beams of the search; 1 is greedy (default: {default.beam_size})")
-    add("--max-length", type=int, default=default.max_length, help="words a caption at most")
-    add("--length-penalty", type=float, default=default.length_penalty, help="higher prefers long captions")
-    add("--sample", action="store_true", help="draw words at random, not the likeliest caption")
-    add("--temperature", type=float, help="of --sample: below 1 is more cautious (default: 1)")
-    add("--top-k", type=int, help="of --sample: draw from this many likeliest words (default: all)")
-    add("--top-p", type=float, help="of --sample: draw from words of this much probability (default: 1)")
-    add("--seed", type=int, help="of --sample (default: 0)")
-    add("--batch-size", type=int, default=16, help="photos that go through the encoder together")
+    add("--encoder", help="the encoder's weights, where the model is without and they have moved")
+    add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
+    add(
+        "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
+    )
+    add("--num-captions", metavar="N", type=int, default=1, help="captions a photo, best first")
+    add("--beam-size", metavar="N", type=int, default=default.beam_size, help="beams; 1 is greedy")
+    add("--max-length", metavar="N", type=int, default=default.max_length, help="words a caption at most")
+    add(
+        "--length-penalty",
+        metavar="X",
+        type=float,
+        default=default.length_penalty,
+        help="captions are ranked by log-probability / length ** X",
+    )
+    add("--sample", action="store_true", help="draw words at random instead of searching the likeliest")
+    for name, text in _SAMPLING.items():
+        value = getattr(default, name)
+        add(_option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
+    add("--batch-size", metavar="N", type=int, default=16, help="photos that go through the encoder together")
 
 
 def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
@@ -104,20 +123,18 @@ def search_config(args: Namespace) -> SearchConfig:
     Raises:
         UsageError: a value is out of range, or has no effect beside the others.
     """
-    sampling = {name: value for name in _SAMPLING if (value := args[name]) is not None}
-    if sampling and not args.sample:
-        raise UsageError(f"{_option(next(iter(sampling)))} is for sampling: give --sample too")
-    if args.sample and args.beam_size is not None:
-        raise UsageError("--beam-size is for searching: leave it out, or leave out --sample")
-    beam_size = SearchConfig().beam_size if args.beam_size is None else args.beam_size
+    default = SearchConfig()
+    for name in ("beam_size",) if args.sample else _SAMPLING:
+        if args[name] != getattr(default, name):
+            raise UsageError(f"{_option(name)} has no effect {'with' if args.sample else 'without'} --sample")
     try:
         return SearchConfig(
-            beam_size=max(beam_size, args.num_captions) if beam_size > 0 else beam_size,
+            beam_size=max(args.beam_size, args.num_captions) if args.beam_size > 0 else args.beam_size,
             num_captions=args.num_captions,
             max_length=args.max_length,
             length_penalty=args.length_penalty,
             sample=args.sample,
-            **sampling,
+            **{name: args[name] for name in _SAMPLING},
         )
     except ConfigError as error:
         raise UsageError(re.sub(r"search\.(\w+)", lambda match: _option(match[1]), str(error))) from error
@@ -177,7 +194,7 @@ def _load(args: Namespace, *, attends: bool) -> Captioner:
 
 
 def _progress_bar(inputs: Sequence[str]) -> tqdm[Any]:
-    """A bar on standard error, where that is a terminal and there are many photos, or nobody knows how many."""
+    """A bar on standard error, if that is a terminal and the photos are many, or nobody knows how many."""
     if not inputs or not sys.stderr.isatty():
         return tqdm(disable=True)
     total = None if "-" in inputs else sum(1 for _ in find_images(inputs))
@@ -191,7 +208,7 @@ def _records(
     batch_size: int,
     previews: bool,
     attention: bool,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Caption photos as they come."""
     stream = captioner.caption_stream(
         photos,

@@ -6,7 +6,6 @@ The run's folder gets the whole model whenever the validation loss decreases.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from showtell.captioner import Captioner
 from showtell.commands.extract import extract_features
+from showtell.commands.run_config import add_run_arguments, describe, run_settings, to_run_config
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.prepare import PreparedData, prepare_data
@@ -37,24 +37,20 @@ CONFIG = "config.yaml"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `showtell train`."""
-    parser.add_argument(
-        "--config", action="config", help="a YAML file of settings, e.g. configs/flickr8k.yaml"
-    )
-    parser.add_class_arguments(RunConfig, nested_key=None)
+    add_run_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the run that was stopped or killed")
 
 
 def run(parser: ArgumentParser, args: Namespace) -> None:
     """Train."""
     started = time.monotonic()
-    config = _to_config(parser, args)
+    config = to_run_config(parser, args)
     folder = _run_folder(config.out_dir, args.resume)
-    cache_dir = Path(config.features.cache_dir)
+    cache_dir = Path(config.cache.dir)
     data = prepare_data(config.data, cache_dir)
-    _describe(data)
+    describe(data)
     if not args.resume:
-        settings = parser.dump(args.clone(), skip_none=False)
-        write_atomic(folder / CONFIG, _without(settings, ("resume", "debug", "config")))
+        write_atomic(folder / CONFIG, run_settings(parser, args))
     torch.manual_seed(config.training.seed)
     encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
     decoder = make_decoder(
@@ -95,13 +91,6 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
 
 
-def _to_config(parser: ArgumentParser, args: Namespace) -> RunConfig:
-    made = parser.instantiate_classes(args)
-    return RunConfig(
-        made.data, made.encoder, made.features, made.decoder, made.training, made.search, made.out
-    )
-
-
 def _run_folder(wanted: Path, resume: bool) -> Path:
     """The first free one of `wanted`, `wanted`-2, -3, ...; to resume, the last one that is there."""
     folders = [wanted, *(wanted.with_name(f"{wanted.name}-{n}") for n in range(2, 10_000))]
@@ -120,27 +109,16 @@ def _run_folder(wanted: Path, resume: bool) -> Path:
     return folder
 
 
-def _without(settings: str, names: tuple[str, ...]) -> str:
-    return "".join(line for line in settings.splitlines(True) if not re.match(rf"({'|'.join(names)}):", line))
-
-
-def _describe(data: PreparedData) -> None:
-    counts = f"{len(data.train):,} train, {len(data.val):,} val, {len(data.test):,} test images"
-    log.info("%s: %s, a vocabulary of %s words", data.name, counts, f"{len(data.vocabulary):,}")
-    for reason, count in data.skipped.items():
-        log.warning("dropped %d: %s", count, reason)
-
-
 def _image_source(
     config: RunConfig, encoder: CNNEncoder, data: PreparedData, cache_dir: Path
 ) -> tuple[LoadImage, list[CaptionedImage]]:
     """What gives the images' tensors, and the images that can be shown."""
     used = data.train + data.val
-    if config.features.mode == "online":
+    if config.features == "online":
         return OnlineImages(encoder.transform), used
     store = FeatureStore(cache_dir, encoder)
-    images = extract_features(store, used, config.features.views, skip_bad=config.data.skip_bad)
-    return CachedFeatures(store, config.features.views), images
+    images = extract_features(store, used, config.cache.views, skip_bad=config.data.skip_bad)
+    return CachedFeatures(store, config.cache.views), images
 
 
 def _show_captions(captioner: Captioner, data: PreparedData, config: RunConfig) -> None:

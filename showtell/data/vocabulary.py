@@ -113,9 +113,14 @@ class Vocabulary:
             CheckpointError: it is something else.
         """
         try:
-            return cls([str(word) for word in json.loads(text)["words"]])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"not a vocabulary of showtell ({error})") from error
+            found = json.loads(text)
+            words = found.get("words") if isinstance(found, dict) else None
+            if isinstance(words, list) and all(isinstance(word, str) for word in words):
+                return cls(words)
+            reason = "no list of words"
+        except ValueError as error:
+            reason = str(error)
+        raise CheckpointError(f"not a vocabulary of showtell ({reason})")
 
 
 def count_words(captions: Iterable[str]) -> Counter[str]:

@@ -1,7 +1,7 @@
 """Where captions go: the screen, a file of the form that its name's ending asks for, pictures of attention.
 
-Each of these is a context manager that takes one `Record` a photo, as it comes. To add a form of file: a
-subclass of `FileWriter` in a module of its own, and its ending in `WRITERS`.
+Each of these is an `Output`: a context manager that takes one `Record` a photo, as it comes. To add a form of
+file: a subclass of `FileWriter` in a module of its own, and its ending in `WRITERS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from showtell.output.gallery import GalleryWriter
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.photo import Photo
 from showtell.output.record import Output, Record
-from showtell.output.screen import Screen, one_line
+from showtell.output.screen import Screen
 from showtell.output.table import CsvWriter
 from showtell.output.tally import Tally
 from showtell.output.writer import FileWriter
@@ -24,13 +24,13 @@ __all__ = [
     "WRITERS",
     "AttentionPictures",
     "FileWriter",
+    "GalleryWriter",
     "Output",
     "Photo",
     "Record",
     "Screen",
     "Tally",
     "make_writer",
-    "one_line",
 ]
 
 WRITERS: Final[dict[str, type[FileWriter]]] = {

@@ -60,9 +60,9 @@ class AttentionPictures:
         Raises:
             ShowtellError: the picture cannot be written.
         """
-        if not record.captions or record.preview is None or record.captions[0].attention is None:
+        best = record.captions[0] if record.captions else None
+        if best is None or best.attention is None or record.preview is None:
             return
-        best = record.captions[0]
         path = self.target if self.single else self._free_path(Path(record.image).stem[:70])
         photo = np.asarray(Image.open(io.BytesIO(record.preview)))
         with telling(path):

@@ -36,5 +36,5 @@ class CsvWriter(FileWriter):
 
 def _rows(rows: Iterable[tuple[Any, ...]]) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
+    csv.writer(stream).writerows(rows)
     return stream.getvalue()

@@ -9,7 +9,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -62,7 +62,7 @@ class FileWriter(ABC):
     the block is left, after Ctrl-C too: then it holds what was done. After an error or a kill it stays as
     it is, for whoever wants to look at it, and what was there before under the name is untouched.
 
-    Text is UTF-8; bytes of a file name that are no text are written as `\\udc..`, which JSON reads back.
+    Text is UTF-8; bytes of a file name that are no text are escaped, in the way that JSON reads back.
 
     Args:
         path: the file to write or replace.
@@ -135,10 +135,8 @@ class FileWriter(ABC):
             self.partial.replace(self.path)
 
     def _abandon(self) -> None:
-        try:
+        with suppress(OSError):  # the error that got us here is told
             self._file.close()
-        except OSError:  # the error that got us here has been told
-            pass
         if self.count:
             log.warning("%s: what was done before the error", self.partial)
         else:

@@ -191,7 +191,7 @@ class SaveLast(Callback):
         minutes: between two checkpoints within an epoch.
     """
 
-    def __init__(self, folder: Path, minutes: float = 10.0) -> None:
+    def __init__(self, folder: Path, minutes: float) -> None:
         self.path, self.minutes = folder / CHECKPOINT, minutes
         self._saved = time.monotonic()
         self._asked_to_stop = False
@@ -205,8 +205,9 @@ class SaveLast(Callback):
         batch_idx: int,
     ) -> None:
         """Save within the epoch where it is time to, or on the way out."""
-        last = trainer.is_last_batch if hasattr(trainer, "is_last_batch") else False
-        if (self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes) and not last:
+        if (
+            self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes
+        ) and not trainer.is_last_batch:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -54,7 +54,6 @@ def fit(
     folder: Path,
     *,
     resume: bool = False,
-    checkpoint_minutes: float = 10.0,
 ) -> TrainingResult:
     """Train the decoder of `captioner`; the best model by validation loss is `folder`/model.safetensors.
 
@@ -66,7 +65,6 @@ def fit(
         search: how captions are found in validation.
         folder: gets the model, the checkpoint, history.csv, curves and TensorBoard logs.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
-        checkpoint_minutes: between two checkpoints within an epoch.
 
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
@@ -79,7 +77,7 @@ def fit(
     best = SaveBest(folder)
     history = History(folder, best)
     callbacks: list[Callback] = [best, history, Progress(), *_early_stopping(config)]
-    last = SaveLast(folder, checkpoint_minutes)
+    last = SaveLast(folder, config.checkpoint_minutes)
     callbacks.append(last)  # at the end: it saves the state of the others
     workers = config.num_workers
     loader = CaptionLoader(train, batch_size=config.batch_size, seed=config.seed, num_workers=workers)

@@ -1,0 +1,44 @@
+# The only commands to remember. Each sets itself up in a virtual environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUNS ?= runs
+
+.PHONY: help demo test test-slow lint bench
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       train a captioner on drawn scenes and caption real photos (minutes)"
+	@echo "make test       the fast tests"
+	@echo "make test-slow  real training, real data, kills at random moments"
+	@echo "make lint       ruff, mypy"
+	@echo "make bench      the benchmarks, each against a baseline in the same run"
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python main.py --config configs/scenes.yaml --out $(RUNS)/demo
+	@echo
+	@echo "Real photos, captioned by the model that ships in models/flickr8k:"
+	$(BIN)/python inference.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench_extract.py
+	$(BIN)/python benchmarks/bench_train.py
+	$(BIN)/python benchmarks/bench_caption.py

@@ -1,0 +1,122 @@
+"""How much of the bare encoder's speed feature extraction keeps.
+
+    python benchmarks/bench_extract.py [FOLDER] [--images 320] [--rounds 3]
+
+Both take the same photos: the bare encoder has them decoded in memory already and only encodes them, in
+batches of 16; the extraction decodes them from their files, encodes, and writes a new feature store. The two
+alternate, so that whatever else the machine does disturbs both alike. Without a folder, photos of 640 x 480
+are made of those in scikit-image. Prints a Markdown table; the speeds are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image
+from torch import Tensor
+
+from showtell.config import EncoderConfig
+from showtell.data.loading import decode_ahead
+from showtell.devices import pick_device
+from showtell.encoder import CNNEncoder
+from showtell.features import BATCH, FeatureStore
+
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+def make_photos(folder: Path, count: int) -> list[Path]:
+    """Write JPEG photos of 640 x 480: pieces of the photos that come with scikit-image."""
+    sources = [Image.fromarray(getattr(skimage.data, name)()) for name in ("astronaut", "chelsea", "coffee")]
+    random, paths = np.random.default_rng(0), [folder / f"{i:05}.jpg" for i in range(count)]
+    for i, path in enumerate(paths):
+        source = sources[i % len(sources)]
+        left, top = (int(random.integers(side // 4)) for side in source.size)
+        piece = source.crop((left, top, left + source.width * 3 // 4, top + source.height * 3 // 4))
+        piece.resize((640, 480), Image.Resampling.BICUBIC).save(path, quality=90)
+    return paths
+
+
+def time_bare(encoder: CNNEncoder, batches: list[Tensor]) -> float:
+    """Seconds that the encoder takes for pictures (16, 224, 224, 3) uint8 in memory."""
+    start = time.perf_counter()
+    for batch in batches:
+        encoder.encode_pixels(batch).cpu()
+    return time.perf_counter() - start
+
+
+def time_extraction(encoder: CNNEncoder, paths: list[Path]) -> float:
+    """Seconds that files take to become a feature store."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = FeatureStore(Path(folder), encoder)
+        start = time.perf_counter()
+        report = store.extract([(path, "full") for path in paths])
+        seconds = time.perf_counter() - start
+        assert report.extracted == len(paths)
+        return seconds
+
+
+def machine() -> str:
+    """Processor, cores and torch in a line."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
+    device = pick_device()
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Speed of feature extraction against the bare encoder.")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of photos; by default some are made")
+    parser.add_argument("--images", type=int, default=320, help="photos to use at most")
+    parser.add_argument("--rounds", type=int, default=3, help="alternations; the median is told")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        if args.folder is None:
+            paths = make_photos(Path(made), args.images)
+        else:
+            paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in SUFFIXES)[: args.images]
+        if not paths:
+            parser.error(f"{args.folder}: no photos ({', '.join(sorted(SUFFIXES))}) there")
+        report(CNNEncoder.from_config(EncoderConfig()).to(pick_device()), paths, args.rounds)
+
+
+def report(encoder: CNNEncoder, paths: list[Path], rounds: int) -> None:
+    """Alternate the two and print the table."""
+    pixels = [item.pixels for item in decode_ahead(paths, encoder.transform.pixels)]
+    decoded = [torch.from_numpy(np.stack(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+    contenders: dict[str, Callable[[], float]] = {
+        "bare encoder": lambda: time_bare(encoder, decoded),
+        "extraction": lambda: time_extraction(encoder, paths),
+    }
+    time_bare(encoder, decoded[:2])  # the first calls are slower
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, measure in contenders.items():
+            seconds[name].append(measure())
+    with Image.open(paths[0]) as first:
+        width, height = first.size
+    print(f"{len(paths)} photos (the first: {width} x {height}), {str(encoder.dtype).removeprefix('torch.')}")
+    print(f"{machine()}\n")
+    print("| | images/s (median) | least | most |\n| --- | --- | --- | --- |")
+    for name, times in seconds.items():
+        speeds = [len(paths) / value for value in times]
+        print(f"| {name} | {statistics.median(speeds):.1f} | {min(speeds):.1f} | {max(speeds):.1f} |")
+    ratios = [bare / own for bare, own in zip(*seconds.values(), strict=True)]
+    print(f"\nratio: {statistics.median(ratios):.3f} (median; {min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()

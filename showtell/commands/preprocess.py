@@ -1,0 +1,73 @@
+"""Prepare a dataset: annotations -> vocabulary, splits, statistics page, cached features.
+
+Training does all of this by itself; this command shows it, and takes the waiting out of the first run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from showtell.commands.extract import extract_features
+from showtell.commands.run_config import add_run_arguments, describe, to_run_config
+from showtell.data.prepare import PreparedData, prepare_data
+from showtell.data.splits import tuning_subset
+from showtell.data.statistics import DatasetStatistics, dataset_statistics, write_statistics_page
+from showtell.data.text import tokenize
+from showtell.devices import log_gpu_memory, pick_device
+from showtell.files import write_atomic
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell preprocess`."""
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--report", type=str, default=None, help="folder of the statistics page (default: reports/<dataset>)"
+    )
+    parser.add_argument("--extract", type=bool, default=True, help="cache the images' features too")
+
+
+def run(parser: ArgumentParser, args: Namespace) -> None:
+    """Preprocess."""
+    config = to_run_config(parser, args)
+    cache_dir = Path(config.cache.dir)
+    data = prepare_data(config.data, cache_dir)
+    describe(data)
+    folder = Path(args.report or Path("reports", data.name))
+    stats = dataset_statistics(data.images, tokenize=tokenize, min_count=config.data.min_count)
+    _show_coverage(stats)
+    tuning = tuning_subset(data.images, config.data.tuning_fraction, config.data.seed)
+    _write_splits(folder, data, [image.image_id for image in tuning])
+    write_atomic(folder / "vocabulary.json", data.vocabulary.to_json() + "\n")
+    page = write_statistics_page(stats, folder, f"{data.name} captions")
+    log.info("\nStatistics for people: %s\nVocabulary and splits: beside it", page)
+    log_gpu_memory("after reading the annotations")
+    if args.extract:
+        from showtell.encoder import CNNEncoder
+        from showtell.features import FeatureStore
+
+        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+        store = FeatureStore(cache_dir, encoder)
+        extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
+        log_gpu_memory("after extracting features")
+        log.info("Features are cached in %s", store.folder)
+
+
+def _show_coverage(stats: DatasetStatistics) -> None:
+    log.info("%10s %8s %16s %16s", "min_count", "words", "of all words", "captions whole")
+    for row in stats.coverage:
+        mark = "  <- data.min_count" if row.min_count == stats.min_count else ""
+        shares = f"{100 * row.tokens:14.2f} % {100 * row.captions:14.2f} %"
+        log.info("%10d %8s %s%s", row.min_count, f"{row.words:,}", shares, mark)
+
+
+def _write_splits(folder: Path, data: PreparedData, tuning: list[str]) -> None:
+    """Write splits.json: the ids of the images of each split, and of the subset for tuning."""
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    ids = {name: [image.image_id for image in images] for name, images in parts.items()}
+    write_atomic(folder / "splits.json", json.dumps(ids | {"tuning": tuning}, indent=1) + "\n")

@@ -1,0 +1,513 @@
+import csv
+import io
+import json
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+
+from showtell.captioner import Captioner
+from showtell.cli import run_command
+from showtell.commands import caption as command
+from showtell.config import DecoderConfig, DecoderKind, SearchConfig
+from showtell.data.vocabulary import Vocabulary
+from showtell.decoder import make_decoder
+from showtell.errors import ModelError
+from tests.bad_images import make_broken_images, make_odd_images
+from tests.conftest import make_tiny_encoder
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = "a dog cat man woman in the red blue shirt runs sits on grass street with ball and is 's big".split()
+
+
+def save_model(folder: Path, kind: DecoderKind = "topdown") -> Path:
+    """A captioner of random words that takes milliseconds a photo."""
+    encoder, vocabulary = make_tiny_encoder(), Vocabulary(WORDS)
+    config = DecoderConfig(
+        kind=kind, embedding_dim=32, hidden_dim=32, attention_dim=32, attention_heads=2, dropout=0
+    )
+    torch.manual_seed(0)
+    decoder = make_decoder(
+        config,
+        vocab_size=len(vocabulary),
+        feature_dim=encoder.feature_dim,
+        grid_cells=encoder.grid_cells,
+    )
+    for parameter in decoder.parameters():  # so that different photos get different words
+        torch.nn.init.normal_(parameter, std=0.5)
+    Captioner(encoder, decoder, vocabulary, "tiny").save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+class Done(NamedTuple):
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the real command in this process."""
+
+    def call(*arguments: str | Path, model: Path = model) -> Done:
+        capsys.readouterr()
+        try:
+            code = run_command("caption", ["--model", str(model), *map(str, arguments)], prog="inference.py")
+        except SystemExit as leaving:  # of the argument parser
+            code = int(leaving.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out.splitlines(), captured.err.splitlines())
+
+    return call
+
+
+def expected(
+    model: Path, photos: list[Path], config: SearchConfig | None = None
+) -> list[list[tuple[str, float]]]:
+    """Captions and log-probabilities of photos taken one by one, without the command."""
+    captioner = Captioner.load(str(model))
+    return [
+        [(caption.text, caption.log_probability) for caption in captioner.caption([photo], config)[0]]
+        for photo in photos
+    ]
+
+
+def lines(model: Path, photos: list[Path]) -> list[str]:
+    return [f"{photo}: {found[0][0]}" for photo, found in zip(photos, expected(model, photos), strict=True)]
+
+
+# What is captioned
+
+
+def test_files_in_the_order_given_twice_too(run: Run, model: Path, photos: list[Path]) -> None:
+    given = [photos[2], photos[0], photos[2]]
+    done = run(*given)
+    assert done.out == lines(model, given)
+    assert done.code == 0
+    assert len(set(lines(model, photos))) == len(photos), "different photos, different captions"
+
+
+def test_one_photo_is_answered_by_one_line(run: Run, model: Path, photos: list[Path]) -> None:
+    assert run(photos[0]) == (0, lines(model, photos[:1]), [])
+
+
+def test_a_folder_and_a_glob(run: Run, model: Path, snippets: list[Path]) -> None:
+    done = run(snippets[0].parent)
+    assert done.out == lines(model, snippets)
+    assert done.err[0].startswith("captioned 40 in ")
+    assert run(snippets[0].parent / "000?.jpg").out == lines(model, snippets[:10])
+
+
+def test_names_on_standard_input(
+    run: Run, model: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{photo}\n" for photo in photos)))
+    assert run("-").out == lines(model, photos)
+
+
+def test_names_that_are_no_text(
+    run: Run, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(tmp_path).encode() + b"/caf\xe9.jpg"
+    try:
+        shutil.copy(photos[0], name)
+    except OSError:
+        pytest.skip("this file system takes text only")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(name + b"\n"), encoding="utf-8"))
+    done = run("-", "--output", tmp_path / "out.jsonl")
+    assert done.code == 0
+    assert done.out[0].startswith(f"{tmp_path}/caf\\udce9.jpg: ")
+    (row,) = read_jsonl(tmp_path / "out.jsonl")
+    assert row["image"].encode("utf-8", "surrogateescape") == name
+
+
+def test_without_names_the_photographs_of_scikit_image(run: Run) -> None:
+    done = run()
+    assert done.code == 0
+    shown = [line.split(": ")[0] for line in done.out]
+    assert shown == [f"skimage/{name}" for name in command.SAMPLE_PHOTOS]
+    assert len(shown) == 6
+
+
+def test_a_narrow_batch_changes_nothing(run: Run, snippets: list[Path]) -> None:
+    assert run(snippets[0].parent, "--batch-size", "3").out == run(snippets[0].parent).out
+
+
+# How it searches
+
+
+def test_further_captions_widen_the_beam(run: Run, model: Path, photos: list[Path], tmp_path: Path) -> None:
+    done = run(*photos, "--num-captions", "5", "--max-length", "8", "--output", tmp_path / "out.jsonl")
+    found = expected(model, photos, SearchConfig(beam_size=5, num_captions=5, max_length=8))
+    assert done.out == [
+        f"{photo}: {text}" for photo, captions in zip(photos, found, strict=True) for text, _ in captions
+    ]
+    for row, photo, captions in zip(read_jsonl(tmp_path / "out.jsonl"), photos, found, strict=True):
+        assert row["image"] == str(photo)
+        listed = [(c["caption"], c["log_probability"]) for c in (row, *row["captions"])]
+        assert [text for text, _ in listed] == [text for text, _ in captions]
+        assert [p for _, p in listed] == pytest.approx([p for _, p in captions], abs=1e-3)
+
+
+def test_greedy_and_length(run: Run, model: Path, photos: list[Path]) -> None:
+    done = run(photos[0], "--beam-size", "1", "--max-length", "4", "--length-penalty", "0")
+    config = SearchConfig(beam_size=1, max_length=4, length_penalty=0)
+    assert done.out == [f"{photos[0]}: {expected(model, photos[:1], config)[0][0][0]}"]
+
+
+def test_sampling_follows_its_seed(run: Run, photos: list[Path]) -> None:
+    wide = (photos[0], "--sample", "--temperature", "2", "--num-captions", "4")
+    first = run(*wide, "--seed", "1")
+    assert first.out == run(*wide, "--seed", "1").out
+    assert first.out != run(*wide, "--seed", "2").out
+    assert len(set(first.out)) == 4
+    narrow = [
+        run(photos[0], "--sample", *option, "--seed", "9").out
+        for option in (("--top-k", "1"), ("--top-p", "0.0001"))
+    ]
+    assert narrow[0] == narrow[1] == run(photos[0], "--beam-size", "1").out
+
+
+# What is written
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_json_lines_tell_of_photos_that_failed(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out.jsonl"
+    done = run(photos[0], tmp_path / "nowhere.jpg", photos[1], "--output", out)
+    rows = read_jsonl(out)
+    assert [row["image"] for row in rows] == [str(photos[0]), str(tmp_path / "nowhere.jpg"), str(photos[1])]
+    assert [f"{row['image']}: {row['caption']}" for row in rows if "caption" in row] == done.out
+    assert rows[1] == {"image": str(tmp_path / "nowhere.jpg"), "error": "no such file"}
+    assert rows[0]["captions"] == []
+    assert rows[0]["log_probability"] < 0
+    assert done.err[-1] == f"{out}: 3 photos"
+
+
+def test_csv(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    done = run(photos[0], "nowhere.jpg", "--num-captions", "2", "--output", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [f"{r['image']}: {r['caption']}" for r in rows if r["caption"]] == done.out
+    assert [r["rank"] for r in rows] == ["1", "2", ""]
+    assert float(rows[0]["log_probability"]) < 0
+    assert rows[2]["error"] == "no such file"
+
+
+class Images(HTMLParser):
+    alts: list[str]
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.alts = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.alts.append(dict(attrs)["alt"] or "")
+
+
+def test_a_gallery_shows_the_same_captions(run: Run, snippets: list[Path], tmp_path: Path) -> None:
+    folder = snippets[0].parent
+    done = run(folder, "--output", tmp_path / "out.html")
+    assert done.out == run(folder).out
+    page = Images((tmp_path / "out.html").read_text(encoding="utf-8"))
+    assert [f"{photo}: {alt}" for photo, alt in zip(snippets, page.alts, strict=True)] == done.out
+
+
+def test_attention_pictures_of_several_photos(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "looked"
+    twice = [*photos[:2], photos[0]]
+    done = run(*twice, "--attention", folder, "--max-length", "5")
+    assert done.out == run(*twice, "--max-length", "5").out
+    names = {f"{photos[0].stem}.attention.png", f"{photos[1].stem}.attention.png"}
+    assert {path.name for path in folder.iterdir()} == names | {f"{photos[0].stem}-2.attention.png"}
+    for path in folder.iterdir():
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_an_attention_picture_of_one_photo(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    assert run(photos[0], "--attention", tmp_path / "one.png", "--max-length", "3").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
+    done = run(photos[0], photos[1], "--attention", tmp_path / "two.png")
+    assert (done.code, done.out) == (2, [])
+    assert "for several photos name a folder" in done.err[0]
+
+
+def test_no_photo_is_overwritten_and_no_picture_captioned(
+    run: Run, photos: list[Path], tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    with Image.open(photos[0]) as image:
+        image.save(photo)
+    before = photo.read_bytes()
+    assert "choose another name" in run(photo, "--attention", photo).err[0]
+    for _ in range(2):
+        done = run(tmp_path, "--attention", tmp_path, "--max-length", "3")
+        assert [line.split(": ")[0] for line in done.out] == [str(photo)]
+    assert photo.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.png", "photo.attention.png"}
+
+
+def test_a_decoder_without_attention(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    pooled = save_model(tmp_path / "pooled", "pooled")
+    assert run(photos[0], model=pooled).code == 0
+    done = run(photos[0], "--attention", tmp_path / "a.png", model=pooled)
+    assert done.code == 2
+    assert "no attention" in done.err[0]
+
+
+# Pictures of every odd and every broken kind
+
+
+def test_odd_pictures_get_a_caption(run: Run, tmp_path: Path) -> None:
+    odd = make_odd_images(tmp_path / "odd")
+    done = run(tmp_path / "odd", "--output", tmp_path / "out.html", "--max-length", "3")
+    assert [line.rpartition(": ")[0] for line in done.out] == [str(path) for path in odd.values()]
+    assert done.code == 0
+    assert done.err[0].startswith(f"captioned {len(odd)} in ")
+    assert all(line.rpartition(": ")[2] for line in done.out)
+
+
+BROKEN = {
+    "bomb": "too large: ",
+    "empty": "the file is empty",
+    "folder": "a folder, not an image file",
+    "missing": "no such file",
+}
+
+
+def test_broken_pictures_are_named_one_by_one_and_the_run_goes_on(
+    run: Run, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = make_broken_images(tmp_path / "broken")
+    names = [str(path) for path in broken.values()]
+    mixed = [str(photos[0]), *names[:9], str(photos[1]), *names[9:], str(photos[2])]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(mixed)))
+    done = run("-", "--output", tmp_path / "out.jsonl")
+    assert done.code == 0
+    assert [line.split(": ")[0] for line in done.out] == [str(photo) for photo in photos[:3]]
+    told = dict(line.removeprefix("skipped ").split(": ", 1) for line in done.err[:-2])
+    assert list(told) == names
+    assert all(line.startswith("skipped ") for line in done.err[:-2])
+    for name, path in broken.items():
+        reason = told[str(path)]
+        assert len(reason) > 8
+        assert reason.startswith(BROKEN.get(name.replace("-", ".").split(".")[0], ""))
+    first = ", ".join(names[:3])
+    assert done.err[-2].startswith(
+        f"captioned 3, skipped {len(names)} ({first} and {len(names) - 3} more) in "
+    )
+    assert {r["image"]: r["error"] for r in read_jsonl(tmp_path / "out.jsonl") if "error" in r} == told
+
+
+def test_a_folder_with_broken_pictures(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    broken = make_broken_images(tmp_path / "photos")
+    shutil.copy(photos[0], tmp_path / "photos" / "good.jpg")
+    done = run(tmp_path / "photos")
+    found = [p for p in broken.values() if p.is_file() and p.suffix != ".svg"]
+    assert (done.code, len(done.out)) == (0, 1)
+    assert done.err[-1].startswith(f"captioned 1, skipped {len(found)} (")
+    assert len(done.err) == len(found) + 1
+
+
+def test_nothing_but_broken_pictures_is_a_failure(run: Run, tmp_path: Path) -> None:
+    done = run(tmp_path / "nowhere.jpg")
+    assert (done.code, done.out) == (1, [])
+    assert done.err[0] == f"skipped {tmp_path}/nowhere.jpg: no such file"
+    assert done.err[1].startswith(f"captioned 0, skipped 1 ({tmp_path}/nowhere.jpg) in ")
+
+
+# Misuse
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.jpg", "--output", "out.txt"], "out.txt: captions are written to .jsonl, .csv or .html files"),
+        (["{empty}"], "no image files in this folder"),
+        (["{empty}/*.jpg"], "no file matches this pattern"),
+        (["-"], "no photos named on standard input"),
+        (["a.jpg", "--num-captions", "0"], "--num-captions must be at least 1"),
+        (["a.jpg", "--beam-size", "0"], "--beam-size must be at least 1"),
+        (["a.jpg", "--max-length", "0"], "--max-length must be at least 1"),
+        (["a.jpg", "--batch-size", "0"], "--batch-size must be at least 1"),
+        (["a.jpg", "--sample", "--temperature", "0"], "--temperature must be over 0; for greedy use"),
+        (["a.jpg", "--sample", "--top-p", "1.5"], "--top-p must be over 0 and at most 1"),
+        (["a.jpg", "--top-k", "5"], "--top-k has no effect without --sample"),
+        (["a.jpg", "--sample", "--beam-size", "5"], "--beam-size has no effect with --sample"),
+        (["a.jpg", "--attention", "{file}"], "this is no folder"),
+        (["a.jpg", "--beam-size", "many"], "many"),
+        (["a.jpg", "--beams", "5"], "--beams"),
+    ],
+)
+def test_misuse_is_answered_before_any_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(Captioner, "load", lambda *_, **__: pytest.fail("loaded a model"))
+    places = {"{empty}": str(tmp_path / "empty"), "{file}": str(tmp_path / "file")}
+    for place, path in places.items():
+        arguments = [argument.replace(place, path) for argument in arguments]
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, [])
+    assert message in done.err[-1]
+
+
+def test_a_place_that_cannot_be_written(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(photos[0], "--output", tmp_path / "file" / "out.csv")
+    assert (done.code, done.out) == (2, [])
+    assert "out.csv: cannot be written" in done.err[0]
+
+
+def test_a_model_that_is_not_there(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    done = run(photos[0], "--output", tmp_path / "out.csv", model=tmp_path / "nowhere")
+    assert (done.code, done.out) == (1, [])
+    assert str(tmp_path / "nowhere") in done.err[0]
+    assert not list(tmp_path.iterdir())
+
+
+# Stopped
+
+
+def stopping(after: int, error: BaseException) -> Callable[..., Iterator[object]]:
+    """A `Captioner.caption_stream` that is stopped after this many photos."""
+    whole = Captioner.caption_stream
+
+    def stream(*arguments: object, **options: object) -> Iterator[object]:
+        for number, done in enumerate(whole(*arguments, **options)):  # type: ignore[arg-type]
+            if number == after:
+                raise error
+            yield done
+
+    return stream
+
+
+def test_ctrl_c_keeps_what_is_done(
+    run: Run, snippets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Captioner, "caption_stream", stopping(7, KeyboardInterrupt()))
+    done = run(snippets[0].parent, "--output", tmp_path / "out.jsonl")
+    assert done.code == 130
+    assert [row["image"] for row in read_jsonl(tmp_path / "out.jsonl")] == [str(p) for p in snippets[:7]]
+    assert done.err[0].startswith("captioned 7 in ")
+    assert done.err[1:] == [f"{tmp_path / 'out.jsonl'}: 7 photos done so far", "stopped"]
+
+
+def test_an_error_on_the_way_leaves_the_part_that_was_done(
+    run: Run, snippets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Captioner, "caption_stream", stopping(7, ModelError("not finite")))
+    done = run(snippets[0].parent, "--output", tmp_path / "out.jsonl")
+    (partial,) = tmp_path.iterdir()
+    assert done.code == 1
+    assert done.err == [f"{partial}: what was done before the error", "error: not finite"]
+    assert len(read_jsonl(partial)) == 7
+
+
+def test_there_is_a_progress_bar_on_a_terminal(
+    run: Run, snippets: list[Path], photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert "40/40" in "\n".join(run(snippets[0].parent).err)
+    assert not any("img" in line for line in run(*photos).err), "few photos need none"
+
+
+def start(model: Path, photos: list[Path], *arguments: str | Path) -> subprocess.Popen[str]:
+    """Run inference.py on names from a pipe that stays open: it captions these photos, then waits."""
+    running = subprocess.Popen(
+        [sys.executable, ROOT / "inference.py", "-", "--model", model, "--batch-size", "1", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdin is not None
+    running.stdin.write("".join(f"{photo}\n" for photo in photos))
+    running.stdin.flush()
+    return running
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".html"])
+def test_a_killed_process_leaves_no_file_of_that_name(
+    model: Path, snippets: list[Path], tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"out{suffix}"
+    out.write_text("old")
+    with start(model, snippets, "--output", out) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline()
+        running.kill()
+    assert out.read_text() == "old"
+    (partial,) = set(tmp_path.iterdir()) - {out}
+    assert partial.name.startswith(f"out{suffix}.")
+    assert partial.name.endswith(".partial")
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_real_process(model: Path, snippets: list[Path], tmp_path: Path) -> None:
+    with start(model, snippets, "--output", tmp_path / "out.jsonl") as running:
+        assert running.stdout is not None
+        for _ in range(30):
+            assert running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    rows = read_jsonl(tmp_path / "out.jsonl")
+    assert 30 <= len(rows) <= 40
+    assert errors.splitlines()[1:] == [f"{tmp_path / 'out.jsonl'}: {len(rows)} photos done so far", "stopped"]
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_ends_it_quietly(model: Path, snippets: list[Path], tmp_path: Path) -> None:
+    """As `inference.py photos | head -1`; with a file to write it goes on, silently."""
+    for arguments in ([], ["--output", tmp_path / "out.csv"]):
+        with start(model, snippets, *arguments) as running:
+            assert running.stdin is not None
+            assert running.stdout is not None
+            assert running.stderr is not None
+            assert running.stdout.readline()
+            running.stdout.close()
+            running.stdin.close()
+            errors = running.stderr.read()
+        assert running.returncode == 0
+        assert "BrokenPipe" not in errors
+        assert "Traceback" not in errors
+        if not arguments:
+            assert errors == ""
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 41
+
+
+@pytest.fixture(autouse=True)
+def restore_logging() -> Iterator[None]:
+    """The command line sets up logging for a whole process; this one goes on."""
+    logger = logging.getLogger("showtell")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate, level = before
+    logger.setLevel(level)

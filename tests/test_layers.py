@@ -1,0 +1,86 @@
+"""The house stays a house: imports point down only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = [  # from the ground up; the longest prefix of a module's name counts
+    {"showtell", "showtell.errors", "showtell.files"},
+    {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting"},
+    {"showtell.devices"},
+    {"showtell.data"},
+    {"showtell.torchvision_weights", "showtell.search", "showtell.evaluation.metrics"},
+    {"showtell.encoder", "showtell.model_file"},
+    {"showtell.features", "showtell.decoder", "showtell.training.losses"},
+    {"showtell.captioner"},
+    {"showtell.training.module", "showtell.output"},
+    {"showtell.training.callbacks"},
+    {"showtell.training.fit"},
+    {"showtell.commands"},
+    {"showtell.cli"},
+    {"main", "inference", "data_preprocessing"},
+]
+FREE = {"showtell.training", "showtell.evaluation"}  # packages that hold nothing themselves
+MODULES = sorted([*ROOT.glob("showtell/**/*.py"), *ROOT.glob("*.py")])
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(module: str) -> int | None:
+    prefix = module
+    while prefix:
+        for level, names in enumerate(LAYERS):
+            if prefix in names and (prefix != "showtell" or module == "showtell"):
+                return level
+        prefix = prefix.rpartition(".")[0]
+    return None
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            submodule = ROOT / (node.module + ".x").replace(".", "/")
+            for alias in node.names:
+                is_module = (submodule.parent / f"{alias.name}.py").exists()
+                found.add(f"{node.module}.{alias.name}" if is_module else node.module)
+    return {
+        name
+        for name in found
+        if name.split(".")[0] in {"showtell", "main", "inference", "data_preprocessing"}
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_down(path: Path) -> None:
+    module = name_of(path)
+    level = layer_of(module)
+    assert level is not None or module in FREE, f"{module} has no place in the house: give it a layer"
+    for imported in imports_of(path):
+        below = layer_of(imported)
+        assert below is not None
+        assert below <= (level or 0), f"{module} imports {imported}, which stands above it"
+        same_room = module.rpartition(".")[0] == imported.rpartition(".")[0] or imported.startswith(module)
+        assert below < (level or 0) or same_room or module.split(".")[1:2] == imported.split(".")[1:2]
+
+
+def test_captioning_does_not_import_the_training_loop() -> None:
+    seen, waiting = set(), {"showtell.commands.caption", "showtell.cli"}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        file = ROOT / (module.replace(".", "/") + ".py")
+        file = file if file.exists() else file.with_suffix("") / "__init__.py"
+        assert "lightning" not in file.read_text().replace("lightning fast", ""), (
+            f"{module} imports Lightning"
+        )
+        waiting |= imports_of(file) - seen
