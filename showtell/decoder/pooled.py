@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from showtell.config import DecoderConfig
-from showtell.decoder.base import RNNDecoder, caption_rows, make_rnn, pack, rnn_step, zero_memory
+from showtell.decoder.base import RNNDecoder, caption_rows, make_rnn, pack, rnn_step, run_rnn, zero_memory
 from showtell.search import SearchState, StepOutput
 
 
@@ -26,9 +26,9 @@ class PooledDecoder(RNNDecoder):
         inputs = pack(torch.cat([image, self.embed(captions[:, :-1])], dim=1), lengths)
         rows = caption_rows(lengths, captions.device)
         dropped = PackedSequence(self.dropout(inputs.data, rows, len(captions)), inputs.batch_sizes)
-        outputs, _ = self.rnn(dropped)
+        outputs = run_rnn(self.rnn, dropped)
         # What is known after the image alone comes before <start>: the first N packed rows.
-        hidden = torch.tanh(self.output(outputs.data[len(captions) :]))
+        hidden = torch.tanh(self.output(outputs[len(captions) :]))
         return self.dropout(hidden, rows[len(captions) :], len(captions))  # (P, E)
 
     def init_state(self, features: Tensor) -> SearchState:

@@ -17,6 +17,7 @@ from showtell.decoder.base import (
     make_rnn,
     pack,
     rnn_step,
+    run_rnn,
     zero_memory,
 )
 from showtell.search import SearchState, StepOutput
@@ -47,12 +48,12 @@ class TopDownDecoder(RNNDecoder):
         rows = caption_rows(lengths - 1, captions.device)  # (P,)
         words = self.embed(tokens.data) + image.squeeze(1)[image_index[rows]]  # (P, E)
         words = self.dropout(words, rows, len(captions))
-        first, _ = self.first(PackedSequence(words, tokens.batch_sizes))
-        hidden = self.dropout(first.data, rows, len(captions))  # (P, H)
+        first = run_rnn(self.first, PackedSequence(words, tokens.batch_sizes))
+        hidden = self.dropout(first, rows, len(captions))  # (P, H)
         queries = PackedSequence(self.query(hidden), tokens.batch_sizes)
         attended = self.attended(self._attend_packed(queries, keys, values, image_index))  # (P, H)
-        second, _ = self.second(PackedSequence(hidden + attended, tokens.batch_sizes))
-        output = torch.tanh(self.output(second.data + attended))
+        second = run_rnn(self.second, PackedSequence(hidden + attended, tokens.batch_sizes))
+        output = torch.tanh(self.output(second + attended))
         return self.dropout(output, rows, len(captions))  # (P, E)
 
     def init_state(self, features: Tensor) -> SearchState:

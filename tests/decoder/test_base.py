@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils.rnn import PackedSequence
 
-from showtell.decoder.base import LockedDropout, caption_rows, packed_targets
+from showtell.decoder.base import LockedDropout, caption_rows, make_rnn, pack, packed_targets, run_rnn
 
 GROUPS = torch.tensor([0, 1, 2, 0, 1, 0])
 
@@ -63,3 +64,23 @@ def test_packed_order_is_all_first_words_then_all_second_words(lengths: list[int
     assert targets.tolist() == expected
     rows = caption_rows(torch.tensor(lengths) - 1, torch.device("cpu"))
     assert rows.tolist() == [target // 100 for target in expected]
+
+
+@settings(deadline=None, max_examples=20)
+@given(caption_lengths, st.sampled_from(["lstm", "gru"]), st.integers(0, 2**31))
+def test_a_recurrent_run_is_that_of_torch(lengths: list[int], cell: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    rnn = make_rnn(cell, 5, 7)
+    packed = pack(torch.randn(len(lengths), lengths[0], 5), torch.tensor(lengths))
+    inputs = packed.data.requires_grad_()
+    ours = run_rnn(rnn, PackedSequence(inputs, packed.batch_sizes))
+    torchs = rnn(PackedSequence(inputs, packed.batch_sizes))[0].data
+    torch.testing.assert_close(ours, torchs)
+    wanted = (inputs, *rnn.parameters())
+    direction = torch.randn_like(ours)
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, wanted, direction),
+        torch.autograd.grad(torchs, wanted, direction),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

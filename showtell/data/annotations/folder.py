@@ -9,10 +9,10 @@ from showtell.data.annotations import coco, flickr8k, jsonlines, karpathy, table
 from showtell.data.annotations.collector import Collector, EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import read_lines
+from showtell.data.collect import IMAGE_SUFFIXES
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _NO_CAPTIONS = ("readme", "license", "licence", "notice")
 _SPLITS: dict[str, Split] = {"": "train", "train": "train", "val": "val", "test": "test"}
 
