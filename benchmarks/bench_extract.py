@@ -116,6 +116,8 @@ def report(encoder: CNNEncoder, paths: list[Path], rounds: int) -> None:
         print(f"| {name} | {statistics.median(speeds):.1f} | {min(speeds):.1f} | {max(speeds):.1f} |")
     ratios = [bare / own for bare, own in zip(*seconds.values(), strict=True)]
     print(f"\nratio: {statistics.median(ratios):.3f} (median; {min(ratios):.3f} to {max(ratios):.3f})")
+    fastest = min(seconds["bare encoder"]) / min(seconds["extraction"])
+    print(f"ratio of the fastest rounds, which on a busy machine were disturbed least: {fastest:.3f}")
 
 
 if __name__ == "__main__":

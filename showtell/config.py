@@ -114,7 +114,7 @@ class DecoderConfig:
     """Size of the attention's keys and values."""
     attention_heads: int = 4
     """Heads of the attention of `topdown`."""
-    dropout: float = 0.5
+    dropout: float = 0.3
     """Dropout on embeddings, features and before the words' logits."""
 
     def __post_init__(self) -> None:
@@ -131,11 +131,11 @@ class DecoderConfig:
 class TrainingConfig:
     """The optimisation."""
 
-    epochs: int = 20
+    epochs: int = 15
     """Epochs at most."""
     batch_size: int = 64
     """Images a batch, each with all of its captions."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
     weight_decay: float = 0.01
     """Weight decay of AdamW (matrices only)."""

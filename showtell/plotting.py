@@ -12,6 +12,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -230,8 +231,8 @@ def plot_attention(
     """
     from matplotlib.figure import Figure
 
-    columns = min(5, max(3, len(words)))
-    rows = max(1, -(-len(words) // columns))
+    rows = max(1, ceil(len(words) / 5))
+    columns = max(3, ceil(len(words) / rows))
     aspect = min(max(photo.shape[0] / photo.shape[1], 0.4), 2.0)
     with style():
         figure = Figure(figsize=(1.9 * columns, (1.9 * aspect + 0.3) * rows + 0.5), layout="constrained")

@@ -344,7 +344,7 @@ def test_disk_that_fails(
 
 def test_cache_folder_that_is_a_file(tmp_path: Path, tiny_encoder: CNNEncoder) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(FeatureStoreError, match="cache_dir"):
+    with pytest.raises(FeatureStoreError, match="cache.dir"):
         FeatureStore(tmp_path / "cache", tiny_encoder)
 
 
@@ -552,7 +552,7 @@ def test_no_room_on_the_disk(
     if fits:
         assert store.plan(full(snippets)).missing == 40
     else:
-        with pytest.raises(FeatureStoreError, match=r"do not fit.*cache_dir") as caught:
+        with pytest.raises(FeatureStoreError, match=r"do not fit.*cache.dir") as caught:
             store.plan(full(snippets))
         assert "\n" not in str(caught.value)
     assert asked == [store.folder]

@@ -33,14 +33,14 @@ def to_run_config(parser: ArgumentParser, args: Namespace) -> RunConfig:
     Raises:
         ConfigError: values are out of range, or contradict each other.
     """
-    made = parser.instantiate_classes(args)
+    made = parser.instantiate(args)
     config = RunConfig(**{field.name: made[field.name] for field in fields(RunConfig)})
     return replace(config, data=replace(config.data, skip_bad=config.data.skip_bad or args.skip_bad))
 
 
 def run_settings(parser: ArgumentParser, args: Namespace) -> str:
     """The settings as YAML, which `--config` takes."""
-    settings = yaml.safe_load(parser.dump(args, skip_none=False))
+    settings = yaml.safe_load(parser.dump(args, skip_unset=False))
     return yaml.safe_dump({field.name: settings[field.name] for field in fields(RunConfig)}, sort_keys=False)
 
 

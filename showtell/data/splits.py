@@ -36,7 +36,7 @@ def split_train_test(
 
     Raises:
         DataError: the dataset has no training images.
-        ConfigError: a share is so small, or the two so large, that a split would be empty.
+        ConfigError: the shares leave no image to train on.
     """
     train = by_split(images, "train")
     if not train:
@@ -47,7 +47,7 @@ def split_train_test(
     fractions: list[tuple[Split, float]] = [("test", test_fraction), ("val", val_fraction)]
     for split, fraction in fractions:
         if split not in present and fraction > 0:
-            count = _count(len(train), fraction, f"data.{split}_fraction")
+            count = _count(len(train), fraction)
             moved |= dict.fromkeys(order[len(moved) : len(moved) + count], split)
     if len(moved) >= len(train):
         total = f"data.val_fraction {val_fraction:g} + data.test_fraction {test_fraction:g}"
@@ -62,12 +62,9 @@ def tuning_subset(images: Sequence[CaptionedImage], fraction: float, seed: int) 
         images: the dataset.
         fraction: share of the training images; the subset of a smaller share is part of that of a larger.
         seed: another seed, another subset.
-
-    Raises:
-        ConfigError: the share is so small that the subset would be empty.
     """
     train = by_split(images, "train")
-    chosen = set(_shuffled(train, f"tuning-{seed}")[: _count(len(train), fraction, "data.tuning_fraction")])
+    chosen = set(_shuffled(train, f"tuning-{seed}")[: _count(len(train), fraction)])
     return [image for image in train if image.image_id in chosen]
 
 
@@ -80,8 +77,6 @@ def _shuffled(images: Sequence[CaptionedImage], salt: str) -> list[str]:
     return sorted((image.image_id for image in images), key=key)
 
 
-def _count(total: int, fraction: float, name: str) -> int:
-    count = round(total * fraction)
-    if count == 0:
-        raise ConfigError(f"{name} {fraction:g} of {total} images is not one image; raise it or add images")
-    return count
+def _count(total: int, fraction: float) -> int:
+    """A share that is asked for holds an image at least."""
+    return max(1, round(total * fraction))

@@ -1,0 +1,178 @@
+"""The whole model: captions, its file, and files that must be refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from showtell.captioner import Captioner
+from showtell.config import DecoderConfig, SearchConfig
+from showtell.data.vocabulary import build_vocab
+from showtell.decoder import make_decoder
+from showtell.encoder import CNNEncoder
+from showtell.errors import CheckpointError, ImageError
+from showtell.model_file import FILE_NAME
+from tests.conftest import make_tiny_encoder
+
+VOCABULARY = build_vocab(["a dog runs on the green grass", "two cats sleep"], 1)
+
+
+def make_captioner(encoder: CNNEncoder) -> Captioner:
+    torch.manual_seed(3)
+    config = DecoderConfig(embedding_dim=16, hidden_dim=16, attention_dim=16)
+    decoder = make_decoder(
+        config,
+        vocab_size=len(VOCABULARY),
+        feature_dim=encoder.feature_dim,
+        grid_cells=encoder.grid_cells,
+    )
+    return Captioner(encoder, decoder, VOCABULARY, "tiny").eval()
+
+
+@pytest.fixture
+def captioner(tiny_encoder: CNNEncoder) -> Captioner:
+    return make_captioner(tiny_encoder)
+
+
+def load(folder: Path) -> Captioner:
+    return Captioner.load(str(folder), device=torch.device("cpu"))
+
+
+def rewrite_header(path: Path, **changes: object) -> None:
+    """Change our part of a safetensors header, leaving the tensors as they are."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    ours = json.loads(header["__metadata__"]["showtell"]) | changes
+    header["__metadata__"]["showtell"] = json.dumps(ours)
+    new = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(new)) + new + content[8 + length :])
+
+
+def test_saved_and_loaded_it_says_the_same(captioner: Captioner, photos: list[Path], tmp_path: Path) -> None:
+    captioner.save(tmp_path)
+    again = load(tmp_path)
+    again.encoder.precision = "fp32"  # as the fixture's: the file leaves it to the machine
+    config = SearchConfig(num_captions=3)
+    assert captioner.caption(photos, config) == again.caption(photos, config)
+    assert again.vocabulary == captioner.vocabulary
+    state = captioner.state_dict()
+    assert {name: tuple(t.shape) for name, t in again.state_dict().items()} == {
+        name: tuple(t.shape) for name, t in state.items()
+    }
+    assert all(torch.equal(tensor, state[name]) for name, tensor in again.state_dict().items())
+
+
+def test_the_file_holds_the_state_dictionary_of_the_whole_model(captioner: Captioner, tmp_path: Path) -> None:
+    stored = load_file(captioner.save(tmp_path))
+    state = captioner.state_dict()
+    assert stored.keys() == state.keys()
+    assert all(torch.equal(stored[name].float(), state[name].float()) for name in state)
+
+
+def test_without_its_encoder_it_finds_it_by_name(photos: list[Path], tmp_path: Path) -> None:
+    encoder = make_tiny_encoder()
+    encoder.backbone.save_pretrained(tmp_path / "tiny")
+    mean_std = {"image_mean": list(encoder.transform.mean), "image_std": list(encoder.transform.std)}
+    (tmp_path / "tiny" / "preprocessor_config.json").write_text(json.dumps(mean_std))
+    captioner = make_captioner(encoder)
+    captioner.encoder_name = str(tmp_path / "tiny")
+    captioner.save(tmp_path / "model", with_encoder=False)
+    again = load(tmp_path / "model")
+    again.encoder.precision = "fp32"
+    assert again.caption(photos) == captioner.caption(photos)
+    make_tiny_encoder(seed=1).backbone.save_pretrained(tmp_path / "tiny")
+    with pytest.raises(CheckpointError, match="other encoder weights"):
+        load(tmp_path / "model")
+
+
+def test_half_precision_is_half_the_size(captioner: Captioner, tmp_path: Path) -> None:
+    full = captioner.save(tmp_path / "full", with_encoder=False).stat().st_size
+    half = captioner.save(tmp_path / "half", with_encoder=False, half=True).stat().st_size
+    weights = 4 * sum(p.numel() for p in captioner.decoder.parameters())
+    assert full - half == pytest.approx(weights / 2, abs=100)  # but for the header's padding
+
+
+def test_captions_have_words_probabilities_and_attention(captioner: Captioner, photos: list[Path]) -> None:
+    for captions in captioner.caption(photos, SearchConfig(num_captions=2), attention=True):
+        assert len(captions) == 2
+        for caption in captions:
+            assert len(caption.word_log_probs) == len(caption.words) + 1  # the end too
+            assert caption.log_probability == pytest.approx(sum(caption.word_log_probs))
+            assert caption.attention is not None
+            assert caption.attention.shape == (len(caption.words), 2, 2)
+            np.testing.assert_allclose(caption.attention.sum(axis=(1, 2)), 1, rtol=1e-5)
+
+
+def test_a_stream_is_in_order_and_goes_on_after_bad_pictures(
+    captioner: Captioner, photos: list[Path]
+) -> None:
+    sources = [photos[0], Path("missing.jpg"), *photos[1:], Path("also missing.jpg")]
+    done = list(captioner.caption_stream(sources, open_source=lambda path: path, batch_size=2))
+    assert [item.source for item in done] == sources
+    assert [bool(item.captions) for item in done] == [True, False, True, True, True, False]
+    assert isinstance(done[1].error, ImageError)
+    alone = captioner.caption([photos[2]])[0]
+    assert done[3].captions[0].words == alone[0].words
+
+
+def test_pictures_may_be_files_bytes_or_pil_images(captioner: Captioner, photos: list[Path]) -> None:
+    path = photos[0]
+    file, data, image = captioner.caption([path, path.read_bytes(), Image.open(path).convert("RGB")])
+    assert file[0].text == data[0].text == image[0].text
+
+
+@pytest.mark.parametrize("cut", [0, 5, 100, 3000, -1])
+def test_truncated_file_is_refused(captioner: Captioner, tmp_path: Path, cut: int) -> None:
+    path = captioner.save(tmp_path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.99])
+def test_one_flipped_byte_is_refused(captioner: Captioner, tmp_path: Path, place: float) -> None:
+    path = captioner.save(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=FILE_NAME):
+        load(tmp_path)
+
+
+def test_another_version_or_vocabulary_is_refused(captioner: Captioner, tmp_path: Path) -> None:
+    path = captioner.save(tmp_path)
+    rewrite_header(path, version=99)
+    with pytest.raises(CheckpointError, match="of version 99, this showtell reads version 1"):
+        load(tmp_path)
+    captioner.save(tmp_path)
+    rewrite_header(path, vocabulary=build_vocab(["another vocabulary of words"], 1).to_json())
+    with pytest.raises(CheckpointError, match="vocabulary"):
+        load(tmp_path)
+    captioner.save(tmp_path)
+    rewrite_header(path, decoder={"kind": "pooled"})
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load(tmp_path)
+
+
+def test_no_model_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors there"):
+        load(tmp_path)
+    (tmp_path / FILE_NAME).write_text("hello")
+    with pytest.raises(CheckpointError, match="damaged, or not a model"):
+        load(tmp_path)
+
+
+def test_the_shipped_model_is_small_and_loads() -> None:
+    model = Captioner.load("flickr8k", device=torch.device("cpu"))
+    folder = Path(__file__).resolve().parents[1] / "models" / "flickr8k"
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 12 * 10**6
+    assert "dog" in model.vocabulary
+    assert (folder / "README.md").exists()
