@@ -115,7 +115,7 @@ class DecoderConfig:
     attention_heads: int = 4
     """Heads of the attention of `topdown`."""
     dropout: float = 0.3
-    """Dropout on embeddings, features and before the words' logits."""
+    """Dropout before the words' logits; `topdown` and `pooled` also drop words and hidden states."""
 
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "hidden_dim", "attention_dim", "attention_heads"):
@@ -196,7 +196,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
             _require(getattr(self, name) >= 1, f"search.{name} must be at least 1")
-        for name in ("min_length", "block_ngram", "top_k"):
+        for name in ("min_length", "length_penalty", "block_ngram", "top_k"):
             _require(getattr(self, name) >= 0, f"search.{name} must be at least 0")
         _require(self.min_length <= self.max_length, "search.min_length must be at most search.max_length")
         _require(self.block_ngram != 1, "search.block_ngram must not be 1: no word could come twice")

@@ -344,7 +344,7 @@ def test_disk_that_fails(
 
 def test_cache_folder_that_is_a_file(tmp_path: Path, tiny_encoder: CNNEncoder) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(FeatureStoreError, match="cache.dir"):
+    with pytest.raises(FeatureStoreError, match=r"cache\.dir"):
         FeatureStore(tmp_path / "cache", tiny_encoder)
 
 

@@ -228,7 +228,7 @@ def test_a_caption_that_wins_late_is_waited_for() -> None:
         (position,) = state.memory
         return StepOutput(logits[position], SearchState((), (position + 1,)), None)
 
-    config = SearchConfig(beam_size=2, num_captions=2, max_length=9)
+    config = SearchConfig(beam_size=2, num_captions=2, max_length=9, length_penalty=1.0)
     found = search(step, SearchState((), (torch.zeros(1, 1, dtype=torch.long),)), SPECIALS, config)[0]
     assert [len(h.tokens) for h in found] == [9, 9]
     assert found[0].score == pytest.approx(math.log(0.25 * 0.5 / words) / 10, rel=1e-4)

@@ -88,7 +88,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     for name, text in _SAMPLING.items():
         value = getattr(default, name)
         add(_option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
-    add("--batch-size", metavar="N", type=int, default=16, help="photos that go through the encoder together")
+    add("--batch-size", metavar="N", type=int, default=64, help="photos whose captions are searched together")
 
 
 def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike

@@ -14,7 +14,7 @@ from showtell.errors import UsageError
 
 # fmt: off
 IMAGE_SUFFIXES: Final = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff",
     ".avif", ".heic", ".heif", ".jp2", ".ppm", ".pgm", ".pnm",
 })
 # fmt: on

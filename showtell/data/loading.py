@@ -59,13 +59,16 @@ def decode_ahead(
             return Decoded(source, None, error)
 
     remaining = iter(sources)
-    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1), "decode") as pool:
+    threads = workers or min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads, "decode") as pool:
         waiting: deque[Future[Decoded[T]]] = deque()
         try:
-            waiting.extend(pool.submit(attempt, source) for source in islice(remaining, ahead))
+            # Few at first: the first picture must not wait for names that are still being typed.
+            waiting.extend(pool.submit(attempt, source) for source in islice(remaining, min(threads, ahead)))
             while waiting:
                 done = waiting.popleft().result()
-                waiting.extend(pool.submit(attempt, source) for source in islice(remaining, 1))
+                room = min(2, ahead - len(waiting))
+                waiting.extend(pool.submit(attempt, source) for source in islice(remaining, room))
                 yield done
         finally:
             for future in waiting:
