@@ -242,14 +242,18 @@ def find_captions(
     *,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """Search captions for features (B, R, D) with a decoder, which is put in evaluation mode meanwhile."""
+    """Search captions for features (B, R, D) with a decoder, which is put in evaluation mode meanwhile.
+
+    The decoder computes in bf16 where the features are bf16, as in training, else in fp32.
+    """
     never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
     specials = Specials(vocabulary.start_id, vocabulary.end_id, never)
     training = decoder.training
     decoder.eval()
     try:
-        with torch.inference_mode(), torch.autocast(features.device.type, enabled=False):
-            state = decoder.init_state(features.float())
+        low = features.dtype == torch.bfloat16
+        with torch.inference_mode(), torch.autocast(features.device.type, torch.bfloat16, enabled=low):
+            state = decoder.init_state(features if low else features.float())
             return search(decoder.step, state, specials, config, attention=attention)
     finally:
         decoder.train(training)
