@@ -42,3 +42,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_extract.py
 	$(BIN)/python benchmarks/bench_train.py
 	$(BIN)/python benchmarks/bench_caption.py
+	$(BIN)/python benchmarks/bench_cider.py

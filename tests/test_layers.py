@@ -13,7 +13,12 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting"},
     {"showtell.devices"},
     {"showtell.data"},
-    {"showtell.torchvision_weights", "showtell.search", "showtell.evaluation.metrics"},
+    {
+        "showtell.torchvision_weights",
+        "showtell.search",
+        "showtell.evaluation.metrics",
+        "showtell.evaluation.cider",
+    },
     {"showtell.encoder", "showtell.model_file"},
     {"showtell.features", "showtell.decoder", "showtell.training.losses"},
     {"showtell.captioner"},

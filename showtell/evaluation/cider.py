@@ -1,0 +1,278 @@
+"""CIDEr-D of captions given as numbers of words: thousands a second, against references prepared once.
+
+CIDEr-D is the variant of CIDEr (Vedantam et al. 2015, arXiv:1411.5726, sections 3 and 6) that clips counts
+and punishes a wrong length. It is what papers report as "CIDEr", and what `pycocoevalcap.cider` computes
+under that name; the scores here are the same.
+
+Every n-gram gets a number. Its key packs the number of its first n - 1 words and that of its last word into
+64 bits, and its number is the key's place in a sorted table. So keys never collide, whatever the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from showtell.errors import DataError
+
+ORDERS = 4
+"""n-grams of 1 to 4 words count, all orders alike."""
+SIGMA = 6.0
+"""Standard deviation of the Gaussian length penalty, in words."""
+
+_LAST = np.iinfo(np.int64).max  # ends every sorted table, so that the place of any key lies inside
+
+_Ints = NDArray[np.int64]
+_Floats = NDArray[np.float64]
+
+
+class CiderD:
+    """CIDEr-D against the references of a set of images, whose TF-IDF vectors are prepared once.
+
+    Document frequencies come from these references: the number of images that have the n-gram in any of
+    their captions. An n-gram in none of them counts in a caption's norm as one of a single image does.
+
+    The reward of self-critical training counts the end token as a word, or captions learn to stop after
+    "a" or "with" (Rennie et al. 2017, arXiv:1612.00563): append its number to every reference, and leave it
+    in the candidates, within their lengths. A candidate cut off before its end then lacks it. To this class
+    it is a word as any other. Words that the model cannot say need numbers of their own in the references:
+    were they all `<unk>`, saying `<unk>` would be rewarded.
+
+    Of a single image all scores are 0, as every n-gram is in all images. All is plain NumPy: instances can be
+    pickled, and hold about 1.2 kB a reference.
+
+    Args:
+        references: for each image its captions (one or more; numbers may differ), each a sequence of word
+            numbers, which may be any integers. To a caption without words nothing is similar.
+
+    Raises:
+        DataError: there are no images, or one has no references.
+    """
+
+    def __init__(self, references: Sequence[Sequence[Sequence[int]]]) -> None:
+        if not len(references):
+            raise DataError("CIDEr-D: no references; give those of at least one image")
+        self._captions = np.array([len(captions) for captions in references])  # (images,)
+        if not self._captions.all():
+            raise DataError(f"CIDEr-D: image {self._captions.argmin()} has no references; give at least one")
+        captions = list(chain.from_iterable(references))
+        self._lengths = np.array([len(caption) for caption in captions])  # (references,)
+        words = np.fromiter(chain.from_iterable(captions), np.int64, self._lengths.sum())
+        image = np.repeat(np.arange(len(references)), self._captions)
+        self._orders: list[_Order] = []
+        ngrams = _Ngrams(words, self._lengths)
+        for _ in range(ORDERS):
+            keys, numbers = np.unique(ngrams.keys, return_inverse=True)
+            self._orders.append(_Order.build(keys, ngrams.count(numbers), image))
+            ngrams.lengthen(numbers)
+
+    def score(self, images: ArrayLike, candidates: ArrayLike, lengths: ArrayLike) -> _Floats:
+        """Score each candidate against the references of its image.
+
+        Args:
+            images: (N,) places of the images in `references`; may repeat, in any order.
+            candidates: (N, T) integers, the words of the captions, padded with anything.
+            lengths: (N,) numbers of words of each, 0..T.
+
+        Returns:
+            (N,) scores in 0..10; their mean is the score of a corpus.
+
+        Raises:
+            DataError: shapes that do not fit together, an unknown image, or a length that is not in 0..T.
+        """
+        image, padded, length = (np.asarray(a, np.int64) for a in (images, candidates, lengths))
+        self._check(image, padded, length)
+        ngrams = _Ngrams(padded[np.arange(padded.shape[1]) < length[:, None]], length)
+        total = np.zeros(len(image))
+        for order in self._orders:
+            numbers = order.number(ngrams.keys)
+            total += order.similarity(ngrams.count(numbers), image, length, self._lengths)
+            ngrams.lengthen(numbers)
+        return total * 10 / (ORDERS * self._captions[image])
+
+    def _check(self, images: _Ints, candidates: _Ints, lengths: _Ints) -> None:
+        n = len(candidates) if candidates.ndim == 2 else -1
+        if images.shape != (n,) or lengths.shape != (n,):
+            raise DataError(
+                f"CIDEr-D: images {images.shape}, candidates {candidates.shape} and lengths {lengths.shape}"
+                " do not fit together; give (N,), (N, T) and (N,)"
+            )
+        if n and not 0 <= images.min() <= images.max() < len(self._captions):
+            raise DataError(f"CIDEr-D: give images in 0..{len(self._captions) - 1}, those with references")
+        if n and not 0 <= lengths.min() <= lengths.max() <= candidates.shape[1]:
+            raise DataError(f"CIDEr-D: give lengths in 0..{candidates.shape[1]}, the width of the candidates")
+
+
+def cider_d(
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
+) -> _Floats:
+    """CIDEr-D of one caption an image, with document frequencies of these references, as an evaluation does.
+
+    Args:
+        candidates: for each of N images a caption, as words (strings, or whatever can be told apart).
+        references: for each of these images its captions, as words.
+
+    Returns:
+        (N,) scores in 0..10; their mean is the score of the corpus.
+
+    Raises:
+        DataError: there are no images, one has no references, or there are not as many candidates.
+    """
+    if len(candidates) != len(references):
+        raise DataError(f"CIDEr-D: {len(candidates)} candidates for {len(references)} images; give one each")
+    numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+    scorer = CiderD([[[numbers[word] for word in words] for words in captions] for captions in references])
+    lengths = np.array([len(words) for words in candidates], np.int64)
+    padded = np.zeros((len(candidates), lengths.max(initial=0)), np.int64)
+    said = chain.from_iterable(candidates)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [numbers[word] for word in said]
+    return scorer.score(np.arange(len(candidates)), padded, lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How often captions have each of their n-grams of one order: `(E,)` arrays, sorted by caption."""
+
+    caption: _Ints
+    ngram: _Ints
+    times: _Ints
+
+
+class _Ngrams:
+    """The n-grams of captions that lie end to end: those of one word, and after `lengthen` of one word more.
+
+    Attributes:
+        keys: (G,) a key for each n-gram; whoever uses them gives equal keys equal numbers, under 2**31.
+    """
+
+    def __init__(self, words: _Ints, lengths: _Ints) -> None:
+        """Start with the words (W,) of all captions, and the number of words (N,) of each."""
+        self.keys = words
+        self._starts = np.arange(len(words))  # (G,)
+        self._caption = np.repeat(np.arange(len(lengths)), lengths)  # (G,)
+        self._left = np.repeat(np.cumsum(lengths), lengths) - self._starts - 1  # (G,) words after the n-gram
+        self._words: _Ints | None = None  # (W,) numbers of the words
+        self._order = 1
+
+    def count(self, numbers: _Ints) -> _Counts:
+        """Count the n-grams in each caption, given their numbers (G,)."""
+        pairs, times = np.unique(_pack(self._caption, numbers), return_counts=True)
+        return _Counts(*_unpack(pairs), times)
+
+    def lengthen(self, numbers: _Ints) -> None:
+        """Go on to the n-grams of one word more, given the numbers (G,) of these."""
+        if self._words is None:
+            self._words = numbers
+        on = self._left > 0
+        self._starts, self._caption, self._left = self._starts[on], self._caption[on], self._left[on] - 1
+        self.keys = _pack(numbers[on], self._words[self._starts + self._order])
+        self._order += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What the references have of the n-grams of one order.
+
+    Attributes:
+        keys: (U + 1,) the keys of the n-grams, sorted.
+        idf: (U + 1,) log(images / images with the n-gram); at the end that of all others, log(images).
+        pairs: (P + 1,) image and n-gram, packed and sorted.
+        first: (P + 1,) where in the next two arrays the captions of the image with the n-gram begin.
+        caption: (E,) the references.
+        weight: (E,) TF-IDF of the n-gram in the reference.
+        scale: (references,) 1 / norm of the references' vectors.
+    """
+
+    keys: _Ints
+    idf: _Floats
+    pairs: _Ints
+    first: _Ints
+    caption: NDArray[np.int32]
+    weight: _Floats
+    scale: _Floats
+
+    @classmethod
+    def build(cls, keys: _Ints, counts: _Counts, image: _Ints) -> _Order:
+        """Prepare the references; `image` (references,) is the image of each, in rising order."""
+        pairs = _pack(image[counts.caption], counts.ngram)
+        by_image = np.argsort(pairs, kind="stable")
+        pairs, first = np.unique(pairs[by_image], return_index=True)
+        frequency = np.bincount(_unpack(pairs)[1], minlength=len(keys))
+        images = np.log(float(image[-1] + 1))
+        idf = np.append(images - np.log(frequency), images)
+        weight = counts.times * idf[counts.ngram]
+        return cls(
+            keys=np.append(keys, _LAST),
+            idf=idf,
+            pairs=np.append(pairs, _LAST),
+            first=np.append(first, len(by_image)),
+            caption=counts.caption[by_image].astype(np.int32),
+            weight=weight[by_image],
+            scale=_inverse_norms(counts.caption, weight, len(image)),
+        )
+
+    def number(self, keys: _Ints) -> _Ints:
+        """Number n-grams (G,): those in references by their place, others alike where they are alike."""
+        keys, inverse = np.unique(keys, return_inverse=True)  # sorted keys are found faster
+        numbers = np.searchsorted(self.keys, keys)
+        new = self.keys[numbers] != keys
+        numbers[new] = len(self.keys) + np.arange(new.sum())
+        return numbers[inverse]
+
+    def similarity(self, counts: _Counts, images: _Ints, lengths: _Ints, reference_lengths: _Ints) -> _Floats:
+        """Clipped cosine of candidates and references, times the length penalty, summed over the references.
+
+        Args:
+            counts: the n-grams of the candidates, as numbered by `number`.
+            images: (N,) image of each candidate.
+            lengths: (N,) words in each candidate.
+            reference_lengths: (references,) words in each reference.
+
+        Returns:
+            (N,) sums.
+        """
+        weight = counts.times * self.idf[np.minimum(counts.ngram, len(self.idf) - 1)]
+        scale = _inverse_norms(counts.caption, weight, len(images))
+        pairs = _pack(images[counts.caption], counts.ngram)
+        place = np.searchsorted(self.pairs, pairs)
+        shared = np.flatnonzero(self.pairs[place] == pairs)
+        begin, end = self.first[place[shared]], self.first[place[shared] + 1]
+        gram, entry = np.repeat(shared, end - begin), _ranges(begin, end)
+        candidate, reference = counts.caption[gram], self.caption[entry]
+        clipped = np.minimum(weight[gram], self.weight[entry])
+        cosine = clipped * self.weight[entry] * scale[candidate] * self.scale[reference]
+        delta = lengths[candidate] - reference_lengths[reference]
+        penalty = np.exp(-(delta**2) / (2 * SIGMA**2))
+        return _sum_by(candidate, cosine * penalty, len(images))
+
+
+def _inverse_norms(captions: _Ints, weights: _Floats, count: int) -> _Floats:
+    """1 / norm of each caption's vector `(count,)`; 0 where the vector is zero."""
+    norms = np.sqrt(_sum_by(captions, weights**2, count))
+    return np.divide(1, norms, out=np.zeros(count), where=norms > 0)
+
+
+def _sum_by(captions: _Ints, values: _Floats, count: int) -> _Floats:
+    """Sums `(count,)` of the values of each caption."""
+    return np.asarray(np.bincount(captions, values, count), np.float64)
+
+
+def _ranges(begin: _Ints, end: _Ints) -> _Ints:
+    """All integers of the ranges `begin[i] .. end[i] - 1`, one range after another."""
+    sizes = end - begin
+    return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
+
+
+def _pack(high: _Ints, low: _Ints) -> _Ints:
+    """Two numbers under 2**31 in one of 64 bits, ordered by the first."""
+    return high << 32 | low
+
+
+def _unpack(packed: _Ints) -> tuple[_Ints, _Ints]:
+    """The two numbers of `_pack`."""
+    return packed >> 32, packed & 0xFFFFFFFF
