@@ -234,6 +234,12 @@ class Captioner(nn.Module):
         return Caption(detokenize(words), words, hypothesis.token_log_probs, looked)
 
 
+def search_specials(vocabulary: Vocabulary) -> Specials:
+    """The tokens that are no words of a caption."""
+    never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
+    return Specials(vocabulary.start_id, vocabulary.end_id, never)
+
+
 def find_captions(
     decoder: RNNDecoder,
     vocabulary: Vocabulary,
@@ -246,8 +252,7 @@ def find_captions(
 
     The decoder computes in bf16 where the features are bf16, as in training, else in fp32.
     """
-    never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
-    specials = Specials(vocabulary.start_id, vocabulary.end_id, never)
+    specials = search_specials(vocabulary)
     training = decoder.training
     decoder.eval()
     try:

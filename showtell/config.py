@@ -167,6 +167,33 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class SelfCriticalConfig:
+    """Self-critical training, after the other: captions are drawn and rewarded by their CIDEr-D."""
+
+    epochs: int = 0
+    """Epochs; 0 leaves it out."""
+    learning_rate: float = 1e-4
+    """Learning rate of AdamW at the start; it falls linearly to a tenth."""
+    samples: int = 5
+    """Captions drawn for an image; each is judged against the mean of the others."""
+    temperature: float = 0.7
+    """What the logits are divided by, both where captions are drawn and where their probability is raised.
+    Below 1 it takes away the share that label smoothing has given to all words."""
+    max_length: int = 18
+    """Words of a drawn caption at most."""
+    cross_entropy: float = 0.3
+    """Weight of the cross-entropy mixed in: it keeps the words and the length of people's captions."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "cross_entropy"):
+            _require(getattr(self, name) >= 0, f"self_critical.{name} must be at least 0")
+        for name in ("learning_rate", "temperature"):
+            _require(getattr(self, name) > 0, f"self_critical.{name} must be over 0")
+        _require(self.samples >= 2, "self_critical.samples must be at least 2")
+        _require(self.max_length >= 1, "self_critical.max_length must be at least 1")
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """How words are chosen."""
 
@@ -220,6 +247,7 @@ class RunConfig:
     cache: CacheConfig = field(default_factory=CacheConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     out: str = "runs/scenes"
     """Folder that the run writes: model, checkpoint, logs, curves."""

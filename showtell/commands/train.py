@@ -6,6 +6,7 @@ The run's folder gets the whole model whenever the validation loss decreases.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -78,14 +79,25 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         )
         for split in ("train", "val")
     )
-    result = fit(captioner, train, val, config.training, config.search, folder, resume=args.resume)
+    result = fit(
+        captioner,
+        train,
+        val,
+        config.training,
+        config.search,
+        folder,
+        self_critical=config.self_critical,
+        resume=args.resume,
+    )
     best = Captioner.load(str(folder))
     _show_captions(best, data, config)
     minutes = (time.monotonic() - started) / 60
     log.info(
-        "\nBest validation loss %.4f after %d epochs, %.1f min in all",
-        result.best_loss,
+        "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f; %.1f min in all",
+        result.best["epoch"],
         len(result.epochs),
+        result.best_loss,
+        result.best.get("CIDEr", math.nan),
         minutes,
     )
     log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)

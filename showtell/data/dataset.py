@@ -16,6 +16,7 @@ LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
 the whole picture."""
 Item = tuple[Tensor, list[Tensor]]
+NumberedItem = tuple[Tensor, list[Tensor], int]
 
 
 class CaptionBatch(NamedTuple):
@@ -27,6 +28,7 @@ class CaptionBatch(NamedTuple):
         lengths: (N,) tokens of each caption, with start and end.
         image_index: (N,) the image (row of `images`) of each caption.
         order: (B,) the place that each image had in the list that was collated.
+        number: (B,) the number of each image in its dataset.
     """
 
     images: Tensor
@@ -34,6 +36,7 @@ class CaptionBatch(NamedTuple):
     lengths: Tensor
     image_index: Tensor
     order: Tensor
+    number: Tensor
 
 
 class CaptionDataset(Dataset[Item]):
@@ -71,17 +74,21 @@ class CaptionDataset(Dataset[Item]):
         return self.load_image(self.images[index], draw), self.captions[index]
 
 
-def collate_fn(items: Sequence[tuple[Tensor, Tensor | Sequence[Tensor]]], pad_id: int = 0) -> CaptionBatch:
+def collate_fn(
+    items: Sequence[tuple[Tensor, Tensor | Sequence[Tensor]] | NumberedItem], pad_id: int = 0
+) -> CaptionBatch:
     """Make a batch: sort captions by length, longest first; stack images; pad captions.
 
     Args:
-        items: (image, captions) pairs; captions are one tensor (T_i,) or several.
+        items: (image, captions), or (image, captions, number in the dataset); captions are one tensor
+            (T_i,) or several. Without a number, an image's place in the list is its number.
         pad_id: what captions are padded with.
 
     Returns:
         The batch. With one caption an image, row i of captions belongs to row i of images.
     """
-    several = [[captions] if isinstance(captions, Tensor) else captions for _, captions in items]
+    several = [[item[1]] if isinstance(item[1], Tensor) else item[1] for item in items]
+    numbers = [item[2] if len(item) == 3 else place for place, item in enumerate(items)]
     order = sorted(range(len(items)), key=lambda i: -max(len(caption) for caption in several[i]))
     flat = [(caption, row) for row, i in enumerate(order) for caption in several[i]]
     flat.sort(key=lambda item: -len(item[0]))  # a stable sort
@@ -91,6 +98,7 @@ def collate_fn(items: Sequence[tuple[Tensor, Tensor | Sequence[Tensor]]], pad_id
         torch.tensor([len(caption) for caption, _ in flat]),
         torch.tensor([row for _, row in flat]),
         torch.tensor(order),
+        torch.tensor([numbers[i] for i in order]),
     )
 
 
@@ -125,6 +133,16 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
             yield list(zip(chosen, draws[begin : begin + self.batch_size], strict=True))
 
 
+class _Numbered(Dataset[NumberedItem]):
+    """A dataset's items with their numbers."""
+
+    def __init__(self, dataset: CaptionDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: tuple[int, int]) -> NumberedItem:
+        return *self.dataset[key], key[0]
+
+
 class CaptionLoader(DataLoader[Any]):
     """Batches for training, which can be continued in the middle of an epoch (by Lightning)."""
 
@@ -132,7 +150,7 @@ class CaptionLoader(DataLoader[Any]):
         self.epochs = EpochSampler(len(dataset), batch_size, seed)
         self.taken = 0
         super().__init__(
-            dataset,
+            _Numbered(dataset),
             batch_sampler=self.epochs,
             collate_fn=collate_fn,
             num_workers=num_workers,

@@ -7,12 +7,43 @@ are those of `pycocoevalcap` (Chen et al. 2015, arXiv:1504.00325).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 
 from showtell.data.text import tokenize
 from showtell.errors import DataError
+
+BAD_ENDINGS: Final = frozenset(
+    {"a", "an", "the", "this", "that", "his", "her", "its", "their"}
+    | {"of", "in", "on", "at", "to", "with", "by", "for", "from", "into", "onto", "near", "over", "under"}
+    | {"and", "or", "as", "while", "is", "are", "was", "were", "be"}
+)
+"""Words that no caption ends with, unless it was cut off."""
+
+
+def describe_captions(captions: Sequence[str]) -> dict[str, float]:
+    """What scores do not show: how long captions are, how rich, and whether they come to an end.
+
+    Args:
+        captions: one or more.
+
+    Returns:
+        `words` a caption, `vocabulary` (distinct words in all of them), and `bad_endings`, the share of
+        captions without words or with a last word of `BAD_ENDINGS`.
+
+    Raises:
+        DataError: no captions.
+    """
+    if not captions:
+        raise DataError("no captions to describe; give at least one")
+    tokens = [tokenize(caption) for caption in captions]
+    return {
+        "words": sum(map(len, tokens)) / len(tokens),
+        "vocabulary": float(len({word for words in tokens for word in words})),
+        "bad_endings": sum(not words or words[-1] in BAD_ENDINGS for words in tokens) / len(tokens),
+    }
 
 
 def score_captions(

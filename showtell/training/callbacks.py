@@ -8,7 +8,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,17 @@ from showtell.training.module import CaptionModule
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "last.ckpt"
-_VALIDATION = ("val_loss", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr")
+_VALIDATION = (
+    "val_loss",
+    "BLEU-1",
+    "BLEU-2",
+    "BLEU-3",
+    "BLEU-4",
+    "CIDEr",
+    "words",
+    "vocabulary",
+    "bad_endings",
+)
 
 
 class InterruptedTrainingError(ShowtellError):
@@ -65,22 +75,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class SaveBest(Callback):
-    """Saves the whole model whenever the validation loss decreases."""
+    """Saves the whole model whenever the validation loss (in self-critical training: minus CIDEr) decreases.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the file goes.
+        best: what there is to beat.
+    """
+
+    def __init__(self, folder: Path, best: float = math.inf) -> None:
         self.folder = folder
-        self.best = math.inf
+        self.best = best
         self.saved = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and save."""
         if trainer.sanity_checking:
             return
-        loss = float(trainer.callback_metrics["val_loss"])
+        assert isinstance(pl_module, CaptionModule)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        loss = pl_module.objective(metrics)
         self.saved = loss < self.best
         if self.saved:
             self.best = loss
-            assert isinstance(pl_module, CaptionModule)
             pl_module.captioner.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,11 +114,12 @@ class History(Callback):
     Args:
         folder: where the files go.
         best: says whether the epoch's model was saved.
+        rows: of the epochs before.
     """
 
-    def __init__(self, folder: Path, best: SaveBest) -> None:
+    def __init__(self, folder: Path, best: SaveBest, rows: Sequence[dict[str, float]] = ()) -> None:
         self.folder, self.best = folder, best
-        self.rows: list[dict[str, float]] = []
+        self.rows = list(rows)
         self._start = time.monotonic()
         self._captions = 0
 
@@ -136,9 +153,10 @@ class History(Callback):
         assert isinstance(pl_module, CaptionModule)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row: dict[str, float] = {
-            "epoch": float(trainer.current_epoch + 1),
-            "train_loss": pl_module.train_loss.mean,
+            "epoch": float(len(self.rows) + 1),
+            pl_module.train_metric: pl_module.train_loss.mean,
             **{name: metrics[name] for name in _VALIDATION if name in metrics},
+            "saved": float(self.best.saved),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "captions_per_second": self._captions / max(self._seconds, 1e-9),
         }
@@ -146,15 +164,21 @@ class History(Callback):
         self._write()
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
+        total = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
         log.info(
-            "epoch %d/%s  loss %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.0f captions/s",
+            "epoch %d/%d  %s %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.1f words, %.0f different, "
+            "%.1f %% bad endings  %.0f captions/s",
             row["epoch"],
-            trainer.max_epochs,
-            row["train_loss"],
+            total,
+            pl_module.train_metric.removeprefix("train_"),
+            row[pl_module.train_metric],
             row["val_loss"],
             " (saved)" if self.best.saved else "",
             row.get("BLEU-4", math.nan),
             row.get("CIDEr", math.nan),
+            row.get("words", math.nan),
+            row.get("vocabulary", math.nan),
+            100 * row.get("bad_endings", math.nan),
             row["captions_per_second"],
         )
 
@@ -168,7 +192,9 @@ class History(Callback):
 
     def _write(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(
+            text, fieldnames=list({k: 0 for row in self.rows for k in row}), lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])
         write_atomic(self.folder / "history.csv", text.getvalue())

@@ -14,7 +14,12 @@ CHUNK = 512
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    label_smoothing: float = 0.0,
+    row_weights: Tensor | None = None,
 ) -> Tensor:
     """Mean of `F.cross_entropy(F.linear(hidden, weight, bias), targets)`, without holding all the logits.
 
@@ -27,6 +32,8 @@ def linear_cross_entropy(
         bias: (V,).
         targets: (P,), ids of words.
         label_smoothing: share of the probability that the target spreads over all words.
+        row_weights: (P,), what the loss of each row is multiplied by before the mean over P is taken; may
+            be negative, as the advantages of a policy gradient are.
 
     Returns:
         Scalar, fp32 (fp64 of fp64).
@@ -37,13 +44,21 @@ def linear_cross_entropy(
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
     if not torch.is_grad_enabled():  # a Function's needs_input_grad does not know: no gradients in vain
         hidden, weight, bias = hidden.detach(), weight.detach(), bias.detach()
-    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, label_smoothing)  # type: ignore[no-untyped-call]
+    return _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, targets, label_smoothing, row_weights
+    )
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        row_weights: Tensor | None,
     ) -> Tensor:
         rows, words = len(hidden), len(weight)
         full = torch.promote_types(hidden.dtype, torch.float32)
@@ -55,12 +70,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for begin in range(0, rows, CHUNK):
             part, target = hidden[begin : begin + CHUNK], targets[begin : begin + CHUNK].unsqueeze(1)
             log_probs = F.linear(part, weight, bias).to(full).log_softmax(dim=1)
-            loss -= (1 - smoothing) * log_probs.gather(1, target).sum()
+            each = (1 - smoothing) * log_probs.gather(1, target).squeeze(1)
             if smoothing:
-                loss -= smoothing * log_probs.mean(dim=1).sum()
+                each += smoothing * log_probs.mean(dim=1)
+            factors = None if row_weights is None else row_weights[begin : begin + CHUNK].to(full)
+            loss -= (each if factors is None else each * factors).sum()
             if wanted:
                 grad = log_probs.exp_().sub_(smoothing / words)
                 grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
+                if factors is not None:
+                    grad *= factors.unsqueeze(1)
                 grad_bias += grad.sum(dim=0)
                 low = grad.to(hidden.dtype)
                 grad_hidden[begin : begin + CHUNK] = low @ weight
@@ -79,6 +98,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_hidden * scale.to(low),
             (grad_weight * scale).to(low),
             (grad_bias * scale).to(low),
+            None,
             None,
             None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.text import detokenize
 from showtell.decoder import packed_targets
 from showtell.errors import CheckpointError
-from showtell.evaluation.metrics import score_captions
+from showtell.evaluation.metrics import describe_captions, score_captions
 from showtell.training.losses import linear_cross_entropy
 
 
@@ -53,6 +54,9 @@ class CaptionModule(LightningModule):
         loader: of the training batches; its place in the epoch is part of the checkpoint.
     """
 
+    stage = "cross-entropy"
+    train_metric = "train_loss"
+
     def __init__(
         self,
         captioner: Captioner,
@@ -73,6 +77,10 @@ class CaptionModule(LightningModule):
     def captioner(self) -> Captioner:
         """The whole model."""
         return self._captioner[0]
+
+    def objective(self, metrics: dict[str, float]) -> float:
+        """What is to be lowered on the validation images: their loss."""
+        return metrics["val_loss"]
 
     def loss(self, batch: CaptionBatch, label_smoothing: float) -> tuple[Tensor, int]:
         """Mean loss of a batch's next words, and their number."""
@@ -108,6 +116,7 @@ class CaptionModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the place in the epoch, what has been counted of it, and the words."""
         checkpoint["showtell"] = {
+            "stage": self.stage,
             "loader": self.loader.state_dict(),
             "train_loss": (self.train_loss.total, self.train_loss.words),
             "vocabulary": self.captioner.vocabulary.fingerprint,
@@ -147,18 +156,12 @@ class CaptionModule(LightningModule):
             predictions = {
                 image: text for (image, _), text in zip(self.references, self.predictions, strict=True)
             }
-            for name, score in score_captions(predictions, dict(self.references)).items():
+            scores = score_captions(predictions, dict(self.references)) | describe_captions(self.predictions)
+            for name, score in scores.items():
                 self.log(name, score)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises linearly, then falls to zero by a cosine."""
-        matrices = [p for p in self.decoder.parameters() if p.dim() > 1]
-        others = [p for p in self.decoder.parameters() if p.dim() <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), fused=True)
         total = int(self.trainer.estimated_stepping_batches)
         warmup = max(1, round(self.config.warmup * total))
 
@@ -167,6 +170,17 @@ class CaptionModule(LightningModule):
             falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
             return min(rising, falling)
 
+        return self._adamw(self.config.learning_rate, factor)
+
+    def _adamw(self, learning_rate: float, factor: Callable[[int], float]) -> Any:
+        """AdamW whose rate is `learning_rate` times `factor` of the step; only matrices decay."""
+        matrices = [p for p in self.decoder.parameters() if p.dim() > 1]
+        others = [p for p in self.decoder.parameters() if p.dim() <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.config.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

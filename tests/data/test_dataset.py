@@ -33,7 +33,7 @@ def test_collate(images: list[list[list[int]]]) -> None:
     assert lengths == sorted(lengths, reverse=True)
     longest = [max(len(c) for c in images[i]) for i in batch.order.tolist()]
     assert longest == sorted(longest, reverse=True)
-    assert batch.images[:, 0].tolist() == batch.order.tolist()
+    assert batch.images[:, 0].tolist() == batch.order.tolist() == batch.number.tolist()
     back = [
         (batch.order[row].item(), caption[:length].tolist())
         for row, caption, length in zip(batch.image_index.tolist(), batch.captions, lengths, strict=True)
@@ -45,7 +45,7 @@ def test_collate(images: list[list[list[int]]]) -> None:
 
 def test_collate_takes_plain_pairs_as_the_tutorials_do() -> None:
     pairs = [(torch.tensor([float(i)]), torch.arange(4, 4 + n)) for i, n in enumerate([2, 5, 3])]
-    images, captions, lengths, image_index, _ = collate_fn(pairs)
+    images, captions, lengths, image_index, *_ = collate_fn(pairs)
     assert images.flatten().tolist() == [1, 2, 0]
     assert lengths.tolist() == [5, 3, 2]
     assert image_index.tolist() == [0, 1, 2]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from showtell.captioner import Captioner
-from showtell.config import DecoderConfig, SearchConfig, TrainingConfig
+from showtell.config import DecoderConfig, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
@@ -163,3 +163,38 @@ def test_damaged_checkpoint_is_refused_and_kept(tiny_encoder: CNNEncoder, tmp_pa
     with pytest.raises(CheckpointError, match="damaged"):
         train(tiny_encoder, tmp_path, resume=True)
     assert path.read_bytes() == damaged
+
+
+CRITICAL = SelfCriticalConfig(epochs=4, learning_rate=5e-3, max_length=6)
+
+
+def test_self_critical_training_raises_the_reward(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    result = train(tiny_encoder, tmp_path, self_critical=CRITICAL)
+    first, rewards = result.epochs[:3], [row["reward"] for row in result.epochs[3:]]
+    assert all("train_loss" in row for row in first)
+    assert [row["epoch"] for row in result.epochs] == [1, 2, 3, 4, 5, 6, 7]
+    assert rewards[-1] > rewards[0]
+    start = next(row for row in reversed(first) if row["saved"])
+    assert result.best["CIDEr"] >= start["CIDEr"]
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    assert float(rows[-1]["reward"]) == pytest.approx(rewards[-1])
+    assert rows[-1]["train_loss"] == ""
+
+
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_resumed_self_critical_run_ends_the_same(
+    tiny_encoder: CNNEncoder, tmp_path: Path, epoch: int
+) -> None:
+    whole = train(tiny_encoder, tmp_path / "whole", self_critical=CRITICAL)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(
+            tiny_encoder,
+            tmp_path / "killed",
+            epoch * (32 + 8) + 20,
+            config=replace(CONFIG, checkpoint_minutes=0),
+            self_critical=CRITICAL,
+        )
+    resumed = train(tiny_encoder, tmp_path / "killed", resume=True, self_critical=CRITICAL)
+    kept = ("epoch", "train_loss", "reward", "val_loss", "CIDEr", "saved")
+    ours, theirs = ([{k: row.get(k) for k in kept} for row in r.epochs] for r in (resumed, whole))
+    assert ours == theirs

@@ -53,6 +53,24 @@ def test_value_and_gradients_are_those_of_torch(
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("rows", [5, CHUNK + 3])
+def test_rows_may_have_weights(smoothing: float, rows: int) -> None:
+    tensors, targets = inputs(rows, 11)
+    weights = torch.randn(rows)
+    ours = linear_cross_entropy(*tensors, targets, smoothing, weights)
+    hidden, weight, bias = tensors
+    each = F.cross_entropy(
+        F.linear(hidden, weight, bias), targets, label_smoothing=smoothing, reduction="none"
+    )
+    torchs = (weights * each).mean()
+    torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=1e-6)
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, tensors), torch.autograd.grad(torchs, tensors), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_gradients_are_those_of_finite_differences(smoothing: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "CHUNK", 3)
     tensors, targets = inputs(8, 5, size=4, dtype=torch.float64)

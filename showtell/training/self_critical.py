@@ -1,0 +1,160 @@
+"""Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563): draw captions, reward the better.
+
+The baseline of a drawn caption is the mean reward of the others of its image (Luo 2020, arXiv:2003.09971).
+Captions are drawn from the very distribution whose log-probabilities are then raised or lowered: no dropout,
+the same temperature, the same words struck out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from showtell.data.text import tokenize
+from showtell.data.vocabulary import Vocabulary
+from showtell.decoder import RNNDecoder, packed_targets
+from showtell.decoder.base import caption_rows
+from showtell.evaluation.cider import CiderD
+from showtell.search import Specials
+from showtell.training.losses import linear_cross_entropy
+
+STRUCK_OUT = -1e4
+"""Added to the bias of words that are never said: their probability is 0 in any number format."""
+
+
+@torch.no_grad()
+def draw_captions(
+    decoder: RNNDecoder,
+    features: Tensor,
+    specials: Specials,
+    *,
+    samples: int,
+    temperature: float,
+    max_length: int,
+    pad_id: int = 0,
+) -> Tensor:
+    """Draw captions from softmax(logits / temperature), by torch's global random numbers.
+
+    Args:
+        decoder: in evaluation mode: no dropout.
+        features: (B, R, D).
+        specials: ids of the special tokens.
+        samples: K, captions an image.
+        temperature: what logits are divided by.
+        max_length: words of a caption at most; one that reaches it has no end.
+        pad_id: what follows a caption's end.
+
+    Returns:
+        (B, K, T) word ids without the start, with the end; T is at most max_length.
+    """
+    images = len(features)
+    state = decoder.init_state(features)
+    state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=features.device))
+    tokens = torch.full((images, samples), specials.start, device=features.device)
+    done = torch.zeros_like(tokens, dtype=torch.bool)
+    drawn: list[Tensor] = []
+    while len(drawn) < max_length and not bool(done.all()):
+        output = decoder.step(tokens, state)
+        state = output.state
+        logits = output.logits.float() / temperature  # (B, K, V)
+        logits[:, :, list(specials.never)] = STRUCK_OUT
+        tokens = _draw(logits.softmax(dim=2)).masked_fill_(done, pad_id)
+        drawn.append(tokens)
+        done = done | (tokens == specials.end)
+    return torch.stack(drawn, dim=2)
+
+
+def _draw(probabilities: Tensor) -> Tensor:
+    """An index (...) of probabilities (..., V): where their running sum passes a random number."""
+    sums = probabilities.cumsum(dim=-1)
+    threshold = torch.rand_like(sums[..., :1]) * sums[..., -1:]
+    return torch.searchsorted(sums, threshold, right=True).squeeze(-1).clamp_(max=sums.shape[-1] - 1)
+
+
+class CaptionReward:
+    """CIDEr-D of drawn captions against the captions of people, the end counted as a word.
+
+    Words that the vocabulary lacks keep numbers of their own: nothing the model says is equal to them.
+
+    Args:
+        captions: of each image of the dataset, as written.
+        vocabulary: the words.
+    """
+
+    def __init__(self, captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> None:
+        rare: defaultdict[str, int] = defaultdict(count(len(vocabulary)).__next__)
+        self._end = vocabulary.end_id
+        self._pad = vocabulary.pad_id
+        self._cider = CiderD(
+            [
+                [
+                    [vocabulary.id(w) if w in vocabulary else rare[w] for w in tokenize(text)] + [self._end]
+                    for text in texts
+                ]
+                for texts in captions
+            ]
+        )
+
+    def __call__(self, number: Tensor, drawn: Tensor) -> Tensor:
+        """Rewards (B, K) in 0..10 of captions (B, K, T), of the images `number` (B,) of the dataset."""
+        images, samples, _ = drawn.shape
+        flat = drawn.flatten(0, 1).cpu()
+        lengths = (flat != self._pad).sum(dim=1)
+        scores = self._cider.score(
+            number.cpu().repeat_interleave(samples).numpy(), flat.numpy(), lengths.numpy()
+        )
+        return torch.from_numpy(scores).float().view(images, samples).to(drawn.device)
+
+
+def advantages(rewards: Tensor) -> Tensor:
+    """Each reward (B, K) less the mean of the others of its image."""
+    samples = rewards.shape[1]
+    return (rewards - rewards.mean(dim=1, keepdim=True)) * (samples / (samples - 1))
+
+
+def policy_loss(
+    decoder: RNNDecoder,
+    features: Tensor,
+    drawn: Tensor,
+    advantage: Tensor,
+    specials: Specials,
+    *,
+    temperature: float,
+    pad_id: int = 0,
+) -> Tensor:
+    """Minus the mean over captions of advantage x log-probability: its gradient is the policy gradient.
+
+    Args:
+        decoder: in evaluation mode, as when the captions were drawn.
+        features: (B, R, D).
+        drawn: (B, K, T), by `draw_captions`.
+        advantage: (B, K).
+        specials: ids of the special tokens.
+        temperature: as when the captions were drawn.
+        pad_id: what follows a caption's end.
+
+    Returns:
+        Scalar.
+    """
+    images, samples, _ = drawn.shape
+    flat = drawn.flatten(0, 1)
+    lengths, order = ((flat != pad_id).sum(dim=1) + 1).sort(descending=True, stable=True)  # with the start
+    captions = torch.nn.functional.pad(flat, (1, 0), value=specials.start)[order]  # (N, 1 + T)
+    image_index = (torch.arange(images * samples, device=flat.device) // samples)[order]
+    lengths = lengths.cpu()
+    hidden = decoder(features, captions, lengths, image_index)
+    targets = packed_targets(captions, lengths)
+    bias = decoder.word_bias.index_fill(0, torch.tensor(specials.never, device=flat.device), STRUCK_OUT)
+    rows = caption_rows(lengths - 1, flat.device)
+    loss = linear_cross_entropy(
+        hidden / temperature,
+        decoder.embedding.weight,
+        bias / temperature,
+        targets,
+        row_weights=advantage.flatten()[order][rows],
+    )
+    return loss * (len(targets) / len(flat))

@@ -1,0 +1,90 @@
+"""What a step of self-critical training does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from showtell.captioner import Captioner, search_specials
+from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
+from showtell.data.dataset import CaptionBatch, CaptionLoader
+from showtell.training.module import CaptionModule
+from showtell.training.self_critical import CaptionReward, advantages, draw_captions, policy_loss
+
+
+class SelfCriticalModule(CaptionModule):
+    """Goes on with a trained decoder: its validation is that of `CaptionModule`, its objective is CIDEr.
+
+    Args:
+        captioner: the whole model.
+        config: the optimisation.
+        search: how captions are found in validation.
+        references: of the validation images, in the order of their loader: (id, captions).
+        loader: of the training batches.
+        policy: of self-critical training.
+        reward: of the training images.
+    """
+
+    stage = "self-critical"
+    train_metric = "reward"
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        config: TrainingConfig,
+        search: SearchConfig,
+        references: list[tuple[str, tuple[str, ...]]],
+        loader: CaptionLoader,
+        policy: SelfCriticalConfig,
+        reward: CaptionReward,
+    ) -> None:
+        super().__init__(captioner, config, search, references, loader)
+        self.policy, self.reward = policy, reward
+
+    def objective(self, metrics: dict[str, float]) -> float:
+        """Minus the CIDEr of the validation images."""
+        return -metrics["CIDEr"]
+
+    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
+        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting."""
+        features = self._features(batch.images)
+        specials = search_specials(self.captioner.vocabulary)
+        policy = self.policy
+        with _without_dropout(self.decoder):
+            drawn = draw_captions(
+                self.decoder,
+                features,
+                specials,
+                samples=policy.samples,
+                temperature=policy.temperature,
+                max_length=policy.max_length,
+            )
+            rewards = self.reward(batch.number, drawn)
+            loss = policy_loss(
+                self.decoder, features, drawn, advantages(rewards), specials, temperature=policy.temperature
+            )
+        self.train_loss.add(float(rewards.mean()), rewards.numel())
+        if policy.cross_entropy:
+            loss = loss + policy.cross_entropy * self.loss(batch, 0.0)[0]
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; after a short rise the rate falls linearly to a tenth."""
+        total = int(self.trainer.estimated_stepping_batches)
+        return self._adamw(
+            self.policy.learning_rate, lambda step: min((step + 1) / 20, 1 - 0.9 * min(1.0, step / total))
+        )
+
+
+@contextmanager
+def _without_dropout(decoder: torch.nn.Module) -> Iterator[None]:
+    training = decoder.training
+    decoder.eval()
+    try:
+        yield
+    finally:
+        decoder.train(training)
