@@ -17,7 +17,18 @@ DatasetFormat = Literal["auto", "scenes", "coco", "karpathy", "flickr8k", "csv",
 DecoderKind = Literal["topdown", "attention", "pooled"]
 Cell = Literal["lstm", "gru"]
 Precision = Literal["auto", "bf16", "fp32"]
-View = Literal["full", "flip", "crop", "crop-flip"]
+View = Literal[
+    "full",
+    "flip",
+    "crop",
+    "crop-flip",
+    "random-1",
+    "random-2",
+    "random-3",
+    "random-4",
+    "random-5",
+    "random-6",
+]
 FeatureMode = Literal["cached", "online"]
 
 
@@ -88,7 +99,8 @@ class CacheConfig:
     """The cache of image features."""
 
     views: tuple[View, ...] = ("full",)
-    """Views of each training image to cache; each epoch takes one of them at random."""
+    """Views of each training image to cache; each epoch takes one of them at random. `full` is the whole
+    picture, `crop` its middle, `flip` and `crop-flip` are these mirrored, `random-N` are random crops."""
     dir: str = "cache"
     """Folder of the cache."""
 

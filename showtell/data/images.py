@@ -14,6 +14,7 @@ import math
 import re
 import threading
 import warnings
+import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ MAX_PIXELS: Final = 200_000_000
 TRANSFORM_VERSION: Final = 1
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
 
+_LEAST_AREA = 0.45  # of a random view, of 1
+_MOST_SQUEEZED = 1.25  # width to height of a random view, where the whole is 1
 _DRAFT_MARGIN = 1.5  # photos are decoded at no less than this many times the size that is needed
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
 
@@ -217,18 +220,14 @@ def _crop_margin(size: int) -> int:
     return round(size * 8 / 7) - size
 
 
-def _crop(image: Image.Image, size: int, left: int, top: int, flip: bool) -> Image.Image:
-    image = image.crop((left, top, left + size, top + size))
-    return ImageOps.mirror(image) if flip else image
-
-
 def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Image.Image:
     """Make one of the deterministic views that the feature cache may hold.
 
     Args:
         image: an RGB image.
         view: `full` is the whole picture (see `resize_image`), `crop` its middle: resized to 8/7 of the size
-            (256 for 224) and cropped. `flip` and `crop-flip` are these mirrored left to right.
+            (256 for 224) and cropped. `flip` and `crop-flip` are these mirrored left to right. `random-N` is
+            a random view (see `random_view`) whose randomness comes from N and the picture itself.
         size: side of the view in pixels.
 
     Raises:
@@ -236,23 +235,40 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
     """
     if view not in VIEWS:
         raise ValueError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
+    if view.startswith("random-"):
+        return random_view(image, size, torch.Generator().manual_seed(_picture_seed(image, view)))
     margin = _crop_margin(size) if view.startswith("crop") else 0
     resized = resize_image(image, size + margin)
-    return _crop(resized, size, margin // 2, margin // 2, flip=view.endswith("flip"))
+    left = margin // 2
+    cropped = resized.crop((left, left, left + size, left + size))
+    return ImageOps.mirror(cropped) if view.endswith("flip") else cropped
+
+
+def _picture_seed(image: Image.Image, view: View) -> int:
+    """A number that depends on the view's name and, roughly, on what is in the picture."""
+    return zlib.crc32(view.encode() + image.resize((8, 8), reducing_gap=1.0).tobytes())
 
 
 def random_view(image: Image.Image, size: int = 224, generator: torch.Generator | None = None) -> Image.Image:
-    """Make a random view for training: resized to 8/7 of the size, cropped anywhere, mirrored or not.
+    """Make a random view for training: a part of the picture, resized to a square, mirrored or not.
+
+    The part has 45 to 100 % of the area and 4/5 to 5/4 of the proportions (after Szegedy et al. 2015,
+    arXiv:1409.4842, with a larger part: what the captions tell of has to stay in sight).
 
     Args:
         image: an RGB image.
         size: side of the view in pixels.
         generator: source of randomness; without it, torch's global one.
     """
-    margin = _crop_margin(size)
-    left, top = torch.randint(margin + 1, (2,), generator=generator).tolist()
-    flip = torch.rand((), generator=generator).item() < 0.5
-    return _crop(resize_image(image, size + margin), size, left, top, flip)
+    area, proportion, x, y, mirrored = torch.rand(5, generator=generator).tolist()
+    area = _LEAST_AREA + (1 - _LEAST_AREA) * area
+    proportion = _MOST_SQUEEZED ** (2 * proportion - 1)
+    width = image.width * min(1.0, math.sqrt(area * proportion))
+    height = image.height * min(1.0, math.sqrt(area / proportion))
+    left, top = x * (image.width - width), y * (image.height - height)
+    box = (left, top, min(left + width, image.width), min(top + height, image.height))
+    view = image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    return ImageOps.mirror(view) if mirrored < 0.5 else view
 
 
 def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -325,7 +341,7 @@ def preprocess_image(
     std: tuple[float, float, float] = STD,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Turn one picture into an encoder's input: decode, resize, (train: random crop and flip), normalise.
+    """Turn one picture into an encoder's input: decode, resize, (train: random view), normalise.
 
     Args:
         source: a file, the bytes of one, or a PIL image.

@@ -382,7 +382,7 @@ def test_a_picture_of_the_right_size_is_unchanged() -> None:
 
 def test_views() -> None:
     image = picture(500, 375)
-    full, flip, crop, crop_flip = (np.asarray(view_image(image, view, 224)) for view in VIEWS)
+    full, flip, crop, crop_flip = (np.asarray(view_image(image, view, 224)) for view in VIEWS[:4])
     np.testing.assert_array_equal(full, resize_image(image, 224))
     np.testing.assert_array_equal(flip, full[:, ::-1])
     np.testing.assert_array_equal(crop, np.asarray(resize_image(image, 256))[16:240, 16:240])
@@ -391,23 +391,40 @@ def test_views() -> None:
         view_image(image, "left")
 
 
-def test_random_views_are_crops_spread_evenly_half_of_them_mirrored() -> None:
-    size, margin, draws = 28, 4, 1000
-    image = picture(32, 32)
-    resized = np.asarray(image)
-    crops = {}
-    for top in range(margin + 1):
-        for left in range(margin + 1):
-            crop = resized[top : top + size, left : left + size]
-            crops[crop.tobytes()] = (top, left, False)
-            crops[crop[:, ::-1].tobytes()] = (top, left, True)
-    generator = torch.Generator().manual_seed(0)
-    seen = [crops[np.asarray(random_view(image, size, generator)).tobytes()] for _ in range(draws)]
-    assert len(set(seen)) == 2 * (margin + 1) ** 2
-    assert abs(sum(flip for *_, flip in seen) / draws - 0.5) < 0.06
-    for axis in (0, 1):
-        counts = np.bincount([view[axis] for view in seen], minlength=margin + 1)
-        assert (np.abs(counts / draws - 1 / (margin + 1)) < 0.05).all()
+def part_of(view: Image.Image) -> tuple[float, float, float, float, bool]:
+    """Left, top, right, bottom (in 0..1) and whether mirrored, read off the colours of `picture`."""
+    pixels = np.asarray(view).astype(float) / 255
+    first, last = pixels[:, 0, 0].mean(), pixels[:, -1, 0].mean()
+    half = abs(last - first) / (view.width - 1) / 2  # a pixel shows its middle
+    top, bottom = pixels[0, :, 1].mean(), pixels[-1, :, 1].mean()
+    return min(first, last) - half, top - half, max(first, last) + half, bottom + half, first > last
+
+
+def test_random_views_are_large_parts_spread_evenly_half_of_them_mirrored() -> None:
+    image, generator, draws = picture(400, 300), torch.Generator().manual_seed(0), 500
+    parts = np.array([part_of(random_view(image, 56, generator)) for _ in range(draws)])
+    width, height = parts[:, 2] - parts[:, 0], parts[:, 3] - parts[:, 1]
+    assert abs(parts[:, 4].mean() - 0.5) < 0.07
+    uncut = (width < 0.98) & (height < 0.98)
+    area, proportion = (width * height), width / height
+    assert area.min() > 0.42
+    assert area[uncut].max() < 1
+    assert 0.78 < proportion.min() < 0.83
+    assert 1.21 < proportion.max() < 1.28
+    for low, high in ((0, 2), (1, 3)):
+        margin = 1 - (parts[:, high] - parts[:, low])
+        place = parts[margin > 0.1, low] / margin[margin > 0.1]
+        assert abs(place.mean() - 0.5) < 0.05
+        assert abs((place < 0.25).mean() - 0.25) < 0.07
+
+
+def test_cached_random_views_differ_by_number_and_picture_and_stay_the_same() -> None:
+    other = picture(400, 300).transpose(Image.Transpose.ROTATE_180)
+    views: list[images.View] = ["random-1", "random-2"]
+    shown = [view_image(p, view, 56).tobytes() for p in (picture(400, 300), other) for view in views]
+    parts = [part_of(view_image(p, view, 56))[:4] for p in (picture(400, 300), other) for view in views]
+    assert len({tuple(np.round(part, 3)) for part in parts}) == 4
+    assert shown == [view_image(p, v, 56).tobytes() for p in (picture(400, 300), other) for v in views]
 
 
 def test_random_views_follow_their_generator() -> None:
