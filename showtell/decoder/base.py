@@ -109,15 +109,20 @@ def run_rnn(rnn: nn.LSTM | nn.GRU, inputs: PackedSequence) -> Tensor:
     outputs = []
     for now in gates.split(inputs.batch_sizes.tolist()):
         running = len(now)  # sequences that have not ended
-        enter, forget, new, show = torch.addmm(now, hidden[:running], weight).chunk(4, dim=1)
-        cell = forget.sigmoid() * cell[:running] + enter.sigmoid() * new.tanh()
-        hidden = show.sigmoid() * cell.tanh()
+        hidden, cell = _lstm_update(torch.addmm(now, hidden[:running], weight), cell[:running])
         outputs.append(hidden)
     return torch.cat(outputs)
 
 
+def _lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """New hidden state and cell (N, H) of an LSTM, from its gates (N, 4 H) and old cell (N, H)."""
+    enter, forget, new, show = gates.chunk(4, dim=1)
+    cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
+    return show.sigmoid() * cell.tanh(), cell
+
+
 def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """One step of `rnn` in the layout of search.
+    """One step of `rnn` in the layout of search; an LSTM on the CPU is written out, as in `run_rnn`.
 
     Args:
         rnn: made by `make_rnn`.
@@ -128,6 +133,12 @@ def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) 
         The new memory; its first tensor is the output.
     """
     batch, hypotheses = inputs.shape[:2]
+    if isinstance(rnn, nn.LSTM) and inputs.device.type == "cpu":
+        of_inputs, of_hidden, bias, second_bias = rnn.all_weights[0]
+        hidden, cell = (m.flatten(0, 1) for m in memory)
+        gates = nn.functional.linear(inputs.flatten(0, 1), of_inputs, bias + second_bias)
+        gates = gates + nn.functional.linear(hidden, of_hidden)
+        return tuple(m.view(batch, hypotheses, -1) for m in _lstm_update(gates, cell))
     flat = tuple(m.flatten(0, 1).unsqueeze(0).contiguous() for m in memory)
     _, new = rnn(inputs.reshape(batch * hypotheses, 1, -1), flat if isinstance(rnn, nn.LSTM) else flat[0])
     return tuple(m.view(batch, hypotheses, -1) for m in (new if isinstance(rnn, nn.LSTM) else (new,)))
