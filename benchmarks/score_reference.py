@@ -24,13 +24,17 @@ from showtell.data.splits import by_split
 def main() -> None:
     """Caption and score."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="flickr8k", help="a folder in models/, or of a run")
+    parser.add_argument(
+        "--model",
+        default="flickr8k",
+        help="a run, or a folder in models/; a,b,c: an ensemble",
+    )
     parser.add_argument("--data", default="../shared/data/flickr8k", type=Path, help="the dataset's folder")
     parser.add_argument("--beam-size", default=3, type=int)
     parser.add_argument("--length-penalty", default=SearchConfig().length_penalty, type=float)
     args = parser.parse_args()
     images = by_split(load_annotations(args.data).images, "val")
-    captioner = Captioner.load(args.model)
+    captioner = Captioner.load_ensemble(args.model.split(","))
     config = SearchConfig(beam_size=args.beam_size, length_penalty=args.length_penalty)
     start = time.monotonic()
     stream = captioner.caption_stream(images, config, open_source=lambda image: image.path)

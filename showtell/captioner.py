@@ -17,10 +17,10 @@ from showtell.data.images import ImageSource, ImageTransform
 from showtell.data.loading import Decoded, batched, decode_ahead
 from showtell.data.text import detokenize
 from showtell.data.vocabulary import Vocabulary
-from showtell.decoder import RNNDecoder, make_decoder
+from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder
 from showtell.devices import pick_device
 from showtell.encoder import CNNEncoder, architecture
-from showtell.errors import CheckpointError, ImageError
+from showtell.errors import CheckpointError, ImageError, ModelError
 from showtell.fingerprints import weights_fingerprint
 from showtell.model_file import exact_half, read_model, write_model
 from showtell.search import Hypothesis, Specials, search
@@ -73,7 +73,7 @@ class Captioner(nn.Module):
     """
 
     def __init__(
-        self, encoder: CNNEncoder, decoder: RNNDecoder, vocabulary: Vocabulary, encoder_name: str
+        self, encoder: CNNEncoder, decoder: StepDecoder, vocabulary: Vocabulary, encoder_name: str
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
@@ -161,7 +161,12 @@ class Captioner(nn.Module):
 
         Returns:
             The file.
+
+        Raises:
+            ModelError: it is an ensemble.
         """
+        if not isinstance(self.decoder, RNNDecoder):
+            raise ModelError("an ensemble is not one model: save its members, each in a folder of its own")
         tensors = {f"decoder.{k}": v.half() if half else v for k, v in self.decoder.state_dict().items()}
         if with_encoder:
             tensors |= {f"encoder.{k}": exact_half(v) for k, v in self.encoder.state_dict().items()}
@@ -212,6 +217,32 @@ class Captioner(nn.Module):
         model = cls(built, decoder, vocabulary, encoder or header["encoder"]["name"])
         return model.to(device or pick_device()).eval()
 
+    @classmethod
+    def load_ensemble(
+        cls, names: Sequence[str], *, device: torch.device | None = None, encoder: str | None = None
+    ) -> Captioner:
+        """Load several models (see `load`) that caption as one, by the mean of their word probabilities.
+
+        Args:
+            names: one or more; of the same encoder weights, picture size and vocabulary.
+            device: where they compute.
+            encoder: name of the encoder's weights, where they are not in the files and have moved.
+
+        Raises:
+            CheckpointError: one cannot be loaded, or they do not fit together.
+            EncoderError: the encoder's weights cannot be loaded.
+        """
+        first, *others = (cls.load(name, device=device, encoder=encoder) for name in names)
+        for name, model in zip(names[1:], others, strict=True):
+            if model.vocabulary != first.vocabulary:
+                raise CheckpointError(f"{name}: another vocabulary than that of {names[0]}; train them alike")
+            if model.encoder.fingerprint() != first.encoder.fingerprint():
+                raise CheckpointError(f"{name}: another encoder than that of {names[0]}; train them alike")
+        if not others:
+            return first
+        members = [model.decoder for model in (first, *others) if isinstance(model.decoder, RNNDecoder)]
+        return cls(first.encoder, EnsembleDecoder(members), first.vocabulary, first.encoder_name).eval()
+
     def _caption_batch(
         self, batch: list[Decoded[T]], config: SearchConfig | None, attention: bool
     ) -> Iterator[Captioned]:
@@ -241,7 +272,7 @@ def search_specials(vocabulary: Vocabulary) -> Specials:
 
 
 def find_captions(
-    decoder: RNNDecoder,
+    decoder: StepDecoder,
     vocabulary: Vocabulary,
     features: Tensor,
     config: SearchConfig,

@@ -17,7 +17,7 @@ from showtell.config import DecoderConfig, SearchConfig
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
-from showtell.errors import CheckpointError, ImageError
+from showtell.errors import CheckpointError, ImageError, ModelError
 from showtell.model_file import FILE_NAME
 from tests.conftest import make_tiny_encoder
 
@@ -176,3 +176,35 @@ def test_the_shipped_model_is_small_and_loads() -> None:
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 12 * 10**6
     assert "dog" in model.vocabulary
     assert (folder / "README.md").exists()
+
+
+def test_ensemble_of_the_same_model_says_what_it_says(
+    captioner: Captioner, photos: list[Path], tmp_path: Path
+) -> None:
+    captioner.save(tmp_path / "a")
+    captioner.save(tmp_path / "b")
+    one = load(tmp_path / "a")
+    two = Captioner.load_ensemble([str(tmp_path / "a"), str(tmp_path / "b")], device=torch.device("cpu"))
+    for model in (one, two):
+        model.encoder.precision = "fp32"
+    for single, double in zip(one.caption(photos), two.caption(photos), strict=True):
+        assert [c.words for c in single] == [c.words for c in double]
+        assert single[0].word_log_probs == pytest.approx(double[0].word_log_probs, abs=1e-4)
+    with pytest.raises(ModelError, match="save its members"):
+        two.save(tmp_path / "c")
+
+
+def test_ensemble_of_models_that_do_not_fit_is_refused(
+    captioner: Captioner, tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    captioner.save(tmp_path / "a")
+    vocabulary = build_vocab(["some other words here"], 1)
+    decoder = make_decoder(
+        DecoderConfig(embedding_dim=16, hidden_dim=16, attention_dim=16),
+        vocab_size=len(vocabulary),
+        feature_dim=tiny_encoder.feature_dim,
+        grid_cells=tiny_encoder.grid_cells,
+    )
+    Captioner(tiny_encoder, decoder, vocabulary, "tiny").save(tmp_path / "b")
+    with pytest.raises(CheckpointError, match="another vocabulary"):
+        Captioner.load_ensemble([str(tmp_path / "a"), str(tmp_path / "b")])

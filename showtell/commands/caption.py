@@ -68,7 +68,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PHOTO",
         help="file, folder, glob, or - for names on standard input",
     )
-    add("--model", default="flickr8k", help="a folder in models/, or the folder of a run")
+    add(
+        "--model",
+        default="flickr8k",
+        help="a run, or a folder in models/; a,b,c: an ensemble",
+    )
     add("--encoder", help="the encoder's weights, where the model is without and they have moved")
     add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
     add(
@@ -185,8 +189,8 @@ def _sample_photos() -> Iterator[Photo]:
 def _load(args: Namespace, *, attends: bool) -> Captioner:
     from showtell.captioner import Captioner
 
-    captioner = Captioner.load(args.model, encoder=args.encoder)
-    if attends and captioner.decoder.config.kind == "pooled":
+    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    if attends and not captioner.decoder.attends:
         raise UsageError(
             "--attention: this model's decoder (pooled) has no attention; choose another --model"
         )

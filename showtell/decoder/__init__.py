@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from showtell.config import DecoderConfig
 from showtell.decoder.attention import AttentionDecoder
-from showtell.decoder.base import RNNDecoder, packed_targets
+from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets
+from showtell.decoder.ensemble import EnsembleDecoder
 from showtell.decoder.pooled import PooledDecoder
 from showtell.decoder.topdown import TopDownDecoder
 
@@ -20,4 +21,4 @@ def make_decoder(config: DecoderConfig, *, vocab_size: int, feature_dim: int, gr
     return _KINDS[config.kind](vocab_size, feature_dim, grid_cells, config)
 
 
-__all__ = ["RNNDecoder", "make_decoder", "packed_targets"]
+__all__ = ["EnsembleDecoder", "RNNDecoder", "StepDecoder", "make_decoder", "packed_targets"]

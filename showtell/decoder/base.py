@@ -32,8 +32,32 @@ class LockedDropout(nn.Module):
         return rows * mask.index_select(0, group_of_row)
 
 
-class RNNDecoder(nn.Module, ABC):
-    """A recurrent decoder: image features and the words so far -> the next word.
+class StepDecoder(nn.Module, ABC):
+    """What search needs of a decoder: image features and the words so far -> the next word.
+
+    B images, R grid cells, D features a cell, K hypotheses an image, V words.
+
+    Attributes:
+        attends: whether it tells where it looked.
+    """
+
+    attends: bool = True
+
+    @abstractmethod
+    def init_state(self, features: Tensor) -> SearchState:
+        """The state before the first word, with one hypothesis an image.
+
+        Args:
+            features: (B, R, D).
+        """
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
+        """Logits (B, K, V) of the words after `tokens` (B, K)."""
+
+
+class RNNDecoder(StepDecoder):
+    """A recurrent decoder that can be trained.
 
     B images, R grid cells, D features a cell, N captions, T tokens, K hypotheses an image, V words.
 
@@ -74,18 +98,6 @@ class RNNDecoder(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of `hidden` (..., E), by the embedding of the words (Press & Wolf 2017)."""
         return nn.functional.linear(hidden, self.embedding.weight, self.word_bias)
-
-    @abstractmethod
-    def init_state(self, features: Tensor) -> SearchState:
-        """The state before the first word, with one hypothesis an image.
-
-        Args:
-            features: (B, R, D).
-        """
-
-    @abstractmethod
-    def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
-        """Logits (B, K, V) of the words after `tokens` (B, K)."""
 
 
 def make_rnn(cell: Cell, input_dim: int, hidden_dim: int) -> nn.LSTM | nn.GRU:

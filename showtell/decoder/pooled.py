@@ -14,6 +14,8 @@ from showtell.search import SearchState, StepOutput
 class PooledDecoder(RNNDecoder):
     """The image is seen once, pooled to (B, D), before the first word."""
 
+    attends = False
+
     def __init__(self, vocab_size: int, feature_dim: int, grid_cells: int, config: DecoderConfig) -> None:
         super().__init__(vocab_size, feature_dim, grid_cells, config)
         self.image = nn.Linear(feature_dim, config.embedding_dim)

@@ -15,7 +15,7 @@ from showtell.captioner import Captioner, find_captions
 from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.text import detokenize
-from showtell.decoder import packed_targets
+from showtell.decoder import RNNDecoder, packed_targets
 from showtell.errors import CheckpointError
 from showtell.evaluation.metrics import describe_captions, score_captions
 from showtell.training.losses import linear_cross_entropy
@@ -66,6 +66,7 @@ class CaptionModule(LightningModule):
         loader: CaptionLoader,
     ) -> None:
         super().__init__()
+        assert isinstance(captioner.decoder, RNNDecoder)  # an ensemble is trained member by member
         self.decoder = captioner.decoder
         self.config, self.search, self.references = config, search, references
         self.loader = loader

@@ -98,6 +98,7 @@ def test_dataset_and_loaders() -> None:
     for batch in loader:
         seen += batch.images[:, 0].tolist()
         assert (batch.images[:, 1] >= 0).all()
+        assert batch.images[:, 0].tolist() == batch.number.tolist()
     assert sorted(seen) == list(range(7))
     assert loader.state_dict() == {"epoch": 0, "taken": 3}
 

@@ -9,7 +9,7 @@ import pytest
 
 from showtell.data.annotations import load_annotations
 from showtell.errors import DataError
-from showtell.evaluation.metrics import score_captions
+from showtell.evaluation.metrics import describe_captions, score_captions
 
 
 def test_a_perfect_caption() -> None:
@@ -29,6 +29,13 @@ def test_nothing_to_compare() -> None:
         score_captions({}, {})
     with pytest.raises(DataError, match="image 7"):
         score_captions({"7": "a dog"}, {"1": ["a dog"]})
+
+
+def test_description_of_captions() -> None:
+    found = describe_captions(["a dog runs", "a dog with a", "Dogs.", ""])
+    assert found == {"words": 2.0, "vocabulary": 5.0, "bad_endings": 0.5}
+    with pytest.raises(DataError, match="no captions"):
+        describe_captions([])
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="the reference tokenizer needs Java")

@@ -1,0 +1,58 @@
+"""Several decoders that speak as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from showtell.decoder.base import RNNDecoder, StepDecoder
+from showtell.search import SearchState, StepOutput
+
+
+class EnsembleDecoder(StepDecoder):
+    """The mean of the word probabilities of several decoders (as Vinyals et al. 2015, arXiv:1411.4555, 4.1).
+
+    Args:
+        members: decoders for the same features and the same words, one or more.
+    """
+
+    def __init__(self, members: Sequence[RNNDecoder]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.attends = any(member.attends for member in members)
+
+    def init_state(self, features: Tensor) -> SearchState:
+        """See `StepDecoder.init_state`; the members' states one after the other."""
+        states = [member.init_state(features) for member in self._decoders()]
+        self._sizes = [(len(state.context), len(state.memory)) for state in states]
+        return _join(states)
+
+    def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
+        """See `StepDecoder.step`; the logits are log-probabilities."""
+        outputs = []
+        context, memory = iter(state.context), iter(state.memory)
+        for member, (of_context, of_memory) in zip(self._decoders(), self._sizes, strict=True):
+            own = SearchState(
+                tuple(next(context) for _ in range(of_context)), tuple(next(memory) for _ in range(of_memory))
+            )
+            outputs.append(member.step(tokens, own))
+        log_probs = torch.stack([output.logits.float().log_softmax(dim=-1) for output in outputs])
+        looked = [output.attention for output in outputs if output.attention is not None]
+        return StepOutput(
+            log_probs.logsumexp(dim=0) - math.log(len(outputs)),
+            _join([output.state for output in outputs]),
+            torch.stack(looked).mean(dim=0) if looked else None,
+        )
+
+    def _decoders(self) -> list[RNNDecoder]:
+        return [member for member in self.members if isinstance(member, RNNDecoder)]
+
+
+def _join(states: Sequence[SearchState]) -> SearchState:
+    return SearchState(
+        tuple(tensor for state in states for tensor in state.context),
+        tuple(tensor for state in states for tensor in state.memory),
+    )
