@@ -221,6 +221,9 @@ class SearchConfig:
     """Captions are ranked by log-probability / length ** length_penalty; 0 ranks by log-probability alone."""
     block_ngram: int = 3
     """No sequence of this many words is repeated in a caption; 0 to allow it."""
+    diversity: float = 0.0
+    """Of several captions: what a word loses in log-probability for each caption that says it at the same
+    place. Over 0, each caption is searched with `beam_size` beams of its own (diverse beam search)."""
     sample: bool = False
     """Draw words at random instead of searching the likeliest caption."""
     temperature: float = 1.0
@@ -229,21 +232,35 @@ class SearchConfig:
     """Of sampling: draw from this many likeliest words; 0 for all."""
     top_p: float = 1.0
     """Of sampling: draw from the likeliest words that hold this much of the probability (nucleus)."""
+    draws: int = 0
+    """Of sampling: captions drawn, of which the `num_captions` likeliest are kept; 0 draws no more than
+    these."""
     seed: int = 0
     """Of sampling."""
 
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
             _require(getattr(self, name) >= 1, f"search.{name} must be at least 1")
-        for name in ("min_length", "length_penalty", "block_ngram", "top_k"):
+        for name in ("min_length", "length_penalty", "block_ngram", "diversity", "top_k", "draws"):
             _require(getattr(self, name) >= 0, f"search.{name} must be at least 0")
         _require(self.min_length <= self.max_length, "search.min_length must be at most search.max_length")
         _require(self.block_ngram != 1, "search.block_ngram must not be 1: no word could come twice")
         _require(0 < self.top_p <= 1, "search.top_p must be over 0 and at most 1")
         _require(self.temperature > 0, "search.temperature must be over 0; for greedy use beam_size 1")
         _require(
-            self.sample or self.num_captions <= self.beam_size,
+            self.sample or self.diversity > 0 or self.num_captions <= self.beam_size,
             "search.num_captions must be at most search.beam_size (raise search.beam_size, or sample)",
+        )
+        _require(
+            not (self.sample and self.diversity),
+            "search.diversity is for beam search: leave it out, or search.sample",
+        )
+        _require(
+            not self.draws or self.sample, "search.draws is for sampling: leave it out, or set search.sample"
+        )
+        _require(
+            not self.draws or self.draws >= self.num_captions,
+            "search.draws must be at least search.num_captions",
         )
 
 

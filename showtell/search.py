@@ -123,16 +123,23 @@ class _Beams:
     A hypothesis that ends leaves the beam. An image is done when `beam_size` hypotheses have ended and none
     that is still open can beat the worst of them; done images leave the batch. One beam is greedy: it takes
     the likeliest word each time, so its first end is its caption.
+
+    With `diversity` each caption asked for has a beam of its own (Vijayakumar et al. 2018, arXiv:1610.02424):
+    beams choose one after the other, and a word that another has just chosen counts as less likely. Beams
+    lie beside each other: (B, G, K), as (B, G K).
     """
 
     def __init__(self, step: Step, specials: Specials, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
+        self.groups = config.num_captions if config.diversity else 1
 
     def run(self, state: SearchState) -> list[list[Hypothesis]]:
         batch = state.memory[0].shape[0]
         device = state.memory[0].device
-        trace = _Trace.start(batch, 1, self.specials.start, device)
-        self.ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
+        trace = _Trace.start(batch, self.groups, self.specials.start, device)
+        if self.groups > 1:
+            state = state.select_hypotheses(torch.zeros(batch, self.groups, dtype=torch.long, device=device))
+        self.ended: list[list[list[Hypothesis]]] = [[[] for _ in range(self.groups)] for _ in range(batch)]
         images = torch.arange(batch, device=device)  # (B,): which image a row of the batch is
         for position in range(self.config.max_length + 1):
             output = self.step(trace.tokens[:, :, -1], state)
@@ -144,62 +151,110 @@ class _Beams:
             if len(open_rows) < len(images):
                 images = images[open_rows]
                 trace, state = trace.select_images(open_rows), state.select_images(open_rows)
-        return [self._best(hypotheses) for hypotheses in self.ended]
+        return [self._best(groups) for groups in self.ended]
 
     def _extend(
         self, trace: _Trace, output: StepOutput, log_probs: Tensor, images: Tensor
     ) -> tuple[_Trace, SearchState]:
-        """Take the 2 K best continuations; those that end are kept apart, the K best others go on."""
-        beams, words = log_probs.shape[1:]
-        size = self.config.beam_size
-        totals = trace.totals.unsqueeze(2) + log_probs  # (B, K, V)
-        best, flat = totals.flatten(1).topk(min(2 * size, beams * words), dim=1)  # (B, 2K)
-        parents, tokens = flat // words, flat % words
-        ends = tokens == self.specials.end
-        # An end counts where it is among the K best; a hypothesis that cannot be said does not count.
-        ranked = torch.arange(best.shape[1], device=best.device) < size
-        for row, rank in ((ends & ranked) & (best > NEVER)).nonzero().tolist():
-            parent = int(parents[row, rank])
-            word_log_prob = float(log_probs[row, parent, self.specials.end])
-            self.ended[int(images[row])].append(
-                trace.hypothesis(row, parent, word_log_prob, self.config.length_penalty)
-            )
-        keep = best.masked_fill(ends, NEVER).topk(min(size, best.shape[1]), dim=1).indices  # (B, K)
-        parents, tokens = parents.gather(1, keep), tokens.gather(1, keep)
+        """Give each beam its best continuations."""
+        words = log_probs.shape[2]
+        beams = log_probs.shape[1] // self.groups
+        chosen = torch.zeros_like(log_probs[:, 0])  # (B, V): how many beams before have chosen the word
+        taken: list[tuple[Tensor, Tensor, Tensor]] = []
+        for group in range(self.groups):
+            own = slice(group * beams, (group + 1) * beams)
+            totals = trace.totals[:, own].unsqueeze(2) + log_probs[:, own]  # (B, K, V)
+            rank_by = totals - self.config.diversity * chosen.unsqueeze(1) if group else totals
+            taken.append(self._continue(trace, group, totals, rank_by, log_probs, images))
+            if group + 1 < self.groups:
+                tokens = taken[-1][1]
+                chosen.scatter_add_(1, tokens, torch.ones_like(tokens, dtype=chosen.dtype))
+        parents, tokens, totals = (torch.cat(parts, dim=1) for parts in zip(*taken, strict=True))  # (B, G K)
         step_log_probs = log_probs.flatten(1).gather(1, parents * words + tokens)
-        totals = best.masked_fill(ends, NEVER).gather(1, keep)
         looked = output.attention if self.keep_attention else None
         trace = trace.append(parents, tokens, step_log_probs, totals, looked)
         return trace, output.state.select_hypotheses(parents)
 
+    def _continue(
+        self,
+        trace: _Trace,
+        group: int,
+        totals: Tensor,
+        rank_by: Tensor,
+        log_probs: Tensor,
+        images: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The K best open continuations of a beam by `rank_by` (B, K, V): their parents, words and totals.
+
+        Of the 2 K best, those that end are kept apart.
+        """
+        beams, words = totals.shape[1:]
+        size = self.config.beam_size
+        ranks, flat = rank_by.flatten(1).topk(min(2 * size, beams * words), dim=1)  # (B, 2K)
+        parents, tokens = flat // words + group * beams, flat % words
+        ends = tokens == self.specials.end
+        # An end counts where it is among the K best; a hypothesis that cannot be said does not count.
+        among_best = torch.arange(ranks.shape[1], device=ranks.device) < size
+        for row, rank in ((ends & among_best) & (ranks > NEVER)).nonzero().tolist():
+            parent = int(parents[row, rank])
+            word_log_prob = float(log_probs[row, parent, self.specials.end])
+            self.ended[int(images[row])][group].append(
+                trace.hypothesis(row, parent, word_log_prob, self.config.length_penalty)
+            )
+        keep = ranks.masked_fill(ends, NEVER).topk(min(size, ranks.shape[1]), dim=1).indices  # (B, K)
+        kept = totals.flatten(1).gather(1, flat.gather(1, keep)).masked_fill(ends.gather(1, keep), NEVER)
+        return parents.gather(1, keep), tokens.gather(1, keep), kept
+
     def _still_open(self, trace: _Trace, images: Tensor) -> Tensor:
         """Rows (B',) whose image may still get a better hypothesis."""
-        best_open = trace.totals.amax(dim=1).tolist()
-        # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
-        length = self.config.max_length + 1
-        rows = []
-        for row, (image, total) in enumerate(zip(images.tolist(), best_open, strict=True)):
-            ended = sorted((h.score for h in self.ended[image]), reverse=True)[: self.config.beam_size]
-            full = len(ended) == self.config.beam_size
-            greedy = self.config.beam_size == 1
-            beaten = full and (greedy or total / length**self.config.length_penalty <= ended[-1])
-            if total > NEVER and not beaten:
-                rows.append(row)
+        best_open = trace.totals.unflatten(1, (self.groups, -1)).amax(dim=2).tolist()  # (B, G)
+        rows = [
+            row
+            for row, (image, totals) in enumerate(zip(images.tolist(), best_open, strict=True))
+            if any(map(self._may_improve, self.ended[image], totals))
+        ]
         return torch.tensor(rows, dtype=torch.long, device=images.device)
 
-    def _best(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-        return sorted(hypotheses, key=lambda h: -h.score)[: self.config.num_captions]
+    def _may_improve(self, ended: Sequence[Hypothesis], total: float) -> bool:
+        """Whether a beam may still find better captions than it has, from an open one of this total."""
+        # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
+        length = self.config.max_length + 1
+        best = self._ranked(ended)
+        full = len(best) == self.config.beam_size
+        greedy = self.config.beam_size == 1
+        beaten = full and (greedy or total / length**self.config.length_penalty <= best[-1].score)
+        return total > NEVER and not beaten
+
+    def _best(self, groups: Sequence[Sequence[Hypothesis]]) -> list[Hypothesis]:
+        ranked = [self._ranked(ended) for ended in groups]
+        if self.groups == 1:
+            return ranked[0][: self.config.num_captions]
+        # Of each beam the best caption that no beam before has found; where it has none, its best.
+        best: list[Hypothesis] = []
+        for captions in ranked:
+            found = {h.tokens for h in best}
+            best.append(next((h for h in captions if h.tokens not in found), captions[0]))
+        return sorted(best, key=lambda h: -h.score)
+
+    def _ranked(self, ended: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """The captions of a beam; a greedy one may have been kept going by others after its first."""
+        size = self.config.beam_size
+        return list(ended[:1]) if size == 1 else sorted(ended, key=lambda h: -h.score)[:size]
 
 
 class _Sampling:
-    """Draws words: temperature, then the top k, then the nucleus (Holtzman et al. 2020)."""
+    """Draws words: temperature, then the top k, then the nucleus (Holtzman et al. 2020, arXiv:1904.09751).
+
+    Where more captions are drawn than asked for (`draws`), the likeliest by the ranking of beam search are
+    kept, each once as far as there are others.
+    """
 
     def __init__(self, step: Step, specials: Specials, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
 
     def run(self, state: SearchState) -> list[list[Hypothesis]]:
         batch, device = state.memory[0].shape[0], state.memory[0].device
-        samples = self.config.num_captions
+        samples = max(self.config.draws, self.config.num_captions)
         generator = torch.Generator(device=device).manual_seed(self.config.seed)
         parents = torch.zeros(batch, samples, dtype=torch.long, device=device)
         trace = _Trace.start(batch, samples, self.specials.start, device)
@@ -225,7 +280,17 @@ class _Sampling:
             looked = output.attention if self.keep_attention else None
             trace = trace.append(same, tokens, drawn, trace.totals + drawn, looked)
             state = output.state
-        return [sorted((h for h in row if h is not None), key=lambda h: -h.score) for row in done]
+        return [self._best([h for h in row if h is not None]) for row in done]
+
+    def _best(self, drawn: Sequence[Hypothesis]) -> list[Hypothesis]:
+        ranked = sorted(drawn, key=lambda h: -h.score)
+        seen: set[tuple[int, ...]] = set()
+        new: list[Hypothesis] = []
+        again: list[Hypothesis] = []
+        for hypothesis in ranked:
+            (again if hypothesis.tokens in seen else new).append(hypothesis)
+            seen.add(hypothesis.tokens)
+        return sorted((new + again)[: self.config.num_captions], key=lambda h: -h.score)
 
 
 @dataclass(frozen=True)

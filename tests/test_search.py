@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,35 @@ def plain_beam_search(
         going_on = [(t, (*w, token), exact) for t, w, token, exact in ranked if token != END]
         beam = going_on[: config.beam_size]
     return sorted(ended, reverse=True)[: config.num_captions]
+
+
+def plain_diverse_search(model: HashModel, image: int, config: SearchConfig) -> list[tuple[int, ...]]:
+    """Diverse beam search of one image that never stops early: the caption of each beam, in their order."""
+    beams: list[list[tuple[np.float32, tuple[int, ...], float]]]
+    beams = [[(np.float32(0), (), 0.0)] for _ in range(config.num_captions)]
+    ended: list[list[tuple[float, tuple[int, ...]]]] = [[] for _ in beams]
+    for _ in range(config.max_length + 1):
+        chosen: Counter[int] = Counter()
+        for group, beam in enumerate(beams):
+            ranked = sorted(
+                (
+                    (total + log_prob, words, token, exact + float(log_prob))
+                    for total, words, exact in beam
+                    for token, log_prob in allowed(model, image, words, config).items()
+                ),
+                key=lambda item: -(item[0] - np.float32(config.diversity) * np.float32(chosen[item[2]])),
+            )
+            for _, words, token, exact in ranked[: config.beam_size]:
+                if token == END:
+                    ended[group].append((exact / (len(words) + 1) ** config.length_penalty, words))
+            going_on = [(t, (*w, token), exact) for t, w, token, exact in ranked if token != END]
+            beams[group] = going_on[: config.beam_size]
+            chosen.update(words[-1] for _, words, _ in beams[group])
+    captions: list[tuple[int, ...]] = []
+    for found in ended:
+        best = found[:1] if config.beam_size == 1 else sorted(found, reverse=True)[: config.beam_size]
+        captions.append(next((words for _, words in best if words not in captions), best[0][1]))
+    return captions
 
 
 def check_against_model(model: HashModel, image: int, hypothesis: Hypothesis, config: SearchConfig) -> None:
@@ -566,3 +596,71 @@ def test_a_state_is_picked_from_like_a_list(data: st.DataObject) -> None:
     for before, after in zip(state.context + state.memory, kept.context + kept.memory, strict=True):
         assert len(after) == len(rows)
         assert all(torch.equal(after[i], before[row]) for i, row in enumerate(rows))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=seeds,
+    words=st.integers(2, 8),
+    beam_size=st.integers(1, 3),
+    num_captions=st.integers(2, 4),
+    length=lengths(7),
+    diversity=st.sampled_from([0.01, 0.5, 3.0]),
+    penalty=penalties,
+)
+def test_diverse_beams_choose_one_after_the_other(
+    seed: int,
+    words: int,
+    beam_size: int,
+    num_captions: int,
+    length: tuple[int, int],
+    diversity: float,
+    penalty: float,
+) -> None:
+    model = HashModel(seed, words, 3.0)
+    config = SearchConfig(
+        beam_size=beam_size,
+        num_captions=num_captions,
+        min_length=length[0],
+        max_length=length[1],
+        length_penalty=penalty,
+        diversity=diversity,
+    )
+    images = [3, 11, 4]
+    found = search(model.step, model.start(images), SPECIALS, config, attention=True)
+    for image, hypotheses in zip(images, found, strict=True):
+        expected = plain_diverse_search(model, image, config)
+        assert sorted(h.tokens for h in hypotheses) == sorted(expected)
+        assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+        for hypothesis in hypotheses:
+            check_against_model(model, image, hypothesis, config)
+
+
+def test_more_diversity_makes_captions_differ_more() -> None:
+    model = HashModel(1, 8, 2.0)
+
+    def distinct(diversity: float) -> int:
+        config = SearchConfig(beam_size=2, num_captions=4, max_length=6, diversity=diversity)
+        found = search(model.step, model.start(list(range(20))), SPECIALS, config)
+        return sum(len({pair for h in hyps for pair in itertools.pairwise(h.tokens)}) for hyps in found)
+
+    assert distinct(3.0) > distinct(0.5) > distinct(0.001)
+
+
+def test_of_many_drawn_captions_the_likeliest_are_kept_each_once() -> None:
+    model = HashModel(2, 5, 3.0)
+    all_drawn = SearchConfig(sample=True, num_captions=60, max_length=6, length_penalty=0.7)
+    kept = replace(all_drawn, num_captions=4, draws=60)
+    every = search(model.step, model.start([3, 5]), SPECIALS, all_drawn)
+    best = search(model.step, model.start([3, 5]), SPECIALS, kept)
+    for drawn, found in zip(every, best, strict=True):
+        expected = list(dict.fromkeys(h.tokens for h in drawn))[:4]
+        assert [h.tokens for h in found] == expected
+        assert len(set(expected)) == 4
+
+
+def test_where_few_captions_can_be_drawn_some_come_twice() -> None:
+    model = HashModel(2, 1, 1.0)
+    config = SearchConfig(sample=True, num_captions=5, draws=9, max_length=1, min_length=1)
+    (found,) = search(model.step, model.start([3]), SPECIALS, config)
+    assert len(found) == 5

@@ -53,6 +53,7 @@ _SAMPLING = {
     "temperature": "below 1 is more cautious",
     "top_k": "draw from this many likeliest words; 0 for all",
     "top_p": "draw from the likeliest words that hold this much of the probability",
+    "draws": "draw this many and keep the likeliest",
     "seed": "another seed, other captions",
 }
 
@@ -87,6 +88,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=float,
         default=default.length_penalty,
         help="captions are ranked by log-probability / length ** X",
+    )
+    add(
+        "--diversity",
+        metavar="X",
+        type=float,
+        default=default.diversity,
+        help="of several captions: what a word loses in log-probability for each caption that says it at the"
+        " same place (0.5 tells them well apart; each gets beams of its own)",
     )
     add("--sample", action="store_true", help="draw words at random instead of searching the likeliest")
     for name, text in _SAMPLING.items():
@@ -128,15 +137,19 @@ def search_config(args: Namespace) -> SearchConfig:
         UsageError: a value is out of range, or has no effect beside the others.
     """
     default = SearchConfig()
-    for name in ("beam_size",) if args.sample else _SAMPLING:
+    if args.diversity and args.num_captions == 1:
+        raise UsageError("--diversity has no effect on one caption; ask for more with --num-captions")
+    for name in ("beam_size", "diversity") if args.sample else _SAMPLING:
         if args[name] != getattr(default, name):
             raise UsageError(f"{_option(name)} has no effect {'with' if args.sample else 'without'} --sample")
+    shared = args.beam_size > 0 and not args.diversity
     try:
         return SearchConfig(
-            beam_size=max(args.beam_size, args.num_captions) if args.beam_size > 0 else args.beam_size,
+            beam_size=max(args.beam_size, args.num_captions) if shared else args.beam_size,
             num_captions=args.num_captions,
             max_length=args.max_length,
             length_penalty=args.length_penalty,
+            diversity=args.diversity,
             sample=args.sample,
             **{name: args[name] for name in _SAMPLING},
         )

@@ -185,6 +185,19 @@ def test_sampling_follows_its_seed(run: Run, photos: list[Path]) -> None:
     assert narrow[0] == narrow[1] == run(photos[0], "--beam-size", "1").out
 
 
+def test_diverse_captions_have_beams_of_their_own(run: Run, model: Path, photos: list[Path]) -> None:
+    done = run(photos[0], "--num-captions", "4", "--diversity", "2", "--beam-size", "2")
+    config = SearchConfig(beam_size=2, num_captions=4, diversity=2)
+    assert done.out == [f"{photos[0]}: {text}" for text, _ in expected(model, photos[:1], config)[0]]
+    assert len(set(done.out)) == 4
+
+
+def test_the_likeliest_of_many_draws(run: Run, model: Path, photos: list[Path]) -> None:
+    done = run(photos[0], "--sample", "--draws", "20", "--num-captions", "3")
+    config = SearchConfig(sample=True, draws=20, num_captions=3)
+    assert done.out == [f"{photos[0]}: {text}" for text, _ in expected(model, photos[:1], config)[0]]
+
+
 # What is written
 
 
@@ -357,6 +370,10 @@ def test_nothing_but_broken_pictures_is_a_failure(run: Run, tmp_path: Path) -> N
         (["a.jpg", "--sample", "--top-p", "1.5"], "--top-p must be over 0 and at most 1"),
         (["a.jpg", "--top-k", "5"], "--top-k has no effect without --sample"),
         (["a.jpg", "--sample", "--beam-size", "5"], "--beam-size has no effect with --sample"),
+        (["a.jpg", "--diversity", "1"], "--diversity has no effect on one caption"),
+        (["a.jpg", "--sample", "--diversity", "1", "--num-captions", "2"], "--diversity has no effect with"),
+        (["a.jpg", "--num-captions", "2", "--diversity", "-1"], "--diversity must be at least 0"),
+        (["a.jpg", "--sample", "--num-captions", "3", "--draws", "2"], "--draws must be at least --num-capt"),
         (["a.jpg", "--attention", "{file}"], "this is no folder"),
         (["a.jpg", "--beam-size", "many"], "many"),
         (["a.jpg", "--beams", "5"], "--beams"),
