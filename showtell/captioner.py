@@ -21,6 +21,7 @@ from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_deco
 from showtell.devices import pick_device
 from showtell.encoder import CNNEncoder, architecture
 from showtell.errors import CheckpointError, ImageError, ModelError
+from showtell.evaluation.confidence import Calibration
 from showtell.fingerprints import weights_fingerprint
 from showtell.model_file import exact_half, read_model, write_model
 from showtell.search import Hypothesis, Specials, search
@@ -40,12 +41,17 @@ class Caption:
         words: as the model said them.
         word_log_probs: natural logarithm of each word's probability, and of the end's.
         attention: (T, rows, columns), where the decoder looked for each word, or None.
+        confidence: probability that it is good (see `good_captions`), or None of a model that has not been
+            calibrated.
+        word_confidences: (T,), probability that each word is one that people use for the picture, or None.
     """
 
     text: str
     words: tuple[str, ...]
     word_log_probs: tuple[float, ...]
     attention: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    confidence: float | None = None
+    word_confidences: tuple[float, ...] | None = None
 
     @property
     def log_probability(self) -> float:
@@ -70,14 +76,21 @@ class Captioner(nn.Module):
         decoder: made for the encoder's features and the vocabulary.
         vocabulary: the words.
         encoder_name: the name under which the encoder's weights were loaded.
+        calibration: of its confidence, where that has been calibrated.
     """
 
     def __init__(
-        self, encoder: CNNEncoder, decoder: StepDecoder, vocabulary: Vocabulary, encoder_name: str
+        self,
+        encoder: CNNEncoder,
+        decoder: StepDecoder,
+        vocabulary: Vocabulary,
+        encoder_name: str,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.vocabulary, self.encoder_name = vocabulary, encoder_name
+        self.calibration = calibration
 
     @property
     def transform(self) -> ImageTransform:
@@ -141,6 +154,11 @@ class Captioner(nn.Module):
             features = torch.cat([self.encoder.encode_pixels(part) for part in pixels.split(ENCODER_BATCH)])
             return self.caption_features(features, config, attention=attention)
 
+    def features(self, images: Tensor) -> Tensor:
+        """Features (B, R, D) of a batch that holds these already, or an encoder's input (B, 3, H, W)."""
+        features = self.encoder(images) if images.dim() == 4 else images
+        return features.to(self.encoder.dtype)
+
     def caption_features(
         self, features: Tensor, config: SearchConfig | None = None, *, attention: bool = False
     ) -> list[tuple[Caption, ...]]:
@@ -180,6 +198,7 @@ class Captioner(nn.Module):
             },
             "vocabulary": self.vocabulary.to_json(),
             "vocabulary_fingerprint": self.vocabulary.fingerprint,
+            "calibration": asdict(self.calibration) if self.calibration else None,
         }
         return write_model(folder, header, tensors)
 
@@ -214,7 +233,9 @@ class Captioner(nn.Module):
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{path}: its weights do not fit its description ({reason})") from error
-        model = cls(built, decoder, vocabulary, encoder or header["encoder"]["name"])
+        known = header.get("calibration")
+        calibration = Calibration.from_json(known) if known else None
+        model = cls(built, decoder, vocabulary, encoder or header["encoder"]["name"], calibration)
         return model.to(device or pick_device()).eval()
 
     @classmethod
@@ -262,7 +283,15 @@ class Captioner(nn.Module):
         if hypothesis.attention is not None:
             side = int(len(hypothesis.attention[0]) ** 0.5) if len(hypothesis.attention) else 0
             looked = hypothesis.attention.float().cpu().numpy().reshape(-1, side, side) if side else None
-        return Caption(detokenize(words), words, hypothesis.token_log_probs, looked)
+        log_probs, calibration = hypothesis.token_log_probs, self.calibration
+        return Caption(
+            detokenize(words),
+            words,
+            log_probs,
+            looked,
+            calibration.of_caption(log_probs) if calibration else None,
+            calibration.of_words(log_probs) if calibration else None,
+        )
 
 
 def search_specials(vocabulary: Vocabulary) -> Specials:

@@ -18,6 +18,7 @@ from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, ImageError, ModelError
+from showtell.evaluation.confidence import Calibration
 from showtell.model_file import FILE_NAME
 from tests.conftest import make_tiny_encoder
 
@@ -109,6 +110,23 @@ def test_captions_have_words_probabilities_and_attention(captioner: Captioner, p
             assert caption.attention is not None
             assert caption.attention.shape == (len(caption.words), 2, 2)
             np.testing.assert_allclose(caption.attention.sum(axis=(1, 2)), 1, rtol=1e-5)
+
+
+def test_confidence_is_kept_in_the_file(captioner: Captioner, photos: list[Path], tmp_path: Path) -> None:
+    captioner.save(tmp_path / "plain")
+    assert load(tmp_path / "plain").calibration is None
+    assert all(c.confidence is None for (c,) in captioner.caption(photos))
+    captioner.calibration = Calibration((1.0, 0.5, 0.0, 3.0), (1.0, 0.0, 0.0, 0.0, 2.0))
+    captioner.save(tmp_path / "known")
+    again = load(tmp_path / "known")
+    assert again.calibration == captioner.calibration
+    again.encoder.precision = "fp32"
+    for (caption,) in again.caption(photos):
+        logit = np.mean(caption.word_log_probs) + 0.5 * min(caption.word_log_probs) + 3
+        assert caption.confidence == pytest.approx(1 / (1 + np.exp(-logit)))
+        assert caption.word_confidences == pytest.approx(
+            [1 / (1 + np.exp(-2 - log_prob)) for log_prob in caption.word_log_probs[:-1]]
+        )
 
 
 def test_a_stream_is_in_order_and_goes_on_after_bad_pictures(

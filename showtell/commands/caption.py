@@ -101,6 +101,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     for name, text in _SAMPLING.items():
         value = getattr(default, name)
         add(_option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
+    add(
+        "--min-confidence",
+        metavar="P",
+        type=float,
+        help="mark captions that are good with a probability below P as doubtful; 0.4 is a start",
+    )
     add("--batch-size", metavar="N", type=int, default=64, help="photos whose captions are searched together")
 
 
@@ -109,6 +115,8 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
     config = search_config(args)
     if args.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
+    if args.min_confidence is not None and not 0 <= args.min_confidence <= 1:
+        raise UsageError("--min-confidence is a probability: 0 to 1")
     writer = make_writer(Path(args.output)) if args.output else None
     pictures = AttentionPictures(Path(args.attention)) if args.attention else None
     photos = _photos(args.photos, pictures)
@@ -122,7 +130,7 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
         for output in outputs:
             stack.enter_context(output)
         bar = stack.enter_context(_progress_bar(args.photos))
-        records = _records(captioner, photos, config, args.batch_size, previews, pictures is not None)
+        records = _records(captioner, photos, config, args, previews=previews)
         for record in stack.enter_context(closing(records)):
             for output in outputs:
                 output.add(record)
@@ -207,6 +215,11 @@ def _load(args: Namespace, *, attends: bool) -> Captioner:
         raise UsageError(
             "--attention: this model's decoder (pooled) has no attention; choose another --model"
         )
+    if args.min_confidence is not None and captioner.calibration is None:
+        raise UsageError(
+            "--min-confidence: this model's confidence is not calibrated (an ensemble's never is); choose"
+            " another --model, or train it again: calibration comes at the end"
+        )
     return captioner
 
 
@@ -222,18 +235,18 @@ def _records(
     captioner: Captioner,
     photos: Iterator[Photo],
     config: SearchConfig,
-    batch_size: int,
+    args: Namespace,
+    *,
     previews: bool,
-    attention: bool,
 ) -> Generator[Record, None, None]:
     """Caption photos as they come."""
     stream = captioner.caption_stream(
         photos,
         config,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
-        batch_size=batch_size,
-        attention=attention,
+        batch_size=args.batch_size,
+        attention=args.attention is not None,
     )
     for done in stream:
         reason = done.error.reason if done.error else None
-        yield Record(done.source.name, done.captions, reason, done.source.preview)
+        yield Record(done.source.name, done.captions, reason, done.source.preview, args.min_confidence)

@@ -15,19 +15,31 @@ if TYPE_CHECKING:
 class JsonlWriter(FileWriter):
     """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` a line.
 
-    `captions` are the further ones, best first. A photo that cannot be shown has `{"image", "error"}`.
+    `captions` are the further ones, best first. Captions of a calibrated model also have their `confidence`,
+    `words` and `word_confidences`; where a least confidence is asked for, `doubtful`. A photo that cannot be
+    shown has `{"image", "error"}`.
     """
 
     def format(self, record: Record) -> str:
         """A line of JSON."""
         value: dict[str, Any] = {"image": record.image}
         if record.captions:
-            best, *others = map(_caption, record.captions)
+            best, *others = (_caption(record, caption) for caption in record.captions)
             value |= best | {"captions": others}
         else:
             value["error"] = record.error
         return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def _caption(caption: Caption) -> dict[str, Any]:
-    return {"caption": caption.text, "log_probability": round(caption.log_probability, 6)}
+def _caption(record: Record, caption: Caption) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "caption": caption.text,
+        "log_probability": round(caption.log_probability, 6),
+    }
+    if caption.confidence is not None:
+        value["confidence"] = round(caption.confidence, 4)
+        value["words"] = caption.words
+        value["word_confidences"] = [round(share, 4) for share in caption.word_confidences or ()]
+    if record.min_confidence is not None:
+        value["doubtful"] = record.doubtful(caption)
+    return value

@@ -27,6 +27,8 @@ def one_line(name: str) -> str:
 class Screen:
     """Prints `name: caption`, a line for each caption, and leaves progress bars whole.
 
+    Doubtful captions are marked, with their confidence.
+
     Args:
         keep_going: when the reader of standard output leaves (`| head`), fall silent; without it,
             BrokenPipeError ends the run.
@@ -55,7 +57,8 @@ class Screen:
         if not record.captions:
             log.warning("skipped %s: %s", name, one_line(record.error or ""))
         for caption in record.captions:
-            self._print(f"{name}: {caption.text}")
+            doubt = f"  (doubtful: {caption.confidence:.0%})" if record.doubtful(caption) else ""
+            self._print(f"{name}: {caption.text}{doubt}")
 
     def _print(self, line: str) -> None:
         if self._silent:

@@ -22,6 +22,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, eval_loader
 from showtell.devices import compute_dtype, log_gpu_memory, pick_device
 from showtell.errors import CheckpointError
+from showtell.training.calibration import calibrate_model
 from showtell.training.callbacks import (
     CHECKPOINT,
     AtomicCheckpointIO,
@@ -73,6 +74,7 @@ def fit(
 
     First by cross-entropy: the best model has the lowest validation loss. Then, where it is asked for, by
     self-critical training, which starts from that model and replaces it by one of a higher validation CIDEr.
+    At the end the confidence of the best model is calibrated on the validation images.
 
     Args:
         captioner: the model; trained in place.
@@ -112,6 +114,7 @@ def fit(
         policy = SelfCriticalModule(captioner, config, search, references, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
         rows = _run(policy, val_loader, config, self_critical.epochs, [], folder, rows, start)
+    calibrate_model(folder, val_loader, references, search)
     log_gpu_memory("after training")
     return TrainingResult(rows)
 

@@ -87,7 +87,7 @@ class CaptionModule(LightningModule):
         """Mean loss of a batch's next words, and their number."""
         targets = packed_targets(batch.captions, batch.lengths.cpu())
         hidden = self.decoder(
-            self._features(batch.images), batch.captions, batch.lengths.cpu(), batch.image_index
+            self.captioner.features(batch.images), batch.captions, batch.lengths.cpu(), batch.image_index
         )
         loss = linear_cross_entropy(
             hidden, self.decoder.embedding.weight, self.decoder.word_bias, targets, label_smoothing
@@ -147,7 +147,7 @@ class CaptionModule(LightningModule):
         """Add the loss and the captions of a batch."""
         loss, words = self.loss(batch, 0.0)
         self.val_loss.add(float(loss), words)
-        texts = caption_texts(self.captioner, self._features(batch.images), self.search)
+        texts = caption_texts(self.captioner, self.captioner.features(batch.images), self.search)
         self.predictions.extend(texts[row] for row in batch.order.argsort().tolist())
 
     def on_validation_epoch_end(self) -> None:
@@ -184,12 +184,6 @@ class CaptionModule(LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def _features(self, images: Tensor) -> Tensor:
-        """Features (B, R, D) of a batch that holds features or pixels."""
-        encoder = self.captioner.encoder
-        features = encoder(images) if images.dim() == 4 else images
-        return features.to(encoder.dtype)
 
 
 def caption_texts(captioner: Captioner, features: Tensor, search: SearchConfig) -> list[str]:

@@ -51,7 +51,7 @@ class SelfCriticalModule(CaptionModule):
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
         """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting."""
-        features = self._features(batch.images)
+        features = self.captioner.features(batch.images)
         specials = search_specials(self.captioner.vocabulary)
         policy = self.policy
         with _without_dropout(self.decoder):

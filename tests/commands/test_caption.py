@@ -22,6 +22,7 @@ from showtell.config import DecoderConfig, DecoderKind, SearchConfig
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.errors import ModelError
+from showtell.evaluation.confidence import Calibration
 from tests.bad_images import make_broken_images, make_odd_images
 from tests.conftest import make_tiny_encoder
 
@@ -198,6 +199,25 @@ def test_the_likeliest_of_many_draws(run: Run, model: Path, photos: list[Path]) 
     assert done.out == [f"{photos[0]}: {text}" for text, _ in expected(model, photos[:1], config)[0]]
 
 
+def test_doubtful_captions_are_marked(run: Run, model: Path, photos: list[Path], tmp_path: Path) -> None:
+    captioner = Captioner.load(str(model))
+    captioner.calibration = Calibration((1.0, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 0.0))
+    captioner.save(tmp_path)
+    confidences = [captions[0].confidence for captions in captioner.caption(photos)]
+    limit = sorted(confidences)[1] + 1e-9
+    done = run(*photos, "--min-confidence", limit, "--output", tmp_path / "out.jsonl", model=tmp_path)
+    assert [line.endswith("%)") for line in done.out] == [confidence < limit for confidence in confidences]
+    rows = read_jsonl(tmp_path / "out.jsonl")
+    assert [row["doubtful"] for row in rows] == [confidence < limit for confidence in confidences]
+    assert [row["confidence"] for row in rows] == pytest.approx(confidences, abs=1e-4)
+
+
+def test_doubt_needs_a_calibrated_model(run: Run, photos: list[Path]) -> None:
+    done = run(photos[0], "--min-confidence", "0.5")
+    assert done.code == 2
+    assert "this model's confidence is not calibrated" in done.err[-1]
+
+
 # What is written
 
 
@@ -370,6 +390,7 @@ def test_nothing_but_broken_pictures_is_a_failure(run: Run, tmp_path: Path) -> N
         (["a.jpg", "--sample", "--top-p", "1.5"], "--top-p must be over 0 and at most 1"),
         (["a.jpg", "--top-k", "5"], "--top-k has no effect without --sample"),
         (["a.jpg", "--sample", "--beam-size", "5"], "--beam-size has no effect with --sample"),
+        (["a.jpg", "--min-confidence", "40"], "--min-confidence is a probability: 0 to 1"),
         (["a.jpg", "--diversity", "1"], "--diversity has no effect on one caption"),
         (["a.jpg", "--sample", "--diversity", "1", "--num-captions", "2"], "--diversity has no effect with"),
         (["a.jpg", "--num-captions", "2", "--diversity", "-1"], "--diversity must be at least 0"),

@@ -34,6 +34,15 @@ def test_captions_are_printed_as_lines(capsys: pytest.CaptureFixture[str]) -> No
         assert capsys.readouterr().out == "a\\nb.jpg: a dog runs\na\\nb.jpg: two\n", "at once"
 
 
+def test_doubtful_captions_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    sure, unsure, unknown = (Caption("a dog", (), (-1.0,), confidence=c) for c in (0.6, 0.315, None))
+    with Screen() as screen:
+        screen.add(Record("a.jpg", (sure, unsure, unknown), min_confidence=0.6))
+        screen.add(Record("b.jpg", (unsure,)))
+    expected = "a.jpg: a dog\na.jpg: a dog  (doubtful: 32%)\na.jpg: a dog\nb.jpg: a dog\n"
+    assert capsys.readouterr().out == expected
+
+
 def test_a_screen_of_few_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)

@@ -69,6 +69,31 @@ def test_csv_reads_back(tmp_path: Path, items: list[Record]) -> None:
     assert len({len(row) for row in rows}) <= 1
 
 
+UNSURE = Caption("a cat", ("a", "cat"), (-0.5, -1.0, -0.25), None, 0.25, (0.875, 0.5))
+SURE = Caption("a dog", ("a", "dog"), (-0.5, -1.0, -0.25), None, 0.75, (1.0, 0.625))
+
+
+def test_confidence_and_doubt_are_written(tmp_path: Path) -> None:
+    items = [Record("a.jpg", (SURE, UNSURE), min_confidence=0.5), Record("b.jpg", (UNSURE,))]
+    first, second = map(json.loads, write(tmp_path / "out.jsonl", items).decode().splitlines())
+    assert [(c["confidence"], c["doubtful"]) for c in (first, *first["captions"])] == [
+        (0.75, False),
+        (0.25, True),
+    ]
+    assert (first["words"], first["word_confidences"]) == (["a", "dog"], [1.0, 0.625])
+    assert second["confidence"] == 0.25
+    assert "doubtful" not in second
+    rows = csv.DictReader(io.StringIO(write(tmp_path / "out.csv", items).decode(), newline=""))
+    assert [(row["confidence"], row["doubtful"]) for row in rows] == [
+        ("0.7500", ""),
+        ("0.2500", "yes"),
+        ("0.2500", ""),
+    ]
+    doubtful = [Record("a.jpg", (UNSURE, SURE), min_confidence=0.5)]
+    page = write(tmp_path / "out.html", items + doubtful).decode()
+    assert page.count("doubtful: 25 % confidence") == 1
+
+
 class Page(HTMLParser):
     """Tags with their attributes, and the text."""
 

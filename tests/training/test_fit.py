@@ -66,7 +66,8 @@ def train(encoder: CNNEncoder, folder: Path, fail_at: int | None = None, **optio
         grid_cells=encoder.grid_cells,
     )
     load = Features(encoder.grid_cells, encoder.feature_dim, fail_at)
-    sets = [CaptionDataset([i for i in IMAGES if i.split == s], VOCABULARY, load) for s in ("train", "val")]
+    images = options.pop("images", IMAGES)
+    sets = [CaptionDataset([i for i in images if i.split == s], VOCABULARY, load) for s in ("train", "val")]
     captioner = Captioner(encoder, decoder, VOCABULARY, "tiny")
     config = options.pop("config", CONFIG)
     return fit(captioner, *sets, config, SearchConfig(), folder, **options)  # type: ignore[arg-type]
@@ -88,6 +89,26 @@ def test_training_lowers_the_loss_and_writes_its_files(tiny_encoder: CNNEncoder,
     assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
     assert {"loss.png", "scores.png", CHECKPOINT, "model.safetensors"} <= {p.name for p in tmp_path.iterdir()}
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_the_confidence_of_the_best_model_is_calibrated(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    train(tiny_encoder, tmp_path / "few")
+    assert Captioner.load(str(tmp_path / "few")).calibration is None, "8 validation images are too few"
+    assert not (tmp_path / "few" / "reliability.png").exists()
+    many = [replace(IMAGES[i % 32], split="val", image_id=str(i % 32)) for i in range(60)]
+    train(tiny_encoder, tmp_path / "many", images=[*IMAGES[:32], *many])
+    model = Captioner.load(str(tmp_path / "many"), device=torch.device("cpu"))
+    assert model.calibration is not None
+    assert (tmp_path / "many" / "reliability.png").is_file()
+    load = Features(tiny_encoder.grid_cells, tiny_encoder.feature_dim)
+    right = promised = 0.0
+    for image in many:
+        (caption,) = model.caption_features(load(image, None)[None].to(model.encoder.dtype))[0]
+        words = {word for text in image.captions for word in text.split()}
+        right += sum(word in words for word in caption.words)
+        assert caption.word_confidences is not None
+        promised += sum(caption.word_confidences)
+    assert promised == pytest.approx(right, rel=0.02)
 
 
 def test_saved_model_is_the_one_of_the_lowest_validation_loss(
