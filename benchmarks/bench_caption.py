@@ -23,22 +23,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
 from bench_extract import SUFFIXES, machine, make_photos, time_bare
 from PIL import Image
 
 from showtell.captioner import Captioner
 from showtell.data.loading import decode_ahead
+from showtell.encoder import BATCH
 from showtell.output import Photo, Record, make_writer
-
-BATCH = 16
 
 
 def time_captions(captioner: Captioner, paths: list[Path]) -> float:
     """Seconds that files take to become captions."""
     start = time.perf_counter()
-    done = list(captioner.caption_stream(paths, open_source=lambda path: path, batch_size=BATCH))
+    done = list(captioner.caption_stream(paths, open_source=lambda path: path))
     seconds = time.perf_counter() - start
     assert all(item.captions for item in done)
     return seconds
@@ -52,7 +49,6 @@ def peaks(model: str, paths: list[Path]) -> tuple[float, float]:
         stream = captioner.caption_stream(
             photos,
             open_source=lambda photo: photo.open_with_preview(captioner.transform),
-            batch_size=BATCH,
         )
         for number, done in enumerate(stream, 1):
             writer.add(Record(done.source.name, done.captions, preview=done.source.preview))
@@ -66,7 +62,7 @@ def report(model: str, paths: list[Path], rounds: int) -> None:
     captioner = Captioner.load(model)
     encoder = captioner.encoder
     pixels = [item.pixels for item in decode_ahead(paths, encoder.transform.pixels)]
-    decoded = [torch.from_numpy(np.stack(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+    decoded = [pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH)]
     contenders: dict[str, Callable[[], float]] = {
         "bare encoder": lambda: time_bare(encoder, decoded),
         "captioning, 3 beams": lambda: time_captions(captioner, paths),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
@@ -27,9 +28,6 @@ from showtell.model_file import exact_half, read_model, write_model
 from showtell.search import Hypothesis, Specials, search
 
 T = TypeVar("T")
-
-ENCODER_BATCH = 16
-"""Pictures an encoder call: the fastest on a CPU, where a search likes larger batches."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,8 @@ class Captioner(nn.Module):
         Raises:
             ImageError: a picture cannot be shown.
         """
-        pixels = np.stack([self.transform.pixels(image) for image in images])
-        return self.caption_pixels(torch.from_numpy(pixels), config, attention=attention)
+        pixels = [self.transform.pixels(image) for image in images]
+        return self.caption_pixels(pixels, config, attention=attention)
 
     def caption_stream(
         self,
@@ -147,12 +145,15 @@ class Captioner(nn.Module):
             size = min(4 * size, batch_size)
 
     def caption_pixels(
-        self, pixels: Tensor, config: SearchConfig | None = None, *, attention: bool = False
+        self,
+        pixels: Sequence[npt.NDArray[np.uint8]],
+        config: SearchConfig | None = None,
+        *,
+        attention: bool = False,
     ) -> list[tuple[Caption, ...]]:
-        """Caption pictures of the encoder's size: (B, H, W, 3) uint8."""
+        """Caption pictures (H, W, 3) uint8 that the transform has made."""
         with torch.inference_mode():
-            features = torch.cat([self.encoder.encode_pixels(part) for part in pixels.split(ENCODER_BATCH)])
-            return self.caption_features(features, config, attention=attention)
+            return self.caption_features(self.encoder.encode_pixels(pixels), config, attention=attention)
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, R, D) of a batch that holds these already, or an encoder's input (B, 3, H, W)."""
@@ -268,11 +269,7 @@ class Captioner(nn.Module):
         self, batch: list[Decoded[T]], config: SearchConfig | None, attention: bool
     ) -> Iterator[Captioned]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
-        found = (
-            iter(self.caption_pixels(torch.from_numpy(np.stack(pixels)), config, attention=attention))
-            if pixels
-            else iter(())
-        )
+        found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
         for item in batch:
             captions = next(found) if item.pixels is not None else ()
             yield Captioned(item.source, captions, item.error)

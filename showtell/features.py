@@ -34,7 +34,7 @@ from filelock import FileLock, Timeout
 from showtell.config import View
 from showtell.data.loading import batched, decode_ahead
 from showtell.data.records import CaptionedImage
-from showtell.encoder import CNNEncoder
+from showtell.encoder import BATCH, CNNEncoder
 from showtell.errors import FeatureStoreError, ImageError
 from showtell.files import write_atomic
 
@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 KEY_BYTES = 16
-BATCH = 16
-"""Images an encoder call: the fastest on a CPU, and enough for a GPU not to wait for Python."""
+AT_ONCE = 4 * BATCH
+"""Images that are handed to the encoder together; those of one shape share its batches."""
 FLUSH_ROWS = 256
 """Rows that a kill may cost."""
 
@@ -222,8 +222,8 @@ class FeatureStore:
     ) -> None:
         transform = self.encoder.transform
         failed: set[Path] = set()
-        with closing(decode_ahead(missing, lambda item: transform.pixels(*item), ahead=4 * BATCH)) as decoded:
-            for batch in batched(decoded, BATCH):
+        with closing(decode_ahead(missing, lambda item: transform.pixels(*item), ahead=AT_ONCE)) as decoded:
+            for batch in batched(decoded, AT_ONCE):
                 good = []
                 for item in batch:
                     if item.pixels is not None:
@@ -234,7 +234,7 @@ class FeatureStore:
                         failed.add(item.source[0])
                         report.failed.append(item.error)
                 if good:
-                    features = self.encoder.encode_pixels(torch.from_numpy(np.stack([p for _, p in good])))
+                    features = self.encoder.encode_pixels([pixels for _, pixels in good])
                     rows = features.to("cpu", torch.float16).contiguous().numpy()
                     writer.append(rows, [self._key(source) for source, _ in good])
                     report.extracted += len(good)
@@ -243,7 +243,7 @@ class FeatureStore:
 
     def _seconds_per_image(self) -> float:
         size = self.encoder.transform.size
-        pixels = torch.zeros(BATCH, size, size, 3, dtype=torch.uint8)
+        pixels = [np.zeros((size, size, 3), np.uint8)] * BATCH
         self.encoder.encode_pixels(pixels).cpu()  # the first call is slower
         start = time.monotonic()
         self.encoder.encode_pixels(pixels).cpu()  # a GPU has to be waited for

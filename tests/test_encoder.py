@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import interpolate
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification, ResNetModel
 
 from showtell.config import EncoderConfig
-from showtell.data.images import ImageTransform
+from showtell.data.images import ImageTransform, decode_image, resize_image, to_pixels
 from showtell.encoder import CNNEncoder, architecture
 from showtell.errors import EncoderError
 from showtell.resources import MODELS, find_model
@@ -67,13 +68,15 @@ def snapshot(encoder: CNNEncoder) -> dict[str, Tensor]:
 
 
 def test_default_equals_plain_transformers(resnet50: CNNEncoder, photos: list[Path]) -> None:
-    pixels = torch.stack([torch.from_numpy(resnet50.transform.pixels(path)) for path in photos[:2]])
+    pixels = np.stack([to_pixels(resize_image(decode_image(path))) for path in photos[:2]])
     grid = resnet50.encode_pixels(pixels)
     assert grid.shape == (2, 49, 2048)
     assert grid.dtype == torch.float32
     assert resnet50.pool(grid).shape == (2, 2048)
     # What the model card says: RGB, 0..255, minus the ImageNet means.
-    inputs = pixels.float().permute(0, 3, 1, 2) - torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1)
+    inputs = torch.from_numpy(pixels).float().permute(0, 3, 1, 2) - torch.tensor(
+        [123.68, 116.779, 103.939]
+    ).view(3, 1, 1)
     plain = ResNetModel.from_pretrained(DEFAULT, dtype=torch.float32).eval()
     assert_same(grid, plain_grid(plain, inputs))
     with torch.no_grad():
@@ -81,15 +84,44 @@ def test_default_equals_plain_transformers(resnet50: CNNEncoder, photos: list[Pa
 
 
 def test_grid_runs_row_by_row_from_the_top_left(resnet50: CNNEncoder) -> None:
-    grey = torch.full((1, 224, 224, 3), 128, dtype=torch.uint8)
-    marked = grey.clone()
-    marked[:, :32, 192:] = torch.randint(0, 255, (32, 32, 3), dtype=torch.uint8)  # the top right cell
+    grey = np.full((1, 224, 224, 3), 128, np.uint8)
+    marked = grey.copy()
+    marked[:, :32, 192:] = np.random.default_rng(0).integers(0, 255, (32, 32, 3))  # the top right cell
     change = (resnet50.encode_pixels(marked) - resnet50.encode_pixels(grey)).norm(dim=-1).view(7, 7)
     assert change.argmax() == 6
 
 
+def test_pictures_of_any_proportions_share_a_call(resnet50: CNNEncoder) -> None:
+    random = np.random.default_rng(0)
+    shapes = [(224, 224), (192, 256), (256, 192), (192, 256), (128, 384), (224, 224)]
+    pixels = [random.integers(0, 255, (*shape, 3), np.uint8) for shape in shapes]
+    together = resnet50.encode_pixels(pixels)
+    assert together.shape == (6, 49, 2048)
+    for picture, found in zip(pixels, together, strict=True):
+        assert_same(found[None], resnet50.encode_pixels([picture]))
+
+
+def test_a_wide_grid_is_interpolated(resnet50: CNNEncoder) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (192, 256, 3), np.uint8)
+    inputs = resnet50.transform.normalize(torch.from_numpy(pixels)[None])
+    grid = plain_grid(resnet50.backbone, inputs)[0].view(6, 8, -1).numpy()
+    # Independently: the value at the middle of each of 7 x 7 cells, linear between the middles of 6 x 8.
+    rows, columns = (np.clip((np.arange(7) + 0.5) * side / 7 - 0.5, 0, side - 1) for side in (6, 8))
+    places = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+    expected = interpolate.interpn((np.arange(6), np.arange(8)), grid, places).reshape(1, 49, -1)
+    assert_same(resnet50.encode_pixels([pixels]), torch.from_numpy(expected).float())
+
+
+def test_where_a_wide_picture_is_marked_its_grid_changes(resnet50: CNNEncoder) -> None:
+    grey = np.full((192, 256, 3), 128, np.uint8)
+    marked = grey.copy()
+    marked[:32, 224:] = np.random.default_rng(0).integers(0, 255, (32, 32, 3))
+    before, after = resnet50.encode_pixels([grey, marked])
+    assert (after - before).norm(dim=-1).argmax() == 6
+
+
 def test_bf16_is_close(resnet50: CNNEncoder, photos: list[Path]) -> None:
-    pixels = torch.from_numpy(np.stack([resnet50.transform.pixels(photos[0])]))
+    pixels = [resnet50.transform.pixels(photos[0])]
     fast = CNNEncoder(resnet50.backbone, resnet50.transform, "bf16")
     found, expected = fast.encode_pixels(pixels), resnet50.encode_pixels(pixels)
     assert found.dtype == torch.bfloat16
@@ -125,7 +157,7 @@ def test_constants_in_other_units(folder: Path, says: dict[str, object], tiny_en
 @pytest.mark.parametrize("size", [32, 64, 100, 224, 250])
 def test_grid_of_any_image_size(size: int) -> None:
     encoder = make_tiny_encoder(size=size)
-    grid = encoder.encode_pixels(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+    grid = encoder.encode_pixels([np.zeros((size, size, 3), np.uint8)])
     assert grid.shape == (1, encoder.grid_cells, encoder.feature_dim)
 
 
@@ -138,7 +170,7 @@ def test_grid_of_other_layouts() -> None:
         downsample_in_first_stage=True,
     )
     encoder = CNNEncoder(ResNetModel(config), ImageTransform(100), "fp32")
-    grid = encoder.encode_pixels(torch.zeros(1, 100, 100, 3, dtype=torch.uint8))
+    grid = encoder.encode_pixels([np.zeros((100, 100, 3), np.uint8)])
     assert grid.shape == (1, encoder.grid_cells, encoder.feature_dim)
 
 

@@ -32,14 +32,19 @@ from tests.conftest import make_tiny_encoder
 Usage = namedtuple("Usage", "total used free")
 
 
+@pytest.fixture(autouse=True)
+def several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few photos of these tests do not all go through the encoder at once."""
+    monkeypatch.setattr(features, "AT_ONCE", 16)
+
+
 def full(paths: Iterable[Path]) -> list[ImageView]:
     return [(path, "full") for path in paths]
 
 
 def direct(encoder: CNNEncoder, item: ImageView) -> npt.NDArray[np.float16]:
     """A row as it must be: the encoder's output for this image alone."""
-    pixels = torch.from_numpy(encoder.transform.pixels(*item))[None]
-    return encoder.encode_pixels(pixels)[0].half().numpy()
+    return encoder.encode_pixels([encoder.transform.pixels(*item)])[0].half().numpy()
 
 
 def assert_rows_right(store: FeatureStore, items: Sequence[ImageView]) -> None:
@@ -68,7 +73,7 @@ def interrupt_after(encoder: CNNEncoder, batches: int, monkeypatch: pytest.Monke
     """Make the encoder raise KeyboardInterrupt, as Ctrl-C does, after some batches."""
     encode, left = encoder.encode_pixels, iter(range(batches))
 
-    def encode_some(pixels: torch.Tensor) -> torch.Tensor:
+    def encode_some(pixels: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
         if next(left, None) is None:
             raise KeyboardInterrupt
         return encode(pixels)
@@ -96,8 +101,8 @@ def test_rows_are_the_encoders_output(tmp_path: Path, tiny_encoder: CNNEncoder, 
     assert_rows_right(store, full(snippets))
     for start in range(0, 40, 16):  # the same batches: the same bits
         batch = snippets[start : start + 16]
-        pixels = np.stack([tiny_encoder.transform.pixels(path) for path in batch])
-        expected = tiny_encoder.encode_pixels(torch.from_numpy(pixels)).half().numpy()
+        pixels = [tiny_encoder.transform.pixels(path) for path in batch]
+        expected = tiny_encoder.encode_pixels(pixels).half().numpy()
         found = np.stack([store[store.row(path)] for path in batch])
         np.testing.assert_array_equal(found, expected)
 
@@ -106,8 +111,8 @@ def test_bf16_rows(tmp_path: Path, snippets: list[Path]) -> None:
     encoder = make_tiny_encoder(precision="bf16")
     store = FeatureStore(tmp_path, encoder)
     store.extract(full(snippets[:16]))
-    pixels = np.stack([encoder.transform.pixels(path) for path in snippets[:16]])
-    expected = encoder.encode_pixels(torch.from_numpy(pixels)).half().numpy()
+    pixels = [encoder.transform.pixels(path) for path in snippets[:16]]
+    expected = encoder.encode_pixels(pixels).half().numpy()
     np.testing.assert_array_equal(np.stack([store[store.row(path)] for path in snippets[:16]]), expected)
 
 

@@ -1,7 +1,7 @@
 """Pictures in: safe decoding, and the one transform that training, feature extraction and inference share.
 
-A source becomes an upright RGB picture (`decode_image`), a square view of it (`view_image`,
-`random_view`), its pixels (`to_pixels`) and a normalised tensor (`normalize`). `ImageTransform` holds the
+A source becomes an upright RGB picture (`decode_image`), a view of it (`view_image`, `random_view`), its
+pixels (`to_pixels`) and a normalised tensor (`normalize`). `ImageTransform` holds the
 settings of that path together; `preprocess_image` walks it for one picture. All of it may be called from
 many threads.
 """
@@ -44,9 +44,11 @@ STD: Final = (1 / 255, 1 / 255, 1 / 255)
 MAX_PIXELS: Final = 200_000_000
 """Pictures with more pixels than this are refused: the largest photos of telephones just fit."""
 
-TRANSFORM_VERSION: Final = 1
+TRANSFORM_VERSION: Final = 2
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
 
+_STEPS = 7  # sides of a view in its own proportions are multiples of a 7th of the size: few shapes
+_WIDEST = 3.0  # what is wider or taller than this is squeezed
 _LEAST_AREA = 0.45  # of a random view, of 1
 _MOST_SQUEEZED = 1.25  # width to height of a random view, where the whole is 1
 _DRAFT_MARGIN = 1.5  # photos are decoded at no less than this many times the size that is needed
@@ -215,6 +217,25 @@ def resize_image(image: Image.Image, size: int = 224) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
+def resize_in_proportion(image: Image.Image, size: int = 224) -> Image.Image:
+    """Resize the whole picture to about `size`**2 pixels, nearly in its own proportions.
+
+    The sides are whole multiples of a seventh of the size (of 32 pixels for 224): pictures come in few
+    shapes. A square comes out as `size` x `size`, 4:3 as 256 x 192, 3:2 as 288 x 192. What is wider or
+    taller than 3:1 is squeezed to that.
+
+    Args:
+        image: an RGB image (see `decode_image`).
+        size: side in pixels of a square of the same area.
+    """
+    proportion = min(max(image.width / image.height, 1 / _WIDEST), _WIDEST)
+    width, height = (
+        round(round(_STEPS * side) * size / _STEPS)
+        for side in (math.sqrt(proportion), 1 / math.sqrt(proportion))
+    )
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
 def _crop_margin(size: int) -> int:
     """Pixels by which a picture is larger than the square cropped from it: 256 - 224 for 224."""
     return round(size * 8 / 7) - size
@@ -225,10 +246,11 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
 
     Args:
         image: an RGB image.
-        view: `full` is the whole picture (see `resize_image`), `crop` its middle: resized to 8/7 of the size
-            (256 for 224) and cropped. `flip` and `crop-flip` are these mirrored left to right. `random-N` is
-            a random view (see `random_view`) whose randomness comes from N and the picture itself.
-        size: side of the view in pixels.
+        view: `full` is the whole picture in its proportions (see `resize_in_proportion`), `crop` the middle
+            of the picture squeezed to a square of 8/7 of the size (256 for 224). `flip` and `crop-flip` are
+            these mirrored left to right. `random-N` is a random view (see `random_view`) whose randomness
+            comes from N and the picture itself.
+        size: side in pixels of the view, or of a square of the same area.
 
     Raises:
         ValueError: `view` is not one of `VIEWS`.
@@ -237,11 +259,13 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
         raise ValueError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
     if view.startswith("random-"):
         return random_view(image, size, torch.Generator().manual_seed(_picture_seed(image, view)))
-    margin = _crop_margin(size) if view.startswith("crop") else 0
-    resized = resize_image(image, size + margin)
-    left = margin // 2
-    cropped = resized.crop((left, left, left + size, left + size))
-    return ImageOps.mirror(cropped) if view.endswith("flip") else cropped
+    if view.startswith("crop"):
+        margin = _crop_margin(size)
+        left = margin // 2
+        shown = resize_image(image, size + margin).crop((left, left, left + size, left + size))
+    else:
+        shown = resize_in_proportion(image, size)
+    return ImageOps.mirror(shown) if view.endswith("flip") else shown
 
 
 def _picture_seed(image: Image.Image, view: View) -> int:
@@ -299,7 +323,7 @@ class ImageTransform:
     """The settings of the path from a picture to an encoder's input; an encoder holds its own.
 
     Attributes:
-        size: side of the square in pixels.
+        size: side in pixels of a square picture; of others the area is about that of this square.
         mean: of red, green and blue, in units of 0..1.
         std: of red, green and blue, in units of 0..1.
     """
@@ -320,7 +344,7 @@ class ImageTransform:
         return decode_image(source, size_hint=math.ceil(_DRAFT_MARGIN * self.size))
 
     def pixels(self, source: ImageSource, view: View = "full") -> npt.NDArray[np.uint8]:
-        """Decode a picture and make a view of it: (size, size, 3) uint8.
+        """Decode a picture and make a view of it: (H, W, 3) uint8, H x W about size x size.
 
         Raises:
             ImageError: the picture cannot be shown (see `decode_image`).
@@ -341,7 +365,7 @@ def preprocess_image(
     std: tuple[float, float, float] = STD,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Turn one picture into an encoder's input: decode, resize, (train: random view), normalise.
+    """Turn one picture into an encoder's square input: decode, resize, (train: random view), normalise.
 
     Args:
         source: a file, the bytes of one, or a PIL image.

@@ -1,4 +1,5 @@
 import io
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +23,7 @@ from showtell.data.images import (
     preprocess_image,
     random_view,
     resize_image,
+    resize_in_proportion,
     to_pixels,
     view_image,
 )
@@ -67,7 +69,9 @@ def test_every_odd_image_is_shown(odd: dict[str, Path]) -> None:
     for name, path in odd.items():
         image = decode_image(path, size_hint=48)
         assert (name, image.mode, image.info) == (name, "RGB", {})
-        assert transform.pixels(path).shape == (32, 32, 3), name
+        height, width, channels = transform.pixels(path).shape
+        assert channels == 3
+        assert abs(height * width / 32**2 - 1) < 0.25, name
 
 
 @pytest.mark.parametrize(
@@ -204,7 +208,8 @@ def test_reduced_scale_is_taken_and_looks_the_same() -> None:
     photo = _jpeg(picture(2400, 1600), quality=95)
     assert decode_image(photo, size_hint=200).size == (300, 200)
     assert decode_image(photo, size_hint=201).size == (600, 400)
-    exact = resize_image(decode_image(photo))
+    exact = view_image(decode_image(photo))
+    assert exact.size == (288, 192)
     assert np.abs(np.asarray(exact).astype(int) - ImageTransform().pixels(photo)).mean() < 1
 
 
@@ -356,10 +361,11 @@ def test_pillow_guards_against_bombs_still() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64), st.sampled_from(VIEWS))
-def test_views_are_square_for_any_size(width: int, height: int, size: int, view: images.View) -> None:
+def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: images.View) -> None:
     image = picture(width, height)
     assert resize_image(image, size).size == (size, size)
-    assert view_image(image, view, size).size == (size, size)
+    whole = resize_in_proportion(image, size)
+    assert view_image(image, view, size).size == (whole.size if view in ("full", "flip") else (size, size))
     assert random_view(image, size).size == (size, size)
 
 
@@ -367,6 +373,41 @@ def test_resize_squeezes_the_whole_picture() -> None:
     small = np.asarray(resize_image(picture(640, 480), 224)).astype(float)
     assert worst(small[..., 0], np.tile((np.arange(224) + 0.5) / 224 * 255, (224, 1))) <= 2
     assert worst(small[..., 1], np.tile((np.arange(224) + 0.5) / 224 * 255, (224, 1)).T) <= 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([64, 100, 224, 288]))
+def test_proportions_are_nearly_kept(width: int, height: int, size: int) -> None:
+    shown = resize_in_proportion(Image.new("RGB", (width, height)), size)
+    assert abs(shown.width * shown.height / size**2 - 1) < 0.2
+    wanted = min(max(width / height, 1 / 3), 3)
+    assert abs(math.log(shown.width / shown.height / wanted)) < 0.19
+    turned = resize_in_proportion(Image.new("RGB", (height, width)), size)
+    assert turned.size == shown.size[::-1]
+
+
+def test_proportions_of_usual_photos() -> None:
+    for given_size, shown in {
+        (224, 224): (224, 224),
+        (30, 30): (224, 224),
+        (640, 480): (256, 192),
+        (480, 640): (192, 256),
+        (3000, 2000): (288, 192),
+        (1920, 1080): (288, 160),
+        (5000, 100): (384, 128),
+        (1, 900): (128, 384),
+    }.items():
+        assert resize_in_proportion(Image.new("RGB", given_size)).size == shown
+
+
+def test_the_whole_picture_stays_in_sight() -> None:
+    small = np.asarray(resize_in_proportion(picture(640, 480), 224)).astype(float)
+    assert worst(small[..., 0], np.tile((np.arange(256) + 0.5) / 256 * 255, (192, 1))) <= 2
+    assert worst(small[..., 1], np.tile((np.arange(192) + 0.5) / 192 * 255, (256, 1)).T) <= 2
+
+
+def test_a_square_of_the_right_size_is_unchanged() -> None:
+    np.testing.assert_array_equal(resize_in_proportion(picture(224, 224)), picture(224, 224))
 
 
 def test_resize_antialiases() -> None:
@@ -383,7 +424,7 @@ def test_a_picture_of_the_right_size_is_unchanged() -> None:
 def test_views() -> None:
     image = picture(500, 375)
     full, flip, crop, crop_flip = (np.asarray(view_image(image, view, 224)) for view in VIEWS[:4])
-    np.testing.assert_array_equal(full, resize_image(image, 224))
+    np.testing.assert_array_equal(full, resize_in_proportion(image, 224))
     np.testing.assert_array_equal(flip, full[:, ::-1])
     np.testing.assert_array_equal(crop, np.asarray(resize_image(image, 256))[16:240, 16:240])
     np.testing.assert_array_equal(crop_flip, crop[:, ::-1])
@@ -481,8 +522,9 @@ def test_the_transform_has_one_path() -> None:
     pixels = transform.pixels(picture(), "crop")
     np.testing.assert_array_equal(pixels, view_image(picture(), "crop", 48))
     assert (pixels.dtype, pixels.flags.writeable) == (np.uint8, True)
-    full = torch.from_numpy(transform.pixels(picture()))[None]
-    torch.testing.assert_close(transform.normalize(full)[0], preprocess_image(picture(), size=48))
+    square = picture(90, 90)
+    full = torch.from_numpy(transform.pixels(square))[None]
+    torch.testing.assert_close(transform.normalize(full)[0], preprocess_image(square, size=48))
 
 
 def test_the_fingerprint_tells_transforms_apart() -> None:
@@ -496,7 +538,7 @@ def test_the_fingerprint_tells_transforms_apart() -> None:
 @pytest.mark.skipif(not COCO.is_dir(), reason="needs the photos of ../shared/data/coco-mini")
 def test_coco_photos_are_not_changed_by_the_fast_path() -> None:
     for path in sorted(COCO.iterdir())[:6]:
-        expected = resize_image(decode_image(path))
+        expected = view_image(decode_image(path))
         np.testing.assert_array_equal(ImageTransform().pixels(path), expected)
 
 
