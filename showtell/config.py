@@ -86,7 +86,7 @@ class EncoderConfig:
     weights: str = "resnet50-imagenet"
     """A folder in models/, a local `transformers` folder, a hub id, or a torchvision resnet `.pth` file."""
     image_size: int = 224
-    """Side of the square that images are resized to, in pixels."""
+    """Side in pixels that square images are resized to; others keep their proportions, at the same area."""
     precision: Precision = "auto"
     """Number format to compute in; `auto` takes bf16 where the machine is fast at it."""
 
