@@ -193,6 +193,7 @@ def test_the_shipped_model_is_small_and_loads() -> None:
     folder = Path(__file__).resolve().parents[1] / "models" / "flickr8k"
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 12 * 10**6
     assert "dog" in model.vocabulary
+    assert model.calibration is not None
     assert (folder / "README.md").exists()
 
 
