@@ -74,7 +74,7 @@ def network() -> TorchvisionResNet:
 
 
 def load(path: Path) -> CNNEncoder:
-    return CNNEncoder.from_config(EncoderConfig(str(path), 64, "fp32"))
+    return CNNEncoder.from_config(EncoderConfig(str(path), 96, "fp32"))
 
 
 def save(content: object, folder: Path) -> Path:
