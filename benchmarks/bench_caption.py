@@ -3,8 +3,8 @@
     python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--model flickr8k]
 
 Both take the same photos: the bare encoder has them decoded in memory already and only encodes them, in
-batches of 16; captioning decodes them from their files, encodes, and searches with three beams, through
-`Captioner.caption_stream` as `inference.py` does. The two alternate, so that whatever else the machine does
+batches of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams,
+through `Captioner.caption_stream` as `inference.py` does. The two alternate, so that whatever else the machine does
 disturbs both alike. Peak memory is that of a process of its own, which writes a gallery too. Without a
 folder, photos of 640 x 480 are made of those in scikit-image. Prints Markdown.
 """
@@ -28,7 +28,7 @@ from PIL import Image
 
 from showtell.captioner import Captioner
 from showtell.data.loading import decode_ahead
-from showtell.encoder import BATCH
+from showtell.features import AT_ONCE
 from showtell.output import Photo, Record, make_writer
 
 
@@ -62,12 +62,12 @@ def report(model: str, paths: list[Path], rounds: int) -> None:
     captioner = Captioner.load(model)
     encoder = captioner.encoder
     pixels = [item.pixels for item in decode_ahead(paths, encoder.transform.pixels)]
-    decoded = [pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH)]
+    decoded = [pixels[i : i + AT_ONCE] for i in range(0, len(pixels), AT_ONCE)]
     contenders: dict[str, Callable[[], float]] = {
         "bare encoder": lambda: time_bare(encoder, decoded),
         "captioning, 3 beams": lambda: time_captions(captioner, paths),
     }
-    time_captions(captioner, paths[: 2 * BATCH])  # the first calls are slower
+    time_captions(captioner, paths[:32])  # the first calls are slower
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():

@@ -27,8 +27,8 @@ from PIL import Image
 from showtell.config import EncoderConfig
 from showtell.data.loading import decode_ahead
 from showtell.devices import pick_device
-from showtell.encoder import BATCH, CNNEncoder
-from showtell.features import FeatureStore
+from showtell.encoder import CNNEncoder
+from showtell.features import AT_ONCE, FeatureStore
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -46,7 +46,7 @@ def make_photos(folder: Path, count: int) -> list[Path]:
 
 
 def time_bare(encoder: CNNEncoder, batches: list[list[NDArray[np.uint8]]]) -> float:
-    """Seconds that the encoder takes for pictures of uint8 in memory, 16 at a time."""
+    """Seconds that the encoder takes for pictures of uint8 in memory, 64 at a time."""
     start = time.perf_counter()
     for batch in batches:
         encoder.encode_pixels(batch).cpu()
@@ -96,7 +96,7 @@ def main() -> None:
 def report(encoder: CNNEncoder, paths: list[Path], rounds: int) -> None:
     """Alternate the two and print the table."""
     pixels = [item.pixels for item in decode_ahead(paths, encoder.transform.pixels)]
-    decoded = [pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH)]
+    decoded = [pixels[i : i + AT_ONCE] for i in range(0, len(pixels), AT_ONCE)]
     contenders: dict[str, Callable[[], float]] = {
         "bare encoder": lambda: time_bare(encoder, decoded),
         "extraction": lambda: time_extraction(encoder, paths),

@@ -39,8 +39,9 @@ class Caption:
         words: as the model said them.
         word_log_probs: natural logarithm of each word's probability, and of the end's.
         attention: (T, rows, columns), where the decoder looked for each word, or None.
-        confidence: probability that it is good (see `good_captions`), or None of a model that has not been
-            calibrated.
+        confidence: probability that it is good (see `good_captions`); None of a model that has not been
+            calibrated, and of drawn captions. It holds for the best caption of the run's own search; for
+            further and diverse captions it is too low.
         word_confidences: (T,), probability that each word is one that people use for the picture, or None.
     """
 
@@ -111,6 +112,8 @@ class Captioner(nn.Module):
         Raises:
             ImageError: a picture cannot be shown.
         """
+        if not images:
+            return []
         pixels = [self.transform.pixels(image) for image in images]
         return self.caption_pixels(pixels, config, attention=attention)
 
@@ -164,10 +167,10 @@ class Captioner(nn.Module):
         self, features: Tensor, config: SearchConfig | None = None, *, attention: bool = False
     ) -> list[tuple[Caption, ...]]:
         """Caption pictures by their features (B, R, D)."""
-        hypotheses = find_captions(
-            self.decoder, self.vocabulary, features, config or SearchConfig(), attention=attention
-        )
-        return [tuple(self._to_caption(h) for h in found) for found in hypotheses]
+        config = config or SearchConfig()
+        hypotheses = find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
+        calibration = None if config.sample else self.calibration
+        return [tuple(self._to_caption(h, calibration) for h in found) for found in hypotheses]
 
     def save(self, folder: Path, *, with_encoder: bool = True, half: bool = False) -> Path:
         """Write the model to `folder`/model.safetensors, whole or not at all.
@@ -274,13 +277,13 @@ class Captioner(nn.Module):
             captions = next(found) if item.pixels is not None else ()
             yield Captioned(item.source, captions, item.error)
 
-    def _to_caption(self, hypothesis: Hypothesis) -> Caption:
+    def _to_caption(self, hypothesis: Hypothesis, calibration: Calibration | None) -> Caption:
         words = tuple(self.vocabulary.decode(hypothesis.tokens))
         looked = None
         if hypothesis.attention is not None:
             side = int(len(hypothesis.attention[0]) ** 0.5) if len(hypothesis.attention) else 0
             looked = hypothesis.attention.float().cpu().numpy().reshape(-1, side, side) if side else None
-        log_probs, calibration = hypothesis.token_log_probs, self.calibration
+        log_probs = hypothesis.token_log_probs
         return Caption(
             detokenize(words),
             words,

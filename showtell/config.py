@@ -86,7 +86,8 @@ class EncoderConfig:
     weights: str = "resnet50-imagenet"
     """A folder in models/, a local `transformers` folder, a hub id, or a torchvision resnet `.pth` file."""
     image_size: int = 224
-    """Side in pixels that square images are resized to; others keep their proportions, at the same area."""
+    """Side in pixels that square images are resized to; others keep their proportions, at the same area
+    (random and cropped views, and all of `online` training, are squares)."""
     precision: Precision = "auto"
     """Number format to compute in; `auto` takes bf16 where the machine is fast at it."""
 
@@ -222,8 +223,8 @@ class SearchConfig:
     block_ngram: int = 3
     """No sequence of this many words is repeated in a caption; 0 to allow it."""
     diversity: float = 0.0
-    """Of several captions: what a word loses in log-probability for each caption that says it at the same
-    place. Over 0, each caption is searched with `beam_size` beams of its own (diverse beam search)."""
+    """Of several captions: what a word loses in log-probability for each beam of the captions before that
+    says it at the same place. Over 0, each caption has `beam_size` beams of its own (diverse beam search)."""
     sample: bool = False
     """Draw words at random instead of searching the likeliest caption."""
     temperature: float = 1.0

@@ -118,6 +118,8 @@ class CNNEncoder(nn.Module):
 
     def encode_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
         """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
+        if not len(pixels):
+            return torch.empty(0, self.grid_cells, self.feature_dim, dtype=self.dtype, device=self.device)
         places: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for place, picture in enumerate(pixels):
             places[picture.shape].append(place)

@@ -125,8 +125,9 @@ class _Beams:
     the likeliest word each time, so its first end is its caption.
 
     With `diversity` each caption asked for has a beam of its own (Vijayakumar et al. 2018, arXiv:1610.02424):
-    beams choose one after the other, and a word that another has just chosen counts as less likely. Beams
-    lie beside each other: (B, G, K), as (B, G K).
+    beams choose one after the other, and a word loses `diversity` for each hypothesis of the beams before
+    that has just chosen it (also of beams whose caption has ended). Beams lie beside each other: (B, G, K),
+    as (B, G K).
     """
 
     def __init__(self, step: Step, specials: Specials, config: SearchConfig, attention: bool) -> None:

@@ -127,6 +127,13 @@ def test_confidence_is_kept_in_the_file(captioner: Captioner, photos: list[Path]
         assert caption.word_confidences == pytest.approx(
             [1 / (1 + np.exp(-2 - log_prob)) for log_prob in caption.word_log_probs[:-1]]
         )
+    for (drawn,) in again.caption(photos, SearchConfig(sample=True)):
+        assert drawn.confidence is drawn.word_confidences is None
+
+
+def test_no_pictures_have_no_captions(captioner: Captioner) -> None:
+    assert captioner.caption([]) == []
+    assert captioner.encoder.encode_pixels([]).shape == (0, 4, captioner.encoder.feature_dim)
 
 
 def test_a_stream_is_in_order_and_goes_on_after_bad_pictures(

@@ -94,8 +94,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="X",
         type=float,
         default=default.diversity,
-        help="of several captions: what a word loses in log-probability for each caption that says it at the"
-        " same place (0.5 tells them well apart; each gets beams of its own)",
+        help="of several captions, each with beams of its own: what a word loses in log-probability for each"
+        " beam of the others that says it at the same place (0.5 tells them apart)",
     )
     add("--sample", action="store_true", help="draw words at random instead of searching the likeliest")
     for name, text in _SAMPLING.items():
@@ -105,7 +105,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--min-confidence",
         metavar="P",
         type=float,
-        help="mark captions that are good with a probability below P as doubtful; 0.4 is a start",
+        help="mark captions as doubtful that are less than P likely to be better than the weakest quarter of"
+        " people's; 0.4 is a start",
     )
     add("--batch-size", metavar="N", type=int, default=64, help="photos whose captions are searched together")
 
@@ -115,6 +116,8 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
     config = search_config(args)
     if args.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
+    if args.min_confidence is not None and args.sample:
+        raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")
     if args.min_confidence is not None and not 0 <= args.min_confidence <= 1:
         raise UsageError("--min-confidence is a probability: 0 to 1")
     writer = make_writer(Path(args.output)) if args.output else None
@@ -218,7 +221,8 @@ def _load(args: Namespace, *, attends: bool) -> Captioner:
     if args.min_confidence is not None and captioner.calibration is None:
         raise UsageError(
             "--min-confidence: this model's confidence is not calibrated (an ensemble's never is); choose"
-            " another --model, or train it again: calibration comes at the end"
+            " another --model, finish its run with main.py --resume, or train it with 50 validation photos of"
+            " two captions or more (--data.val_fraction)"
         )
     return captioner
 

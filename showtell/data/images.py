@@ -1,9 +1,9 @@
-"""Pictures in: safe decoding, and the one transform that training, feature extraction and inference share.
+"""Pictures in: safe decoding, and the one transform that feature extraction and inference share.
 
 A source becomes an upright RGB picture (`decode_image`), a view of it (`view_image`, `random_view`), its
-pixels (`to_pixels`) and a normalised tensor (`normalize`). `ImageTransform` holds the
-settings of that path together; `preprocess_image` walks it for one picture. All of it may be called from
-many threads.
+pixels (`to_pixels`) and a normalised tensor (`normalize`). `ImageTransform` holds the settings of that path
+together; `preprocess_image` walks it for one picture, squeezed to a square as online training has it. All of
+it may be called from many threads.
 """
 
 from __future__ import annotations

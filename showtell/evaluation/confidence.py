@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 FEWEST: Final = 50
-"""Captions from which a calibration can be made."""
+"""Images from which a calibration can be made."""
 _FOLDS: Final = 5
 _DECAY: Final = 1e-3
 
@@ -99,7 +99,7 @@ def right_words(said: Sequence[str], references: Sequence[Sequence[str]]) -> lis
 
 
 def good_captions(said: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> Bools:
-    """Whether captions are as good as three of four that people write.
+    """Whether captions are better than the weakest quarter of those that people write.
 
     A caption is good where its CIDEr-D is at least that of the lower quartile of people's captions, each
     compared with the others of its picture.
@@ -109,16 +109,19 @@ def good_captions(said: Sequence[Sequence[str]], references: Sequence[Sequence[S
         references: of each, people's captions as words.
 
     Raises:
-        DataError: no picture has two captions of people.
+        DataError: fewer than `FEWEST` pictures have two captions of people.
     """
     people: list[float] = []
     for place in range(max(map(len, references), default=0)):
         several = [captions for captions in references if len(captions) > max(place, 1)]
-        if several:
+        if len(several) >= FEWEST:  # document frequencies of few pictures mean little
             others = [[*captions[:place], *captions[place + 1 :]] for captions in several]
             people.extend(cider_d([captions[place] for captions in several], others).tolist())
     if not people:
-        raise DataError("no picture has two captions of people: nothing to compare a caption with")
+        raise DataError(
+            f"fewer than {FEWEST} validation images have two captions or more, so it is not known how well"
+            " people agree; add captions, or raise data.val_fraction"
+        )
     good: Bools = cider_d(said, references) >= np.quantile(people, 0.25)
     return good
 
@@ -140,7 +143,9 @@ def calibrate(
         DataError: fewer than `FEWEST` captions, or no words in them.
     """
     if len(log_probs) < FEWEST:
-        raise DataError(f"{len(log_probs)} captions are too few to calibrate with; {FEWEST} are needed")
+        raise DataError(
+            f"{len(log_probs)} validation images are too few; {FEWEST} are needed: raise data.val_fraction"
+        )
     captions = np.stack([caption_features(values) for values in log_probs])
     words = np.concatenate([word_features(values) for values in log_probs])
     if not len(words):

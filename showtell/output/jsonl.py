@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class JsonlWriter(FileWriter):
     """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` a line.
 
-    `captions` are the further ones, best first. Captions of a calibrated model also have their `confidence`,
-    `words` and `word_confidences`; where a least confidence is asked for, `doubtful`. A photo that cannot be
-    shown has `{"image", "error"}`.
+    `captions` are the further ones, best first. Captions of a calibrated model, unless drawn, also have their
+    `confidence`, `words` and `word_confidences`; where a least confidence is asked for, `doubtful`. A photo
+    that cannot be shown has `{"image", "error"}`.
     """
 
     def format(self, record: Record) -> str:

@@ -390,6 +390,7 @@ def test_nothing_but_broken_pictures_is_a_failure(run: Run, tmp_path: Path) -> N
         (["a.jpg", "--sample", "--top-p", "1.5"], "--top-p must be over 0 and at most 1"),
         (["a.jpg", "--top-k", "5"], "--top-k has no effect without --sample"),
         (["a.jpg", "--sample", "--beam-size", "5"], "--beam-size has no effect with --sample"),
+        (["a.jpg", "--sample", "--min-confidence", "0.4"], "--min-confidence has no effect with --sample"),
         (["a.jpg", "--min-confidence", "40"], "--min-confidence is a probability: 0 to 1"),
         (["a.jpg", "--diversity", "1"], "--diversity has no effect on one caption"),
         (["a.jpg", "--sample", "--diversity", "1", "--num-captions", "2"], "--diversity has no effect with"),

@@ -92,6 +92,7 @@ def test_confidence_and_doubt_are_written(tmp_path: Path) -> None:
     doubtful = [Record("a.jpg", (UNSURE, SURE), min_confidence=0.5)]
     page = write(tmp_path / "out.html", items + doubtful).decode()
     assert page.count("doubtful: 25 % confidence") == 1
+    assert page.count("(doubtful: 25 %)") == 1
 
 
 class Page(HTMLParser):
