@@ -5,8 +5,8 @@
 Both take the same photos: the bare encoder has them decoded in memory already and only encodes them, in
 batches of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams,
 through `Captioner.caption_stream` as `inference.py` does. The two alternate, so that whatever else the
-machine does disturbs both alike. Peak memory is that of a process of its own, which writes a gallery too. Without a
-folder, photos of 640 x 480 are made of those in scikit-image. Prints Markdown.
+machine does disturbs both alike. Peak memory is that of a process of its own, which writes a gallery too.
+Without a folder, photos of 640 x 480 are made of those in scikit-image. Prints Markdown.
 """
 
 from __future__ import annotations
