@@ -4,8 +4,6 @@ CIDEr-D is the variant of CIDEr (Vedantam et al. 2015, arXiv:1411.5726, sections
 and punishes a wrong length. It is what papers report as "CIDEr", and what `pycocoevalcap.cider` computes
 under that name; the scores here are the same.
 
-Every n-gram gets a number. Its key packs the number of its first n - 1 words and that of its last word into
-64 bits, and its number is the key's place in a sorted table. So keys never collide, whatever the vocabulary.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from showtell.errors import DataError
+from showtell.evaluation.ngrams import Counts, Floats, Ints, Ngrams, pack, unpack
 
 ORDERS = 4
 """n-grams of 1 to 4 words count, all orders alike."""
@@ -26,9 +25,6 @@ SIGMA = 6.0
 """Standard deviation of the Gaussian length penalty, in words."""
 
 _LAST = np.iinfo(np.int64).max  # ends every sorted table, so that the place of any key lies inside
-
-_Ints = NDArray[np.int64]
-_Floats = NDArray[np.float64]
 
 
 class CiderD:
@@ -65,13 +61,13 @@ class CiderD:
         words = np.fromiter(chain.from_iterable(captions), np.int64, self._lengths.sum())
         image = np.repeat(np.arange(len(references)), self._captions)
         self._orders: list[_Order] = []
-        ngrams = _Ngrams(words, self._lengths)
+        ngrams = Ngrams(words, self._lengths)
         for _ in range(ORDERS):
             keys, numbers = np.unique(ngrams.keys, return_inverse=True)
             self._orders.append(_Order.build(keys, ngrams.count(numbers), image))
             ngrams.lengthen(numbers)
 
-    def score(self, images: ArrayLike, candidates: ArrayLike, lengths: ArrayLike) -> _Floats:
+    def score(self, images: ArrayLike, candidates: ArrayLike, lengths: ArrayLike) -> Floats:
         """Score each candidate against the references of its image.
 
         Args:
@@ -87,7 +83,7 @@ class CiderD:
         """
         image, padded, length = (np.asarray(a, np.int64) for a in (images, candidates, lengths))
         self._check(image, padded, length)
-        ngrams = _Ngrams(padded[np.arange(padded.shape[1]) < length[:, None]], length)
+        ngrams = Ngrams(padded[np.arange(padded.shape[1]) < length[:, None]], length)
         total = np.zeros(len(image))
         for order in self._orders:
             numbers = order.number(ngrams.keys)
@@ -95,7 +91,7 @@ class CiderD:
             ngrams.lengthen(numbers)
         return total * 10 / (ORDERS * self._captions[image])
 
-    def _check(self, images: _Ints, candidates: _Ints, lengths: _Ints) -> None:
+    def _check(self, images: Ints, candidates: Ints, lengths: Ints) -> None:
         n = len(candidates) if candidates.ndim == 2 else -1
         if images.shape != (n,) or lengths.shape != (n,):
             raise DataError(
@@ -110,7 +106,7 @@ class CiderD:
 
 def cider_d(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
-) -> _Floats:
+) -> Floats:
     """CIDEr-D of one caption an image, with document frequencies of these references, as an evaluation does.
 
     Args:
@@ -135,46 +131,6 @@ def cider_d(
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
-    """How often captions have each of their n-grams of one order: `(E,)` arrays, sorted by caption."""
-
-    caption: _Ints
-    ngram: _Ints
-    times: _Ints
-
-
-class _Ngrams:
-    """The n-grams of captions that lie end to end: those of one word, and after `lengthen` of one word more.
-
-    Attributes:
-        keys: (G,) a key for each n-gram; whoever uses them gives equal keys equal numbers, under 2**31.
-    """
-
-    def __init__(self, words: _Ints, lengths: _Ints) -> None:
-        """Start with the words (W,) of all captions, and the number of words (N,) of each."""
-        self.keys = words
-        self._starts = np.arange(len(words))  # (G,)
-        self._caption = np.repeat(np.arange(len(lengths)), lengths)  # (G,)
-        self._left = np.repeat(np.cumsum(lengths), lengths) - self._starts - 1  # (G,) words after the n-gram
-        self._words: _Ints | None = None  # (W,) numbers of the words
-        self._order = 1
-
-    def count(self, numbers: _Ints) -> _Counts:
-        """Count the n-grams in each caption, given their numbers (G,)."""
-        pairs, times = np.unique(_pack(self._caption, numbers), return_counts=True)
-        return _Counts(*_unpack(pairs), times)
-
-    def lengthen(self, numbers: _Ints) -> None:
-        """Go on to the n-grams of one word more, given the numbers (G,) of these."""
-        if self._words is None:
-            self._words = numbers
-        on = self._left > 0
-        self._starts, self._caption, self._left = self._starts[on], self._caption[on], self._left[on] - 1
-        self.keys = _pack(numbers[on], self._words[self._starts + self._order])
-        self._order += 1
-
-
-@dataclass(frozen=True, slots=True)
 class _Order:
     """What the references have of the n-grams of one order.
 
@@ -188,21 +144,21 @@ class _Order:
         scale: (references,) 1 / norm of the references' vectors.
     """
 
-    keys: _Ints
-    idf: _Floats
-    pairs: _Ints
-    first: _Ints
+    keys: Ints
+    idf: Floats
+    pairs: Ints
+    first: Ints
     caption: NDArray[np.int32]
-    weight: _Floats
-    scale: _Floats
+    weight: Floats
+    scale: Floats
 
     @classmethod
-    def build(cls, keys: _Ints, counts: _Counts, image: _Ints) -> _Order:
+    def build(cls, keys: Ints, counts: Counts, image: Ints) -> _Order:
         """Prepare the references; `image` (references,) is the image of each, in rising order."""
-        pairs = _pack(image[counts.caption], counts.ngram)
+        pairs = pack(image[counts.caption], counts.ngram)
         by_image = np.argsort(pairs, kind="stable")
         pairs, first = np.unique(pairs[by_image], return_index=True)
-        frequency = np.bincount(_unpack(pairs)[1], minlength=len(keys))
+        frequency = np.bincount(unpack(pairs)[1], minlength=len(keys))
         images = np.log(float(image[-1] + 1))
         idf = np.append(images - np.log(frequency), images)
         weight = counts.times * idf[counts.ngram]
@@ -216,7 +172,7 @@ class _Order:
             scale=_inverse_norms(counts.caption, weight, len(image)),
         )
 
-    def number(self, keys: _Ints) -> _Ints:
+    def number(self, keys: Ints) -> Ints:
         """Number n-grams (G,): those in references by their place, others alike where they are alike."""
         keys, inverse = np.unique(keys, return_inverse=True)  # sorted keys are found faster
         numbers = np.searchsorted(self.keys, keys)
@@ -224,7 +180,7 @@ class _Order:
         numbers[new] = len(self.keys) + np.arange(new.sum())
         return numbers[inverse]
 
-    def similarity(self, counts: _Counts, images: _Ints, lengths: _Ints, reference_lengths: _Ints) -> _Floats:
+    def similarity(self, counts: Counts, images: Ints, lengths: Ints, reference_lengths: Ints) -> Floats:
         """Clipped cosine of candidates and references, times the length penalty, summed over the references.
 
         Args:
@@ -238,7 +194,7 @@ class _Order:
         """
         weight = counts.times * self.idf[np.minimum(counts.ngram, len(self.idf) - 1)]
         scale = _inverse_norms(counts.caption, weight, len(images))
-        pairs = _pack(images[counts.caption], counts.ngram)
+        pairs = pack(images[counts.caption], counts.ngram)
         place = np.searchsorted(self.pairs, pairs)
         shared = np.flatnonzero(self.pairs[place] == pairs)
         begin, end = self.first[place[shared]], self.first[place[shared] + 1]
@@ -251,28 +207,18 @@ class _Order:
         return _sum_by(candidate, cosine * penalty, len(images))
 
 
-def _inverse_norms(captions: _Ints, weights: _Floats, count: int) -> _Floats:
+def _inverse_norms(captions: Ints, weights: Floats, count: int) -> Floats:
     """1 / norm of each caption's vector `(count,)`; 0 where the vector is zero."""
     norms = np.sqrt(_sum_by(captions, weights**2, count))
     return np.divide(1, norms, out=np.zeros(count), where=norms > 0)
 
 
-def _sum_by(captions: _Ints, values: _Floats, count: int) -> _Floats:
+def _sum_by(captions: Ints, values: Floats, count: int) -> Floats:
     """Sums `(count,)` of the values of each caption."""
     return np.asarray(np.bincount(captions, values, count), np.float64)
 
 
-def _ranges(begin: _Ints, end: _Ints) -> _Ints:
+def _ranges(begin: Ints, end: Ints) -> Ints:
     """All integers of the ranges `begin[i] .. end[i] - 1`, one range after another."""
     sizes = end - begin
     return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
-
-
-def _pack(high: _Ints, low: _Ints) -> _Ints:
-    """Two numbers under 2**31 in one of 64 bits, ordered by the first."""
-    return high << 32 | low
-
-
-def _unpack(packed: _Ints) -> tuple[_Ints, _Ints]:
-    """The two numbers of `_pack`."""
-    return packed >> 32, packed & 0xFFFFFFFF
