@@ -32,20 +32,36 @@ def bleu(
     Raises:
         DataError: there are no images, one has no references, or there are not as many candidates.
     """
+    counts = bleu_counts(candidates, references)
+    return bleu_of_sums(counts.sum(axis=0)), bleu_of_sums(counts)
+
+
+def bleu_counts(
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
+) -> Floats:
+    """What each caption adds to the sums that BLEU is a function of (see `bleu`, `bleu_of_sums`).
+
+    Returns:
+        (N, 10): correct n-grams of 1 to 4 words, all n-grams of 1 to 4 words, words said, words wanted.
+
+    Raises:
+        DataError: as `bleu`.
+    """
     if len(candidates) != len(references):
         raise DataError(f"BLEU: {len(candidates)} candidates for {len(references)} images; give one each")
     if not candidates or not all(references):
         raise DataError("BLEU: no captions, or an image without references; give at least one of each")
     said = np.array([len(words) for words in candidates])
-    correct = _correct(candidates, references)  # (N, 4)
     guessed = np.maximum(said[:, None] - np.arange(ORDERS), 0)  # (N, 4)
     wanted = _closest(said, references)
-    corpus = _bleu(correct.sum(axis=0), guessed.sum(axis=0), said.sum(), wanted.sum())
-    return corpus, _bleu(correct, guessed, said[:, None], wanted[:, None])
+    columns = [_correct(candidates, references), guessed, said[:, None], wanted[:, None]]
+    return np.concatenate(columns, axis=1).astype(np.float64)
 
 
-def _bleu(correct: Ints, guessed: Ints, said: Ints, wanted: Ints) -> Floats:
-    """Scores (..., 4) of counts (..., 4) and lengths (..., 1)."""
+def bleu_of_sums(sums: Floats) -> Floats:
+    """BLEU-1 to BLEU-4 (..., 4) of sums (..., 10) of `bleu_counts`."""
+    correct, guessed = sums[..., :ORDERS], sums[..., ORDERS : 2 * ORDERS]
+    said, wanted = sums[..., -2:-1], sums[..., -1:]
     precision = np.cumprod((correct + _TINY) / (guessed + _SMALL), axis=-1)
     ratio = (said + _TINY) / (wanted + _SMALL)
     brevity = np.where(ratio < 1, np.exp(1 - 1 / np.minimum(ratio, 1)), 1)

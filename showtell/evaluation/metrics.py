@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider import Cider
-
 from showtell.data.text import tokenize
 from showtell.errors import DataError
+from showtell.evaluation.bleu import bleu
+from showtell.evaluation.cider import cider_d
 
 BAD_ENDINGS: Final = frozenset(
     {"a", "an", "the", "this", "that", "his", "her", "its", "their"}
@@ -21,6 +20,11 @@ BAD_ENDINGS: Final = frozenset(
     | {"and", "or", "as", "while", "is", "are", "was", "were", "be"}
 )
 """Words that no caption ends with, unless it was cut off."""
+
+
+def ends_badly(words: Sequence[str]) -> bool:
+    """Whether a caption has no words, or ends with one of `BAD_ENDINGS`."""
+    return not words or words[-1] in BAD_ENDINGS
 
 
 def describe_captions(captions: Sequence[str]) -> dict[str, float]:
@@ -42,7 +46,7 @@ def describe_captions(captions: Sequence[str]) -> dict[str, float]:
     return {
         "words": sum(map(len, tokens)) / len(tokens),
         "vocabulary": float(len({word for words in tokens for word in words})),
-        "bad_endings": sum(not words or words[-1] in BAD_ENDINGS for words in tokens) / len(tokens),
+        "bad_endings": sum(map(ends_badly, tokens)) / len(tokens),
     }
 
 
@@ -66,8 +70,7 @@ def score_captions(
     unknown = predictions.keys() - references.keys()
     if unknown:
         raise DataError(f"image {min(unknown)}: captioned, but it has no reference captions")
-    said = {image: [" ".join(tokenize(caption))] for image, caption in predictions.items()}
-    wanted = {image: [" ".join(tokenize(caption)) for caption in references[image]] for image in predictions}
-    bleu, _ = Bleu(4).compute_score(wanted, said, verbose=0)
-    cider, _ = Cider().compute_score(wanted, said)
-    return {f"BLEU-{n}": float(score) for n, score in enumerate(bleu, 1)} | {"CIDEr": float(cider)}
+    said = [tokenize(caption) for caption in predictions.values()]
+    people = [[tokenize(caption) for caption in references[image]] for image in predictions]
+    scores = {f"BLEU-{n}": float(score) for n, score in enumerate(bleu(said, people)[0], 1)}
+    return scores | {"CIDEr": float(cider_d(said, people).mean())}

@@ -469,7 +469,7 @@ def test_a_bad_entry_is_named_or_dropped_and_counted(
     message = str(caught.value)
     assert f"{entry}: {reason}: " in message
     assert str(tmp_path) in message
-    assert message.endswith(", or drop and count such entries with --data.skip_bad true")
+    assert message.endswith(", or drop and count such entries with --skip-bad")
     assert "\n" not in message
 
     loaded = load_annotations(tmp_path, skip_bad=True)

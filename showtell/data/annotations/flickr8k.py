@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from showtell.data.annotations import tables
-from showtell.data.annotations.collector import Collector, EntryError
+from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import first_line, read_lines
 from showtell.data.records import Split

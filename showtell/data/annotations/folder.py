@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from showtell.data.annotations import coco, flickr8k, jsonlines, karpathy, tables
-from showtell.data.annotations.collector import Collector, EntryError
+from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import read_lines
 from showtell.data.collect import IMAGE_SUFFIXES

@@ -30,6 +30,10 @@ class ImageFolders:
                 return inside / tail
         return None
 
+    def first(self, name: str) -> Path:
+        """Where an image of this name belongs, whether it is there or not."""
+        return self._folders[0] / name
+
     def _listing(self, folder: Path) -> frozenset[str]:
         names = self._listings.get(folder)
         if names is None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from showtell.data.annotations.collector import Collector, EntryError
+from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import (
     field,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from showtell.data.annotations.collector import Collector, EntryError
+from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.flickr8k import IMAGE_FOLDERS
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import (

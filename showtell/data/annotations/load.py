@@ -38,6 +38,7 @@ def load_annotations(
     format: DatasetFormat = "auto",  # noqa: A002 (its name in the configuration)
     images: Path | None = None,
     skip_bad: bool = False,
+    need_files: bool = True,
 ) -> LoadedAnnotations:
     """Read a captioned dataset.
 
@@ -50,6 +51,7 @@ def load_annotations(
             Flickr8k's, else a table, else JSON Lines, else text files beside the images.
         images: folder of the images, where it is not beside the annotations.
         skip_bad: drop and count entries that cannot be used, instead of stopping at the first.
+        need_files: refuse images whose files are not there. Captions can be scored without.
 
     Raises:
         UsageError: the root or the folder of the images is not there.
@@ -66,7 +68,7 @@ def load_annotations(
         raise UsageError(
             f"format {found!r} is drawn, not read from {root}; leave out --data.root or name another"
         )
-    collector = Collector(skip_bad=skip_bad)
+    collector = Collector(skip_bad=skip_bad, need_files=need_files)
     _READERS[found].read(root, images, collector)
     return collector.finish(root, found)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from showtell.data.annotations.collector import EntryError
+from showtell.data.annotations.entries import EntryError
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from showtell.data.annotations.collector import Collector, EntryError
+from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import first_line, read_text, split_field, text_field
 from showtell.errors import AnnotationError
@@ -81,25 +82,32 @@ def has_header(file: Path) -> bool:
     return _header(first_line(file)) is not None
 
 
-def rows(file: Path) -> Iterator[tuple[str, Row]]:
+def rows(file: Path, image: str = "image") -> Iterator[tuple[str, Row]]:
     """Entry name and row of every row that is not blank.
 
     A `.txt` without a header is `image<tab>caption`.
+
+    Args:
+        file: the table.
+        image: the name of the column that names the image.
 
     Raises:
         AnnotationError: the columns are not there, or a quote is not closed.
     """
     text = read_text(file)
     line = text.partition("\n")[0]
-    delimiter, columns = _header(line) or ("\t", ["image", "caption"])
-    if _header(line):
+    header = _header(line, image)
+    delimiter, columns = header or ("\t", [image, "caption"])
+    if header:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         next(reader)
     elif file.suffix == ".txt" and "\t" in line:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
-        fix = "name them there: image,caption or image,caption,split"
-        raise AnnotationError(f"{file}: wrong fields: no columns image and caption in its first line; {fix}")
+        fix = f"name them there: {image},caption or {image},caption,split"
+        raise AnnotationError(
+            f"{file}: wrong fields: no columns {image} and caption in its first line; {fix}"
+        )
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
@@ -109,11 +117,11 @@ def rows(file: Path) -> Iterator[tuple[str, Row]]:
         raise AnnotationError(f"{file}: line {reader.line_num}: {error}; {fix}") from error
 
 
-def _header(line: str) -> tuple[str, list[str]] | None:
-    """The delimiter and the columns of a first line that names `image` and `caption`."""
+def _header(line: str, image: str = "image") -> tuple[str, list[str]] | None:
+    """The delimiter and the columns of a first line that names the columns `image` and `caption`."""
     for delimiter in _DELIMITERS:
         columns = [column.strip('" \r\n').lower() for column in line.split(delimiter)]
-        if {"image", "caption"} <= set(columns):
+        if {image, "caption"} <= set(columns):
             return delimiter, columns
     return None
 

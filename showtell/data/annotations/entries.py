@@ -1,0 +1,141 @@
+"""Entries of a file that cannot be used: refused with the reason and the fix, or dropped and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from showtell.errors import AnnotationError
+
+Reason = Literal[
+    "missing image file",
+    "caption of an unknown image",
+    "image without captions",
+    "empty caption",
+    "duplicate id",
+    "duplicate image file",
+    "two splits",
+    "unknown split",
+    "wrong fields",
+    "broken JSON",
+    "not UTF-8 text",
+    "no caption of an image",
+    "photo that could not be captioned",
+]
+
+FIXES: dict[Reason, str] = {
+    "missing image file": "put it there, or name the folder of the images with --data.images",
+    "caption of an unknown image": "add its image, or remove the caption",
+    "image without captions": "give it a caption, or remove it",
+    "empty caption": "write at least one word, or remove the caption",
+    "duplicate id": "give each its own id, or remove one",
+    "duplicate image file": "list each image once",
+    "two splits": "put the image in one split",
+    "unknown split": "use train, val or test",
+    "wrong fields": "correct the entry",
+    "broken JSON": "correct the line",
+    "not UTF-8 text": "save the file as UTF-8",
+    "no caption of an image": "caption all images of the split",
+    "photo that could not be captioned": "caption it again",
+}
+SKIP_HINT = "or drop and count such entries with --skip-bad"
+
+
+class EntryError(Exception):
+    """One entry cannot be used; `Collector.entry` turns it into an `AnnotationError`, or counts it."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry that was dropped.
+
+    Attributes:
+        entry: the file, and the line or place in it.
+        reason: what is wrong with it.
+    """
+
+    entry: str
+    reason: Reason
+
+
+class Entries:
+    """Goes through the entries of files and refuses, or drops and counts, what cannot be used.
+
+    All work on one entry happens inside `with entries.entry(name):`. Every rule that the entry breaks raises
+    `EntryError` there, which becomes an `AnnotationError` or one more dropped entry.
+
+    Args:
+        skip_bad: drop and count entries that cannot be used, instead of stopping at the first.
+
+    Attributes:
+        skipped: the entries that were dropped.
+    """
+
+    def __init__(self, *, skip_bad: bool) -> None:
+        self.skipped: list[Skipped] = []
+        self._skip_bad = skip_bad
+        self._entry = ""
+        self._claimed: set[Hashable] = set()
+
+    def entry(self, name: str) -> Self:
+        """Name the entry at hand (the file, and the line or place in it), for a `with` block."""
+        self._entry = name
+        return self
+
+    def __enter__(self) -> None:
+        """Begin the entry."""
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        """End the entry: raise, or drop and count it, if it broke a rule."""
+        if not isinstance(error, EntryError):
+            return False
+        if not self._skip_bad:
+            fix = f"{FIXES[error.reason]}, {SKIP_HINT}"
+            raise AnnotationError(f"{self._entry}: {error}; {fix}") from error
+        self.skipped.append(Skipped(self._entry, error.reason))
+        return True
+
+    def claim(self, *key: Hashable) -> None:
+        """Note an id that may come once only, as (file, kind, number).
+
+        Raises:
+            EntryError: it came before.
+        """
+        if key in self._claimed:
+            raise EntryError("duplicate id", " ".join(map(repr, key[1:])))
+        self._claimed.add(key)
+
+
+def utf8_text(text: str) -> str:
+    """Pass text that UTF-8 can hold: undecodable bytes and broken JSON escapes cannot be written again.
+
+    Raises:
+        EntryError: it cannot.
+    """
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise EntryError("not UTF-8 text", ascii(text[:60])) from None
+    return text
+
+
+def caption_text(value: object) -> str:
+    """A caption as written, without white space around it.
+
+    Raises:
+        EntryError: it is not text, or has no word.
+    """
+    if not isinstance(value, str):
+        raise EntryError("wrong fields", f"the caption is not text but {type(value).__name__}")
+    if not any(map(str.isalnum, value)):
+        raise EntryError("empty caption", repr(value[:60]))
+    return utf8_text(value.strip())

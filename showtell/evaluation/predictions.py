@@ -1,0 +1,178 @@
+"""Captions that a model has made, from a file: COCO's results, JSON Lines or a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from showtell.data.annotations.entries import Entries, EntryError, Skipped, caption_text
+from showtell.data.annotations.sources import (
+    field,
+    first_line,
+    id_field,
+    parse_json_line,
+    read_json,
+    read_lines,
+)
+from showtell.data.annotations.tables import rows
+from showtell.data.records import CaptionedImage
+from showtell.errors import AnnotationError, UsageError
+
+JSON_LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv")
+SUFFIXES = (".json", *JSON_LINES, *TABLES)
+"""Endings of files of predictions."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of images.
+
+    Attributes:
+        captions: image id -> its captions, best first, in the order of the references.
+        skipped: the entries that were dropped, and a nameless one for each image without a caption.
+    """
+
+    captions: dict[str, tuple[str, ...]]
+    skipped: list[Skipped]
+
+    @property
+    def skipped_by_reason(self) -> Counter[str]:
+        """How many entries were dropped, by reason."""
+        return Counter(item.reason for item in self.skipped)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What an entry says: of which image, captions by rank."""
+
+    image: str
+    captions: list[tuple[str, object]]
+
+
+def read_predictions(file: Path, images: Sequence[CaptionedImage], *, skip_bad: bool = False) -> Predictions:
+    """Read what a model says of images, in one of three forms.
+
+    `.json`: COCO's results, a list of `{"image_id": ..., "caption": ...}`. `.jsonl`: such an object a line,
+    as `inference.py --output` writes them; `captions` may hold further captions. `.csv`: columns `image` (or
+    `image_id`) and `caption`, and `rank` where an image has several. An image is named by its id, its path,
+    or its file's name.
+
+    Args:
+        file: the file.
+        images: those to be captioned, each once.
+        skip_bad: drop and count entries that cannot be used, and images without a caption.
+
+    Raises:
+        UsageError: there is no such file, or it is none of these forms.
+        AnnotationError: an entry cannot be used: it is named, with the reason (an image that is not among
+            `images` or comes twice, a caption without a word or that is no UTF-8 text, wrong fields, broken
+            JSON, a photo that could not be captioned); or an image has no caption.
+    """
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file of predictions; correct its name")
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{file}: predictions are read from {', '.join(SUFFIXES)} files; name one")
+    entries = Entries(skip_bad=skip_bad)
+    names = _Names(images)
+    found: dict[str, list[tuple[float, str]]] = {}
+    for name, content in _contents(file):
+        with entries.entry(name):
+            said = _parse(content)
+            image = names.find(said.image)
+            for rank, caption in said.captions:
+                text, place = caption_text(caption), _number(rank)
+                entries.claim(file, "image", image, *([f"rank {rank}"] if rank != "1" else []))
+                found.setdefault(image, []).append((place, text))
+    missing = [image.image_id for image in images if image.image_id not in found]
+    for image_id in missing:
+        with entries.entry(str(file)):
+            more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+            raise EntryError("no caption of an image", f"image {image_id!r}{more}")
+    ordered = {
+        i.image_id: tuple(text for _, text in sorted(found[i.image_id], key=lambda pair: pair[0]))
+        for i in images
+        if i.image_id in found
+    }
+    if not ordered:
+        raise AnnotationError(f"{file}: no caption of these images in it; name another file or --data")
+    return Predictions(ordered, entries.skipped)
+
+
+class _Names:
+    """Tells which image is meant by an id, a path, or a file's name."""
+
+    def __init__(self, images: Sequence[CaptionedImage]) -> None:
+        self._ids = {image.image_id for image in images}
+        self._paths = {str(image.path): image.image_id for image in images}
+        self._files: dict[str, list[str]] = {}
+        for image in images:
+            self._files.setdefault(image.path.name, []).append(image.image_id)
+
+    def find(self, name: str) -> str:
+        """The id of the image.
+
+        Raises:
+            EntryError: there is none of this name, or there are several.
+        """
+        if name in self._ids:
+            return name
+        if name in self._paths:
+            return self._paths[name]
+        named = self._files.get(name.replace("\\", "/").rpartition("/")[2], [])
+        if len(named) > 1:
+            raise EntryError("wrong fields", f"several images are named {name!r}: name them by their ids")
+        if not named:
+            raise EntryError("caption of an unknown image", repr(name))
+        return named[0]
+
+
+def _contents(file: Path) -> Iterator[tuple[str, Any]]:
+    """Entry name and content of each entry; a line of JSON is parsed where the entry is."""
+    suffix = file.suffix.lower()
+    if suffix in JSON_LINES:
+        yield from read_lines(file)
+    elif suffix in TABLES:
+        by_id = "image_id" in first_line(file).lower()
+        yield from rows(file, "image_id" if by_id else "image")
+    else:
+        content = read_json(file)
+        if not isinstance(content, list):
+            expected = 'a list of {"image_id": ..., "caption": ...}'
+            raise AnnotationError(f"{file}: wrong fields: it is not {expected}; check its format")
+        for number, item in enumerate(content):
+            yield f"{file}: [{number}]", item
+
+
+def _parse(content: Any) -> _Entry:
+    """What an entry of any form says.
+
+    Raises:
+        EntryError: it is broken.
+    """
+    record = content
+    if isinstance(content, str):
+        record = parse_json_line(content)
+    elif isinstance(content, tuple):
+        record = content.record()  # type: ignore[attr-defined]
+    by_id = isinstance(record, dict) and "image_id" in record
+    image = id_field(record, "image_id" if by_id else "image").strip()
+    if record.get("error"):
+        raise EntryError("photo that could not be captioned", f"{image!r} ({record['error']})")
+    captions = [(str(record.get("rank") or 1), field(record, "caption"))]
+    others = record.get("captions", [])
+    if not isinstance(others, list):
+        raise EntryError("wrong fields", "'captions' is not a list")
+    for rank, other in enumerate(others, start=2):
+        captions.append((str(rank), field(other, "caption") if isinstance(other, dict) else other))
+    return _Entry(image, captions)
+
+
+def _number(rank: str) -> float:
+    try:
+        return float(rank)
+    except ValueError:
+        raise EntryError("wrong fields", f"'rank' is not a number but {rank!r}") from None
