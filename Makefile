@@ -43,3 +43,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_train.py
 	$(BIN)/python benchmarks/bench_caption.py
 	$(BIN)/python benchmarks/bench_cider.py
+	$(BIN)/python benchmarks/bench_metrics.py

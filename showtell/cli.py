@@ -18,6 +18,7 @@ COMMANDS = {
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
     "train": "train a captioner, on drawn scenes or on your photos",
     "caption": "caption photos",
+    "evaluate": "measure captions: of a model, or of a file of predictions",
 }
 """Each is a module in showtell.commands with `add_arguments(parser)` and `run(args)`."""
 

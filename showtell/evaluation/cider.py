@@ -45,12 +45,14 @@ class CiderD:
     Args:
         references: for each image its captions (one or more; numbers may differ), each a sequence of word
             numbers, which may be any integers. To a caption without words nothing is similar.
+        plain: CIDEr as first defined (section 3), which neither clips counts nor punishes a wrong length.
 
     Raises:
         DataError: there are no images, or one has no references.
     """
 
-    def __init__(self, references: Sequence[Sequence[Sequence[int]]]) -> None:
+    def __init__(self, references: Sequence[Sequence[Sequence[int]]], *, plain: bool = False) -> None:
+        self._plain = plain
         if not len(references):
             raise DataError("CIDEr-D: no references; give those of at least one image")
         self._captions = np.array([len(captions) for captions in references])  # (images,)
@@ -87,7 +89,8 @@ class CiderD:
         total = np.zeros(len(image))
         for order in self._orders:
             numbers = order.number(ngrams.keys)
-            total += order.similarity(ngrams.count(numbers), image, length, self._lengths)
+            counts = ngrams.count(numbers)
+            total += order.similarity(counts, image, length, self._lengths, plain=self._plain)
             ngrams.lengthen(numbers)
         return total * 10 / (ORDERS * self._captions[image])
 
@@ -119,10 +122,30 @@ def cider_d(
     Raises:
         DataError: there are no images, one has no references, or there are not as many candidates.
     """
+    return _score(candidates, references, plain=False)
+
+
+def cider(
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
+) -> Floats:
+    """CIDEr of one caption an image as first defined (arXiv:1411.5726, section 3); papers report CIDEr-D.
+
+    Takes, returns and raises what `cider_d` does.
+    """
+    return _score(candidates, references, plain=True)
+
+
+def _score(
+    candidates: Sequence[Sequence[Hashable]],
+    references: Sequence[Sequence[Sequence[Hashable]]],
+    *,
+    plain: bool,
+) -> Floats:
     if len(candidates) != len(references):
         raise DataError(f"CIDEr-D: {len(candidates)} candidates for {len(references)} images; give one each")
     numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
-    scorer = CiderD([[[numbers[word] for word in words] for words in captions] for captions in references])
+    numbered = [[[numbers[word] for word in words] for words in captions] for captions in references]
+    scorer = CiderD(numbered, plain=plain)
     lengths = np.array([len(words) for words in candidates], np.int64)
     padded = np.zeros((len(candidates), lengths.max(initial=0)), np.int64)
     said = chain.from_iterable(candidates)
@@ -180,7 +203,9 @@ class _Order:
         numbers[new] = len(self.keys) + np.arange(new.sum())
         return numbers[inverse]
 
-    def similarity(self, counts: Counts, images: Ints, lengths: Ints, reference_lengths: Ints) -> Floats:
+    def similarity(
+        self, counts: Counts, images: Ints, lengths: Ints, reference_lengths: Ints, *, plain: bool
+    ) -> Floats:
         """Clipped cosine of candidates and references, times the length penalty, summed over the references.
 
         Args:
@@ -188,6 +213,7 @@ class _Order:
             images: (N,) image of each candidate.
             lengths: (N,) words in each candidate.
             reference_lengths: (references,) words in each reference.
+            plain: the cosine itself, without clipping and penalty.
 
         Returns:
             (N,) sums.
@@ -200,8 +226,10 @@ class _Order:
         begin, end = self.first[place[shared]], self.first[place[shared] + 1]
         gram, entry = np.repeat(shared, end - begin), _ranges(begin, end)
         candidate, reference = counts.caption[gram], self.caption[entry]
-        clipped = np.minimum(weight[gram], self.weight[entry])
+        clipped = weight[gram] if plain else np.minimum(weight[gram], self.weight[entry])
         cosine = clipped * self.weight[entry] * scale[candidate] * self.scale[reference]
+        if plain:
+            return _sum_by(candidate, cosine, len(images))
         delta = lengths[candidate] - reference_lengths[reference]
         penalty = np.exp(-(delta**2) / (2 * SIGMA**2))
         return _sum_by(candidate, cosine * penalty, len(images))

@@ -15,7 +15,7 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer
 from showtell.data.annotations import load_annotations
 from showtell.data.text import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.cider import CiderD, cider_d
+from showtell.evaluation.cider import CiderD, cider, cider_d
 
 Caption = list[int]
 Corpus = list[tuple[Caption, list[Caption]]]  # for each image a candidate and the references
@@ -175,3 +175,36 @@ def test_agrees_on_real_captions(shared_data: Path) -> None:
     ours = cider_d([captions[0] for captions in words], [captions[1:] for captions in words])
     np.testing.assert_allclose(ours, scores, rtol=0, atol=1e-6)
     assert ours.mean() == pytest.approx(mean, abs=1e-6)
+
+
+def plain_cider(corpus: Corpus) -> list[float]:
+    """CIDEr by its definition: ten times the mean cosine of TF-IDF vectors of n-grams of 1 to 4 words."""
+
+    def vector(words: Caption, n: int) -> dict[tuple[int, ...], float]:
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+        return {
+            gram: grams.count(gram)
+            * np.log(len(corpus) / max(1, sum(any(has(r, gram) for r in refs) for _, refs in corpus)))
+            for gram in grams
+        }
+
+    def has(words: Caption, gram: tuple[int, ...]) -> bool:
+        return any(tuple(words[i : i + len(gram)]) == gram for i in range(len(words)))
+
+    def cosine(one: dict[tuple[int, ...], float], other: dict[tuple[int, ...], float]) -> float:
+        norms = [np.sqrt(sum(value**2 for value in v.values())) for v in (one, other)]
+        if not all(norms):
+            return 0.0
+        return float(sum(value * other.get(gram, 0) for gram, value in one.items()) / np.prod(norms))
+
+    return [
+        10 * float(np.mean([cosine(vector(said, n), vector(r, n)) for n in range(1, 5) for r in references]))
+        for said, references in corpus
+    ]
+
+
+@given(corpora)
+@settings(deadline=None)
+def test_plain_cider_is_what_its_paper_says(corpus: Corpus) -> None:
+    said, references = [candidate for candidate, _ in corpus], [wanted for _, wanted in corpus]
+    np.testing.assert_allclose(cider(said, references), plain_cider(corpus), rtol=0, atol=1e-9)

@@ -1,0 +1,89 @@
+"""Measure captions: of a model on a split, or of a file of predictions against references.
+
+BLEU, ROUGE-L, CIDEr and more need no Java; METEOR and SPICE are added where it is present. Intervals are
+those of resampled images.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from showtell.commands import evaluation
+from showtell.commands.evaluation import Captions, EvaluationData
+from showtell.errors import UsageError
+from showtell.evaluation.measure import MEANING, compare_measures
+from showtell.evaluation.scorecard import ScoreCard
+from showtell.evaluation.statistic import Difference
+from showtell.evaluation.submission import write_submission
+
+_SHARES = ("novel", "bad endings", "CHAIRs", "CHAIRi")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell evaluate`."""
+    evaluation.add_arguments(parser)
+    parser.add_argument(
+        "--submission",
+        metavar="NAME",
+        help="also write captions_<split>_NAME_results.json, the file that COCO's evaluation server takes",
+    )
+
+
+def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+    """Evaluate."""
+    data, sources, measures, cards = evaluation.evaluate(args)
+    _print_card(cards[0])
+    if len(cards) > 1:
+        _print_comparison(cards, compare_measures(*measures))
+    folder = evaluation.results_folder(args, data)
+    files = evaluation.save_cards(cards, folder)
+    print(f"\nscores: {', '.join(map(str, files))}")
+    if args.submission:
+        print(f"submission: {_write_submission(folder, args.submission, data, sources[0])}")
+
+
+def _show(name: str, value: float) -> str:
+    """A score as text."""
+    if name in _SHARES:
+        return f"{100 * value:.1f} %"
+    if name == "distinct words":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if name == "length" else f"{value:.3f}"
+
+
+def _print_card(card: ScoreCard) -> None:
+    print(f"{card.title}\n\n{'':<15}{'score':>9}   95 % interval")
+    for name, value in card.values.items():
+        interval = card.intervals.get(name)
+        span = f"{_show(name, interval.low)} to {_show(name, interval.high)}" if interval else ""
+        print(f"{name:<15}{_show(name, value):>9}   {span:<20} {MEANING.get(name, '')}".rstrip())
+    for name, reason in card.left_out.items():
+        print(f"left out: {name} ({reason})")
+    for reason, number in card.skipped.items():
+        print(f"dropped {number:,}: {reason}")
+
+
+def _print_comparison(cards: list[ScoreCard], differences: dict[str, Difference]) -> None:
+    first, second = cards
+    print(f"\nagainst {second.title}\n")
+    print(f"{'':<15}{'first':>9}{'second':>9}{'difference':>12}   95 % interval      p")
+    for name, found in differences.items():
+        interval = f"{found.interval.low:+.3f} to {found.interval.high:+.3f}"
+        values = f"{_show(name, first.values[name]):>9}{_show(name, second.values[name]):>9}"
+        print(f"{name:<15}{values}{found.value:>+12.3f}   {interval:<18} {found.p_value:.4f}")
+    print("p: how often swapping the captions of the two at random, image by image, gives such a difference")
+
+
+def _write_submission(folder: Path, name: str, data: EvaluationData, source: Captions) -> Path:
+    """Write COCO's file of results; the split is named as its folder, where that says the year (val2017)."""
+    parents = {image.path.parent.name for image in data.images}
+    parent = parents.pop() if len(parents) == 1 else ""
+    split = parent if re.fullmatch(r"(train|val|test)\d{4}", parent) else data.split
+    if len(source.texts) < len(data.images):
+        raise UsageError(
+            f"--submission needs a caption of each image; {len(data.images) - len(source.texts):,} have none"
+        )
+    return write_submission(folder, split, name, {image: texts[0] for image, texts in source.texts.items()})

@@ -1,0 +1,260 @@
+"""What `evaluate` and `report` share: the images of a split, and captions of them from a model or a file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from tqdm import tqdm
+
+from showtell.config import DataConfig, DatasetFormat, SearchConfig
+from showtell.data.prepare import load_images
+from showtell.data.records import CaptionedImage
+from showtell.data.splits import by_split
+from showtell.errors import ShowtellError, UsageError
+from showtell.evaluation.chair import load_instances
+from showtell.evaluation.measure import Measures, measure
+from showtell.evaluation.predictions import SUFFIXES, read_predictions
+from showtell.evaluation.scorecard import ScoreCard
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
+    from showtell.captioner import Caption
+
+log = logging.getLogger(__name__)
+
+RUN_CONFIG = "config.yaml"
+DEFAULT_DATA = "flickr8k"
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """What is captioned, and what the captions are measured by.
+
+    Attributes:
+        name: of the dataset.
+        split: the part of it that is captioned.
+        images: of this split.
+        training: captions of the training images.
+        objects: image id -> COCO objects in it, where they are known.
+        skipped: annotations that were dropped, by reason.
+    """
+
+    name: str
+    split: str
+    images: list[CaptionedImage]
+    training: list[str]
+    objects: Mapping[str, frozenset[str]] | None
+    skipped: Counter[str]
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What a model, or a file, says of the images.
+
+    Attributes:
+        name: of the model, or of the file.
+        texts: image id -> captions, best first.
+        best: image id -> the best caption with all that the model knows of it; empty where a file said it.
+        skipped: what was dropped, by reason.
+        search: how captions were found; empty where a file said them.
+    """
+
+    name: str
+    texts: dict[str, tuple[str, ...]]
+    best: dict[str, Caption]
+    skipped: Counter[str]
+    search: str
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that both commands take."""
+    add = parser.add_argument
+    add("--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble")
+    add(
+        "--predictions",
+        metavar="FILE",
+        help=f"captions to measure instead of a model's: {', '.join(SUFFIXES)}",
+    )
+    add("--against", metavar="NAME", help="a second model, or file of predictions, to compare with")
+    add(
+        "--data",
+        metavar="PATH",
+        help="the dataset's folder or annotation file, in any format that training reads; default: what the"
+        f" run was trained on, else {DEFAULT_DATA}",
+    )
+    add("--format", choices=get_args(DatasetFormat), default="auto", help="how the annotations are written")
+    add("--images", metavar="FOLDER", help="folder of the images, where it is not beside the annotations")
+    add("--split", choices=("train", "val", "test", "all"), default="val", help="the images to caption")
+    add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
+    add("--beam-size", metavar="N", type=int, default=SearchConfig().beam_size, help="beams; 1 is greedy")
+    add(
+        "--num-captions", metavar="N", type=int, default=1, help="captions an image; over 1: diversity scores"
+    )
+    add("--java", type=bool, default=True, help="METEOR and SPICE, where Java and their models are present")
+    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
+    add("--cache", metavar="FOLDER", default="cache", help="where the drawn scenes of a run are")
+    add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
+
+
+def load_data(args: Namespace, *, need_files: bool) -> EvaluationData:
+    """The images that the arguments name.
+
+    Raises:
+        UsageError: there are none in the split, or no such dataset.
+        AnnotationError: the annotations cannot be used.
+    """
+    config = _data_config(args)
+    name, images, skipped = load_images(config, Path(args.cache), need_files=need_files)
+    chosen = images if args.split == "all" else by_split(images, args.split)
+    if not chosen:
+        present = sorted({image.split for image in images})
+        raise UsageError(
+            f"{name}: no images in the split {args.split!r}; choose --split of {present} or 'all'"
+        )
+    training = [] if args.split in ("train", "all") else by_split(images, "train")
+    return EvaluationData(
+        name,
+        args.split,
+        chosen,
+        [caption for image in training for caption in image.captions],
+        load_instances(Path(args.instances)) if args.instances else None,
+        skipped,
+    )
+
+
+def _data_config(args: Namespace) -> DataConfig:
+    """The data that the arguments name, else those of the run, else the default."""
+    if args.data is None and not args.predictions and (Path(args.model) / RUN_CONFIG).is_file():
+        settings = yaml.safe_load((Path(args.model) / RUN_CONFIG).read_text(encoding="utf-8"))["data"]
+        return replace(DataConfig(**settings), skip_bad=settings["skip_bad"] or args.skip_bad, tuning=False)
+    root = args.data or DEFAULT_DATA
+    return DataConfig(root=root, format=args.format, images=args.images, skip_bad=args.skip_bad)
+
+
+def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: bool = False) -> Captions:
+    """Captions of the images: from a file of predictions, if `name` is one, else from the model of that name.
+
+    Raises:
+        ShowtellError: the file, the model or a photo cannot be used.
+    """
+    if is_file(name):
+        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad)
+        return Captions(name, read.captions, {}, read.skipped_by_reason, "")
+    return _caption(name, data, args, attention=attention)
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of a file of predictions, not of a model."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: bool) -> Captions:
+    from showtell.captioner import Captioner
+
+    number = args.num_captions
+    config = SearchConfig(beam_size=max(args.beam_size, number), num_captions=number)
+    captioner = Captioner.load_ensemble(name.split(","))
+    stream = captioner.caption_stream(
+        data.images,
+        config,
+        open_source=lambda image: image.path,
+        attention=attention and captioner.decoder.attends,
+    )
+    said: dict[str, tuple[Caption, ...]] = {}
+    skipped: Counter[str] = Counter()
+    hidden = not sys.stderr.isatty()
+    for done in tqdm(stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=hidden):
+        if done.error is None:
+            said[done.source.image_id] = done.captions
+        elif args.skip_bad:
+            log.warning("skipped %s", done.error)
+            skipped["photo that cannot be shown"] += 1
+        else:
+            raise ShowtellError(f"{done.error}; mend it, or drop and count such photos with --skip-bad")
+    if not said:
+        raise ShowtellError(f"{data.name}: no photo of the split can be shown")
+    return Captions(
+        name,
+        {image: tuple(caption.text for caption in captions) for image, captions in said.items()},
+        {image: captions[0] for image, captions in said.items()},
+        skipped,
+        f"beam {config.beam_size}",
+    )
+
+
+def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool) -> list[Measures]:
+    """Measure each on the images that all have captions of."""
+    common = [i.image_id for i in data.images if all(i.image_id in source.texts for source in sources)]
+    if not common:
+        raise ShowtellError("no image has captions of both; compare captions of the same images")
+    references = {image.image_id: image.captions for image in data.images}
+    return [
+        measure(
+            {image: source.texts[image] for image in common},
+            references,
+            training=data.training,
+            objects=data.objects,
+            java=java,
+        )
+        for source in sources
+    ]
+
+
+def evaluate(
+    args: Namespace, *, attention: bool = False
+) -> tuple[EvaluationData, list[Captions], list[Measures], list[ScoreCard]]:
+    """Caption the images by one model or two, and measure.
+
+    Raises:
+        ShowtellError: something cannot be used.
+    """
+    if args.num_captions < 1 or args.beam_size < 1:
+        raise UsageError("--num-captions and --beam-size must be at least 1")
+    names = [args.predictions or args.model, *([args.against] if args.against else [])]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--against {args.against}: that is the model itself; name another")
+    if args.predictions and not is_file(args.predictions):
+        raise UsageError(
+            f"{args.predictions}: predictions are read from {', '.join(SUFFIXES)} files; name one"
+        )
+    data = load_data(args, need_files=attention or not all(map(is_file, names)))
+    sources = [captions_of(name, data, args, attention=attention) for name in names]
+    found = measure_all(sources, data, java=args.java)
+    cards = [
+        ScoreCard.of(
+            measures,
+            model=source.name,
+            data=data.name,
+            split=data.split,
+            search=source.search,
+            skipped=data.skipped + source.skipped,
+        )
+        for source, measures in zip(sources, found, strict=True)
+    ]
+    return data, sources, found, cards
+
+
+def results_folder(args: Namespace, data: EvaluationData) -> Path:
+    """Where the results go."""
+    return Path(args.out or Path("reports", f"{data.name}-{data.split}"))
+
+
+def save_cards(cards: Sequence[ScoreCard], folder: Path) -> list[Path]:
+    """Write the scores, a file a model.
+
+    Raises:
+        ShowtellError: they cannot be written.
+    """
+    try:
+        return [card.save(folder) for card in cards]
+    except OSError as error:
+        raise ShowtellError(
+            f"{folder}: cannot be written ({error.strerror or error}); name another --out"
+        ) from error

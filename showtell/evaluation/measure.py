@@ -1,0 +1,175 @@
+"""All that is measured of the captions of a model, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from showtell.data.text import tokenize
+from showtell.errors import DataError
+from showtell.evaluation.bleu import bleu_counts, bleu_of_sums
+from showtell.evaluation.chair import chair
+from showtell.evaluation.cider import cider, cider_d
+from showtell.evaluation.diversity import distinct_n, self_bleu
+from showtell.evaluation.java import java_scores
+from showtell.evaluation.metrics import ends_badly
+from showtell.evaluation.rouge import rouge_l
+from showtell.evaluation.statistic import Difference, Statistic, compare
+
+Words = list[str]
+
+MEANING: Final = {
+    "CIDEr": "CIDEr-D, as the COCO evaluation and papers report it",
+    "CIDEr-plain": "the first definition of CIDEr, without clipping and length penalty",
+    "length": "words a caption",
+    "distinct words": "in all captions",
+    "novel": "share of captions that no training photo has",
+    "bad endings": "share of captions that stop after such a word as 'a' or 'with'",
+    "CHAIRs": "share of captions that name an object that is not there",
+    "CHAIRi": "share of the named objects that are not there",
+    "self-BLEU": "BLEU-4 of an image's captions against each other: lower is more varied",
+    "distinct-1": "distinct words of an image's captions / their words",
+    "distinct-2": "distinct pairs of words of an image's captions / their words",
+}
+"""What the rows mean that papers do not name alike."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What captions are worth.
+
+    Attributes:
+        images: the ids of the images, in the order of the statistics' rows.
+        statistics: name -> a score that has an interval and can be compared.
+        values: name -> a figure of the whole.
+        left_out: name -> why there is no such score.
+    """
+
+    images: tuple[str, ...]
+    statistics: dict[str, Statistic]
+    values: dict[str, float]
+    left_out: dict[str, str]
+
+    @property
+    def all_values(self) -> dict[str, float]:
+        """Name -> figure, of all."""
+        return {name: statistic.value for name, statistic in self.statistics.items()} | self.values
+
+
+def measure(
+    captions: Mapping[str, Sequence[str]],
+    references: Mapping[str, Sequence[str]],
+    *,
+    training: Collection[str] = (),
+    objects: Mapping[str, frozenset[str]] | None = None,
+    java: bool = True,
+) -> Measures:
+    """Measure captions.
+
+    Args:
+        captions: image id -> captions, best first. The first is scored; the others count for diversity.
+        references: image id -> people's captions; may hold more images.
+        training: captions of the training photos; without any, novelty is left out.
+        objects: image id -> names of the COCO objects in it; without, CHAIR is left out.
+        java: METEOR and SPICE, where they can run.
+
+    Raises:
+        DataError: no captions, or an image without references.
+    """
+    if not captions:
+        raise DataError("no captions to score; give at least one")
+    unknown = captions.keys() - references.keys()
+    if unknown:
+        raise DataError(f"image {min(unknown)}: captioned, but it has no reference captions")
+    images = tuple(captions)
+    said = [tokenize(captions[image][0]) for image in images]
+    people = [[tokenize(caption) for caption in references[image]] for image in images]
+    statistics = _classic(said, people)
+    left_out: dict[str, str] = {}
+    values = {"distinct words": float(len({word for words in said for word in words}))}
+    if java:
+        found, left_out = java_scores(
+            {image: captions[image][0] for image in images}, {image: references[image] for image in images}
+        )
+        for name, (score, scores) in found.items():
+            if name == "METEOR":  # of a corpus it is no mean
+                values[name] = score
+            else:
+                statistics[name] = Statistic.mean(scores)
+    else:
+        left_out = dict.fromkeys(("METEOR", "SPICE"), "not asked for (--java)")
+    statistics |= _style(said, training, left_out)
+    statistics |= _objects(images, said, people, objects, left_out)
+    statistics |= _diversity(captions, left_out)
+    return Measures(images, statistics, values, left_out)
+
+
+def compare_measures(first: Measures, second: Measures) -> dict[str, Difference]:
+    """Each score that both have and that can be compared: first minus second, on the same images.
+
+    Raises:
+        DataError: they are of other images.
+    """
+    if first.images != second.images:
+        raise DataError("these are scores of other images; compare captions of the same images")
+    both = first.statistics.keys() & second.statistics.keys()
+    return {
+        name: compare(score, second.statistics[name])
+        for name, score in first.statistics.items()
+        if name in both
+    }
+
+
+def _classic(said: list[Words], people: list[list[Words]]) -> dict[str, Statistic]:
+    counts = bleu_counts(said, people)
+    scores = {
+        f"BLEU-{n}": Statistic(counts, lambda sums, n=n: bleu_of_sums(sums)[..., n - 1])  # type: ignore[misc]
+        for n in range(1, 5)
+    }
+    return scores | {
+        "ROUGE-L": Statistic.mean(rouge_l(said, people)),
+        "CIDEr": Statistic.mean(cider_d(said, people)),
+        "CIDEr-plain": Statistic.mean(cider(said, people)),
+    }
+
+
+def _style(said: list[Words], training: Collection[str], left_out: dict[str, str]) -> dict[str, Statistic]:
+    found = {
+        "length": Statistic.mean([len(words) for words in said]),
+        "bad endings": Statistic.mean([ends_badly(words) for words in said]),
+    }
+    if training:
+        known = {tuple(tokenize(caption)) for caption in training}
+        found["novel"] = Statistic.mean([tuple(words) not in known for words in said])
+    else:
+        left_out["novel"] = "no training captions in these data"
+    return found
+
+
+def _objects(
+    images: tuple[str, ...],
+    said: list[Words],
+    people: list[list[Words]],
+    objects: Mapping[str, frozenset[str]] | None,
+    left_out: dict[str, str],
+) -> dict[str, Statistic]:
+    if objects is None:
+        left_out["CHAIR"] = "no objects given: name COCO's instances_*.json with --instances"
+        return {}
+    sentences, mentions = chair(said, people, [objects.get(image, frozenset()) for image in images])
+    return {"CHAIRs": sentences, "CHAIRi": mentions}
+
+
+def _diversity(captions: Mapping[str, Sequence[str]], left_out: dict[str, str]) -> dict[str, Statistic]:
+    several = [[tokenize(caption) for caption in some] for some in captions.values()]
+    if min(map(len, several)) < 2:
+        left_out["self-BLEU, distinct-n"] = "one caption an image: --num-captions 5"
+        return {}
+    return {
+        "self-BLEU": Statistic.mean(np.array([self_bleu(some) for some in several])),
+        "distinct-1": Statistic.mean(np.array([distinct_n(some, 1) for some in several])),
+        "distinct-2": Statistic.mean(np.array([distinct_n(some, 2) for some in several])),
+    }

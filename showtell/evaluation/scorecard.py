@@ -1,0 +1,121 @@
+"""The scores of a model on a split, with their intervals, as a file that later runs are set beside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from showtell.errors import DataError
+from showtell.evaluation.measure import Measures
+from showtell.evaluation.statistic import Interval, bootstrap
+from showtell.files import write_atomic
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """Scores of a model on a split.
+
+    Attributes:
+        model: its name, or that of the file of predictions.
+        data: the name of the dataset.
+        split: the part of it.
+        images: how many were scored.
+        fingerprint: of the ids of these images: cards of the same images can be compared.
+        search: how captions were found; empty where they came from a file.
+        date: when, in UTC (ISO 8601).
+        values: name -> score.
+        intervals: name -> its 95 % interval, where it has one.
+        left_out: name -> why there is no such score.
+        skipped: reason -> entries and photos that were dropped.
+    """
+
+    model: str
+    data: str
+    split: str
+    images: int
+    fingerprint: str
+    search: str
+    date: str
+    values: dict[str, float]
+    intervals: dict[str, Interval]
+    left_out: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What was measured, in a line."""
+        how = f", {self.search}" if self.search else ""
+        return f"{self.model} on {self.images:,} images of {self.data} ({self.split}{how})"
+
+    @classmethod
+    def of(
+        cls,
+        measures: Measures,
+        *,
+        model: str,
+        data: str,
+        split: str,
+        search: str = "",
+        skipped: Mapping[str, int] | None = None,
+    ) -> ScoreCard:
+        """The card of what was measured; the intervals are made here."""
+        return cls(
+            model=model,
+            data=data,
+            split=split,
+            images=len(measures.images),
+            fingerprint=hashlib.sha256("\n".join(measures.images).encode()).hexdigest()[:16],
+            search=search,
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            values=measures.all_values,
+            intervals={name: bootstrap(statistic) for name, statistic in measures.statistics.items()},
+            left_out=dict(measures.left_out),
+            skipped=dict(skipped or {}),
+        )
+
+    def save(self, folder: Path) -> Path:
+        """Write it to `folder`/<model>.json, in place of an earlier one of this model.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        return write_atomic(
+            folder / f"{file_stem(self.model)}.json", json.dumps(asdict(self), indent=1) + "\n"
+        )
+
+    @classmethod
+    def load(cls, file: Path) -> ScoreCard:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: it is no such file.
+        """
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            intervals = {name: Interval(**value) for name, value in content.pop("intervals").items()}
+            return cls(**content, intervals=intervals)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{file}: these are no scores of showtell evaluate; name another file") from error
+
+
+def file_stem(model: str) -> str:
+    """A model's name as part of a file's name: `runs/mine` -> `runs-mine`."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")[-80:] or "model"
+
+
+def earlier_cards(folder: Path, card: ScoreCard) -> list[ScoreCard]:
+    """The cards of other models on the same images in a folder, the oldest first."""
+    found = []
+    for file in folder.glob("*.json"):
+        try:
+            other = ScoreCard.load(file)
+        except DataError:
+            continue
+        if other.fingerprint == card.fingerprint and other.model != card.model:
+            found.append(other)
+    return sorted(found, key=lambda other: other.date)

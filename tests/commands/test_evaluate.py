@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from showtell.cli import main
+
+VAL_ONLY = "animals/annotations/captions_val2017.json"
+WORDS = ("dog", "cat", "bird", "horse", "boat", "tree")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """COCO's layout: 6 training and 6 validation images."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "animals"
+    (root / "annotations").mkdir(parents=True)
+    for split, first in (("train2017", 100), ("val2017", 1)):
+        (root / split).mkdir()
+        images = [{"id": first + n, "file_name": f"{first + n:012}.jpg"} for n in range(6)]
+        annotations = [
+            {"id": 10 * (first + n) + k, "image_id": first + n, "caption": f"A {word} {verb} {where}."}
+            for n, word in enumerate(WORDS)
+            for k, (verb, where) in enumerate(
+                [("stands", "on grass"), ("is", "outside"), ("rests", "by day")]
+            )
+        ]
+        for number, image in enumerate(images):
+            Image.new("RGB", (64, 48), (40 * number, 90, 120)).save(root / split / str(image["file_name"]))
+        file = root / "annotations" / f"captions_{split}.json"
+        file.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return root
+
+
+def write_results(path: Path, verb: str = "stands", **changes: str) -> Path:
+    said = {n: f"a {word} {verb} on grass" for n, word in enumerate(WORDS, start=1)}
+    said |= {int(name[1:]): caption for name, caption in changes.items()}
+    path.write_text(json.dumps([{"image_id": n, "caption": caption} for n, caption in said.items()]))
+    return path
+
+
+def evaluate(*arguments: object) -> int:
+    return main(["evaluate", "--java", "false", "--data", "animals", *map(str, arguments)])
+
+
+def test_predictions_are_scored(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(Path("mine.json"))
+    assert evaluate("--predictions", "mine.json") == 0
+    shown = capsys.readouterr().out
+    assert "mine.json on 6 images of animals (val)" in shown
+    assert "BLEU-4             1.000   1.000 to 1.000" in shown
+    assert "left out: METEOR" in shown
+    card = json.loads((data.parent / "reports" / "animals-val" / "mine.json.json").read_text())
+    assert card["values"]["BLEU-1"] == pytest.approx(1)
+    # The training photos are captioned alike, but a tenth of them, one, is the test split.
+    assert card["values"]["novel"] == pytest.approx(1 / 6)
+
+
+def test_references_need_no_photos(data: Path) -> None:
+    results = write_results(data.parent / "mine.json")
+    for image in (data / "val2017").iterdir():
+        image.unlink()
+    assert evaluate("--predictions", results) == 0
+    assert evaluate("--predictions", results, "--data", VAL_ONLY) == 0
+
+
+def test_two_files_are_compared(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write_results(Path("first.json")), write_results(Path("second.json"), "flies")
+    assert evaluate("--predictions", first, "--against", second) == 0
+    shown = capsys.readouterr().out
+    assert "against second.json on 6 images" in shown
+    row = next(line for line in shown.splitlines() if line.startswith("BLEU-1") and "+" in line)
+    assert row.split()[1:4] == ["1.000", "0.800", "+0.200"]
+
+
+def test_a_submission_is_written_in_the_official_form(data: Path) -> None:
+    assert (
+        evaluate("--predictions", write_results(Path("mine.json")), "--submission", "mine", "--out", "o") == 0
+    )
+    written = json.loads(Path("o", "captions_val2017_mine_results.json").read_text())
+    assert written[0] == {"image_id": 1, "caption": "a dog stands on grass"}
+    assert len(written) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--predictions", "none.json"), 2, "none.json: no such file of predictions"),
+        (("--predictions", "mine.txt"), 2, "mine.txt: predictions are read from .json"),
+        (
+            ("--predictions", "mine.json", "--data", VAL_ONLY, "--split", "test"),
+            2,
+            "no images in the split 'test'",
+        ),
+        (("--predictions", "mine.json", "--against", "mine.json"), 2, "that is the model itself"),
+        (("--predictions", "mine.json", "--num-captions", "0"), 2, "must be at least 1"),
+        (("--predictions", "unknown.json"), 1, "unknown.json: [6]: caption of an unknown image: '99'"),
+        (("--predictions", "mine.json", "--submission", "my_name"), 2, "my_name"),
+        (("--predictions", "mine.json", "--instances", "none.json"), 1, "none.json"),
+        (("--model", "no-such-model"), 1, "no-such-model"),
+    ],
+)
+def test_mistakes_get_one_line(
+    data: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    write_results(Path("mine.json"))
+    write_results(Path("unknown.json"), n99="a fish")
+    assert evaluate(*arguments) == code
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+
+
+def test_broken_predictions_are_counted(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = write_results(Path("unknown.json"), n99="a fish", n2="...")
+    assert evaluate("--predictions", results, "--skip-bad") == 0
+    shown = capsys.readouterr().out
+    assert "on 5 images" in shown
+    assert "dropped 1: caption of an unknown image" in shown
+    assert "dropped 1: empty caption" in shown
+    assert "dropped 1: no caption of an image" in shown
+    assert evaluate("--predictions", results, "--skip-bad", "--submission", "x") == 2
