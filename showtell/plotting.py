@@ -167,6 +167,7 @@ def plot_lines(
     log_y: bool = False,
     markers: bool = False,
     x_ticks: Sequence[float] | None = None,
+    size: tuple[float, float] = (7.5, 4.2),
 ) -> Path:
     """Draw one or more lines; with a legend where there are several.
 
@@ -180,12 +181,14 @@ def plot_lines(
         log_y: y on a logarithmic scale.
         markers: a dot at each point.
         x_ticks: the values of x to write under the axis; None leaves it to matplotlib.
+        size: width and height in inches; the smaller, the larger the text beside the plot.
 
     Returns:
         The path.
     """
     with style():
-        figure, axes = new_figure(title=title, x_label=x_label, y_label=y_label)
+        width, height = size
+        figure, axes = new_figure(title=title, x_label=x_label, y_label=y_label, width=width, height=height)
         for name, points in lines.items():
             x, y = [point[0] for point in points], [point[1] for point in points]
             axes.plot(x, y, label=name, marker="o" if markers else "")
@@ -200,6 +203,42 @@ def plot_lines(
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:,.10g}")
         if len(lines) > 1:
+            axes.legend()
+        return save(figure, path)
+
+
+def plot_distribution(
+    values: Mapping[str, Sequence[float]],
+    path: Path,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    bins: int = 40,
+    size: tuple[float, float] = (7.5, 4.2),
+) -> Path:
+    """Draw how often values of one kind or more came; with a legend where there are several.
+
+    Args:
+        values: name -> its values, one or more.
+        path: the PNG file.
+        title: over the plot.
+        x_label: what the values are.
+        y_label: what was counted.
+        bins: intervals of the same width, from the least value of all to the greatest.
+        size: width and height in inches; the smaller, the larger the text beside the plot.
+
+    Returns:
+        The path.
+    """
+    with style():
+        width, height = size
+        figure, axes = new_figure(title=title, x_label=x_label, y_label=y_label, width=width, height=height)
+        edges = np.histogram_bin_edges(np.concatenate([np.asarray(v) for v in values.values()]), bins)
+        for name, some in values.items():
+            counts, _ = np.histogram(some, edges)
+            axes.stairs(counts, edges, fill=len(values) == 1, label=name, linewidth=2)
+        if len(values) > 1:
             axes.legend()
         return save(figure, path)
 

@@ -14,12 +14,10 @@ from jsonargparse import ArgumentParser, Namespace
 from showtell.commands import evaluation
 from showtell.commands.evaluation import Captions, EvaluationData
 from showtell.errors import UsageError
-from showtell.evaluation.measure import MEANING, compare_measures
+from showtell.evaluation.measure import MEANING, compare_measures, format_score
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.statistic import Difference
 from showtell.evaluation.submission import write_submission
-
-_SHARES = ("novel", "bad endings", "CHAIRs", "CHAIRi")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,21 +43,14 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
         print(f"submission: {_write_submission(folder, args.submission, data, sources[0])}")
 
 
-def _show(name: str, value: float) -> str:
-    """A score as text."""
-    if name in _SHARES:
-        return f"{100 * value:.1f} %"
-    if name == "distinct words":
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if name == "length" else f"{value:.3f}"
-
-
 def _print_card(card: ScoreCard) -> None:
     print(f"{card.title}\n\n{'':<15}{'score':>9}   95 % interval")
     for name, value in card.values.items():
         interval = card.intervals.get(name)
-        span = f"{_show(name, interval.low)} to {_show(name, interval.high)}" if interval else ""
-        print(f"{name:<15}{_show(name, value):>9}   {span:<20} {MEANING.get(name, '')}".rstrip())
+        span = (
+            f"{format_score(interval.low, name)} to {format_score(interval.high, name)}" if interval else ""
+        )
+        print(f"{name:<15}{format_score(value, name):>9}   {span:<20} {MEANING.get(name, '')}".rstrip())
     for name, reason in card.left_out.items():
         print(f"left out: {name} ({reason})")
     for reason, number in card.skipped.items():
@@ -72,7 +63,7 @@ def _print_comparison(cards: list[ScoreCard], differences: dict[str, Difference]
     print(f"{'':<15}{'first':>9}{'second':>9}{'difference':>12}   95 % interval      p")
     for name, found in differences.items():
         interval = f"{found.interval.low:+.3f} to {found.interval.high:+.3f}"
-        values = f"{_show(name, first.values[name]):>9}{_show(name, second.values[name]):>9}"
+        values = f"{format_score(first.values[name], name):>9}{format_score(second.values[name], name):>9}"
         print(f"{name:<15}{values}{found.value:>+12.3f}   {interval:<18} {found.p_value:.4f}")
     print("p: how often swapping the captions of the two at random, image by image, gives such a difference")
 

@@ -37,6 +37,18 @@ MEANING: Final = {
 """What the rows mean that papers do not name alike."""
 
 
+_SHARES: Final = ("novel", "bad endings", "CHAIRs", "CHAIRi")
+
+
+def format_score(value: float, name: str) -> str:
+    """A score as text."""
+    if name in _SHARES:
+        return f"{100 * value:.1f} %"
+    if name == "distinct words":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if name == "length" else f"{value:.3f}"
+
+
 @dataclass(frozen=True)
 class Measures:
     """What captions are worth.

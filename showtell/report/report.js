@@ -1,0 +1,333 @@
+"use strict";
+const PORTION = 48;
+const element = (id) => document.getElementById(id);
+const data = JSON.parse(element("data").textContent);
+const two = data.models.length > 1;
+const mimes = { U: "webp", "/": "jpeg", i: "png" }; // by the first letter of the base64 text
+const source = (picture) => `data:image/${mimes[picture.image[0]] || "webp"};base64,${picture.image}`;
+const percent = (value) => `${Math.round(100 * value)} %`;
+const thousands = (value) => value.toLocaleString("en");
+
+// Text from the data only ever becomes the text of a node.
+function make(name, text, className) {
+  const node = document.createElement(name);
+  if (text !== undefined) node.textContent = text;
+  if (className) node.className = className;
+  return node;
+}
+
+// ---- What is known of each picture
+
+const tokens = (text) => new Set(
+  text.toLowerCase().replace(/’/g, "'").replace(/(?:n't|'(?:s|d|m|ll|re|ve))\b/g, " $&").match(/'?[\p{L}\p{N}]+(?:[-.'/][\p{L}\p{N}]+)*/gu));
+
+const plain = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ");
+
+data.pictures.forEach((picture, index) => {
+  picture.index = index;
+  picture.text = plain(["", ...picture.shown.map((shown) => shown.text), ...picture.people, picture.name].join("\n"));
+});
+
+// How sure a model is of a caption: its confidence, else the geometric mean of its words' probabilities.
+function sureness(shown) {
+  if (shown.confidence !== undefined) return shown.confidence;
+  if (!shown.p.length) return 0;
+  return Math.exp(shown.p.reduce((sum, p) => sum + Math.log(Math.max(p, 1e-3)), 0) / shown.p.length);
+}
+
+// Share of the pictures that have less of it, for each picture.
+function ranks(value) {
+  const sorted = data.pictures.map(value).sort((a, b) => a - b);
+  const first = new Map();
+  sorted.forEach((x, place) => { if (!first.has(x)) first.set(x, place / sorted.length); });
+  return data.pictures.map((picture) => first.get(value(picture)));
+}
+
+data.models.forEach((_, model) => {
+  const sure = ranks((picture) => sureness(picture.shown[model]));
+  const good = ranks((picture) => picture.shown[model].score);
+  data.pictures.forEach((picture, index) => { picture.shown[model].overrated = sure[index] - good[index]; });
+});
+
+function shuffle() {
+  data.pictures.forEach((picture) => { picture.lot = Math.random(); });
+}
+
+// ---- Which pictures, in which order
+
+const gain = (picture) => picture.shown[1].score - picture.shown[0].score;
+const orders = { // each gives a number; the greatest comes first
+  worst: (picture, model) => -picture.shown[model].score,
+  best: (picture, model) => picture.shown[model].score,
+  confident: (picture, model) => picture.shown[model].overrated,
+  gain: (picture) => gain(picture),
+  loss: (picture) => -gain(picture),
+  random: (picture) => picture.lot,
+  data: (picture) => -picture.index,
+};
+const filters = {
+  often: (picture, { model, said }) => tokens(picture.shown[model].text).has(said),
+  never: (picture, { people }) => picture.people.some((text) => tokens(text).has(people)),
+  confused: (picture, { model, said, people }) => {
+    const caption = tokens(picture.shown[model].text);
+    const others = picture.people.map(tokens);
+    return caption.has(said) && !caption.has(people) && !others.some((words) => words.has(said))
+      && 2 * others.filter((words) => words.has(people)).length >= others.length;
+  },
+};
+const labels = {
+  often: ({ said, model }) => `“${said}” said${two ? ` by ${data.models[model]}` : ""}`,
+  never: ({ people }) => `“${people}” said by people`,
+  confused: ({ said, people, model }) => `“${said}” said${two ? ` by ${data.models[model]}` : ""} for “${people}”`,
+};
+let filter = null; // {kind, model, said, people}, from a word of the tables
+let chosen = []; // pictures, in order
+let drawn = 0; // how many of them have a card
+
+function choose() {
+  const order = element("sort").value;
+  const model = two ? Number(element("model").value) : 0;
+  if (two) element("of").hidden = !["worst", "best", "confident"].includes(order);
+  element("shuffle").hidden = order !== "random";
+  const wanted = plain(element("find").value).split(" ").filter(Boolean);
+  chosen = data.pictures.filter((picture) =>
+    wanted.every((word) => picture.text.includes(` ${word}`)) && (!filter || filters[filter.kind](picture, filter)));
+  const keys = new Map(chosen.map((picture) => [picture, orders[order](picture, model)]));
+  chosen.sort((a, b) => keys.get(b) - keys.get(a) || a.index - b.index);
+  element("filter").hidden = !filter;
+  element("filter").textContent = filter ? `${labels[filter.kind](filter)} ✕` : "";
+  const all = thousands(data.pictures.length);
+  element("count").textContent = wanted.length || filter ? `${thousands(chosen.length)} of ${all} photos` : `${all} photos`;
+  element("cards").replaceChildren();
+  drawn = 0;
+  drawMore();
+}
+
+function drawMore() {
+  const cards = chosen.slice(drawn, drawn + PORTION).map((picture, offset) => card(picture, drawn + offset));
+  element("cards").append(...cards);
+  drawn += cards.length;
+  element("more").hidden = drawn >= chosen.length;
+  nearEnd.unobserve(element("more"));
+  nearEnd.observe(element("more"));
+}
+
+const nearEnd = new IntersectionObserver((entries) => {
+  if (entries.some((entry) => entry.isIntersecting) && drawn < chosen.length) drawMore();
+}, { rootMargin: "400px" });
+
+function modelDot(model) {
+  const dot = make("i", undefined, `dot m${model}`);
+  dot.setAttribute("aria-hidden", "true");
+  return dot;
+}
+
+function facts(shown) {
+  const parts = [`CIDEr ${shown.score.toFixed(2)}`];
+  if (shown.confidence !== undefined) parts.push(`confidence ${percent(shown.confidence)}`);
+  return parts.join(", ");
+}
+
+function card(picture, place) {
+  const item = make("li");
+  const button = make("button", undefined, "card");
+  button.type = "button";
+  const image = make("img");
+  image.src = source(picture);
+  image.alt = "";
+  image.decoding = "async";
+  button.append(image);
+  picture.shown.forEach((shown, model) => {
+    button.append(make("span", shown.text || "(nothing said)"));
+    const line = make("span", undefined, "facts");
+    if (two) line.append(modelDot(model), `${data.models[model]}: `);
+    line.append(facts(shown));
+    button.append(line);
+  });
+  button.addEventListener("click", () => show(place));
+  item.append(button);
+  return item;
+}
+
+// ---- One picture, large
+
+const dialog = element("dialog");
+let open = -1; // place among the chosen
+
+function show(place) {
+  if (place < 0 || place >= chosen.length) return;
+  open = place;
+  const picture = chosen[place];
+  element("dialog-title").textContent = `${picture.name}, ${thousands(place + 1)} of ${thousands(chosen.length)}`;
+  const photo = element("photo");
+  photo.src = source(picture);
+  photo.alt = picture.people[0] || picture.shown[0].text;
+  photo.decode().then(fitPhoto, () => {});
+  element("captions").replaceChildren(...picture.shown.map(captionBlock));
+  element("people").replaceChildren(...picture.people.map((text) => make("li", text)));
+  element("previous").disabled = place === 0;
+  element("next").disabled = place === chosen.length - 1;
+  clearHeat();
+  if (!dialog.open) dialog.showModal();
+  fitPhoto();
+  dialog.scrollTop = 0;
+  const focused = document.activeElement;
+  if (!dialog.contains(focused) || focused === dialog || focused.disabled) element("dialog-title").focus();
+}
+
+// As large as its column and half to two thirds of the screen let it be, in its own proportions.
+function fitPhoto() {
+  const photo = element("photo");
+  if (!dialog.open || !photo.naturalWidth) return;
+  const wide = dialog.querySelector(".look").clientWidth;
+  const high = window.innerHeight * (window.innerWidth <= 704 ? 0.42 : 0.66);
+  const scale = Math.min(wide / photo.naturalWidth, high / photo.naturalHeight);
+  photo.style.width = `${Math.floor(photo.naturalWidth * scale)}px`;
+  photo.style.height = `${Math.floor(photo.naturalHeight * scale)}px`;
+}
+
+function captionBlock(shown, model) {
+  const block = make("div", undefined, `block m${model}`);
+  if (two) {
+    const title = make("h4");
+    title.append(modelDot(model), data.models[model]);
+    block.append(title);
+  }
+  const line = make("p", undefined, "caption");
+  if (shown.looked || shown.p.length) line.append(...shown.words.map((_, index) => wordButton(shown, index)));
+  else line.textContent = shown.text || "(nothing said)";
+  const scores = Object.entries(shown.scores).map(([name, value]) => `${name} ${value.toFixed(2)}`);
+  block.append(line, make("p", [facts(shown), ...scores].join(", "), "note"));
+  return block;
+}
+
+function wordButton(shown, index) {
+  const button = make("button", shown.words[index], "said");
+  button.type = "button";
+  const p = shown.p[index];
+  if (p !== undefined) {
+    button.append(make("small", percent(p)));
+    button.style.setProperty("--doubt", `${Math.round(45 * (1 - p))}%`);
+  }
+  const look = () => lookAt(shown, index, button);
+  for (const event of ["mouseenter", "focus", "click"]) button.addEventListener(event, look);
+  button.addEventListener("blur", clearHeat);
+  button.addEventListener("mouseleave", () => {
+    const focused = document.activeElement;
+    if (focused === button) return;
+    clearHeat();
+    if (focused.classList.contains("said")) focused.dispatchEvent(new Event("focus"));
+  });
+  return button;
+}
+
+function clearHeat() {
+  const canvas = element("heat");
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  dialog.querySelectorAll(".said.on").forEach((node) => node.classList.remove("on"));
+  const shown = open < 0 ? [] : chosen[open].shown;
+  element("word-note").textContent = shown.some((one) => one.looked)
+    ? "Choose a word to see where the model looked." : "";
+}
+
+function lookAt(shown, index, button) {
+  clearHeat();
+  button.classList.add("on");
+  const word = `“${shown.words[index]}”`;
+  const p = shown.p[index];
+  const sure = p === undefined ? "" : `, probability ${percent(p)}`;
+  element("word-note").textContent = shown.looked ? `Where the model looked for ${word}${sure}` : word + sure;
+  if (!shown.looked) return;
+  const [rows, columns] = shown.grid;
+  const bytes = Uint8Array.from(atob(shown.looked), (char) => char.charCodeAt(0));
+  paint(bytes.subarray(index * rows * columns, (index + 1) * rows * columns), rows, columns);
+}
+
+// ---- Where the model looked: the same picture as showtell.plotting draws
+
+const FINE = 16; // pixels of the overlay a cell
+const INFERNO = [[0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 164]];
+
+// A line of numbers, cubic (Catmull-Rom) between the middles of its cells.
+function smooth(line) {
+  const at = (cell) => line[Math.min(Math.max(cell, 0), line.length - 1)];
+  return Array.from({ length: line.length * FINE }, (_, pixel) => {
+    const place = (pixel + 0.5) / FINE - 0.5;
+    const cell = Math.floor(place);
+    const t = place - cell;
+    const [a, b, c, d] = [at(cell - 1), at(cell), at(cell + 1), at(cell + 2)];
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)));
+  });
+}
+
+function warm(heat) {
+  const place = heat * (INFERNO.length - 1);
+  const low = Math.min(Math.floor(place), INFERNO.length - 2);
+  return INFERNO[low].map((value, channel) => value + (place - low) * (INFERNO[low + 1][channel] - value));
+}
+
+// Dark where the model did not look, a warm cast where it did.
+function paint(cells, rows, columns) {
+  const lines = Array.from({ length: rows }, (_, row) => smooth(cells.subarray(row * columns, (row + 1) * columns)));
+  const upright = lines[0].map((_, x) => smooth(lines.map((line) => line[x])));
+  const pixels = new ImageData(columns * FINE, rows * FINE);
+  upright.forEach((column, x) => column.forEach((value, y) => {
+    const heat = Math.min(Math.max(value / 255, 0), 1);
+    const cast = 0.45 * heat;
+    const cover = 1 - (0.3 + 0.7 * heat) * (1 - cast);
+    pixels.data.set([...warm(heat).map((channel) => channel * cast / cover), 255 * cover], 4 * (y * columns * FINE + x));
+  }));
+  const canvas = element("heat");
+  canvas.width = pixels.width;
+  canvas.height = pixels.height;
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
+// ---- What happens when
+
+function closed() {
+  const place = open;
+  open = -1;
+  while (drawn <= place) drawMore();
+  element("cards").children[place]?.firstChild.focus();
+}
+
+function filterBy(button) {
+  const { kind, model, said, people } = button.dataset;
+  filter = { kind, model: Number(model), said, people };
+  element("find").value = "";
+  choose();
+  element("gallery").scrollIntoView();
+  element("filter").focus({ preventScroll: true });
+}
+
+if (!data.pictures.some((picture) => picture.shown.some((shown) => sureness(shown) > 0))) {
+  element("sort").querySelector("[value=confident]").remove();
+}
+if (two) element("model").addEventListener("change", choose);
+element("sort").addEventListener("change", choose);
+element("shuffle").addEventListener("click", () => { shuffle(); choose(); });
+element("find").addEventListener("input", choose);
+element("filter").addEventListener("click", () => { filter = null; choose(); element("find").focus(); });
+element("controls").addEventListener("submit", (event) => event.preventDefault());
+element("more").addEventListener("click", () => {
+  const next = drawn;
+  drawMore();
+  element("cards").children[next]?.firstChild.focus();
+});
+document.querySelectorAll(".word").forEach((button) => button.addEventListener("click", () => filterBy(button)));
+element("previous").addEventListener("click", () => show(open - 1));
+element("next").addEventListener("click", () => show(open + 1));
+element("close").addEventListener("click", () => dialog.close());
+dialog.addEventListener("close", closed);
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key === "ArrowLeft") show(open - 1);
+  else if (event.key === "ArrowRight") show(open + 1);
+  else return;
+  event.preventDefault();
+});
+window.addEventListener("resize", fitPhoto);
+shuffle();
+choose();
