@@ -76,12 +76,16 @@ def _rows(cards: list[ScoreCard]) -> Iterator[ScoreRow]:
 
 
 def _footnotes(cards: list[ScoreCard]) -> Iterator[str]:
+    """What stands under the table: what holds of all models once, the rest with the model's name."""
     yield "Small figures: the 95 % interval over resampled photos."
-    for card in cards:
-        for name, reason in card.left_out.items():
-            yield f"{card.model}: {name} left out ({reason})."
-        for reason, number in card.skipped.items():
-            yield f"{card.model}: {number:,} dropped ({reason})."
+    notes = [
+        [f"{name} left out ({reason})." for name, reason in card.left_out.items()]
+        + [f"{number:,} dropped ({reason})." for reason, number in card.skipped.items()]
+        for card in cards
+    ]
+    for note in dict.fromkeys(note for some in notes for note in some):
+        of = [card.model for card, some in zip(cards, notes, strict=True) if note in some]
+        yield note if len(of) == len(cards) else f"{', '.join(of)}: {note}"
 
 
 def _comparison(measures: list[Measures]) -> Iterator[tuple[str, float, float, float, float]]:

@@ -112,7 +112,7 @@ def measure(
             else:
                 statistics[name] = Statistic.mean(scores)
     else:
-        left_out = dict.fromkeys(("METEOR", "SPICE"), "not asked for (--java)")
+        left_out = dict.fromkeys(("METEOR", "SPICE"), "--java false")
     statistics |= _style(said, training, left_out)
     statistics |= _objects(images, said, people, objects, left_out)
     statistics |= _diversity(captions, left_out)
