@@ -552,7 +552,7 @@ def test_no_format_or_no_place_at_all(tmp_path: Path) -> None:
         load_annotations(tmp_path)
     with pytest.raises(AnnotationError, match="not a folder"):
         load_annotations(tmp_path / "a.jpg", format="folder")
-    with pytest.raises(UsageError, match=r"no such file or folder; correct --data\.root"):
+    with pytest.raises(UsageError, match=r"no such file or folder; correct the path"):
         load_annotations(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"no such folder; correct --data\.images"):
         load_annotations(tmp_path, images=tmp_path / "nowhere")

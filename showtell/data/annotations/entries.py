@@ -26,7 +26,7 @@ Reason = Literal[
 ]
 
 FIXES: dict[Reason, str] = {
-    "missing image file": "put it there, or name the folder of the images with --data.images",
+    "missing image file": "put it there, or name the images' folder (--data.images; evaluate --images)",
     "caption of an unknown image": "add its image, or remove the caption",
     "image without captions": "give it a caption, or remove it",
     "empty caption": "write at least one word, or remove the caption",

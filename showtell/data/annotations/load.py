@@ -60,7 +60,7 @@ def load_annotations(
             fields that are wrong, text that is not UTF-8, JSON that is broken.
     """
     if not root.exists():
-        raise UsageError(f"{root}: no such file or folder; correct --data.root")
+        raise UsageError(f"{root}: no such file or folder; correct the path")
     if images is not None and not images.is_dir():
         raise UsageError(f"{images}: no such folder; correct --data.images")
     found = _detect(root) if format == "auto" else format
@@ -93,7 +93,7 @@ def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
         if (place / path).exists():
             return place / path
     looked = ", ".join(str(place / path) for place in [Path(), *folders])
-    fix = f"correct --data.root, or set {SEARCH_VARIABLE} to the folder that holds your datasets"
+    fix = f"correct the path, or set {SEARCH_VARIABLE} to the folder that holds your datasets"
     raise UsageError(f"no dataset {root!r} (looked for {looked}); {fix}")
 
 
