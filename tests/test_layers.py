@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell", "showtell.errors", "showtell.files"},
-    {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting"},
+    {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting", "showtell.web"},
     {"showtell.devices"},
     {"showtell.data"},
     {
@@ -23,6 +23,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.captioner", "showtell.training.self_critical"},
     {"showtell.training.module", "showtell.training.calibration", "showtell.output", "showtell.report"},
     {"showtell.training.callbacks", "showtell.training.self_critical_module"},
+    {"showtell.serving", "showtell.alt"},
     {"showtell.training.fit"},
     {"showtell.commands"},
     {"showtell.cli"},

@@ -7,7 +7,6 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from showtell.evaluation.measure import format_score
 from showtell.evaluation.word_usage import WordUsage
 from showtell.files import write_atomic
 from showtell.plotting import plot_distribution, plot_lines
+from showtell.web import read_asset
 
 Cell = tuple[float, float | None, float | None]
 
@@ -117,14 +117,10 @@ def write_report(report: Report, path: Path) -> Path:
         report=report,
         charts=_charts(report),
         data=_gallery_data(report),
-        css=_text("report.css"),
-        js=_text("report.js"),
+        css=read_asset("common.css") + read_asset("report.css", __package__),
+        js=read_asset("common.js") + read_asset("report.js", __package__),
     )
     return write_atomic(path, page)
-
-
-def _text(name: str) -> str:
-    return resources.files("showtell.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _signed(value: float, name: str) -> str:
