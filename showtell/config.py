@@ -266,6 +266,47 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
+class ServingConfig:
+    """The limits of a service, and how it batches."""
+
+    max_bytes: int = 20 * 2**20
+    """Bytes a picture at most."""
+    max_pixels: int = 100_000_000
+    """Pixels a picture at most."""
+    max_images: int = 16
+    """Pictures a request at most."""
+    max_request_bytes: int = 64 * 2**20
+    """Bytes a request at most, all of its pictures together."""
+    queue_length: int = 256
+    """Pictures that are taken and not yet captioned at most; more are refused (503)."""
+    upload_memory: int = 512 * 2**20
+    """Bytes of requests that are held at most; more are refused (503)."""
+    time_limit: float = 30.0
+    """Seconds a request at most, its upload included."""
+    batch_size: int = 32
+    """Pictures captioned together at most."""
+    max_wait: float = 0.005
+    """Seconds that a batch waits at most for pictures which are being decoded."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "max_pixels", "max_images", "queue_length", "batch_size"):
+            _require(getattr(self, name) >= 1, f"serving.{name} must be at least 1")
+        _require(self.time_limit > 0, "serving.time_limit must be over 0")
+        _require(self.max_wait >= 0, "serving.max_wait must be at least 0")
+        _require(
+            self.queue_length >= self.max_images, "serving.queue_length must be at least serving.max_images"
+        )
+        _require(
+            self.max_request_bytes >= 4 / 3 * self.max_bytes,
+            "serving.max_request_bytes must hold a picture of serving.max_bytes as base64: 4/3 of it",
+        )
+        _require(
+            self.upload_memory >= self.max_request_bytes,
+            "serving.upload_memory must be at least serving.max_request_bytes",
+        )
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A training run: data, encoder, decoder, training and the search that validates it."""
 

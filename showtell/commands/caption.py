@@ -7,7 +7,6 @@ others are captioned all the same.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
+from showtell.commands.options import naming_options, option
 from showtell.config import SearchConfig
 from showtell.data.collect import find_images
-from showtell.errors import ConfigError, UsageError
+from showtell.errors import UsageError
 from showtell.output import (
     AttentionPictures,
     GalleryWriter,
@@ -100,7 +100,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--sample", action="store_true", help="draw words at random instead of searching the likeliest")
     for name, text in _SAMPLING.items():
         value = getattr(default, name)
-        add(_option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
+        add(option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
     add(
         "--min-confidence",
         metavar="P",
@@ -152,9 +152,9 @@ def search_config(args: Namespace) -> SearchConfig:
         raise UsageError("--diversity has no effect on one caption; ask for more with --num-captions")
     for name in ("beam_size", "diversity") if args.sample else _SAMPLING:
         if args[name] != getattr(default, name):
-            raise UsageError(f"{_option(name)} has no effect {'with' if args.sample else 'without'} --sample")
+            raise UsageError(f"{option(name)} has no effect {'with' if args.sample else 'without'} --sample")
     shared = args.beam_size > 0 and not args.diversity
-    try:
+    with naming_options("search"):
         return SearchConfig(
             beam_size=max(args.beam_size, args.num_captions) if shared else args.beam_size,
             num_captions=args.num_captions,
@@ -164,12 +164,6 @@ def search_config(args: Namespace) -> SearchConfig:
             sample=args.sample,
             **{name: args[name] for name in _SAMPLING},
         )
-    except ConfigError as error:
-        raise UsageError(re.sub(r"search\.(\w+)", lambda match: _option(match[1]), str(error))) from error
-
-
-def _option(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
 
 
 def _photos(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:

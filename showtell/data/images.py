@@ -336,20 +336,22 @@ class ImageTransform:
         """Name everything that decides the encoder's input: features of another fingerprint are stale."""
         return f"transform v{TRANSFORM_VERSION} size={self.size} mean={self.mean!r} std={self.std!r}"
 
-    def decode(self, source: ImageSource) -> Image.Image:
+    def decode(self, source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """Decode a picture (see `decode_image`), large JPEGs at a reduced scale that is still enough.
 
         Enough is 1.5 times the size: photos of COCO (640 x 480) come out exactly as decoded in full.
         """
-        return decode_image(source, size_hint=math.ceil(_DRAFT_MARGIN * self.size))
+        return decode_image(source, size_hint=math.ceil(_DRAFT_MARGIN * self.size), max_pixels=max_pixels)
 
-    def pixels(self, source: ImageSource, view: View = "full") -> npt.NDArray[np.uint8]:
+    def pixels(
+        self, source: ImageSource, view: View = "full", max_pixels: int = MAX_PIXELS
+    ) -> npt.NDArray[np.uint8]:
         """Decode a picture and make a view of it: (H, W, 3) uint8, H x W about size x size.
 
         Raises:
             ImageError: the picture cannot be shown (see `decode_image`).
         """
-        return to_pixels(view_image(self.decode(source), view, self.size))
+        return to_pixels(view_image(self.decode(source, max_pixels), view, self.size))
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Normalise pixels (B, H, W, 3) uint8 to (B, 3, H, W) float32 (see `normalize`)."""

@@ -33,6 +33,11 @@ class Decoded(Generic[T]):
     error: ImageError | None = None
 
 
+def decode_threads() -> int:
+    """Threads that decode beside the encoder: one a core, at most 8."""
+    return min(8, os.cpu_count() or 1)
+
+
 def decode_ahead(
     sources: Iterable[T],
     decode: Callable[[T], npt.NDArray[np.uint8]],
@@ -49,7 +54,7 @@ def decode_ahead(
         sources: what to decode; taken lazily.
         decode: makes (H, W, 3) uint8 of a source, or raises ImageError.
         ahead: pictures that are decoded before they are asked for.
-        workers: threads; by default one a core, at most 8.
+        workers: threads; by default `decode_threads()`.
     """
 
     def attempt(source: T) -> Decoded[T]:
@@ -59,7 +64,7 @@ def decode_ahead(
             return Decoded(source, None, error)
 
     remaining = iter(sources)
-    threads = workers or min(8, os.cpu_count() or 1)
+    threads = workers or decode_threads()
     with ThreadPoolExecutor(threads, "decode") as pool:
         waiting: deque[Future[Decoded[T]]] = deque()
         try:

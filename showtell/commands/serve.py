@@ -1,0 +1,102 @@
+"""Serve captions over HTTP, with a page to drop photos on, at http://127.0.0.1:8000.
+
+POST /v1/captions takes pictures, /docs tells how. Requests are captioned together, within limits. On Ctrl-C
+or SIGTERM what was taken is finished. Give a token (SHOWTELL_TOKEN or --token-file) and put a proxy with TLS
+before it where others than you can reach it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from jsonargparse import ArgumentParser, Namespace
+
+from showtell.commands.options import naming_options, option
+from showtell.config import ServingConfig
+from showtell.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE: Final = "SHOWTELL_TOKEN"
+_LIMITS: Final = {
+    "max_bytes": "bytes a picture at most",
+    "max_pixels": "pixels a picture at most",
+    "max_images": "pictures a request at most",
+    "max_request_bytes": "bytes a request at most",
+    "queue_length": "pictures that may wait at most; more are refused (503)",
+    "upload_memory": "bytes of requests held at most; more are refused (503)",
+    "time_limit": "seconds a request at most; also what a shutdown waits",
+    "batch_size": "pictures captioned together at most",
+    "max_wait": "seconds that a batch waits for pictures which are being decoded",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell serve`."""
+    add, default = parser.add_argument, ServingConfig()
+    add("--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble")
+    add("--encoder", help="the encoder's weights, where the model is without and they have moved")
+    add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all that others can reach")
+    add("--port", type=int, default=8000, help="0 for any that is free")
+    add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
+    add(
+        "--cors-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="a web site whose pages may use the service, such as https://example.org; may be repeated",
+    )
+    for name, text in _LIMITS.items():
+        value = getattr(default, name)
+        add(option(name), metavar="X", type=type(value), default=value, help=text)
+
+
+def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        UsageError: an argument is out of range, the port is taken, or the extra is not installed.
+    """
+    with naming_options("serving"):
+        config = ServingConfig(**{name: args[name] for name in _LIMITS})
+    token = _token(args.token_file)
+    try:
+        from showtell.serving import create_app
+        from showtell.serving.server import bind, serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"serving needs {error.name}: install it with pip install 'showtell[serve]'"
+        ) from error
+    from showtell.captioner import Captioner
+
+    try:
+        listener = bind(args.host, args.port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"cannot listen at {args.host}:{args.port} ({reason}); choose another --host or --port"
+        ) from error
+    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    app = create_app(
+        captioner, Path(args.model).name, config, token=token, cors_origins=tuple(args.cors_origin)
+    )
+    if token is None and args.host not in ("127.0.0.1", "localhost", "::1"):
+        log.warning("whoever reaches %s may use it: set %s to ask for a token", args.host, TOKEN_VARIABLE)
+    served = serve(app, listener, time_limit=config.time_limit, debug=args.debug)
+    return 0 if served else 1
+
+
+def _token(file: str | None) -> str | None:
+    """The access token, from the file or the environment: arguments can be read by other users."""
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--token-file {file}: cannot be read ({error})") from error
+    if not token:
+        raise UsageError(f"--token-file {file}: it is empty; write the token into it")
+    return token

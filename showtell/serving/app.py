@@ -1,0 +1,302 @@
+"""The service: routes, what they answer, and what their OpenAPI document says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from showtell import __version__
+from showtell.captioner import Captioner
+from showtell.config import ServingConfig
+from showtell.errors import ImageError
+from showtell.serving.batcher import Answer, Batcher, BatcherBusyError
+from showtell.serving.guards import RequireToken, Watch
+from showtell.serving.pages import add_pages
+from showtell.serving.schemas import (
+    MAX_CAPTIONS,
+    CaptionRequest,
+    CaptionResponse,
+    ModelInfo,
+    Options,
+    PictureAnswer,
+    Problem,
+    State,
+    Timing,
+    describe,
+)
+from showtell.serving.telemetry import Telemetry
+from showtell.serving.uploads import PICTURES, Memory, RefusedError, Upload, read_upload
+
+log = logging.getLogger(__name__)
+
+_DESCRIPTION = """Captions of photos, by a frozen ResNet50 and a recurrent decoder.
+
+    curl -F images=@photo.jpg -F attention=true ADDRESS/v1/captions
+
+Pictures of many requests are captioned together. When the queue is full, the answer is 503 with
+`Retry-After`.
+"""
+_REFUSALS: Final[dict[int, str]] = {
+    400: "The body cannot be read.",
+    401: "The access token is missing or wrong.",
+    408: "The upload took too long.",
+    413: "Too large, or too many pictures.",
+    415: "Neither multipart/form-data nor JSON.",
+    422: "An option is out of range, or none of the pictures can be shown.",
+    503: "No room: try again after the seconds of Retry-After.",
+}
+
+
+def create_app(
+    captioner: Captioner,
+    name: str,
+    config: ServingConfig,
+    *,
+    token: str | None = None,
+    cors_origins: Sequence[str] = (),
+) -> FastAPI:
+    """Make the service.
+
+    Args:
+        captioner: the model; it is not changed.
+        name: of the model, as it is answered.
+        config: the limits.
+        token: that requests to /v1 and /metrics have to send, if any.
+        cors_origins: web sites whose pages may use the service; without any, only its own.
+    """
+    telemetry = Telemetry()
+    batcher = Batcher(captioner, config, telemetry.batch)
+    telemetry.watch(batcher)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(batcher.start)
+        yield
+        await run_in_threadpool(batcher.close)
+
+    # From the outside in: whatever answers is counted and has its headers.
+    middleware = [Middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)]
+    if cors_origins:
+        methods, headers = ["GET", "POST"], ["Authorization", "Content-Type"]
+        middleware.append(
+            Middleware(
+                CORSMiddleware, allow_origins=list(cors_origins), allow_methods=methods, allow_headers=headers
+            )
+        )
+    if token:
+        middleware.append(Middleware(RequireToken, token=token, prefixes=("/v1", "/metrics")))
+    app = FastAPI(
+        title="showtell",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        middleware=middleware,
+        docs_url=None,
+        redoc_url=None,
+        license_info={"name": "MIT", "identifier": "MIT"},
+    )
+    app.state.closing = False
+    app.add_exception_handler(RefusedError, _refuse)
+    security = [Depends(HTTPBearer(auto_error=False))] if token else []
+    _add_captions(app, _Service(captioner, name, config, batcher, telemetry), security)
+    _add_state(app, batcher, telemetry, security)
+    add_pages(app)
+    return app
+
+
+class _Service:
+    """What the routes under /v1 do."""
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        name: str,
+        config: ServingConfig,
+        batcher: Batcher,
+        telemetry: Telemetry,
+    ) -> None:
+        self.captioner, self.name, self.config = captioner, name, config
+        self.batcher, self.telemetry = batcher, telemetry
+        self.memory = Memory(config.upload_memory)
+
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            model=self.name,
+            version=__version__,
+            attention=self.captioner.decoder.attends,
+            confidence=self.captioner.calibration is not None,
+            max_bytes=self.config.max_bytes,
+            max_pixels=self.config.max_pixels,
+            max_images=self.config.max_images,
+            max_captions=MAX_CAPTIONS,
+            max_request_bytes=self.config.max_request_bytes,
+        )
+
+    async def caption(self, request: Request) -> CaptionResponse:
+        start = time.monotonic()
+        deadline = asyncio.get_running_loop().time() + self.config.time_limit
+        async with self.memory.borrow() as loan:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    upload = await read_upload(request, self.config, loan)
+            except TimeoutError as error:
+                raise RefusedError(408, f"the upload took over {self.config.time_limit:g} seconds") from error
+            futures = self._submit(upload)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    found = await _unless_gone(request, futures)
+            except TimeoutError as error:
+                raise self._busy(f"not done within {self.config.time_limit:g} seconds") from error
+            finally:
+                for future in futures:
+                    future.cancel()
+        return self._response(found, upload.options, start)
+
+    def _submit(self, upload: Upload) -> list[Future[Answer]]:
+        if upload.options.attention and not self.captioner.decoder.attends:
+            raise RefusedError(422, "attention: this model cannot tell where it looked; leave it out")
+        try:
+            return self.batcher.submit(
+                upload.pictures, upload.options.search(), attention=upload.options.attention
+            )
+        except BatcherBusyError as error:
+            raise self._busy(str(error), error.retry_after) from error
+
+    def _busy(self, detail: str, seconds: float | None = None) -> RefusedError:
+        wait = self.batcher.retry_after() if seconds is None else seconds
+        return RefusedError(503, detail, {"Retry-After": str(max(1, math.ceil(wait)))})
+
+    def _response(
+        self, found: Sequence[Answer | BaseException], options: Options, start: float
+    ) -> CaptionResponse:
+        results = []
+        for one in found:
+            if isinstance(one, ImageError):
+                self.telemetry.refused()
+                results.append(PictureAnswer(captions=[], error=one.reason))
+            elif isinstance(one, BaseException):
+                raise one
+            else:
+                self.telemetry.answer(one)
+                results.append(_picture_answer(one, options))
+        if not any(result.captions for result in results):
+            raise RefusedError(422, f"images.0: {results[0].error}")
+        total = 1000 * (time.monotonic() - start)
+        return CaptionResponse(model=self.name, results=results, total_ms=round(total, 1))
+
+
+def _picture_answer(answer: Answer, options: Options) -> PictureAnswer:
+    return PictureAnswer(
+        captions=[describe(caption, attention=options.attention) for caption in answer.captions],
+        timing=Timing(
+            decode_ms=round(1000 * answer.decode_seconds, 1),
+            queue_ms=round(1000 * answer.queue_seconds, 1),
+            compute_ms=round(1000 * answer.compute_seconds, 1),
+            batch_size=answer.batch_size,
+        ),
+    )
+
+
+async def _unless_gone(request: Request, futures: Sequence[Future[Answer]]) -> list[Answer | BaseException]:
+    """Wait for answers; where whoever asked has left before, what is not yet begun is not computed."""
+    answers = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        waiting: set[asyncio.Future[Any]] = {answers, gone}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if answers.done():
+            return answers.result()
+        raise RefusedError(400, "the connection was closed before the answer")
+    finally:
+        gone.cancel()
+        answers.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    return JSONResponse({"detail": error.detail}, error.status, error.headers)
+
+
+def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": text} for status, text in _REFUSALS.items()
+    }
+
+    @app.post(
+        "/v1/captions",
+        summary="Caption pictures",
+        response_model_exclude_none=False,
+        responses=refusals,
+        openapi_extra={"requestBody": _request_body()},
+        dependencies=security,
+    )
+    async def caption(request: Request) -> CaptionResponse:
+        """Caption one or many pictures; of several, those that cannot be shown have an `error`."""
+        return await service.caption(request)
+
+    @app.get(
+        "/v1/model", summary="The model and the limits", responses={401: refusals[401]}, dependencies=security
+    )
+    async def model() -> ModelInfo:
+        return service.info()
+
+
+def _request_body() -> dict[str, Any]:
+    """What /v1/captions takes, for the OpenAPI document."""
+    form = Options.model_json_schema()
+    pictures = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
+        "description": "files of pictures",
+    }
+    form["properties"] = {PICTURES[0]: pictures, **form["properties"]}
+    form["required"] = [PICTURES[0]]
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": CaptionRequest.model_json_schema()},
+        },
+    }
+
+
+def _add_state(app: FastAPI, batcher: Batcher, telemetry: Telemetry, security: list[Any]) -> None:
+    @app.get("/healthz", summary="Whether the process lives")
+    async def healthz() -> State:
+        return State(status="ok")
+
+    @app.get("/readyz", summary="Whether it takes pictures", responses={503: {"model": Problem}})
+    async def readyz() -> State:
+        if app.state.closing or not batcher.alive:
+            raise HTTPException(503, "not ready", {"Retry-After": "5"})
+        return State(status="ready")
+
+    @app.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}},
+        dependencies=security,
+    )
+    async def metrics() -> Response:
+        return Response(telemetry.render(), media_type=telemetry.content_type)

@@ -1,0 +1,245 @@
+"""A dynamic batcher: pictures of many callers share the encoder's and the search's batches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from showtell.captioner import Caption, Captioner
+from showtell.config import SearchConfig, ServingConfig
+from showtell.data.loading import decode_threads
+from showtell.errors import ShowtellError
+
+log = logging.getLogger(__name__)
+
+_MEMORY: Final = 0.8
+"""How slowly the measured pace follows: the weight of what was before."""
+
+
+class BatcherBusyError(ShowtellError):
+    """The queue is full, or the batcher is being closed.
+
+    Attributes:
+        retry_after: seconds after which there should be room.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A picture's captions and what they took.
+
+    Attributes:
+        captions: best first.
+        decode_seconds: of the picture.
+        queue_seconds: that it waited for a decoder and for its batch.
+        compute_seconds: of the batch that it was in: encoder and search.
+        batch_size: pictures in that batch.
+    """
+
+    captions: tuple[Caption, ...]
+    decode_seconds: float
+    queue_seconds: float
+    compute_seconds: float
+    batch_size: int
+
+
+@dataclass
+class _Job:
+    picture: bytes
+    config: SearchConfig
+    attention: bool
+    submitted: float = field(default_factory=time.monotonic)
+    future: Future[Answer] = field(default_factory=Future)
+    pixels: npt.NDArray[np.uint8] | None = None
+    decode_seconds: float = 0.0
+
+
+class Batcher:
+    """Captions pictures as they come, from any thread, in batches.
+
+    A picture is decoded in a thread of its own pool. Decoded pictures wait until the model is free; then as
+    many as there are, up to `batch_size`, go through it together. A batch that is not full waits up to
+    `max_wait` seconds, as long as other pictures are being decoded: a lone picture never waits. Pictures
+    with different search settings share the encoder's batch and are searched apart.
+
+    Args:
+        captioner: computes, in one thread only; never changed.
+        config: `batch_size`, `max_wait`, `queue_length` and `max_pixels` are read.
+        observe: called with each batch's size and seconds, in the batcher's thread.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        config: ServingConfig,
+        observe: Callable[[int, float], None] | None = None,
+    ) -> None:
+        self.captioner, self.config, self._observe = captioner, config, observe
+        self._decoders = ThreadPoolExecutor(decode_threads(), "decode")
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._changed = threading.Condition()
+        # All below is read and written with `_changed` held.
+        self._ready: deque[_Job] = deque()
+        self._pending = 0  # jobs that were taken and have not left
+        self._decoding = 0
+        self._pace = 0.1  # seconds a picture
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the thread, and caption one picture through it: the first time is slow."""
+        self._thread.start()
+        side = self.captioner.transform.size
+        warm = _Job(b"", SearchConfig(), False, pixels=np.zeros((side, side, 3), np.uint8))
+        with self._changed:
+            self._pending += 1
+            self._ready.append(warm)
+            self._changed.notify_all()
+        warm.future.result()
+
+    def submit(
+        self, pictures: Sequence[bytes], config: SearchConfig, *, attention: bool = False
+    ) -> list[Future[Answer]]:
+        """Take pictures, all or none.
+
+        Args:
+            pictures: the bytes of their files.
+            config: how to search.
+            attention: keep where the decoder looked.
+
+        Returns:
+            For each picture what will hold its answer, or raise ImageError if it cannot be shown. One that
+            is cancelled in time is not computed.
+
+        Raises:
+            BatcherBusyError: there is no room for them, or the batcher is closed.
+        """
+        jobs = [_Job(picture, config, attention) for picture in pictures]
+        with self._changed:
+            if self._closed:
+                raise BatcherBusyError("the service is shutting down", 5.0)
+            if self._pending + len(jobs) > self.config.queue_length:
+                raise BatcherBusyError("too many pictures are waiting; try again later", self.retry_after())
+            self._pending += len(jobs)
+            self._decoding += len(jobs)
+            for job in jobs:
+                self._decoders.submit(self._decode, job)
+        return [job.future for job in jobs]
+
+    @property
+    def pending(self) -> int:
+        """Pictures that were taken and not yet answered."""
+        return self._pending
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes pictures."""
+        return self._thread.is_alive() and not self._closed
+
+    def retry_after(self) -> float:
+        """Seconds that the pictures taken so far should still need."""
+        return self._pending * self._pace
+
+    def close(self) -> None:
+        """Take no more, finish what was taken, and stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._decoders.shutdown(wait=True)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _decode(self, job: _Job) -> None:
+        start, error = time.monotonic(), None
+        try:
+            if not job.future.cancelled():
+                job.pixels = self.captioner.transform.pixels(job.picture, max_pixels=self.config.max_pixels)
+        except BaseException as reason:  # whatever it is, who waits for it must hear of it
+            error = reason
+        job.picture = b""
+        job.decode_seconds = time.monotonic() - start
+        with self._changed:
+            self._decoding -= 1
+            if job.pixels is not None:
+                self._ready.append(job)
+            else:
+                self._pending -= 1
+            self._changed.notify_all()
+        if error and job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            jobs = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            with self._changed:
+                self._pending -= len(batch) - len(jobs)
+            if jobs:
+                self._caption(jobs)
+
+    def _next_batch(self) -> list[_Job]:
+        """The next jobs; none when the batcher is closed and all is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or (self._closed and not self._decoding))
+            self._changed.wait_for(
+                lambda: len(self._ready) >= self.config.batch_size or not self._decoding,
+                timeout=self.config.max_wait,
+            )
+            size = min(len(self._ready), self.config.batch_size)
+            return [self._ready.popleft() for _ in range(size)]
+
+    def _caption(self, jobs: Sequence[_Job]) -> None:
+        """Answer jobs; if they fail together, each by itself, so that none takes others down."""
+        start = time.monotonic()
+        try:
+            found = caption_mixed(self.captioner, jobs)
+        except Exception as error:
+            log.exception("a batch of %d pictures failed", len(jobs))
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._caption([job])
+                return
+            self._leave(1)
+            jobs[0].future.set_exception(error)
+            return
+        seconds = time.monotonic() - start
+        self._leave(len(jobs), seconds / len(jobs))
+        if self._observe:
+            self._observe(len(jobs), seconds)
+        for job, captions in zip(jobs, found, strict=True):
+            waited = start - job.submitted - job.decode_seconds
+            job.future.set_result(Answer(captions, job.decode_seconds, waited, seconds, len(jobs)))
+
+    def _leave(self, jobs: int, pace: float | None = None) -> None:
+        """Make room, before the answers are known: who gets one may ask again at once."""
+        with self._changed:
+            self._pending -= jobs
+            self._pace = self._pace if pace is None else _MEMORY * self._pace + (1 - _MEMORY) * pace
+
+
+def caption_mixed(captioner: Captioner, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
+    """Caption the decoded pictures of jobs: encoded together, searched with those of the same settings."""
+    found: list[tuple[Caption, ...]] = [()] * len(jobs)
+    with torch.inference_mode():
+        features = captioner.encoder.encode_pixels([job.pixels for job in jobs if job.pixels is not None])
+        for config in dict.fromkeys(job.config for job in jobs):
+            places = [place for place, job in enumerate(jobs) if job.config == config]
+            attention = any(jobs[place].attention for place in places)
+            rows = features if len(places) == len(jobs) else features[torch.tensor(places)]
+            for place, captions in zip(
+                places, captioner.caption_features(rows, config, attention=attention), strict=True
+            ):
+                found[place] = captions
+    return found

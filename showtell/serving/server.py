@@ -1,0 +1,92 @@
+"""The process that serves: a socket, uvicorn, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = 1024
+"""Connections at most."""
+
+
+class _Server(uvicorn.Server):
+    """Tells when it takes requests, and the service when it will take no more."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self.app.state.closing = True
+        super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            log.info("ready at http://%s:%d (documents: /docs); Ctrl-C stops", bracketed(host), port)
+
+
+def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bool = False) -> bool:
+    """Serve until Ctrl-C or SIGTERM; what was taken is finished, for up to `time_limit` seconds.
+
+    Args:
+        app: the service.
+        listener: a bound socket.
+        time_limit: seconds that requests get to finish.
+        debug: log every request.
+
+    Returns:
+        Whether it ever took requests.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, when all is finished.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="info" if debug else "warning",
+        access_log=debug,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=math.ceil(time_limit),
+    )
+    server = _Server(app, config)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end
+    try:
+        server.run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return server.started
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to an address; it listens when the service is ready.
+
+    Raises:
+        OSError: there is no such address, or it is taken.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def bracketed(host: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host

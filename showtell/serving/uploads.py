@@ -1,0 +1,204 @@
+"""Requests in: multipart or JSON, within limits, to the bytes of pictures. Nothing touches the disk."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from showtell.config import ServingConfig
+from showtell.serving.schemas import CaptionRequest, Options
+
+PICTURES: Final = ("images", "image")
+"""Names of the multipart fields that hold pictures."""
+
+
+class RefusedError(Exception):
+    """A request that is not served.
+
+    Attributes:
+        status: of HTTP.
+        detail: one line for whoever asked.
+        headers: of the answer.
+    """
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers or {}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What was asked for: the bytes of pictures, and how to caption them."""
+
+    pictures: tuple[bytes, ...]
+    options: Options
+
+
+class Memory:
+    """Bytes of all requests together that may be held at once; used in one event loop only.
+
+    Args:
+        limit: in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[_Loan]:
+        """What a request holds; it is given back at the end of the block."""
+        loan = _Loan(self)
+        try:
+            yield loan
+        finally:
+            self.used -= loan.taken
+
+
+class _Loan:
+    def __init__(self, memory: Memory) -> None:
+        self.memory, self.taken = memory, 0
+
+    def take(self, count: int) -> None:
+        if self.memory.used + count > self.memory.limit:
+            raise RefusedError(503, "too many large requests at once; try again later", {"Retry-After": "2"})
+        self.memory.used += count
+        self.taken += count
+
+
+async def read_upload(request: Request, config: ServingConfig, loan: _Loan) -> Upload:
+    """Read a request to the end, or as far as it is within the limits.
+
+    Raises:
+        RefusedError: it is too large, of an unknown type, or makes no sense.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > config.max_request_bytes:
+        raise _too_large(config)
+    body = _limited(request, config, loan)
+    try:
+        if kind == "multipart/form-data":
+            return await _read_multipart(request, body, config)
+        if kind == "application/json":
+            content = b"".join([chunk async for chunk in body])
+            return await run_in_threadpool(_read_json, content, config)
+    except ClientDisconnect as error:
+        raise RefusedError(400, "the request ended before its body did") from error
+    raise RefusedError(415, "send pictures as multipart/form-data, or as base64 in application/json")
+
+
+def _too_large(config: ServingConfig) -> RefusedError:
+    return RefusedError(
+        413, f"the request is larger than {config.max_request_bytes} bytes; send less at once"
+    )
+
+
+async def _limited(request: Request, config: ServingConfig, loan: _Loan) -> AsyncGenerator[bytes, None]:
+    """The body's chunks."""
+    async for chunk in request.stream():
+        if loan.taken + len(chunk) > config.max_request_bytes:
+            raise _too_large(config)
+        loan.take(len(chunk))
+        yield chunk
+
+
+class _InMemory(MultiPartParser):
+    """Starlette's parser, whose files stay in memory: they are never larger than a request may be."""
+
+    def __init__(self, *arguments: Any, spool_max_size: int, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.spool_max_size = spool_max_size
+
+
+async def _read_multipart(
+    request: Request, body: AsyncGenerator[bytes, None], config: ServingConfig
+) -> Upload:
+    parser = _InMemory(
+        request.headers,
+        body,
+        max_files=config.max_images,
+        max_fields=len(Options.model_fields),
+        spool_max_size=2 * config.max_request_bytes,
+    )
+    try:
+        form = await parser.parse()
+    except (RefusedError, ClientDisconnect):
+        raise
+    except MultiPartException as error:
+        raise RefusedError(400, f"not a readable multipart/form-data body: {error.message}") from error
+    except Exception as error:  # header values that are no text, ...
+        raise RefusedError(400, "not a readable multipart/form-data body") from error
+    pictures: list[bytes] = []
+    values: dict[str, str] = {}
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name not in PICTURES:
+                    raise RefusedError(422, f"a file in an unknown field; name it {PICTURES[0]}")
+                pictures.append(await value.read())
+            elif name in values:
+                raise RefusedError(422, "a field is there twice")
+            else:
+                values[name] = value
+    finally:
+        await form.close()
+    return _checked(pictures, _validated(Options, values), config)
+
+
+def _read_json(content: bytes, config: ServingConfig) -> Upload:
+    try:
+        asked = CaptionRequest.model_validate_json(content)
+    except ValidationError as error:
+        raise _invalid(error) from error
+    pictures = [_from_base64(text, place) for place, text in enumerate(asked.images)]
+    options = Options(**asked.model_dump(exclude={"images"}))
+    return _checked(pictures, options, config)
+
+
+def _from_base64(text: str, place: int) -> bytes:
+    """The bytes of base64, or of a data: URL."""
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.lower().endswith(";base64"):
+            raise RefusedError(422, f"images.{place}: a data: URL has to end its head with ;base64")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
+        raise RefusedError(422, f"images.{place}: not base64") from error
+
+
+def _validated(kind: type[Options], values: dict[str, str]) -> Options:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> RefusedError:
+    """The first mistakes, without what was sent."""
+    found = [
+        f"{'.'.join(str(part)[:40] for part in mistake['loc']) or 'body'}: {mistake['msg']}"
+        for mistake in error.errors(include_url=False, include_input=False, include_context=False)[:3]
+    ]
+    return RefusedError(422, "; ".join(found))
+
+
+def _checked(pictures: list[bytes], options: Options, config: ServingConfig) -> Upload:
+    if not pictures:
+        raise RefusedError(422, f"no pictures: send files in the field {PICTURES[0]}")
+    if len(pictures) > config.max_images:
+        raise RefusedError(413, f"more than {config.max_images} pictures; send several requests")
+    for place, picture in enumerate(pictures):
+        if len(picture) > config.max_bytes:
+            raise RefusedError(413, f"images.{place}: the picture is larger than {config.max_bytes} bytes")
+    return Upload(tuple(pictures), options)
