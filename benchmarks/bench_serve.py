@@ -1,13 +1,13 @@
-"""A service under load: throughput against offline captioning, latency, right answers, memory, an orderly end.
+"""A service under load: throughput against offline captioning, latency, right answers, memory, its end.
 
     python benchmarks/bench_serve.py [FOLDER ...] [--clients 64] [--seconds 60] [--requests 10000]
 
 `showtell serve` runs in a process of its own; clients on the same machine send one photo a request, each the
 next as soon as it has its answer. Every caption is compared with that of `Captioner.caption_stream` for the
 same photo. Offline captioning of the same photos is timed before and after, in another process, while the
-service is idle. Then `--requests` more are sent to see whether its memory grows, and at the end it gets SIGTERM
-in the middle of the load: what it took has to be answered. Some photos are enlarged to 12 megapixels. Without
-a folder, photos are made of those in scikit-image. Prints Markdown.
+service is idle. Then `--requests` more are sent to see whether its memory grows. At the end it gets SIGTERM
+in the middle of the load: what it took has to be answered. Some photos are enlarged to 12 megapixels.
+Without a folder, photos are made of those in scikit-image. Prints Markdown.
 """
 
 from __future__ import annotations

@@ -62,6 +62,8 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
     """
     with naming_options("serving"):
         config = ServingConfig(**{name: args[name] for name in _LIMITS})
+    if not 0 <= args.port < 2**16:
+        raise UsageError(f"--port must be 0 to {2**16 - 1}")
     token = _token(args.token_file)
     try:
         from showtell.serving import create_app
@@ -74,10 +76,9 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
 
     try:
         listener = bind(args.host, args.port)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise UsageError(
-            f"cannot listen at {args.host}:{args.port} ({reason}); choose another --host or --port"
+            f"cannot listen at {args.host}:{args.port} ({error.strerror}); choose another --host or --port"
         ) from error
     captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
     app = create_app(

@@ -16,7 +16,6 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from showtell import __version__
@@ -88,28 +87,25 @@ def create_app(
         yield
         await run_in_threadpool(batcher.close)
 
-    # From the outside in: whatever answers is counted and has its headers.
-    middleware = [Middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)]
-    if cors_origins:
-        methods, headers = ["GET", "POST"], ["Authorization", "Content-Type"]
-        middleware.append(
-            Middleware(
-                CORSMiddleware, allow_origins=list(cors_origins), allow_methods=methods, allow_headers=headers
-            )
-        )
-    if token:
-        middleware.append(Middleware(RequireToken, token=token, prefixes=("/v1", "/metrics")))
     app = FastAPI(
         title="showtell",
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        middleware=middleware,
         docs_url=None,
         redoc_url=None,
         license_info={"name": "MIT", "identifier": "MIT"},
     )
     app.state.closing = False
+    # The last one added is the outermost: whatever answers is counted and has its headers.
+    if token:
+        app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
+    if cors_origins:
+        methods, headers = ["GET", "POST"], ["Authorization", "Content-Type"]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=cors_origins, allow_methods=methods, allow_headers=headers
+        )
+    app.add_middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)
     app.add_exception_handler(RefusedError, _refuse)
     security = [Depends(HTTPBearer(auto_error=False))] if token else []
     _add_captions(app, _Service(captioner, name, config, batcher, telemetry), security)
@@ -213,17 +209,25 @@ def _picture_answer(answer: Answer, options: Options) -> PictureAnswer:
 
 async def _unless_gone(request: Request, futures: Sequence[Future[Answer]]) -> list[Answer | BaseException]:
     """Wait for answers; where whoever asked has left before, what is not yet begun is not computed."""
-    answers = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
-    gone = asyncio.ensure_future(_gone(request))
+    answers = [asyncio.wrap_future(future) for future in futures]
+    for answer in answers:
+        answer.add_done_callback(_heard)
+    gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(request))
     try:
-        waiting: set[asyncio.Future[Any]] = {answers, gone}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if answers.done():
-            return answers.result()
-        raise RefusedError(400, "the connection was closed before the answer")
+        while waiting := [answer for answer in answers if not answer.done()]:
+            done, _ = await asyncio.wait([*waiting, gone], return_when=asyncio.FIRST_COMPLETED)
+            if done == {gone}:
+                raise RefusedError(400, "the connection was closed before the answer")
+        return [answer.exception() or answer.result() for answer in answers]
     finally:
-        gone.cancel()
-        answers.cancel()
+        for future in (gone, *answers):
+            future.cancel()
+
+
+def _heard(answer: asyncio.Future[Answer]) -> None:
+    """Take note of an error that nobody may wait for any more."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _gone(request: Request) -> None:

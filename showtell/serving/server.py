@@ -62,6 +62,7 @@ def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bo
         timeout_graceful_shutdown=math.ceil(time_limit),
     )
     server = _Server(app, config)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what clients send
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end
     try:
         server.run(sockets=[listener])

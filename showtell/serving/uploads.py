@@ -103,6 +103,10 @@ def _too_large(config: ServingConfig) -> RefusedError:
     )
 
 
+def _too_many(config: ServingConfig) -> RefusedError:
+    return RefusedError(413, f"more than {config.max_images} pictures; send several requests")
+
+
 async def _limited(request: Request, config: ServingConfig, loan: _Loan) -> AsyncGenerator[bytes, None]:
     """The body's chunks."""
     async for chunk in request.stream():
@@ -135,6 +139,8 @@ async def _read_multipart(
     except (RefusedError, ClientDisconnect):
         raise
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise _too_many(config) from error
         raise RefusedError(400, f"not a readable multipart/form-data body: {error.message}") from error
     except Exception as error:  # header values that are no text, ...
         raise RefusedError(400, "not a readable multipart/form-data body") from error
@@ -197,7 +203,7 @@ def _checked(pictures: list[bytes], options: Options, config: ServingConfig) -> 
     if not pictures:
         raise RefusedError(422, f"no pictures: send files in the field {PICTURES[0]}")
     if len(pictures) > config.max_images:
-        raise RefusedError(413, f"more than {config.max_images} pictures; send several requests")
+        raise _too_many(config)
     for place, picture in enumerate(pictures):
         if len(picture) > config.max_bytes:
             raise RefusedError(413, f"images.{place}: the picture is larger than {config.max_bytes} bytes")

@@ -1,5 +1,6 @@
 const AT_ONCE = 6; // requests, as many as browsers open to a host
 const CAPTIONS = 3; // of each photo: the best and its alternatives
+const DOUBTFUL = 0.4; // of confidence
 const TRIES = 5; // where the server is full
 let limits = null; // what GET v1/model told
 let token = "";
@@ -225,14 +226,15 @@ function clearLook(entry) {
   clearCanvas(entry.canvas);
   entry.card.querySelectorAll(".said.on").forEach((node) => node.classList.remove("on"));
   const { confidence } = entry.captions[entry.chosen];
-  entry.note.textContent = confidence === null ? "" : `Confidence ${percent(confidence)}`;
+  const doubt = confidence < DOUBTFUL ? ", doubtful" : "";
+  entry.note.textContent = confidence === null ? "" : `Confidence ${percent(confidence)}${doubt}`;
 }
 
 function lookAt(entry, word, node) {
   clearLook(entry);
   node.classList.add("on");
-  const sure = `probability ${percent(word.probability)}${word.confidence === null ? "" : `, right with ${percent(word.confidence)}`}`;
-  entry.note.textContent = `“${word.text}”: ${sure}`;
+  const right = word.confidence === null ? "" : `, ${percent(word.confidence)} sure that it is right`;
+  entry.note.textContent = `“${word.text}”: probability ${percent(word.probability)}${right}`;
   if (!word.attention) return;
   const cells = word.attention.flat();
   const full = Math.max(...cells, 3 / cells.length); // its strongest cell, or three times an even look

@@ -1,0 +1,85 @@
+"""Services of a tiny captioner."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from showtell.captioner import Captioner
+from showtell.config import ServingConfig
+from showtell.serving import create_app
+from tests.commands.test_caption import save_model
+
+StartService = Callable[..., TestClient]
+
+
+class Gate:
+    """Holds the encoder back until it is opened; counts what is waiting before it."""
+
+    def __init__(self, captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.batches: list[int] = []
+        self.reached, self.opened = threading.Event(), threading.Event()
+        encode = captioner.encoder.encode_pixels
+
+        def held(pixels):  # type: ignore[no-untyped-def]
+            self.batches.append(len(pixels))
+            self.reached.set()
+            assert self.opened.wait(20)
+            return encode(pixels)
+
+        monkeypatch.setattr(captioner.encoder, "encode_pixels", held)
+
+    def open(self) -> None:
+        self.opened.set()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def captioner(model: Path) -> Captioner:
+    return Captioner.load(str(model))
+
+
+@pytest.fixture
+def start(captioner: Captioner) -> Iterator[StartService]:
+    """Starts services; each is closed after the test."""
+    with ExitStack() as stack:
+
+        def call(*, token: str | None = None, origins: tuple[str, ...] = (), **limits: object) -> TestClient:
+            app = create_app(
+                captioner,
+                "tiny",
+                ServingConfig(**limits),  # type: ignore[arg-type]
+                token=token,
+                cors_origins=origins,
+            )
+            return stack.enter_context(TestClient(app))
+
+        yield call
+
+
+@pytest.fixture
+def client(start: StartService) -> TestClient:
+    return start()
+
+
+@pytest.fixture
+def gate(captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Gate]]:
+    """Makes a gate before the encoder; it is opened at the end, so that nothing hangs."""
+    gates: list[Gate] = []
+
+    def make() -> Gate:
+        gates.append(Gate(captioner, monkeypatch))
+        return gates[-1]
+
+    yield make
+    for one in gates:
+        one.open()
