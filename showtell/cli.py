@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a captioner, on drawn scenes or on your photos",
     "caption": "caption photos",
     "evaluate": "measure captions: of a model, or of a file of predictions",
+    "alt": "alt text for pictures of pages, and of photo libraries",
     "serve": "captions over HTTP, and a page to drop photos on",
     "report": "a page with scores, curves and every photo with its captions",
 }

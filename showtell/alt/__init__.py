@@ -1,0 +1,1 @@
+"""Alt text for pages and photo libraries: find what has none, propose, patch, write, undo."""

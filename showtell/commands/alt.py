@@ -1,0 +1,195 @@
+"""Propose alt text for pictures that have none: in HTML and Markdown, or in the metadata of image files.
+
+Name pages, pictures, or folders. Proposals are printed; --output writes them with the photos, --patch as a
+patch for pages, --write into the files, whose old content is kept. Nothing is changed without --write.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from jsonargparse import ArgumentParser, Namespace
+from tqdm import tqdm
+
+from showtell.alt.backup import Backup, undo
+from showtell.alt.changes import Changes
+from showtell.alt.survey import Missing, Survey, survey
+from showtell.errors import ShowtellError, UsageError
+from showtell.files import write_atomic
+from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
+
+log = logging.getLogger(__name__)
+
+BACKUPS: Final = ".showtell-backup"
+_MANY: Final = 16
+"""More pictures than this get a progress bar."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell alt`."""
+    add = parser.add_argument
+    add("paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these")
+    add(
+        "--only",
+        choices=("auto", "pages", "pictures"),
+        default="auto",
+        help="what to look at in folders; auto takes pages where there are any, else pictures",
+    )
+    add(
+        "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
+    )
+    add("--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble")
+    add("--encoder", help="the encoder's weights, where the model is without and they have moved")
+    add("--min-confidence", metavar="P", type=float, help="leave what is less sure out of changes")
+    add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
+    add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
+    add("--write", action="store_true", help="write the proposals into pages and pictures")
+    add("--backup", metavar="FOLDER", help=f"new folder for old content; default: {BACKUPS}/TIME")
+    add("--undo", metavar="FOLDER", help="restore what was changed, from its backup")
+    add("--check", action="store_true", help="only list what has no alt text; exit code 1 if there is any")
+
+
+def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+    """Propose; returns 1 where nothing that is missing could be captioned, or a check found something."""
+    _validate(args)
+    if args.undo:
+        return _undo(Path(args.undo))
+    try:
+        found = survey(args.paths, kind=args.only, root=Path(args.root) if args.root else None)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"this needs {error.name}: install it with pip install 'showtell[alt]'") from error
+    if args.patch and any(missing.page is None for missing in found.missing):
+        raise UsageError("--patch is for pages; for the metadata of pictures use --write")
+    for name, reason in found.skipped.items():
+        log.warning("skipped %s: %s", name, reason)
+    if args.check:
+        return _check(found)
+    if found.missing:
+        return _propose(found, args)
+    log.info("nothing to propose: %s", _searched(found))
+    return 0
+
+
+def _validate(args: Namespace) -> None:
+    if bool(args.paths) == bool(args.undo):
+        raise UsageError("name pages, pictures or folders; or a backup with --undo")
+    if args.min_confidence is not None and not 0 <= args.min_confidence <= 1:
+        raise UsageError("--min-confidence is a probability: 0 to 1")
+    if args.backup and not args.write:
+        raise UsageError("--backup has no effect without --write")
+    if args.check and (args.write or args.patch or args.output):
+        raise UsageError("--check only lists; leave out --write, --patch and --output")
+
+
+def _undo(folder: Path) -> int:
+    """Restore; returns 1 if a file was left alone."""
+    left = 0
+    for file, what in undo(folder):
+        print(f"{file}: {what}")
+        left += what in ("changed since", "gone")
+    if left:
+        log.warning("left alone: %d; what they were is in %s", left, folder)
+    return 1 if left else 0
+
+
+def _check(found: Survey) -> int:
+    for missing in found.missing:
+        print(missing.name)
+    log.info("%d without alt text: %s", len(found.missing) + len(found.skipped), _searched(found))
+    return 1 if found.missing or found.skipped else 0
+
+
+def _searched(found: Survey) -> str:
+    parts = [f"{found.pages} pages"] if found.pages else []
+    parts += [f"{found.described} pictures that have a description"] if found.described else []
+    return f"looked at {' and '.join(parts) or 'nothing that could be read'}"
+
+
+def _propose(found: Survey, args: Namespace) -> int:
+    writer = make_writer(Path(args.output)) if args.output else None
+    backup = Backup(_backup_folder(args)) if args.write else None
+    changes = Changes(backup)
+    tally = Tally(writer.path if writer else None)
+    outputs: list[Output] = [tally]
+    if writer:
+        outputs.append(writer)
+    if args.patch != "-":
+        outputs.append(Screen(keep_going=bool(writer or args.patch or args.write)))
+    records = _records(found.missing, args, previews=isinstance(writer, GalleryWriter))
+    try:
+        with ExitStack() as stack:
+            for output in outputs:
+                stack.enter_context(output)
+            for missing, record in stack.enter_context(closing(records)):
+                for output in outputs:
+                    output.add(record)
+                if record.captions and not record.doubtful(record.captions[0]):
+                    changes.add(missing, record.captions[0].text)
+        if args.patch:
+            _write_patch(args.patch, changes.patch())
+        if backup:
+            changes.write_pages()
+    finally:
+        _tell(changes)
+    return 1 if changes.failed or not tally.captioned else 0
+
+
+def _backup_folder(args: Namespace) -> Path:
+    return Path(args.backup) if args.backup else Path(BACKUPS, datetime.now().strftime("%Y%m%d-%H%M%S"))
+
+
+def _records(
+    missing: list[Missing], args: Namespace, *, previews: bool
+) -> Generator[tuple[Missing, Record], None, None]:
+    """Caption each picture once; a record for each place where it is."""
+    from showtell.captioner import Captioner
+
+    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    places: dict[Path, list[Missing]] = {}
+    for one in missing:
+        places.setdefault(one.picture, []).append(one)
+    photos = [Photo(str(picture), picture) for picture in places]
+    stream = captioner.caption_stream(
+        photos,
+        open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
+    )
+    quiet = len(photos) <= _MANY or not sys.stderr.isatty()
+    for done in tqdm(stream, total=len(photos), desc="captions", unit="img", disable=quiet):
+        captions = tuple(replace(c, text=_sentence(c.text)) for c in done.captions)
+        reason = done.error.reason if done.error else None
+        for one in places[Path(done.source.file)]:
+            yield one, Record(one.name, captions, reason, done.source.preview, args.min_confidence)
+
+
+def _sentence(text: str) -> str:
+    """As it is read out: with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def _write_patch(target: str, patch: bytes) -> None:
+    if target == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(patch)
+        return
+    try:
+        write_atomic(Path(target), patch)
+    except OSError as error:
+        raise ShowtellError(f"{target}: cannot be written ({error.strerror or error})") from error
+    log.info("%s: apply it with git apply, or patch -p1", target)
+
+
+def _tell(changes: Changes) -> None:
+    """What was changed, and how it is undone; after Ctrl-C too."""
+    for name, reason in changes.failed.items():
+        log.warning("%s: %s", name, reason)
+    if changes.backup and changes.backup.count:
+        log.info(
+            "changed %d files; undo: showtell alt --undo %s", changes.backup.count, changes.backup.folder
+        )
