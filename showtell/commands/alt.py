@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -142,7 +143,11 @@ def _propose(found: Survey, args: Namespace) -> int:
 
 
 def _backup_folder(args: Namespace) -> Path:
-    return Path(args.backup) if args.backup else Path(BACKUPS, datetime.now().strftime("%Y%m%d-%H%M%S"))
+    if args.backup:
+        return Path(args.backup)
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    names = (f"{now}{f'-{n}' if n > 1 else ''}" for n in count(1))
+    return next(path for name in names if not (path := Path(BACKUPS, name)).exists())
 
 
 def _records(

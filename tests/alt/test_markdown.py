@@ -78,8 +78,11 @@ def test_what_is_found_and_filled(ends: str) -> None:
 
 
 PIECES = st.sampled_from(
-    ["![](a.jpg)", "![x](b.jpg)", "`![](c.jpg)`", "<img src='d.jpg'>", "word ", "\n", "\n\n", "> ", "- "]
-    + ["    ", "# ", "**", "[l](m)", "\\", "\t", "é", "```\n", "<div>\n", "|", "\r\n", "1. ", "![", "]("]
+    (
+        *("![](a.jpg)", "![x](b.jpg)", "`![](c.jpg)`", "<img src='d.jpg'>", "[l](m)", "![", "](", "word "),
+        *("\n", "\n\n", "\r\n", "> ", "- ", "1. ", "    ", "\t", "# ", "```\n", "<div>\n"),
+        *("**", "|", "\\", "é"),
+    )
 )
 ALT = "a [dog] *runs* <fast> & \\far_"
 

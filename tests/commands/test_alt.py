@@ -1,0 +1,206 @@
+"""`showtell alt` on a small site and a photo library: proposals, patch, write, undo; nothing is lost."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from showtell.alt.metadata import read_description
+from showtell.captioner import Captioner
+from showtell.cli import main
+from tests.alt.site import MISSING, make_site
+from tests.commands.test_caption import Done, save_model
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str | Path, model: Path = model) -> Done:
+        capsys.readouterr()
+        code = main(["alt", *map(str, arguments), "--model", str(model)])
+        captured = capsys.readouterr()
+        return Done(code, captured.out.splitlines(), captured.err.splitlines())
+
+    return call
+
+
+@pytest.fixture
+def site(tmp_path: Path, snippets: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return make_site(Path("site"), snippets)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def backup_of(done: Done) -> str:
+    return re.search(r"--undo (\S+)", "\n".join(done.err))[1]  # type: ignore[index]
+
+
+def test_proposals_are_the_captions_and_nothing_is_changed(site: Path, run: Run, model: Path) -> None:
+    before = contents(site)
+    done = run(site)
+    assert done.code == 0
+    assert contents(site) == before
+    assert len(done.out) == MISSING
+    expected = Captioner.load(str(model)).caption([site / "images" / "photo 00.jpg"])[0][0].text
+    text = expected[0].upper() + expected[1:]
+    assert f"site/index.html:3 images/photo%2000.jpg: {text}" in done.out
+    assert any(line.startswith("site/notes.md:3 images/photo 17.jpg: ") for line in done.out)
+    told = "\n".join(done.err)
+    assert "https://elsewhere.example/x.jpg: it is elsewhere, and nothing is fetched" in told
+    assert "images/missing.jpg: no such file" in told
+    assert f"captioned {MISSING}" in told
+
+
+@pytest.mark.parametrize("tool", [("git", "apply"), ("patch", "-p1", "--binary", "-i")])
+def test_the_patch_gives_what_write_gives(
+    site: Path, run: Run, tool: tuple[str, ...], tmp_path: Path
+) -> None:
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"no {tool[0]}")
+    before = contents(site)
+    assert run(site, "--patch", "alt.patch").code == 0
+    assert contents(site) == before
+    subprocess.run([*tool, "alt.patch"], check=True, capture_output=True)
+    patched = contents(site)
+    assert patched != before
+    for path, content in before.items():
+        path.write_bytes(content)
+    done = run(site, "--write")
+    assert done.code == 0
+    assert contents(site) == patched
+    assert run(site, "--check").out == []
+
+
+def test_written_and_undone(site: Path, run: Run) -> None:
+    before = contents(site)
+    done = run(site, "--write")
+    after = contents(site)
+    assert {path for path in before if after[path] != before[path]} == {
+        site / name for name in ("index.html", "notes.md", "sub/page.htm", "sub/more.md")
+    }
+    for path, content in after.items():  # only insertions: without them each page is what it was
+        assert re.sub(rb' alt="[A-Z][^"]*"|(?<=!\[)[A-Z][^\]]*', b"", content) == before[path] or (
+            path.suffix == ".jpg"
+        )
+    assert "changed 4 files" in "\n".join(done.err)
+    undone = run("--undo", backup_of(done))
+    assert undone.code == 0
+    assert len(undone.out) == 4
+    assert contents(site) == before
+
+
+def test_the_report_holds_every_proposal_and_the_patch_may_go_to_standard_output(
+    site: Path, run: Run
+) -> None:
+    assert run(site, "--output", "alt.csv", "--patch", "alt.patch").code == 0
+    with Path("alt.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == MISSING
+    assert all(row["caption"][0].isupper() for row in rows)
+    piped = run(site / "notes.md", "--root", site, "--patch", "-")
+    assert piped.out[0] == "--- a/site/notes.md"
+    assert sum(line.startswith("+![") for line in piped.out) == 6
+    assert "\n".join(piped.out) in Path("alt.patch").read_text("utf-8", "replace")
+
+
+def test_the_gallery_shows_the_pictures(site: Path, run: Run) -> None:
+    assert run(site, "--output", "alt.html").code == 0
+    assert Path("alt.html").read_text().count("data:image/jpeg") == MISSING
+
+
+def test_a_check_needs_no_model_and_fails_where_something_is_missing(site: Path, run: Run) -> None:
+    done = run(site, "--check", model=Path("no model"))
+    assert done.code == 1
+    assert len(done.out) == MISSING
+    assert run(site / "sub" / "more.md", "--check").code == 1
+    (site / "good.html").write_text('<img src="x.jpg" alt="x">')
+    assert run(site / "good.html", "--check").code == 0
+
+
+def test_a_photo_library_gets_descriptions_and_loses_nothing(
+    tmp_path: Path, photos: list[Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    library = tmp_path / "library"
+    library.mkdir()
+    for path in photos:
+        shutil.copy(path, library)
+    Image.open(photos[0]).save(library / "b.png")
+    Image.open(photos[0]).save(library / "c.gif")
+    before = contents(library)
+    done = run(library, "--write")
+    assert done.code == 1  # GIF files have no such metadata
+    assert "c.gif: its metadata cannot be read or written" in "\n".join(done.err)
+    assert len(done.out) == len(photos) + 2
+    for line in done.out:
+        name, _, text = line.partition(": ")
+        if not name.endswith(".gif"):
+            assert read_description(Path(name).read_bytes(), name) == text
+    again = run(library, "--write")
+    assert len(again.out) == 1  # the GIF; what is described stays as it is
+    assert run("--undo", backup_of(done)).code == 0
+    assert contents(library) == before
+
+
+def test_doubtful_texts_are_proposed_but_not_written(
+    site: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from showtell.evaluation.confidence import Calibration
+
+    load = Captioner.load_ensemble
+
+    def unsure(*names: object, **settings: object) -> Captioner:
+        captioner = load(*names, **settings)  # type: ignore[arg-type]
+        captioner.calibration = Calibration((-50.0, 0.0, 0.0, 0.0, 0.0), (0.0,) * 5)
+        return captioner
+
+    monkeypatch.setattr(Captioner, "load_ensemble", unsure)
+    before = contents(site)
+    done = run(site, "--write", "--min-confidence", "0.4")
+    assert contents(site) == before
+    assert all(line.endswith("(doubtful: 0%)") for line in done.out)
+
+
+def test_a_broken_picture_is_named_and_the_others_go_on(site: Path, run: Run) -> None:
+    (site / "images" / "photo 00.jpg").write_bytes(b"broken")
+    done = run(site)
+    assert done.code == 0
+    assert len(done.out) == MISSING - 1
+    assert any("photo%2000.jpg: not an image" in line for line in done.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "name pages, pictures or folders"),
+        (("missing",), "missing: neither a folder, nor a page, nor a picture"),
+        (("site", "--backup", "b"), "--backup has no effect without --write"),
+        (("site", "--check", "--write"), "--check only lists"),
+        (("site", "--min-confidence", "2"), "--min-confidence is a probability"),
+        (("site", "--undo", "x"), "name pages, pictures or folders"),
+        (("--undo", "site"), "site: no backup of showtell there"),
+        (("site/images", "--patch", "x.patch"), "--patch is for pages"),
+        (("site/images", "--only", "pages"), "no pages"),
+        (("site", "--output", "x.txt"), ".jsonl"),
+    ],
+)
+def test_misuse_is_one_line(site: Path, run: Run, arguments: tuple[str, ...], complaint: str) -> None:
+    done = run(*arguments)
+    assert done.code == 2
+    assert complaint in done.err[-1]
