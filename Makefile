@@ -44,3 +44,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_caption.py
 	$(BIN)/python benchmarks/bench_cider.py
 	$(BIN)/python benchmarks/bench_metrics.py
+	$(BIN)/python benchmarks/bench_serve.py

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
@@ -25,6 +25,9 @@ from showtell.alt.survey import Missing, Survey, survey
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
+    from showtell.captioner import Captioner
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +117,8 @@ def _searched(found: Survey) -> str:
 
 
 def _propose(found: Survey, args: Namespace) -> int:
+    from showtell.captioner import Captioner
+
     writer = make_writer(Path(args.output)) if args.output else None
     backup = Backup(_backup_folder(args)) if args.write else None
     changes = Changes(backup)
@@ -123,7 +128,8 @@ def _propose(found: Survey, args: Namespace) -> int:
         outputs.append(writer)
     if args.patch != "-":
         outputs.append(Screen(keep_going=bool(writer or args.patch or args.write)))
-    records = _records(found.missing, args, previews=isinstance(writer, GalleryWriter))
+    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    records = _records(captioner, found.missing, args.min_confidence, isinstance(writer, GalleryWriter))
     try:
         with ExitStack() as stack:
             for output in outputs:
@@ -151,12 +157,9 @@ def _backup_folder(args: Namespace) -> Path:
 
 
 def _records(
-    missing: list[Missing], args: Namespace, *, previews: bool
+    captioner: Captioner, missing: list[Missing], min_confidence: float | None, previews: bool
 ) -> Generator[tuple[Missing, Record], None, None]:
     """Caption each picture once; a record for each place where it is."""
-    from showtell.captioner import Captioner
-
-    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
     places: dict[Path, list[Missing]] = {}
     for one in missing:
         places.setdefault(one.picture, []).append(one)
@@ -170,7 +173,7 @@ def _records(
         captions = tuple(replace(c, text=_sentence(c.text)) for c in done.captions)
         reason = done.error.reason if done.error else None
         for one in places[Path(done.source.file)]:
-            yield one, Record(one.name, captions, reason, done.source.preview, args.min_confidence)
+            yield one, Record(one.name, captions, reason, done.source.preview, min_confidence)
 
 
 def _sentence(text: str) -> str:

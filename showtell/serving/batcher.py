@@ -19,11 +19,14 @@ from showtell.captioner import Caption, Captioner
 from showtell.config import SearchConfig, ServingConfig
 from showtell.data.loading import decode_threads
 from showtell.errors import ShowtellError
+from showtell.memory import release_free_memory
 
 log = logging.getLogger(__name__)
 
-_MEMORY: Final = 0.8
+_INERTIA: Final = 0.8
 """How slowly the measured pace follows: the weight of what was before."""
+_TIDY: Final = 30.0
+"""Seconds after which free memory is given back."""
 
 
 class BatcherBusyError(ShowtellError):
@@ -182,12 +185,16 @@ class Batcher:
             job.future.set_exception(error)
 
     def _run(self) -> None:
+        tidied = time.monotonic()
         while batch := self._next_batch():
             jobs = [job for job in batch if job.future.set_running_or_notify_cancel()]
             with self._changed:
                 self._pending -= len(batch) - len(jobs)
             if jobs:
                 self._caption(jobs)
+            if time.monotonic() - tidied > _TIDY:
+                release_free_memory()
+                tidied = time.monotonic()
 
     def _next_batch(self) -> list[_Job]:
         """The next jobs; none when the batcher is closed and all is done."""
@@ -226,7 +233,7 @@ class Batcher:
         """Make room, before the answers are known: who gets one may ask again at once."""
         with self._changed:
             self._pending -= jobs
-            self._pace = self._pace if pace is None else _MEMORY * self._pace + (1 - _MEMORY) * pace
+            self._pace = self._pace if pace is None else _INERTIA * self._pace + (1 - _INERTIA) * pace
 
 
 def caption_mixed(captioner: Captioner, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
