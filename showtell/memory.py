@@ -10,8 +10,8 @@ from functools import cache
 def release_free_memory() -> bool:
     """Give back what the C library holds free between blocks that are in use.
 
-    Batches of ever other shapes leave the heap in pieces: what is free grows by hundreds of megabytes although
-    what is used does not. Takes some tens of milliseconds; where the C library is not glibc nothing is done.
+    Batches of ever other shapes leave the heap in pieces: what is free grows by hundreds of megabytes
+    although what is used does not. Takes some tens of milliseconds; without glibc nothing is done.
 
     Returns:
         Whether there was anything to give back.

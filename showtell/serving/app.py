@@ -285,11 +285,15 @@ def _request_body() -> dict[str, Any]:
 
 
 def _add_state(app: FastAPI, batcher: Batcher, telemetry: Telemetry, security: list[Any]) -> None:
-    @app.get("/healthz", summary="Whether the process lives")
+    broken: dict[int | str, dict[str, Any]] = {503: {"model": Problem}}
+
+    @app.get("/healthz", summary="Whether the process lives", responses=broken)
     async def healthz() -> State:
+        if not batcher.works:
+            raise HTTPException(503, "the captioning thread has died: restart the service")
         return State(status="ok")
 
-    @app.get("/readyz", summary="Whether it takes pictures", responses={503: {"model": Problem}})
+    @app.get("/readyz", summary="Whether it takes pictures", responses=broken)
     async def readyz() -> State:
         if app.state.closing or not batcher.alive:
             raise HTTPException(503, "not ready", {"Retry-After": "5"})

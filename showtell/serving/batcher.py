@@ -148,9 +148,14 @@ class Batcher:
         return self._pending
 
     @property
+    def works(self) -> bool:
+        """Whether its thread runs; if not, it has broken or was closed."""
+        return self._thread.is_alive()
+
+    @property
     def alive(self) -> bool:
         """Whether it takes pictures."""
-        return self._thread.is_alive() and not self._closed
+        return self.works and not self._closed
 
     def retry_after(self) -> float:
         """Seconds that the pictures taken so far should still need."""

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ConfigError
+from showtell.serving import Batcher
 from tests.serving.conftest import Gate, StartService
 
 Files = list[tuple[str, tuple[str, bytes, str]]]
@@ -317,6 +318,21 @@ def test_it_is_not_ready_while_it_stops(client: TestClient) -> None:
     assert response.status_code == 503
     assert response.headers["connection"] == "close"
     assert client.get("/healthz").status_code == 200
+
+
+def test_a_dead_captioning_thread_shows(
+    start: StartService, captioner: Captioner, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(time_limit=1)
+
+    def die() -> list[object]:
+        raise SystemExit
+
+    monkeypatch.setattr(Batcher, "_next_batch", lambda _batcher: die())
+    assert client.post("/v1/captions", files=files(snippets[0])).status_code == 200  # the last one
+    assert client.post("/v1/captions", files=files(snippets[0])).status_code == 503
+    assert client.get("/healthz").status_code == 503
+    assert client.get("/readyz").status_code == 503
 
 
 def test_the_document_of_the_interface_has_an_example_that_works(client: TestClient) -> None:

@@ -138,6 +138,7 @@ function drawCard(entry) {
   entry.image = make("img");
   entry.image.src = entry.url;
   entry.image.alt = "";
+  entry.image.decoding = "async";
   entry.canvas = make("canvas");
   photo.append(entry.image, entry.canvas);
   entry.side = make("div", undefined, "side");
