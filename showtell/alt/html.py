@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from typing import Final
 
 from showtell.alt.gaps import Gap, Lines
+from showtell.errors import DataError
 
 _SOURCES: Final = ("src", "data-src", "data-original")
 _SETS: Final = ("srcset", "data-srcset")
@@ -19,10 +20,16 @@ def find_gaps(text: str) -> list[Gap]:
     An empty `alt` says that a picture is decoration, and so do `role="presentation"` and `aria-hidden`: these
     are left alone, and so are pictures named by `aria-label`. What stands in scripts, styles and comments is
     no picture.
+
+    Raises:
+        DataError: this cannot be read as HTML.
     """
     finder = _Finder()
-    finder.feed(text)
-    finder.close()
+    try:
+        finder.feed(text)
+        finder.close()
+    except AssertionError as error:  # Python's parser, of declarations that no browser knows either
+        raise DataError(f"not HTML that can be read ({error})") from error
     lines = Lines(text)
     return [
         Gap(lines.offset(line - 1, column + len("<img")), source, "html")

@@ -17,7 +17,11 @@ Rule = Callable[[StateInline, bool], bool]
 
 
 def find_gaps(text: str) -> list[Gap]:
-    """Pictures whose alt text is empty, in CommonMark; what stands in code is no picture."""
+    """Pictures whose alt text is empty, in CommonMark; what stands in code is no picture.
+
+    Raises:
+        DataError: HTML in it cannot be read.
+    """
     lines = Lines(text)
     found = []
     for token in _parser().parse(text):

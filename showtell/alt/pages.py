@@ -56,6 +56,7 @@ class Page:
     def patch(self, texts: Sequence[tuple[Gap, str]]) -> bytes:
         """A unified diff with these alt texts; named from the present folder, as `git apply` reads it."""
         name = Path(os.path.relpath(self.path)).as_posix()
+        name += "\t" if " " in name else ""  # else patch takes the space for its end
         before, after = (_lines(text) for text in (self.text, fill(self.text, texts)))
         lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
         cut = "\n\\ No newline at end of file\n"
@@ -84,7 +85,11 @@ class Page:
         if "\0" in name:
             raise DataError("its address makes no sense")
         path = self.root / name.lstrip("/") if name.startswith("/") else self.path.parent / name
-        if not path.is_file():
+        try:
+            found = path.is_file()
+        except OSError as error:  # a name that no file could have
+            raise DataError(f"its address makes no sense ({error.strerror})") from error
+        if not found:
             raise DataError(f"no such file: {path}")
         return path
 

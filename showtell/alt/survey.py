@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tqdm import tqdm
+
 from showtell.alt.gaps import Gap
 from showtell.alt.pages import PAGE_SUFFIXES, Page, find_pages, read_page
 from showtell.data.collect import IMAGE_SUFFIXES, find_images
@@ -47,6 +49,14 @@ class Survey:
     skipped: dict[str, str] = field(default_factory=dict)
     pages: int = 0
     described: int = 0
+    _seen: set[Path] = field(default_factory=set)
+
+    def is_new(self, path: Path) -> bool:
+        """Whether this file was not looked at before, under any name."""
+        real = path.resolve()
+        new = real not in self._seen
+        self._seen.add(real)
+        return new
 
 
 def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = None) -> Survey:
@@ -80,7 +90,7 @@ def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = Non
 
 
 def _add_pages(found: Survey, paths: Sequence[Path], root: Path) -> None:
-    for path in paths:
+    for path in filter(found.is_new, paths):
         try:
             page = read_page(path, root)
         except DataError as error:
@@ -98,8 +108,10 @@ def _add_pages(found: Survey, paths: Sequence[Path], root: Path) -> None:
 def _add_pictures(found: Survey, names: Iterator[str]) -> None:
     from showtell.alt.metadata import read_description
 
-    for name in names:
+    for name in tqdm(names, desc="looking", unit="img", disable=None):
         path = Path(name)
+        if not found.is_new(path):
+            continue
         try:
             described = read_description(path.read_bytes(), name)
         except OSError as error:

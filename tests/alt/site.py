@@ -31,7 +31,7 @@ def make_site(folder: Path, photos: Sequence[Path]) -> Path:
     (folder / "notes.md").write_text(
         "# Notes\n\n" + "\n\n".join(f"![](images/{name})" for name in plain[17:23]) + "\n\n`![](code.jpg)`\n"
     )
-    (folder / "sub" / "more.md").write_text(
+    (folder / "sub" / "more notes.md").write_text(
         "".join(f"- text ![](../images/{name}) and more\n" for name in plain[23:27])
         + "".join(f"![kept](../images/{name})\n" for name in plain[27:30])
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from showtell.alt.gaps import fill
 from showtell.alt.html import find_gaps
+from showtell.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,12 @@ def test_filling_gives_every_picture_its_text_and_changes_nothing_else(pieces: l
     assert filled.replace(f' alt="{escapes.escape(alt)}"', "") == text
     shown = escapes.unescape(escapes.escape(alt))
     assert Images(filled).alts == [one or shown for one in Images(text).alts]
+
+
+@given(st.text(alphabet="<>!-[]/= \"'imgsrcaltCDATA&;\n?", max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        gaps = find_gaps(text)
+    except DataError:
+        return
+    assert find_gaps(fill(text, [(gap, "x") for gap in gaps])) == []

@@ -106,3 +106,9 @@ def test_filled_pages_render_with_the_texts_and_are_otherwise_the_same(pieces: l
     changed = [(b, a) for b, a in zip(before_alts, after_alts, strict=True) if b != a]
     assert len(changed) == len(gaps)
     assert all(not b and a == ALT for b, a in changed)
+
+
+@given(st.text(alphabet="![]()<>img src=a\n\t `>-#*\\|1.", max_size=60))
+def test_any_text_is_read_and_filled(text: str) -> None:
+    gaps = find_gaps(text)
+    assert find_gaps(fill(text, [(gap, "x") for gap in gaps])) == []

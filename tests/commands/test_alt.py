@@ -92,7 +92,7 @@ def test_written_and_undone(site: Path, run: Run) -> None:
     done = run(site, "--write")
     after = contents(site)
     assert {path for path in before if after[path] != before[path]} == {
-        site / name for name in ("index.html", "notes.md", "sub/page.htm", "sub/more.md")
+        site / name for name in ("index.html", "notes.md", "sub/page.htm", "sub/more notes.md")
     }
     for path, content in after.items():  # only insertions: without them each page is what it was
         assert re.sub(rb' alt="[A-Z][^"]*"|(?<=!\[)[A-Z][^\]]*', b"", content) == before[path] or (
@@ -124,11 +124,42 @@ def test_the_gallery_shows_the_pictures(site: Path, run: Run) -> None:
     assert Path("alt.html").read_text().count("data:image/jpeg") == MISSING
 
 
+def test_a_page_that_is_named_twice_is_changed_once(site: Path, run: Run) -> None:
+    Path("link.html").symlink_to(site / "index.html")
+    done = run(site, site / "index.html", Path("site/../site/notes.md"), "--root", site, "--write")
+    assert done.code == 0
+    assert len(done.out) == MISSING
+    assert b'" alt="' not in (site / "index.html").read_bytes().replace(b'.jpg" alt="kept"', b"")
+
+
+def test_odd_pages_and_addresses_are_skipped_with_a_reason(site: Path, run: Run) -> None:
+    (site / "utf16.html").write_text("<img src=a.jpg>", encoding="utf-16")
+    (site / "odd.html").write_text("<![odd[ ]]><img src=a.jpg>")
+    (site / "images.html").write_text(
+        f'<img src="{"x" * 5000}"><img src="{{{{ url }}}}"><img src="http://[bad"><img src="a%00b">'
+        '<img><img src="data:image/gif;base64,R0lGOD"><img src="images">'
+    )
+    done = run(site)
+    assert done.code == 0
+    assert len(done.out) == MISSING
+    told = "\n".join(done.err)
+    for reason in (
+        "it is UTF-16; save it as UTF-8",
+        "its address makes no sense (File name too long)",
+        "its address is made by a template",
+        "its address makes no sense (Invalid IPv6 URL)",
+        "it has no address",
+        "it is inside the page, not in a file",
+        "no such file: site/images",
+    ):
+        assert reason in told
+
+
 def test_a_check_needs_no_model_and_fails_where_something_is_missing(site: Path, run: Run) -> None:
     done = run(site, "--check", model=Path("no model"))
     assert done.code == 1
     assert len(done.out) == MISSING
-    assert run(site / "sub" / "more.md", "--check").code == 1
+    assert run(site / "sub" / "more notes.md", "--check").code == 1
     (site / "good.html").write_text('<img src="x.jpg" alt="x">')
     assert run(site / "good.html", "--check").code == 0
 
