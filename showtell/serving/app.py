@@ -53,9 +53,9 @@ _REFUSALS: Final[dict[int, str]] = {
     400: "The body cannot be read.",
     401: "The access token is missing or wrong.",
     408: "The upload took too long.",
-    413: "Too large, or too many pictures.",
+    413: "The request, or a picture, is too large.",
     415: "Neither multipart/form-data nor JSON.",
-    422: "An option is out of range, or none of the pictures can be shown.",
+    422: "An option is out of range, there are too many pictures, or none of them can be shown.",
     503: "No room: try again after the seconds of Retry-After.",
 }
 
@@ -250,7 +250,7 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
         summary="Caption pictures",
         response_model_exclude_none=False,
         responses=refusals,
-        openapi_extra={"requestBody": _request_body()},
+        openapi_extra={"requestBody": _request_body(service.config.max_images)},
         dependencies=security,
     )
     async def caption(request: Request) -> CaptionResponse:
@@ -264,22 +264,24 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
         return service.info()
 
 
-def _request_body() -> dict[str, Any]:
+def _request_body(max_images: int) -> dict[str, Any]:
     """What /v1/captions takes, for the OpenAPI document."""
-    form = Options.model_json_schema()
+    form, body = Options.model_json_schema(), CaptionRequest.model_json_schema()
     pictures = {
         "type": "array",
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
+        "maxItems": max_images,
         "description": "files of pictures",
     }
     form["properties"] = {PICTURES[0]: pictures, **form["properties"]}
     form["required"] = [PICTURES[0]]
+    body["properties"]["images"]["maxItems"] = max_images
     return {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "application/json": {"schema": CaptionRequest.model_json_schema()},
+            "application/json": {"schema": body},
         },
     }
 

@@ -104,7 +104,7 @@ def _too_large(config: ServingConfig) -> RefusedError:
 
 
 def _too_many(config: ServingConfig) -> RefusedError:
-    return RefusedError(413, f"more than {config.max_images} pictures; send several requests")
+    return RefusedError(422, f"more than {config.max_images} pictures; send several requests")
 
 
 async def _limited(request: Request, config: ServingConfig, loan: _Loan) -> AsyncGenerator[bytes, None]:
@@ -163,7 +163,7 @@ async def _read_multipart(
 
 def _read_json(content: bytes, config: ServingConfig) -> Upload:
     try:
-        asked = CaptionRequest.model_validate_json(content)
+        asked = CaptionRequest.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise _invalid(error) from error
     pictures = [_from_base64(text, place) for place, text in enumerate(asked.images)]

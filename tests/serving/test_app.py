@@ -96,6 +96,7 @@ def test_of_several_pictures_those_that_cannot_be_shown_have_an_error(
         (b'{"images": []}', "application/json", 422, "images: List should have at least 1"),
         (b'{"images": ["////"], "url": 1}', "application/json", 422, "url: Extra inputs"),
         (b'{"images": ["////"], "beam_size": 11}', "application/json", 422, "beam_size"),
+        (b'{"images": ["////"], "beam_size": "3"}', "application/json", 422, "valid integer"),
         (b'{"images": ["////"], "num_captions": 0}', "application/json", 422, "num_captions"),
         (b'{"images": ["####"]}', "application/json", 422, "images.0: not base64"),
         ('{"images": ["ÄÄÄÄ"]}'.encode(), "application/json", 422, "images.0: not base64"),
@@ -125,8 +126,8 @@ def test_limits_of_bytes_pixels_and_pictures(start: StartService, snippets: list
     larger = next(path for path in snippets if path.stat().st_size > size)
     for response, status, detail in (
         (client.post("/v1/captions", files=files(larger)), 413, "the picture is larger than"),
-        (client.post("/v1/captions", files=files(*[snippets[0]] * 3)), 413, "more than 2 pictures"),
-        (client.post("/v1/captions", json={"images": ["////"] * 3}), 413, "more than 2 pictures"),
+        (client.post("/v1/captions", files=files(*[snippets[0]] * 3)), 422, "more than 2 pictures"),
+        (client.post("/v1/captions", json={"images": ["////"] * 3}), 422, "more than 2 pictures"),
         (client.post("/v1/captions", content=b"x" * 9 * size), 413, "the request is larger than"),
         (client.post("/v1/captions", files=files(snippets[0])), 422, "more than 6399 pixels"),
     ):
@@ -335,6 +336,8 @@ def test_the_document_of_the_interface_has_an_example_that_works(client: TestCli
     document = client.get("/openapi.json").json()
     content = document["paths"]["/v1/captions"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
+    for form in content.values():
+        assert form["schema"]["properties"]["images"]["maxItems"] == ServingConfig().max_images
     response = client.post("/v1/captions", json=content["application/json"]["schema"]["example"])
     assert response.status_code == 200
     assert len(response.json()["results"][0]["captions"]) == 2
