@@ -101,9 +101,12 @@ def create_app(
     if token:
         app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
     if cors_origins:
-        methods, headers = ["GET", "POST"], ["Authorization", "Content-Type"]
         app.add_middleware(
-            CORSMiddleware, allow_origins=cors_origins, allow_methods=methods, allow_headers=headers
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
         )
     app.add_middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)
     app.add_exception_handler(RefusedError, _refuse)
