@@ -22,6 +22,7 @@ from tqdm import tqdm
 from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.survey import Missing, Survey, survey
+from showtell.commands.options import add_model, load_model
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
@@ -49,8 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(
         "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
     )
-    add("--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble")
-    add("--encoder", help="the encoder's weights, where the model is without and they have moved")
+    add_model(parser)
     add("--min-confidence", metavar="P", type=float, help="leave what is less sure out of changes")
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
@@ -117,8 +117,6 @@ def _searched(found: Survey) -> str:
 
 
 def _propose(found: Survey, args: Namespace) -> int:
-    from showtell.captioner import Captioner
-
     writer = make_writer(Path(args.output)) if args.output else None
     backup = Backup(_backup_folder(args)) if args.write else None
     changes = Changes(backup)
@@ -128,7 +126,7 @@ def _propose(found: Survey, args: Namespace) -> int:
         outputs.append(writer)
     if args.patch != "-":
         outputs.append(Screen(keep_going=bool(writer or args.patch or args.write)))
-    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    captioner = load_model(args)
     records = _records(captioner, found.missing, args.min_confidence, isinstance(writer, GalleryWriter))
     try:
         with ExitStack() as stack:

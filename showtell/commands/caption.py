@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import naming_options, option
+from showtell.commands.options import add_model, load_model, naming_options, option
 from showtell.config import SearchConfig
 from showtell.data.collect import find_images
 from showtell.errors import UsageError
@@ -69,12 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PHOTO",
         help="file, folder, glob, or - for names on standard input",
     )
-    add(
-        "--model",
-        default="flickr8k",
-        help="a run, or a folder in models/; a,b,c: an ensemble",
-    )
-    add("--encoder", help="the encoder's weights, where the model is without and they have moved")
+    add_model(parser)
     add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
     add(
         "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
@@ -205,9 +200,7 @@ def _sample_photos() -> Iterator[Photo]:
 
 
 def _load(args: Namespace, *, attends: bool) -> Captioner:
-    from showtell.captioner import Captioner
-
-    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    captioner = load_model(args)
     if attends and not captioner.decoder.attends:
         raise UsageError(
             "--attention: this model's decoder (pooled) has no attention; choose another --model"

@@ -1,12 +1,39 @@
-"""Settings of a dataclass as options of a command: names, and errors that name the option."""
+"""What options of several commands share: the model, names of settings, errors that name the option."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
 
 from showtell.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
+    from showtell.captioner import Captioner
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """Add the options that `load_model` reads."""
+    parser.add_argument(
+        "--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble"
+    )
+    parser.add_argument(
+        "--encoder", help="the encoder's weights, where the model is without and they have moved"
+    )
+
+
+def load_model(args: Namespace) -> Captioner:
+    """The captioner that --model and --encoder name.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    from showtell.captioner import Captioner
+
+    return Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
 
 
 def option(field: str) -> str:

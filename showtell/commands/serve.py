@@ -14,7 +14,7 @@ from typing import Final
 
 from jsonargparse import ArgumentParser, Namespace
 
-from showtell.commands.options import naming_options, option
+from showtell.commands.options import add_model, load_model, naming_options, option
 from showtell.config import ServingConfig
 from showtell.errors import UsageError
 
@@ -37,8 +37,7 @@ _LIMITS: Final = {
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `showtell serve`."""
     add, default = parser.add_argument, ServingConfig()
-    add("--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble")
-    add("--encoder", help="the encoder's weights, where the model is without and they have moved")
+    add_model(parser)
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all that others can reach")
     add("--port", type=int, default=8000, help="0 for any that is free")
     add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
@@ -72,15 +71,13 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
         raise UsageError(
             f"serving needs {error.name}: install it with pip install 'showtell[serve]'"
         ) from error
-    from showtell.captioner import Captioner
-
     try:
         listener = bind(args.host, args.port)
     except OSError as error:
         raise UsageError(
             f"cannot listen at {args.host}:{args.port} ({error.strerror}); choose another --host or --port"
         ) from error
-    captioner = Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    captioner = load_model(args)
     app = create_app(
         captioner, Path(args.model).name, config, token=token, cors_origins=tuple(args.cors_origin)
     )
