@@ -9,11 +9,12 @@ import sys
 from showtell.cli import run_command
 from showtell.data.annotations import load_annotations
 from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, collate_fn, eval_loader
-from showtell.data.images import preprocess_image, resize_image
+from showtell.data.images import resize_image
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.data.sources import OnlineImages
 from showtell.data.splits import split_train_test, tuning_subset
+from showtell.data.tensors import preprocess_image
 from showtell.data.text import tokenize
 from showtell.data.vocabulary import Vocabulary, build_vocab
 from showtell.devices import log_gpu_memory

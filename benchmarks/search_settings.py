@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from showtell.captioner import Caption, Captioner
+from showtell.captioner import Captioner
+from showtell.captioning import Caption
 from showtell.config import SearchConfig
 from showtell.data.annotations import load_annotations
 from showtell.data.loading import batched, decode_ahead

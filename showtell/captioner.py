@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from transformers import ResNetConfig, ResNetModel
 
+from showtell.captioning import CaptioningModel, Pixels, search_specials
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
-from showtell.data.images import ImageSource, ImageTransform
-from showtell.data.loading import Decoded, batched, decode_ahead
-from showtell.data.text import detokenize
+from showtell.data.images import ImageTransform
 from showtell.data.vocabulary import Vocabulary
-from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder
+from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder, stepping
 from showtell.devices import pick_device
-from showtell.encoder import CNNEncoder, architecture
-from showtell.errors import CheckpointError, ImageError, ModelError
+from showtell.encoder import CNNEncoder
+from showtell.errors import CheckpointError, ModelError
 from showtell.evaluation.confidence import Calibration
 from showtell.fingerprints import weights_fingerprint
 from showtell.model_file import exact_half, read_model, write_model
-from showtell.search import Hypothesis, Specials, search
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A caption of a picture.
-
-    Attributes:
-        text: to be read by a person.
-        words: as the model said them.
-        word_log_probs: natural logarithm of each word's probability, and of the end's.
-        attention: (T, rows, columns), where the decoder looked for each word, or None.
-        confidence: probability that it is good (see `good_captions`); None of a model that has not been
-            calibrated, and of drawn captions. It holds for the best caption of the run's own search; for
-            further and diverse captions it is too low.
-        word_confidences: (T,), probability that each word is one that people use for the picture, or None.
-    """
-
-    text: str
-    words: tuple[str, ...]
-    word_log_probs: tuple[float, ...]
-    attention: np.ndarray[Any, np.dtype[np.float32]] | None = None
-    confidence: float | None = None
-    word_confidences: tuple[float, ...] | None = None
-
-    @property
-    def log_probability(self) -> float:
-        """Natural logarithm of the caption's probability."""
-        return sum(self.word_log_probs)
+from showtell.resnet import ResNetSettings, empty_resnet
+from showtell.search import Hypothesis, search
 
 
-@dataclass(frozen=True)
-class Captioned:
-    """A picture's captions, best first; or why there are none."""
-
-    source: Any
-    captions: tuple[Caption, ...]
-    error: ImageError | None = None
-
-
-class Captioner(nn.Module):
-    """Encoder, decoder and vocabulary.
+class Captioner(nn.Module, CaptioningModel):
+    """Encoder, decoder and vocabulary, in PyTorch.
 
     Args:
         encoder: frozen.
@@ -96,81 +54,26 @@ class Captioner(nn.Module):
         """Makes the pictures that the encoder takes."""
         return self.encoder.transform
 
-    def caption(
-        self, images: Sequence[ImageSource], config: SearchConfig | None = None, *, attention: bool = False
-    ) -> list[tuple[Caption, ...]]:
-        """Caption pictures, in one batch.
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder tells where it looked."""
+        return self.decoder.attends
 
-        Args:
-            images: files, bytes or PIL images.
-            config: how to search.
-            attention: keep where the decoder looked.
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> Tensor:
+        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made."""
+        return self.encoder.encode_pixels(pixels)
 
-        Returns:
-            For each picture its captions, best first.
-
-        Raises:
-            ImageError: a picture cannot be shown.
-        """
-        if not images:
-            return []
-        pixels = [self.transform.pixels(image) for image in images]
-        return self.caption_pixels(pixels, config, attention=attention)
-
-    def caption_stream(
-        self,
-        sources: Iterable[T],
-        config: SearchConfig | None = None,
-        *,
-        open_source: Callable[[T], ImageSource],
-        batch_size: int = 64,
-        attention: bool = False,
-    ) -> Iterator[Captioned]:
-        """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
-
-        Args:
-            sources: the pictures, taken lazily.
-            config: how to search.
-            open_source: what to decode of a source; called in threads.
-            batch_size: pictures whose captions are searched together. The first batches are smaller (one
-                picture, then four, ...), so that the first captions come soon.
-            attention: keep where the decoder looked.
-
-        Yields:
-            A `Captioned` for each source, in order; pictures that cannot be shown have their error.
-        """
-        decoded = decode_ahead(
-            sources, lambda source: self.transform.pixels(open_source(source)), ahead=batch_size
-        )
-        size = 1
-        while batch := next(batched(decoded, size), None):
-            yield from self._caption_batch(batch, config, attention)
-            size = min(4 * size, batch_size)
-
-    def caption_pixels(
-        self,
-        pixels: Sequence[npt.NDArray[np.uint8]],
-        config: SearchConfig | None = None,
-        *,
-        attention: bool = False,
-    ) -> list[tuple[Caption, ...]]:
-        """Caption pictures (H, W, 3) uint8 that the transform has made."""
-        with torch.inference_mode():
-            return self.caption_features(self.encoder.encode_pixels(pixels), config, attention=attention)
+    def find(
+        self, features: Tensor, config: SearchConfig, *, attention: bool = False
+    ) -> list[list[Hypothesis]]:
+        """Search captions for features (B, R, D)."""
+        return find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, R, D) of a batch that holds these already, or an encoder's input (B, 3, H, W)."""
         features = self.encoder(images) if images.dim() == 4 else images
         return features.to(self.encoder.dtype)
-
-    def caption_features(
-        self, features: Tensor, config: SearchConfig | None = None, *, attention: bool = False
-    ) -> list[tuple[Caption, ...]]:
-        """Caption pictures by their features (B, R, D)."""
-        config = config or SearchConfig()
-        hypotheses = find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
-        calibration = None if config.sample else self.calibration
-        return [tuple(self._to_caption(h, calibration) for h in found) for found in hypotheses]
 
     def save(self, folder: Path, *, with_encoder: bool = True, half: bool = False) -> Path:
         """Write the model to `folder`/model.safetensors, whole or not at all.
@@ -197,7 +100,7 @@ class Captioner(nn.Module):
             "encoder": {
                 "name": self.encoder_name,
                 "fingerprint": weights_fingerprint(self.encoder.state_dict()),
-                "architecture": architecture(self.encoder.backbone),
+                "architecture": self.encoder.backbone.settings.to_json(),
                 "transform": asdict(self.encoder.transform),
             },
             "vocabulary": self.vocabulary.to_json(),
@@ -268,37 +171,6 @@ class Captioner(nn.Module):
         members = [model.decoder for model in (first, *others) if isinstance(model.decoder, RNNDecoder)]
         return cls(first.encoder, EnsembleDecoder(members), first.vocabulary, first.encoder_name).eval()
 
-    def _caption_batch(
-        self, batch: list[Decoded[T]], config: SearchConfig | None, attention: bool
-    ) -> Iterator[Captioned]:
-        pixels = [item.pixels for item in batch if item.pixels is not None]
-        found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
-        for item in batch:
-            captions = next(found) if item.pixels is not None else ()
-            yield Captioned(item.source, captions, item.error)
-
-    def _to_caption(self, hypothesis: Hypothesis, calibration: Calibration | None) -> Caption:
-        words = tuple(self.vocabulary.decode(hypothesis.tokens))
-        looked = None
-        if hypothesis.attention is not None:
-            side = int(len(hypothesis.attention[0]) ** 0.5) if len(hypothesis.attention) else 0
-            looked = hypothesis.attention.float().cpu().numpy().reshape(-1, side, side) if side else None
-        log_probs = hypothesis.token_log_probs
-        return Caption(
-            detokenize(words),
-            words,
-            log_probs,
-            looked,
-            calibration.of_caption(log_probs) if calibration else None,
-            calibration.of_words(log_probs) if calibration else None,
-        )
-
-
-def search_specials(vocabulary: Vocabulary) -> Specials:
-    """The tokens that are no words of a caption."""
-    never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
-    return Specials(vocabulary.start_id, vocabulary.end_id, never)
-
 
 def find_captions(
     decoder: StepDecoder,
@@ -319,7 +191,7 @@ def find_captions(
         low = features.dtype == torch.bfloat16
         with torch.inference_mode(), torch.autocast(features.device.type, torch.bfloat16, enabled=low):
             state = decoder.init_state(features if low else features.float())
-            return search(decoder.step, state, specials, config, attention=attention)
+            return search(stepping(decoder.step, specials.end), state, specials, config, attention=attention)
     finally:
         decoder.train(training)
 
@@ -340,9 +212,7 @@ def _build_encoder(
     values = description["transform"]
     transform = ImageTransform(values["size"], tuple(values["mean"]), tuple(values["std"]))
     if weights:
-        with torch.device("meta"):
-            backbone = ResNetModel(ResNetConfig(**description["architecture"]))
-        encoder = CNNEncoder(backbone, transform)
+        encoder = CNNEncoder(empty_resnet(ResNetSettings.from_config(description["architecture"])), transform)
         encoder.load_state_dict(weights, assign=True)
         return encoder.requires_grad_(False)
     loaded = CNNEncoder.from_config(EncoderConfig(name or description["name"], transform.size))

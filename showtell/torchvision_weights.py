@@ -37,7 +37,7 @@ def convert_torchvision(state: object, source: str) -> tuple[dict[str, Any], dic
         source: name for messages.
 
     Returns:
-        Arguments of `transformers.ResNetConfig`, and the state dictionary of a `ResNetModel`.
+        Values of `ResNetSettings`, and the state dictionary of a `ResNet`.
 
     Raises:
         EncoderError: it is not such a state dictionary.

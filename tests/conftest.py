@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads; read when the hub's client is first imported
@@ -13,12 +14,13 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
-from transformers import ResNetConfig, ResNetModel
 
 from showtell.config import Precision
 from showtell.data.images import ImageTransform
 from showtell.encoder import CNNEncoder
+from showtell.resnet import ResNet, ResNetSettings
 
 torch.set_num_threads(1)  # tiny networks gain nothing by more, and lose much on a busy machine
 
@@ -26,14 +28,26 @@ PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 
-def make_tiny_backbone(seed: int = 0) -> ResNetModel:
+def make_tiny_backbone(seed: int = 0) -> ResNet:
     """A ResNet of four thin bottlenecks with random weights and batch-norm statistics."""
     torch.manual_seed(seed)
-    backbone = ResNetModel(
-        ResNetConfig(embedding_size=8, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1])
-    )
+    backbone = ResNet(ResNetSettings(embedding_size=8, hidden_sizes=(16, 32, 64, 128), depths=(1, 1, 1, 1)))
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     randomise_batch_norm(backbone)
     return backbone
+
+
+def save_backbone(folder: Path, backbone: ResNet) -> Path:
+    """Write a folder as `transformers` writes it (a test of the encoder compares with it)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(backbone.state_dict(), folder / "model.safetensors")
+    config = {"model_type": "resnet", **backbone.settings.to_json()}
+    (folder / "config.json").write_text(json.dumps(config))
+    preprocessor = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return folder
 
 
 def randomise_batch_norm(network: nn.Module) -> None:

@@ -20,7 +20,7 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, ImageError, ModelError
 from showtell.evaluation.confidence import Calibration
 from showtell.model_file import FILE_NAME
-from tests.conftest import make_tiny_encoder
+from tests.conftest import make_tiny_encoder, save_backbone
 
 VOCABULARY = build_vocab(["a dog runs on the green grass", "two cats sleep"], 1)
 
@@ -80,16 +80,14 @@ def test_the_file_holds_the_state_dictionary_of_the_whole_model(captioner: Capti
 
 def test_without_its_encoder_it_finds_it_by_name(photos: list[Path], tmp_path: Path) -> None:
     encoder = make_tiny_encoder()
-    encoder.backbone.save_pretrained(tmp_path / "tiny")
-    mean_std = {"image_mean": list(encoder.transform.mean), "image_std": list(encoder.transform.std)}
-    (tmp_path / "tiny" / "preprocessor_config.json").write_text(json.dumps(mean_std))
+    save_backbone(tmp_path / "tiny", encoder.backbone)
     captioner = make_captioner(encoder)
     captioner.encoder_name = str(tmp_path / "tiny")
     captioner.save(tmp_path / "model", with_encoder=False)
     again = load(tmp_path / "model")
     again.encoder.precision = "fp32"
     assert again.caption(photos) == captioner.caption(photos)
-    make_tiny_encoder(seed=1).backbone.save_pretrained(tmp_path / "tiny")
+    save_backbone(tmp_path / "tiny", make_tiny_encoder(seed=1).backbone)
     with pytest.raises(CheckpointError, match="other encoder weights"):
         load(tmp_path / "model")
 

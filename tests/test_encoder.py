@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from transformers import ResNetConfig, ResNetForImageClassification, ResNetModel
 
 from showtell.config import EncoderConfig
 from showtell.data.images import ImageTransform, decode_image, resize_image, to_pixels
-from showtell.encoder import CNNEncoder, architecture
+from showtell.data.tensors import normalize
+from showtell.encoder import CNNEncoder
 from showtell.errors import EncoderError
+from showtell.resnet import ResNet, ResNetSettings, empty_resnet
 from showtell.resources import MODELS, find_model
-from tests.conftest import make_tiny_backbone, make_tiny_encoder
+from tests.conftest import make_tiny_backbone, make_tiny_encoder, randomise_batch_norm, save_backbone
 
 DEFAULT = MODELS / "resnet50-imagenet"
 PREPROCESSOR = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
@@ -34,7 +37,14 @@ def resnet50() -> CNNEncoder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A tiny ResNet as `transformers` saves it."""
-    return save_folder(tmp_path / "tiny", make_tiny_backbone())
+    return save_folder(tmp_path / "tiny", as_transformers(make_tiny_backbone()))
+
+
+def as_transformers(backbone: ResNet) -> ResNetModel:
+    """The same network, of `transformers`."""
+    theirs = ResNetModel(ResNetConfig(**backbone.settings.to_json()))
+    theirs.load_state_dict(backbone.state_dict())
+    return theirs.eval()
 
 
 def save_folder(path: Path, backbone: nn.Module) -> Path:
@@ -103,8 +113,8 @@ def test_pictures_of_any_proportions_share_a_call(resnet50: CNNEncoder) -> None:
 
 def test_a_wide_grid_is_interpolated(resnet50: CNNEncoder) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (192, 256, 3), np.uint8)
-    inputs = resnet50.transform.normalize(torch.from_numpy(pixels)[None])
-    grid = plain_grid(resnet50.backbone, inputs)[0].view(6, 8, -1).numpy()
+    inputs = normalize(torch.from_numpy(pixels)[None])
+    grid = plain_grid(as_transformers(resnet50.backbone), inputs)[0].view(6, 8, -1).numpy()
     # Independently: the value at the middle of each of 7 x 7 cells, linear between the middles of 6 x 8.
     rows, columns = (np.clip((np.arange(7) + 0.5) * side / 7 - 0.5, 0, side - 1) for side in (6, 8))
     places = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
@@ -150,7 +160,8 @@ def test_constants_in_other_units(folder: Path, says: dict[str, object], tiny_en
     scale = says.get("rescale_factor", 1.0)
     pixels = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
     expected = (pixels * scale - torch.tensor([0.5, 0.4, 0.3])) / torch.tensor([0.2, 0.3, 0.4])
-    found = load(folder).transform.normalize(pixels)
+    transform = load(folder).transform
+    found = normalize(pixels, transform.mean, transform.std)
     torch.testing.assert_close(found, expected.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-4)
 
 
@@ -162,21 +173,44 @@ def test_grid_of_any_image_size(size: int) -> None:
 
 
 def test_grid_of_other_layouts() -> None:
-    config = ResNetConfig(
+    settings = ResNetSettings(
         embedding_size=8,
-        hidden_sizes=[16, 32],
-        depths=[1, 2],
+        hidden_sizes=(16, 32),
+        depths=(1, 2),
         layer_type="basic",
         downsample_in_first_stage=True,
     )
-    encoder = CNNEncoder(ResNetModel(config), ImageTransform(100), "fp32")
+    encoder = CNNEncoder(ResNet(settings), ImageTransform(100), "fp32")
     grid = encoder.encode_pixels([np.zeros((100, 100, 3), np.uint8)])
     assert grid.shape == (1, encoder.grid_cells, encoder.feature_dim)
 
 
 def test_folding_is_exact_for_random_statistics(tiny_encoder: CNNEncoder) -> None:
     images = torch.randn(3, 3, 64, 64)
-    assert_same(tiny_encoder(images), plain_grid(tiny_encoder.backbone, images))
+    assert_same(tiny_encoder(images), plain_grid(as_transformers(tiny_encoder.backbone), images))
+
+
+@pytest.mark.parametrize("act", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize("layer_type", ["basic", "bottleneck"])
+@pytest.mark.parametrize("early", [False, True])
+def test_every_layout_is_that_of_transformers(layer_type: str, act: str, early: bool) -> None:
+    torch.manual_seed(0)
+    settings = ResNetSettings(
+        depths=(2, 1, 2),
+        hidden_sizes=(16, 24, 32),
+        embedding_size=8,
+        layer_type=layer_type,
+        downsample_in_bottleneck=early,
+        downsample_in_first_stage=not early,
+        hidden_act=act,
+    )
+    network = ResNet(settings)
+    randomise_batch_norm(network)
+    theirs, images = as_transformers(network), torch.randn(2, 3, 70, 90)
+    with torch.no_grad():
+        grid = network.eval()(images)
+        torch.testing.assert_close(grid, theirs(images).last_hidden_state)
+        torch.testing.assert_close(network.folded()(images), grid, rtol=1e-3, atol=1e-4)
 
 
 def test_names_that_find_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,8 +317,7 @@ def test_fingerprint_changes_with(change: Callable[[CNNEncoder], CNNEncoder]) ->
 
 def test_fingerprint_changes_with_the_architecture() -> None:
     encoder = make_tiny_encoder()
-    values = architecture(encoder.backbone) | {"downsample_in_bottleneck": True}  # same shapes, other strides
-    other = ResNetModel(ResNetConfig(**values))
+    other = ResNet(replace(encoder.backbone.settings, downsample_in_bottleneck=True))  # other strides
     other.load_state_dict(encoder.backbone.state_dict())
     assert CNNEncoder(other, encoder.transform, "fp32").fingerprint() != encoder.fingerprint()
 
@@ -293,15 +326,19 @@ def test_fingerprint_is_the_same_by_any_way_of_loading(folder: Path, tmp_path: P
     expected = load(folder).fingerprint()
     moved = tmp_path / "elsewhere"
     shutil.copytree(folder, moved)
-    classifier = ResNetForImageClassification(make_tiny_backbone().config)
-    classifier.resnet.load_state_dict(make_tiny_backbone().state_dict())
+    theirs = as_transformers(make_tiny_backbone())
+    classifier = ResNetForImageClassification(theirs.config)
+    classifier.resnet.load_state_dict(theirs.state_dict())
+    pickled = save_backbone(tmp_path / "pickled", make_tiny_backbone())
+    (pickled / "model.safetensors").unlink()
+    torch.save(theirs.state_dict(), pickled / "pytorch_model.bin")
+    assert load(pickled).fingerprint() == expected
     as_classifier = save_folder(tmp_path / "classifier", classifier)
     assert load(moved).fingerprint() == expected
     assert load(as_classifier).fingerprint() == expected
     assert make_tiny_encoder().fingerprint() == expected
-    with torch.device("meta"):
-        built = ResNetModel(ResNetConfig(**architecture(make_tiny_backbone())))
-    rebuilt = CNNEncoder(built, make_tiny_encoder().transform, "fp32")
+    settings = ResNetSettings.from_config(make_tiny_backbone().settings.to_json())
+    rebuilt = CNNEncoder(empty_resnet(settings), make_tiny_encoder().transform, "fp32")
     rebuilt.load_state_dict(make_tiny_encoder().state_dict(), assign=True)
     assert rebuilt.fingerprint() == expected
 

@@ -18,7 +18,7 @@ import torch
 
 from showtell.captioner import Captioner
 from showtell.training.callbacks import CHECKPOINT
-from tests.conftest import make_snippets, make_tiny_backbone
+from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = 20
@@ -36,9 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, path in enumerate(paths):
             words = f"a {['red', 'green', 'blue'][i % 3]} {['dog', 'cat', 'boat', 'hat'][i % 4]}"
             writer.writerows([[path.name, words], [path.name, f"{words} again"]])
-    make_tiny_backbone().save_pretrained(folder / "encoder")
-    preprocessor = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
-    (folder / "encoder" / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    save_backbone(folder / "encoder", make_tiny_backbone())
     return folder
 
 

@@ -28,7 +28,7 @@ from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
-    from showtell.captioner import Captioner
+    from showtell.captioning import CaptioningModel
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _backup_folder(args: Namespace) -> Path:
 
 
 def _records(
-    captioner: Captioner, missing: list[Missing], min_confidence: float | None, previews: bool
+    captioner: CaptioningModel, missing: list[Missing], min_confidence: float | None, previews: bool
 ) -> Generator[tuple[Missing, Record], None, None]:
     """Caption each picture once; a record for each place where it is."""
     places: dict[Path, list[Missing]] = {}

@@ -34,7 +34,7 @@ from showtell.output import (
 )
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
-    from showtell.captioner import Captioner
+    from showtell.captioning import CaptioningModel
 
 SAMPLE_PHOTOS: Final = (
     "astronaut.png",
@@ -199,9 +199,9 @@ def _sample_photos() -> Iterator[Photo]:
     return iter(found)
 
 
-def _load(args: Namespace, *, attends: bool) -> Captioner:
+def _load(args: Namespace, *, attends: bool) -> CaptioningModel:
     captioner = load_model(args)
-    if attends and not captioner.decoder.attends:
+    if attends and not captioner.attends:
         raise UsageError(
             "--attention: this model's decoder (pooled) has no attention; choose another --model"
         )
@@ -223,7 +223,7 @@ def _progress_bar(inputs: Sequence[str]) -> tqdm[Any]:
 
 
 def _records(
-    captioner: Captioner,
+    captioner: CaptioningModel,
     photos: Iterator[Photo],
     config: SearchConfig,
     args: Namespace,

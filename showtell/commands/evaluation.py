@@ -25,7 +25,7 @@ from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.scorecard import ScoreCard
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
-    from showtell.captioner import Caption
+    from showtell.captioning import Caption
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: boo
         data.images,
         config,
         open_source=lambda image: image.path,
-        attention=attention and captioner.decoder.attends,
+        attention=attention and captioner.attends,
     )
     said: dict[str, tuple[Caption, ...]] = {}
     skipped: Counter[str] = Counter()

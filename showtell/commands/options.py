@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from showtell.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
-    from showtell.captioner import Captioner
+    from showtell.captioning import CaptioningModel
 
 
 def add_model(parser: ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_model(parser: ArgumentParser) -> None:
     )
 
 
-def load_model(args: Namespace) -> Captioner:
+def load_model(args: Namespace) -> CaptioningModel:
     """The captioner that --model and --encoder name.
 
     Raises:

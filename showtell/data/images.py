@@ -1,9 +1,8 @@
 """Pictures in: safe decoding, and the one transform that feature extraction and inference share.
 
-A source becomes an upright RGB picture (`decode_image`), a view of it (`view_image`, `random_view`), its
-pixels (`to_pixels`) and a normalised tensor (`normalize`). `ImageTransform` holds the settings of that path
-together; `preprocess_image` walks it for one picture, squeezed to a square as online training has it. All of
-it may be called from many threads.
+A source becomes an upright RGB picture (`decode_image`), a view of it (`view_image`, `random_view`) and its
+pixels (`to_pixels`); `showtell.data.tensors` makes tensors of them. `ImageTransform` holds the settings of
+that path together. All of it may be called from many threads.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from showtell.config import View
 from showtell.errors import ImageError
@@ -44,7 +41,7 @@ STD: Final = (1 / 255, 1 / 255, 1 / 255)
 MAX_PIXELS: Final = 200_000_000
 """Pictures with more pixels than this are refused: the largest photos of telephones just fit."""
 
-TRANSFORM_VERSION: Final = 2
+TRANSFORM_VERSION: Final = 3
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
 
 _STEPS = 7  # sides of a view in its own proportions are multiples of a 7th of the size: few shapes
@@ -258,7 +255,7 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
     if view not in VIEWS:
         raise ValueError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
     if view.startswith("random-"):
-        return random_view(image, size, torch.Generator().manual_seed(_picture_seed(image, view)))
+        return random_view(image, size, np.random.default_rng(_picture_seed(image, view)).random(5).tolist())
     if view.startswith("crop"):
         margin = _crop_margin(size)
         left = margin // 2
@@ -273,7 +270,7 @@ def _picture_seed(image: Image.Image, view: View) -> int:
     return zlib.crc32(view.encode() + image.resize((8, 8), reducing_gap=1.0).tobytes())
 
 
-def random_view(image: Image.Image, size: int = 224, generator: torch.Generator | None = None) -> Image.Image:
+def random_view(image: Image.Image, size: int, chances: Sequence[float]) -> Image.Image:
     """Make a random view for training: a part of the picture, resized to a square, mirrored or not.
 
     The part has 45 to 100 % of the area and 4/5 to 5/4 of the proportions (after Szegedy et al. 2015,
@@ -282,9 +279,9 @@ def random_view(image: Image.Image, size: int = 224, generator: torch.Generator 
     Args:
         image: an RGB image.
         size: side of the view in pixels.
-        generator: source of randomness; without it, torch's global one.
+        chances: five random numbers in [0, 1): of its area, proportions, place (2) and mirroring.
     """
-    area, proportion, x, y, mirrored = torch.rand(5, generator=generator).tolist()
+    area, proportion, x, y, mirrored = chances
     area = _LEAST_AREA + (1 - _LEAST_AREA) * area
     proportion = _MOST_SQUEEZED ** (2 * proportion - 1)
     width = image.width * min(1.0, math.sqrt(area * proportion))
@@ -298,24 +295,6 @@ def random_view(image: Image.Image, size: int = 224, generator: torch.Generator 
 def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Copy an image's pixels to a writable uint8 array (H, W, 3)."""
     return np.array(image.convert("RGB"))
-
-
-def normalize(
-    pixels: Tensor, mean: Tensor | Sequence[float] = MEAN, std: Tensor | Sequence[float] = STD
-) -> Tensor:
-    """Turn pixels into what an encoder takes: `(pixels / 255 - mean) / std`.
-
-    Args:
-        pixels: (B, H, W, 3) uint8.
-        mean: (3,) in units of 0..1.
-        std: (3,) in units of 0..1.
-
-    Returns:
-        (B, 3, H, W) float32 in `torch.channels_last` memory format, on the device of `pixels`.
-    """
-    mean, std = (torch.as_tensor(value, dtype=torch.float32, device=pixels.device) for value in (mean, std))
-    values = pixels.sub(mean * 255).div_(std * 255)  # (B, H, W, 3)
-    return values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -352,38 +331,3 @@ class ImageTransform:
             ImageError: the picture cannot be shown (see `decode_image`).
         """
         return to_pixels(view_image(self.decode(source, max_pixels), view, self.size))
-
-    def normalize(self, pixels: Tensor) -> Tensor:
-        """Normalise pixels (B, H, W, 3) uint8 to (B, 3, H, W) float32 (see `normalize`)."""
-        return normalize(pixels, self.mean, self.std)
-
-
-def preprocess_image(
-    source: ImageSource,
-    *,
-    size: int = 224,
-    train: bool = False,
-    mean: tuple[float, float, float] = MEAN,
-    std: tuple[float, float, float] = STD,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Turn one picture into an encoder's square input: decode, resize, (train: random view), normalise.
-
-    Args:
-        source: a file, the bytes of one, or a PIL image.
-        size: side of the square in pixels.
-        train: take a random view (see `random_view`) instead of the whole picture.
-        mean: (3,) in units of 0..1; the default is that of the default encoder.
-        std: (3,) in units of 0..1.
-        generator: source of randomness for `train`.
-
-    Returns:
-        (3, size, size) float32, contiguous.
-
-    Raises:
-        ImageError: the picture cannot be shown (see `decode_image`).
-    """
-    transform = ImageTransform(size, mean, std)
-    image = transform.decode(source)
-    view = random_view(image, size, generator) if train else resize_image(image, size)
-    return transform.normalize(torch.from_numpy(to_pixels(view))[None])[0].contiguous()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -85,3 +85,23 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+def batches_of_a_shape(
+    pixels: Sequence[npt.NDArray[np.uint8]], size: int
+) -> Iterator[tuple[list[int], npt.NDArray[np.uint8]]]:
+    """Pictures of one shape together.
+
+    Args:
+        pixels: N pictures (H, W, 3).
+        size: pictures a batch at most.
+
+    Yields:
+        The places of at most `size` pictures among the N, and these pictures (B, H, W, 3).
+    """
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, picture in enumerate(pixels):
+        places.setdefault(picture.shape, []).append(place)
+    for of_a_shape in places.values():
+        for batch in batched(of_a_shape, size):
+            yield batch, np.stack([pixels[place] for place in batch])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from showtell.data.images import ImageTransform, random_view, resize_image, to_pixels
 from showtell.data.records import CaptionedImage
+from showtell.data.tensors import normalize
 
 
 class OnlineImages:
@@ -26,5 +28,6 @@ class OnlineImages:
         if draw is None:
             view = resize_image(decoded, size)
         else:
-            view = random_view(decoded, size, torch.Generator().manual_seed(draw))
-        return self.transform.normalize(torch.from_numpy(to_pixels(view))[None])[0]
+            view = random_view(decoded, size, np.random.default_rng(draw).random(5).tolist())
+        pixels = torch.from_numpy(to_pixels(view))[None]
+        return normalize(pixels, self.transform.mean, self.transform.std)[0]

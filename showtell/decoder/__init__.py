@@ -7,6 +7,7 @@ from showtell.decoder.attention import AttentionDecoder
 from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets
 from showtell.decoder.ensemble import EnsembleDecoder
 from showtell.decoder.pooled import PooledDecoder
+from showtell.decoder.state import SearchState, StepOutput, stepping
 from showtell.decoder.topdown import TopDownDecoder
 
 _KINDS: dict[str, type[RNNDecoder]] = {
@@ -21,4 +22,13 @@ def make_decoder(config: DecoderConfig, *, vocab_size: int, feature_dim: int, gr
     return _KINDS[config.kind](vocab_size, feature_dim, grid_cells, config)
 
 
-__all__ = ["EnsembleDecoder", "RNNDecoder", "StepDecoder", "make_decoder", "packed_targets"]
+__all__ = [
+    "EnsembleDecoder",
+    "RNNDecoder",
+    "SearchState",
+    "StepDecoder",
+    "StepOutput",
+    "make_decoder",
+    "packed_targets",
+    "stepping",
+]

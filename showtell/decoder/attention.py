@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
 from showtell.decoder.base import RNNDecoder, caption_rows, make_rnn, rnn_step
-from showtell.search import SearchState, StepOutput
+from showtell.decoder.state import SearchState, StepOutput
 
 
 class AttentionDecoder(RNNDecoder):

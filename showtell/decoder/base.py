@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from showtell.config import Cell, DecoderConfig
-from showtell.search import SearchState, StepOutput
+from showtell.decoder.state import SearchState, StepOutput
 
 
 class LockedDropout(nn.Module):
@@ -127,14 +127,14 @@ def run_rnn(rnn: nn.LSTM | nn.GRU, inputs: PackedSequence) -> Tensor:
 
 
 def _lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """New hidden state and cell (N, H) of an LSTM, from its gates (N, 4 H) and old cell (N, H)."""
-    enter, forget, new, show = gates.chunk(4, dim=1)
+    """New hidden state and cell (..., H) of an LSTM, from its gates (..., 4 H) and old cell (..., H)."""
+    enter, forget, new, show = gates.chunk(4, dim=-1)
     cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
     return show.sigmoid() * cell.tanh(), cell
 
 
 def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """One step of `rnn` in the layout of search; an LSTM on the CPU is written out, as in `run_rnn`.
+    """One step of `rnn` in the layout of search, written out: a call of torch's own costs several times that.
 
     Args:
         rnn: made by `make_rnn`.
@@ -144,16 +144,17 @@ def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) 
     Returns:
         The new memory; its first tensor is the output.
     """
-    batch, hypotheses = inputs.shape[:2]
-    if isinstance(rnn, nn.LSTM) and inputs.device.type == "cpu":
-        of_inputs, of_hidden, bias, second_bias = rnn.all_weights[0]
-        hidden, cell = (m.flatten(0, 1) for m in memory)
-        gates = nn.functional.linear(inputs.flatten(0, 1), of_inputs, bias + second_bias)
-        gates = gates + nn.functional.linear(hidden, of_hidden)
-        return tuple(m.view(batch, hypotheses, -1) for m in _lstm_update(gates, cell))
-    flat = tuple(m.flatten(0, 1).unsqueeze(0).contiguous() for m in memory)
-    _, new = rnn(inputs.reshape(batch * hypotheses, 1, -1), flat if isinstance(rnn, nn.LSTM) else flat[0])
-    return tuple(m.view(batch, hypotheses, -1) for m in (new if isinstance(rnn, nn.LSTM) else (new,)))
+    of_inputs, of_hidden, bias, second_bias = rnn.all_weights[0]
+    if isinstance(rnn, nn.LSTM):
+        hidden, cell = memory
+        gates = nn.functional.linear(inputs, of_inputs, bias + second_bias)
+        return _lstm_update(gates + nn.functional.linear(hidden, of_hidden), cell)
+    (hidden,) = memory
+    entered = nn.functional.linear(inputs, of_inputs, bias).chunk(3, dim=-1)
+    kept = nn.functional.linear(hidden, of_hidden, second_bias).chunk(3, dim=-1)
+    reset, update = ((e + k).sigmoid() for e, k in zip(entered[:2], kept[:2], strict=True))
+    new = torch.tanh(entered[2] + reset * kept[2])
+    return (torch.lerp(new, hidden.to(new.dtype), update),)
 
 
 def zero_memory(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from showtell.decoder.base import RNNDecoder, StepDecoder
-from showtell.search import SearchState, StepOutput
+from showtell.decoder.state import SearchState, StepOutput
 
 
 class EnsembleDecoder(StepDecoder):

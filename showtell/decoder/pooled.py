@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from showtell.config import DecoderConfig
 from showtell.decoder.base import RNNDecoder, caption_rows, make_rnn, pack, rnn_step, run_rnn, zero_memory
-from showtell.search import SearchState, StepOutput
+from showtell.decoder.state import SearchState, StepOutput
 
 
 class PooledDecoder(RNNDecoder):

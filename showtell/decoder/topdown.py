@@ -20,7 +20,7 @@ from showtell.decoder.base import (
     run_rnn,
     zero_memory,
 )
-from showtell.search import SearchState, StepOutput
+from showtell.decoder.state import SearchState, StepOutput
 
 
 class TopDownDecoder(RNNDecoder):
@@ -75,13 +75,14 @@ class TopDownDecoder(RNNDecoder):
         return StepOutput(logits, SearchState(state.context, (*first, *second)), weights.mean(dim=1))
 
     def _image_context(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, R, D) -> image (B, 1, E), keys and values (B, heads, R, A / heads)."""
+        """(B, R, D) -> image (B, 1, E), scaled keys and values (B, heads, R, A / heads)."""
         grid = self.norm(self.grid(features) + self.position)  # (B, R, A)
         images, cells = grid.shape[:2]
         image_of_cell = torch.arange(images, device=grid.device).repeat_interleave(cells)
         grid = self.dropout(grid.flatten(0, 1), image_of_cell, images).view_as(grid)
         image = self.image(grid.mean(dim=1, keepdim=True))
-        return image, self._split_heads(self.keys(grid)), self._split_heads(self.values(grid))
+        keys = self.keys(grid) / (self.config.attention_dim // self.config.attention_heads) ** 0.5
+        return image, self._split_heads(keys), self._split_heads(self.values(grid))
 
     def _attend_packed(
         self, queries: PackedSequence, keys: Tensor, values: Tensor, image_index: Tensor
@@ -107,20 +108,20 @@ class TopDownDecoder(RNNDecoder):
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Scaled dot-product attention (Vaswani et al. 2017).
+    """Dot-product attention (Vaswani et al. 2017) over keys that are scaled already.
 
     Written out, because the weights are wanted, and because over 49 keys the fused kernel's backward pass is
     the slower one.
 
     Args:
         queries: (B, heads, L, A / heads).
-        keys: (B, heads, R, A / heads).
+        keys: (B, heads, R, A / heads), divided by the root of A / heads.
         values: (B, heads, R, A / heads).
 
     Returns:
         Attended values (B, heads, L, A / heads), and weights (B, heads, L, R) that sum to 1.
     """
-    scores = queries @ (keys / queries.shape[3] ** 0.5).transpose(2, 3)
+    scores = queries @ keys.transpose(2, 3)
     weights = scores.softmax(dim=3, dtype=torch.float32)
     return weights.to(values.dtype) @ values, weights
 

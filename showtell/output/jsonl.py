@@ -9,7 +9,7 @@ from showtell.output.record import Record
 from showtell.output.writer import FileWriter
 
 if TYPE_CHECKING:
-    from showtell.captioner import Caption
+    from showtell.captioning import Caption
 
 
 class JsonlWriter(FileWriter):

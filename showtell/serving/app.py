@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from showtell import __version__
-from showtell.captioner import Captioner
+from showtell.captioning import CaptioningModel
 from showtell.config import ServingConfig
 from showtell.errors import ImageError
 from showtell.serving.batcher import Answer, Batcher, BatcherBusyError
@@ -61,7 +61,7 @@ _REFUSALS: Final[dict[int, str]] = {
 
 
 def create_app(
-    captioner: Captioner,
+    captioner: CaptioningModel,
     name: str,
     config: ServingConfig,
     *,
@@ -122,7 +122,7 @@ class _Service:
 
     def __init__(
         self,
-        captioner: Captioner,
+        captioner: CaptioningModel,
         name: str,
         config: ServingConfig,
         batcher: Batcher,
@@ -136,7 +136,7 @@ class _Service:
         return ModelInfo(
             model=self.name,
             version=__version__,
-            attention=self.captioner.decoder.attends,
+            attention=self.captioner.attends,
             confidence=self.captioner.calibration is not None,
             max_bytes=self.config.max_bytes,
             max_pixels=self.config.max_pixels,
@@ -166,7 +166,7 @@ class _Service:
         return self._response(found, upload.options, start)
 
     def _submit(self, upload: Upload) -> list[Future[Answer]]:
-        if upload.options.attention and not self.captioner.decoder.attends:
+        if upload.options.attention and not self.captioner.attends:
             raise RefusedError(422, "attention: this model cannot tell where it looked; leave it out")
         try:
             return self.batcher.submit(

@@ -13,9 +13,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from showtell.captioner import Caption, Captioner
+from showtell.captioning import Caption, CaptioningModel
 from showtell.config import SearchConfig, ServingConfig
 from showtell.data.loading import decode_threads
 from showtell.errors import ShowtellError
@@ -87,7 +86,7 @@ class Batcher:
 
     def __init__(
         self,
-        captioner: Captioner,
+        captioner: CaptioningModel,
         config: ServingConfig,
         observe: Callable[[int, float], None] | None = None,
     ) -> None:
@@ -241,17 +240,15 @@ class Batcher:
             self._pace = self._pace if pace is None else _INERTIA * self._pace + (1 - _INERTIA) * pace
 
 
-def caption_mixed(captioner: Captioner, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
+def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
     """Caption the decoded pictures of jobs: encoded together, searched with those of the same settings."""
     found: list[tuple[Caption, ...]] = [()] * len(jobs)
-    with torch.inference_mode():
-        features = captioner.encoder.encode_pixels([job.pixels for job in jobs if job.pixels is not None])
-        for config in dict.fromkeys(job.config for job in jobs):
-            places = [place for place, job in enumerate(jobs) if job.config == config]
-            attention = any(jobs[place].attention for place in places)
-            rows = features if len(places) == len(jobs) else features[torch.tensor(places)]
-            for place, captions in zip(
-                places, captioner.caption_features(rows, config, attention=attention), strict=True
-            ):
-                found[place] = captions
+    features = captioner.encode_pixels([job.pixels for job in jobs if job.pixels is not None])
+    for config in dict.fromkeys(job.config for job in jobs):
+        places = [place for place, job in enumerate(jobs) if job.config == config]
+        attention = any(jobs[place].attention for place in places)
+        rows = features if len(places) == len(jobs) else features[places]
+        captions = captioner.caption_features(rows, config, attention=attention)
+        for place, own in zip(places, captions, strict=True):
+            found[place] = own
     return found

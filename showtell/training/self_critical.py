@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +54,7 @@ def draw_captions(
     """
     images = len(features)
     state = decoder.init_state(features)
-    state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=features.device))
+    state = state.select_hypotheses(np.zeros((images, samples), np.int64))
     tokens = torch.full((images, samples), specials.start, device=features.device)
     done = torch.zeros_like(tokens, dtype=torch.bool)
     drawn: list[Tensor] = []

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from showtell.captioner import Captioner, search_specials
+from showtell.captioner import Captioner
+from showtell.captioning import search_specials
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.training.module import CaptionModule

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EpochSampler, collate_fn, eval_loader
-from showtell.data.images import preprocess_image
 from showtell.data.records import CaptionedImage
 from showtell.data.sources import OnlineImages
+from showtell.data.tensors import preprocess_image
 from showtell.data.vocabulary import build_vocab
 from showtell.encoder import CNNEncoder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from showtell.config import DecoderConfig, SearchConfig
-from showtell.decoder import RNNDecoder, make_decoder, packed_targets
+from showtell.decoder import RNNDecoder, make_decoder, packed_targets, stepping
 from showtell.search import Specials, search
 
 VOCABULARY, FEATURES, CELLS = 15, 6, 4
@@ -111,7 +112,7 @@ def test_teacher_forcing_is_stepping(
 def test_hypotheses_of_an_image_step_as_if_alone(kind: str, cell: str) -> None:
     decoder = tiny(kind, cell)
     features, tokens = torch.randn(3, CELLS, FEATURES), torch.randint(4, VOCABULARY, (5, 3, 4))
-    state = decoder.init_state(features).select_hypotheses(torch.zeros(3, 4, dtype=torch.long))
+    state = decoder.init_state(features).select_hypotheses(np.zeros((3, 4), np.int64))
     alone = [[decoder.init_state(features[i : i + 1]) for _ in range(4)] for i in range(3)]
     for now in tokens:
         output = decoder.step(now, state)
@@ -235,7 +236,11 @@ def test_eight_captions_are_learned_by_heart(kind: str, cell: str) -> None:
     assert loss.item() < 0.05
     decoder.eval()
     search_config = SearchConfig(beam_size=1, min_length=0, block_ngram=0)
-    found = search(
-        decoder.step, decoder.init_state(features), Specials(START, END, (PAD, START, UNK)), search_config
-    )
+    with torch.inference_mode():
+        found = search(
+            stepping(decoder.step, END),
+            decoder.init_state(features),
+            Specials(START, END, (PAD, START, UNK)),
+            search_config,
+        )
     assert [list(hypotheses[0].tokens) for hypotheses in found] == said

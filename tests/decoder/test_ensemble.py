@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from showtell.config import DecoderConfig, DecoderKind
-from showtell.decoder import EnsembleDecoder, RNNDecoder, make_decoder
-from showtell.search import SearchState
+from showtell.decoder import EnsembleDecoder, RNNDecoder, SearchState, make_decoder
 
 
 def decoder_of(kind: DecoderKind, seed: int) -> RNNDecoder:

@@ -20,7 +20,7 @@ def test_attention_is_that_of_torch(
         torch.randn(batch, heads, length, size, dtype=torch.float64, requires_grad=True)
         for length in (queries, cells, cells)
     )
-    ours, weights = attend(q, k, v)
+    ours, weights = attend(q, k / size**0.5, v)
     torchs = F.scaled_dot_product_attention(q, k, v)
     # The softmax is taken in fp32.
     torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from showtell.captioner import Caption
+from showtell.captioning import Caption
 from showtell.errors import UsageError
 from showtell.output import AttentionPictures, Record
 from showtell.plotting import _heated, plot_attention

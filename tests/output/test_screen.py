@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.captioner import Caption
+from showtell.captioning import Caption
 from showtell.output import Record, Screen, Tally
 from showtell.output.screen import one_line
 

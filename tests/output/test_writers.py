@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from showtell.captioner import Caption
+from showtell.captioning import Caption
 from showtell.errors import ShowtellError, UsageError
 from showtell.output import WRITERS, Record, make_writer
 from showtell.output.writer import uninterrupted

@@ -11,7 +11,7 @@ import torch
 from pycocoevalcap.cider.cider import Cider
 from torch import Tensor
 
-from showtell.captioner import search_specials
+from showtell.captioning import search_specials
 from showtell.config import DecoderConfig, DecoderKind
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder

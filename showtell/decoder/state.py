@@ -1,0 +1,111 @@
+"""What a decoder remembers and answers, as tensors; and the bridge to search, which takes arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from showtell.errors import ModelError
+from showtell.search import Next, Step, TopWords
+from showtell.search.interface import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """What a decoder remembers between steps.
+
+    Attributes:
+        context: tensors (B, ...) that belong to the image.
+        memory: tensors (B, K, ...) that belong to the hypothesis.
+    """
+
+    context: tuple[Tensor, ...]
+    memory: tuple[Tensor, ...]
+
+    @property
+    def images(self) -> int:
+        """B."""
+        return len(self.memory[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.memory[0].device
+
+    def select_images(self, rows: IntArray) -> SearchState:
+        """Keep the images `rows` (B',)."""
+        index = torch.from_numpy(rows).to(self.device)
+        return SearchState(
+            tuple(t.index_select(0, index) for t in self.context),
+            tuple(t.index_select(0, index) for t in self.memory),
+        )
+
+    def select_hypotheses(self, parents: IntArray) -> SearchState:
+        """Give each image the hypotheses `parents` (B, K') of its present ones."""
+        hypotheses = self.memory[0].shape[1]
+        first = np.arange(len(parents))[:, None] * hypotheses  # where each image's hypotheses begin
+        index = torch.from_numpy((parents + first).ravel()).to(self.device)
+        return replace(
+            self,
+            memory=tuple(
+                t.flatten(0, 1).index_select(0, index).unflatten(0, parents.shape) for t in self.memory
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What a step answers.
+
+    Attributes:
+        logits: (B, K, V), of the next word.
+        state: after the step.
+        attention: (B, K, R), where the decoder looked (sums to 1), or None where it does not attend.
+    """
+
+    logits: Tensor
+    state: SearchState
+    attention: Tensor | None
+
+
+TensorStep = Callable[[Tensor, SearchState], StepOutput]
+"""(tokens (B, K), state) -> StepOutput."""
+
+
+class _NextOfTensors(Next[SearchState]):
+    """The likeliest words are found where the logits are: only these leave a GPU."""
+
+    def __init__(self, output: StepOutput, end: int) -> None:
+        self.state, self._end, self._attention = output.state, end, output.attention
+        self._log_probs = output.logits.float().log_softmax(dim=-1)
+        if not self._log_probs.isfinite().all():
+            raise ModelError(
+                "the decoder's logits are not finite: its weights are damaged or its training diverged; load"
+                " an earlier checkpoint, or train with a lower training.learning_rate"
+            )
+
+    def top(self, count: int) -> TopWords:
+        found = self._log_probs.topk(min(count, self._log_probs.shape[2]), dim=2)
+        return TopWords(found.values.cpu().numpy(), found.indices.cpu().numpy())
+
+    def end(self) -> FloatArray:
+        return self._log_probs[:, :, self._end].cpu().numpy().copy()  # it must not change with the rest
+
+    def log_probs(self) -> FloatArray:
+        return self._log_probs.cpu().numpy().copy()
+
+    def attention(self) -> FloatArray | None:
+        return None if self._attention is None else self._attention.float().cpu().numpy()
+
+
+def stepping(step: TensorStep, end: int) -> Step[SearchState]:
+    """A decoder's step as search takes it; `end` is the token that ends captions."""
+
+    def following(tokens: IntArray, state: SearchState) -> _NextOfTensors:
+        return _NextOfTensors(step(torch.from_numpy(tokens).to(state.device), state), end)
+
+    return following

@@ -1,0 +1,192 @@
+"""ResNets (He et al. 2016, arXiv:1512.03385) without classifier, named and laid out as in `transformers`.
+
+They are written out because importing the library takes longer than captioning a photo. Folders and hub ids
+of its ResNets load alike; the tests hold that the features are the same.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+@dataclass(frozen=True)
+class ResNetSettings:
+    """The architecture; the defaults are those of a ResNet50. The names are those of `ResNetConfig`.
+
+    Attributes:
+        depths: layers of each stage.
+        hidden_sizes: channels of each stage.
+        embedding_size: channels of the stem.
+        layer_type: whether a layer is two convolutions (`basic`) or three (`bottleneck`).
+        downsample_in_bottleneck: whether the first convolution of a bottleneck has the stride, as in the
+            paper, or the second, as in torchvision.
+        downsample_in_first_stage: whether the first stage has a stride too.
+        hidden_act: the activation after the stem and after each layer; within layers it is ReLU.
+    """
+
+    depths: tuple[int, ...] = (3, 4, 6, 3)
+    hidden_sizes: tuple[int, ...] = (256, 512, 1024, 2048)
+    embedding_size: int = 64
+    layer_type: Literal["basic", "bottleneck"] = "bottleneck"
+    downsample_in_bottleneck: bool = False
+    downsample_in_first_stage: bool = False
+    hidden_act: str = "relu"
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> ResNetSettings:
+        """Those of `config.json`; what has no meaning here is left out.
+
+        Raises:
+            ValueError: a value is not one of those that are known.
+        """
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        for name in ("depths", "hidden_sizes"):
+            if name in known:
+                known[name] = tuple(known[name])
+        settings = cls(**known)
+        if settings.layer_type not in ("basic", "bottleneck"):
+            raise ValueError(f"layer_type {settings.layer_type!r}")
+        if settings.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act {settings.hidden_act!r}")
+        if not settings.depths or len(settings.depths) != len(settings.hidden_sizes):
+            raise ValueError("depths and hidden_sizes of other lengths")
+        return settings
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture that a cell of the grid is wide: 32 for a ResNet50."""
+        return int(2 ** (1 + len(self.depths) + self.downsample_in_first_stage))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, from which `from_config` makes the same again."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+
+class ConvLayer(nn.Module):
+    """Convolution, batch-norm, activation."""
+
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        activation: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.normalization: nn.Module = nn.BatchNorm2d(out_channels)
+        self.activation = ACTIVATIONS[activation]() if activation else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
+        return self.activation(self.normalization(self.convolution(x)))
+
+
+class ResidualLayer(nn.Module):
+    """Two or three convolutions around which the input goes too, projected where its shape changes."""
+
+    def __init__(self, channels: int, out_channels: int, stride: int, settings: ResNetSettings) -> None:
+        super().__init__()
+        narrow = out_channels // 4
+        self.shortcut: nn.Module = nn.Identity()
+        if channels != out_channels or stride != 1:
+            self.shortcut = ConvLayer(channels, out_channels, kernel=1, stride=stride)
+        if settings.layer_type == "basic":
+            self.layer = nn.Sequential(
+                ConvLayer(channels, out_channels, stride=stride, activation="relu"),
+                ConvLayer(out_channels, out_channels),
+            )
+        else:
+            early, late = (stride, 1) if settings.downsample_in_bottleneck else (1, stride)
+            self.layer = nn.Sequential(
+                ConvLayer(channels, narrow, kernel=1, stride=early, activation="relu"),
+                ConvLayer(narrow, narrow, stride=late, activation="relu"),
+                ConvLayer(narrow, out_channels, kernel=1),
+            )
+        self.activation = ACTIVATIONS[settings.hidden_act]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
+        return self.activation(self.layer(x).add_(self.shortcut(x)))
+
+
+class _Stem(nn.Module):
+    def __init__(self, settings: ResNetSettings) -> None:
+        super().__init__()
+        self.embedder = ConvLayer(3, settings.embedding_size, 7, 2, settings.hidden_act)
+        self.pooler = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pooler(self.embedder(x))
+
+
+class _Stage(nn.Module):
+    def __init__(
+        self, channels: int, out_channels: int, depth: int, stride: int, settings: ResNetSettings
+    ) -> None:
+        super().__init__()
+        first = ResidualLayer(channels, out_channels, stride, settings)
+        others = (ResidualLayer(out_channels, out_channels, 1, settings) for _ in range(depth - 1))
+        self.layers = nn.Sequential(first, *others)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class _Stages(nn.Module):
+    def __init__(self, settings: ResNetSettings) -> None:
+        super().__init__()
+        widths = [settings.embedding_size, *settings.hidden_sizes]
+        strides = [2 if settings.downsample_in_first_stage else 1, *[2] * (len(settings.depths) - 1)]
+        self.stages = nn.ModuleList(
+            _Stage(widths[i], widths[i + 1], depth, strides[i], settings)
+            for i, depth in enumerate(settings.depths)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+class ResNet(nn.Module):
+    """Pictures -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
+
+    def __init__(self, settings: ResNetSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.embedder = _Stem(settings)
+        self.encoder = _Stages(settings)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, D, H / stride, W / stride), rounded up."""
+        return self.encoder(self.embedder(images))
+
+    def folded(self) -> ResNet:
+        """A copy in fp32 whose convolutions hold their batch-norm: the same outputs in fewer passes."""
+        network = copy.deepcopy(self).float()
+        for module in network.modules():
+            if isinstance(module, ConvLayer) and isinstance(module.normalization, nn.BatchNorm2d):
+                module.convolution = fuse_conv_bn_eval(module.convolution, module.normalization)
+                module.normalization = nn.Identity()
+        return network.requires_grad_(False).eval()
+
+
+def empty_resnet(settings: ResNetSettings) -> ResNet:
+    """A ResNet without memory for its weights, which are to be assigned."""
+    with torch.device("meta"):
+        return ResNet(settings)

@@ -1,0 +1,106 @@
+"""What search asks of a decoder, and what it gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+NEVER = float("-inf")
+
+
+class State(Protocol):
+    """What a decoder remembers between steps, of B images with K hypotheses each."""
+
+    @property
+    def images(self) -> int:
+        """B."""
+
+    def select_images(self, rows: IntArray) -> Self:
+        """Keep the images `rows` (B',)."""
+
+    def select_hypotheses(self, parents: IntArray) -> Self:
+        """Give each image the hypotheses `parents` (B, K') of its present ones."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class TopWords(NamedTuple):
+    """The likeliest next words of each hypothesis.
+
+    Attributes:
+        log_probs: (B, K, C), best first.
+        tokens: (B, K, C), their ids.
+    """
+
+    log_probs: FloatArray
+    tokens: IntArray
+
+
+class Next(ABC, Generic[S]):
+    """What a step answers: how likely each word is to be said next.
+
+    Attributes:
+        state: after the step.
+    """
+
+    state: S
+
+    @abstractmethod
+    def top(self, count: int) -> TopWords:
+        """The `count` likeliest words (all, where there are fewer), special tokens among them."""
+
+    @abstractmethod
+    def end(self) -> FloatArray:
+        """Log-probability (B, K) that the caption ends."""
+
+    @abstractmethod
+    def log_probs(self) -> FloatArray:
+        """Log-probability (B, K, V) of every word; the array is the caller's own."""
+
+    @abstractmethod
+    def attention(self) -> FloatArray | None:
+        """(B, K, R), where the decoder looked (sums to 1); None where it does not attend."""
+
+
+Step = Callable[[IntArray, S], Next[S]]
+"""(tokens (B, K) just said, state) -> what may be said next."""
+
+
+@dataclass(frozen=True)
+class Specials:
+    """The ids that search treats apart; `never` are ids that are never said."""
+
+    start: int
+    end: int
+    never: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A caption that was found.
+
+    Attributes:
+        tokens: word ids, without start and end.
+        token_log_probs: of each word, and of the end (natural logarithm).
+        score: what hypotheses are ranked by.
+        attention: (T, R), where the decoder looked for each word, or None.
+    """
+
+    tokens: tuple[int, ...]
+    token_log_probs: tuple[float, ...]
+    score: float
+    attention: FloatArray | None = None
+
+    @property
+    def log_probability(self) -> float:
+        """Natural logarithm of the probability of the caption."""
+        return sum(self.token_log_probs)

@@ -1,0 +1,108 @@
+"""Captions of words drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from showtell.config import SearchConfig
+from showtell.search.interface import NEVER, Hypothesis, Specials, State, Step, TopWords
+from showtell.search.rules import strike
+from showtell.search.trace import Trace
+
+S = TypeVar("S", bound=State)
+Floats = TypeVar("Floats", bound=npt.NDArray[np.floating])
+
+
+class Sampling(Generic[S]):
+    """Draws words: temperature, then the top k, then the nucleus (Holtzman et al. 2020, arXiv:1904.09751).
+
+    Where more captions are drawn than asked for (`draws`), the likeliest by the ranking of beam search are
+    kept, each once as far as there are others.
+    """
+
+    def __init__(self, step: Step[S], specials: Specials, config: SearchConfig, attention: bool) -> None:
+        self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
+
+    def run(self, state: S) -> list[list[Hypothesis]]:
+        """The captions of each image, best first."""
+        batch, samples = state.images, max(self.config.draws, self.config.num_captions)
+        random = np.random.default_rng(self.config.seed)
+        trace = Trace.start(batch, samples, self.specials.start)
+        state = state.select_hypotheses(np.zeros((batch, samples), np.int64))
+        same = np.tile(np.arange(samples), (batch, 1))
+        done: list[list[Hypothesis | None]] = [[None] * samples for _ in range(batch)]
+        for _ in range(self.config.max_length + 1):
+            following = self.step(trace.tokens[:, :, -1], state)
+            log_probs = following.log_probs()
+            every = np.broadcast_to(np.arange(log_probs.shape[2]), log_probs.shape)
+            words = strike(
+                TopWords(log_probs, every),
+                following.end(),
+                trace.tokens[:, :, 1:],
+                self.specials,
+                self.config,
+            )
+            tokens, drawn = self._draw(words, random)
+            for row, column in np.argwhere(tokens == self.specials.end).tolist():
+                if done[row][column] is None:
+                    done[row][column] = trace.hypothesis(
+                        row, column, float(drawn[row, column]), self.config.length_penalty
+                    )
+            if all(hypothesis is not None for row_done in done for hypothesis in row_done):
+                break
+            looked = following.attention() if self.keep_attention else None
+            trace = trace.append(same, tokens, drawn, trace.totals + drawn, looked)
+            state = following.state
+        return [self._best([h for h in row if h is not None]) for row in done]
+
+    def _draw(
+        self, words: TopWords, random: np.random.Generator
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """A word (B, K) of each hypothesis, and its log-probability."""
+        logits = words.log_probs / np.float32(self.config.temperature)
+        filtered = filter_logits(logits, self.config.top_k, self.config.top_p)
+        held = np.exp(filtered - filtered.max(axis=2, keepdims=True)).cumsum(axis=2, dtype=np.float64)
+        # Where a share of all that is held falls; a word of no probability holds nothing, so it never does.
+        shares = random.random((*held.shape[:2], 1)) * held[:, :, -1:]
+        place = (held <= shares).sum(axis=2, keepdims=True)  # (B, K, 1)
+        return tuple(np.take_along_axis(array, place, axis=2)[:, :, 0] for array in words[::-1])  # type: ignore[return-value]
+
+    def _best(self, drawn: Sequence[Hypothesis]) -> list[Hypothesis]:
+        ranked = sorted(drawn, key=lambda h: -h.score)
+        seen: set[tuple[int, ...]] = set()
+        new: list[Hypothesis] = []
+        again: list[Hypothesis] = []
+        for hypothesis in ranked:
+            (again if hypothesis.tokens in seen else new).append(hypothesis)
+            seen.add(hypothesis.tokens)
+        return sorted((new + again)[: self.config.num_captions], key=lambda h: -h.score)
+
+
+def filter_logits(logits: Floats, top_k: int, top_p: float) -> Floats:
+    """Strike out (-inf) all but the `top_k` likeliest (0: all), then all outside the nucleus `top_p`.
+
+    The nucleus holds the likeliest words until their probability reaches `top_p`; never less than one.
+
+    Args:
+        logits: (..., V).
+        top_k: number of words to keep.
+        top_p: probability to keep.
+    """
+    if top_k and top_k < logits.shape[-1]:
+        least = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
+        logits = np.where(logits < least, NEVER, logits)  # type: ignore[assignment]
+    if top_p < 1:
+        order = np.argsort(-logits, axis=-1, kind="stable")
+        weights = np.exp(np.take_along_axis(logits, order, axis=-1) - logits.max(axis=-1, keepdims=True))
+        probabilities = weights / weights.sum(axis=-1, keepdims=True)
+        outside = probabilities.cumsum(axis=-1) - probabilities >= top_p
+        outside[..., 0] = False
+        logits = logits.copy()
+        np.put_along_axis(
+            logits, order, np.where(outside, NEVER, np.take_along_axis(logits, order, axis=-1)), axis=-1
+        )
+    return logits
