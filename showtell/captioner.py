@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -48,6 +49,7 @@ class Captioner(nn.Module, CaptioningModel):
         self.encoder, self.decoder = encoder, decoder
         self.vocabulary, self.encoder_name = vocabulary, encoder_name
         self.calibration = calibration
+        self._low: tuple[object, StepDecoder] | None = None
 
     @property
     def transform(self) -> ImageTransform:
@@ -67,8 +69,22 @@ class Captioner(nn.Module, CaptioningModel):
     def find(
         self, features: Tensor, config: SearchConfig, *, attention: bool = False
     ) -> list[list[Hypothesis]]:
-        """Search captions for features (B, R, D)."""
-        return find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
+        """Search captions for features (B, R, D); of features in bf16 by a copy of the decoder in bf16.
+
+        The copy gives what autocast gives, without converting weights and inputs at every step.
+        """
+        if features.dtype != torch.bfloat16:
+            return find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
+        with torch.inference_mode():
+            return _search(self._low_decoder(), self.vocabulary, features, config, attention)
+
+    def _low_decoder(self) -> StepDecoder:
+        """The decoder in bf16, made anew when a weight has changed."""
+        versions = [(id(p), p._version, p.device) for p in self.decoder.parameters()]
+        if self._low is None or self._low[0] != versions:
+            # In a tuple: not a submodule, so it is no part of the state dictionary.
+            self._low = (versions, copy.deepcopy(self.decoder).bfloat16().eval())
+        return self._low[1]
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, R, D) of a batch that holds these already, or an encoder's input (B, 3, H, W)."""
@@ -184,16 +200,22 @@ def find_captions(
 
     The decoder computes in bf16 where the features are bf16, as in training, else in fp32.
     """
-    specials = search_specials(vocabulary)
     training = decoder.training
     decoder.eval()
     try:
         low = features.dtype == torch.bfloat16
         with torch.inference_mode(), torch.autocast(features.device.type, torch.bfloat16, enabled=low):
-            state = decoder.init_state(features if low else features.float())
-            return search(stepping(decoder.step, specials.end), state, specials, config, attention=attention)
+            return _search(decoder, vocabulary, features if low else features.float(), config, attention)
     finally:
         decoder.train(training)
+
+
+def _search(
+    decoder: StepDecoder, vocabulary: Vocabulary, features: Tensor, config: SearchConfig, attention: bool
+) -> list[list[Hypothesis]]:
+    specials = search_specials(vocabulary)
+    step = stepping(decoder.step, specials.end)
+    return search(step, decoder.init_state(features), specials, config, attention=attention)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

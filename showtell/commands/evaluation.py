@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
+from showtell.commands.options import add_model, add_runtime, open_model
 from showtell.config import DataConfig, DatasetFormat, SearchConfig
 from showtell.data.prepare import load_images
 from showtell.data.records import CaptionedImage
@@ -76,7 +77,8 @@ class Captions:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that both commands take."""
     add = parser.add_argument
-    add("--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble")
+    add_model(parser)
+    add_runtime(parser)
     add(
         "--predictions",
         metavar="FILE",
@@ -156,11 +158,9 @@ def is_file(name: str) -> bool:
 
 
 def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: bool) -> Captions:
-    from showtell.captioner import Captioner
-
     number = args.num_captions
     config = SearchConfig(beam_size=max(args.beam_size, number), num_captions=number)
-    captioner = Captioner.load_ensemble(name.split(","))
+    captioner = open_model(name, args.runtime)
     stream = captioner.caption_stream(
         data.images,
         config,

@@ -5,35 +5,75 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.errors import ConfigError, UsageError
+from showtell.runtime.manifest import find_exported
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning import CaptioningModel
 
 
+Runtime = Literal["auto", "torch", "onnx", "openvino"]
+
+
 def add_model(parser: ArgumentParser) -> None:
-    """Add the options that `load_model` reads."""
+    """Add the option that names a model."""
     parser.add_argument(
-        "--model", default="flickr8k", help="a run, or a folder in models/; a,b,c: an ensemble"
+        "--model",
+        default="flickr8k",
+        help="a run, an exported model, or a folder in models/; a,b,c: an ensemble",
     )
+
+
+def add_encoder(parser: ArgumentParser) -> None:
+    """Add the option that names an encoder."""
     parser.add_argument(
         "--encoder", help="the encoder's weights, where the model is without and they have moved"
     )
 
 
+def add_runtime(parser: ArgumentParser) -> None:
+    """Add the option of what runs the model."""
+    parser.add_argument(
+        "--runtime",
+        type=Runtime,
+        default="auto",
+        help="auto: of an exported model OpenVINO, else ONNX Runtime; of others PyTorch",
+    )
+
+
 def load_model(args: Namespace) -> CaptioningModel:
-    """The captioner that --model and --encoder name.
+    """The model that --model and --encoder name, run as --runtime says.
 
     Raises:
         ModelError: it cannot be loaded.
+        UsageError: the runtime cannot run it.
     """
+    return open_model(args.model, args.runtime, args.encoder)
+
+
+def open_model(name: str, runtime: Runtime, encoder: str | None = None) -> CaptioningModel:
+    """A model by name (see `load_model`)."""
+    folder = find_exported(name)
+    if folder is not None:
+        from showtell.runtime.captioner import ExportedCaptioner
+
+        if runtime == "torch":
+            raise UsageError(f"--runtime torch: {name} is an exported model; name the run it was made of")
+        if encoder is not None:
+            raise UsageError(f"--encoder has no effect on an exported model ({name})")
+        return ExportedCaptioner(folder, runtime)
+    if runtime in ("onnx", "openvino"):
+        raise UsageError(
+            f"--runtime {runtime} runs exported models: make one with showtell export --model {name}, and"
+            " name its folder with --model"
+        )
     from showtell.captioner import Captioner
 
-    return Captioner.load_ensemble(args.model.split(","), encoder=args.encoder)
+    return Captioner.load_ensemble(name.split(","), encoder=encoder)
 
 
 def option(field: str) -> str:

@@ -82,7 +82,7 @@ class _NextOfTensors(Next[SearchState]):
     def __init__(self, output: StepOutput, end: int) -> None:
         self.state, self._end, self._attention = output.state, end, output.attention
         self._log_probs = output.logits.float().log_softmax(dim=-1)
-        if not self._log_probs.isfinite().all():
+        if not self._log_probs.sum().isfinite():  # a sum passes over them faster than isfinite does
             raise ModelError(
                 "the decoder's logits are not finite: its weights are damaged or its training diverged; load"
                 " an earlier checkpoint, or train with a lower training.learning_rate"

@@ -20,7 +20,7 @@ from showtell.search.interface import (
     Step,
     TopWords,
 )
-from showtell.search.rules import candidates_needed, strike
+from showtell.search.rules import allowed_words
 from showtell.search.trace import Trace
 
 S = TypeVar("S", bound=State)
@@ -32,9 +32,9 @@ _WORTH_LEAVING = 0.8
 class Beams(Generic[S]):
     """Batched beam search (Graves 2012), ranked by log-probability / length ** length_penalty.
 
-    A hypothesis that ends leaves the beam. An image is done when `beam_size` hypotheses have ended and none
-    that is still open can beat the worst of them; done images leave the batch. One beam is greedy: it takes
-    the likeliest word each time, so its first end is its caption.
+    A hypothesis that ends leaves the beam. An image is done when as many hypotheses have ended as captions
+    are wanted and none that is still open can beat the worst of them; done images leave the batch. One beam
+    is greedy: it takes the likeliest word each time, so its first end is its caption.
 
     With `diversity` each caption asked for has a beam of its own (Vijayakumar et al. 2018, arXiv:1610.02424):
     beams choose one after the other, and a word loses `diversity` for each hypothesis of the beams before
@@ -55,9 +55,9 @@ class Beams(Generic[S]):
         self.ended: list[list[list[Hypothesis]]] = [[[] for _ in range(self.groups)] for _ in range(batch)]
         images = np.arange(batch)  # (B,): which image a row of the batch is
         is_open = np.ones(batch, bool)  # (B,): whether it is still looked for
-        for position in range(self.config.max_length + 1):
+        for _ in range(self.config.max_length + 1):
             following = self.step(trace.tokens[:, :, -1], state)
-            trace, parents = self._extend(trace, following, position, images, is_open)
+            trace, parents = self._extend(trace, following, images, is_open)
             is_open &= self._still_open(trace, images, is_open)
             if not is_open.any():
                 break
@@ -72,14 +72,11 @@ class Beams(Generic[S]):
         self,
         trace: Trace,
         following: Next[S],
-        position: int,
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
     ) -> tuple[Trace, IntArray]:
         """Give each beam its best continuations; also returns whose they are (B, G K)."""
-        count = candidates_needed(self.config, self.specials, position, self.groups)
-        end = following.end()
-        words = strike(following.top(count), end, trace.tokens[:, :, 1:], self.specials, self.config)
+        words, end = allowed_words(following, trace.tokens[:, :, 1:], self.specials, self.config, self.groups)
         beams = words.tokens.shape[1] // self.groups
         taken: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
         chosen = np.empty((len(images), 0), np.int64)  # (B, ...), words of the beams before
@@ -146,12 +143,14 @@ class Beams(Generic[S]):
 
     def _may_improve(self, ended: Sequence[Hypothesis], total: float) -> bool:
         """Whether a beam may still find better captions than it has, from an open one of this total."""
-        if total == NEVER or len(ended) < self.config.beam_size:
+        # Of one beam as many captions are wanted as it is asked for; of several, each its best that is new.
+        wanted = self.config.num_captions if self.groups == 1 else self.config.beam_size
+        if total == NEVER or len(ended) < wanted:
             return total > NEVER
         # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
         length = self.config.max_length + 1
         greedy = self.config.beam_size == 1
-        worst = self._ranked(ended)[-1].score
+        worst = self._ranked(ended)[wanted - 1].score
         return not greedy and total / length**self.config.length_penalty > worst
 
     def _best(self, groups: Sequence[Sequence[Hypothesis]]) -> list[Hypothesis]:

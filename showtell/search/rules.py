@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from showtell.config import SearchConfig
 from showtell.errors import ModelError
-from showtell.search.interface import NEVER, FloatArray, IntArray, Specials, TopWords
+from showtell.search.interface import NEVER, FloatArray, IntArray, Next, Specials, TopWords
 
 
-def candidates_needed(config: SearchConfig, specials: Specials, position: int, groups: int) -> int:
-    """Of each hypothesis, the number of likeliest words among which those of the beams surely are.
+def allowed_words(
+    following: Next[Any], said: IntArray, specials: Specials, config: SearchConfig, groups: int
+) -> tuple[TopWords, FloatArray]:
+    """The likeliest words that may follow, of each hypothesis as many as its beam may need.
 
-    A beam of K takes its next words among its 2 K best. Before them may come words that may not be said (the
-    special tokens, the end, and those that would repeat an n-gram: at most as many as were said), and, where
-    beams are to differ, those that the beams before have just taken.
+    A beam of K takes its next words among its 2 K best, and where beams are to differ, after those that the
+    beams before have just taken. Among the likeliest are some that may not be said: the special tokens, and
+    now and then words that would repeat an n-gram. Where these are too many, more are asked for.
+
+    Args:
+        following: the decoder's answer.
+        said: (B, K, T), so far, without the start.
+        specials: ids of the special tokens.
+        config: how to search.
+        groups: G, number of beams that are to differ.
+
+    Returns:
+        The words, those that may not be said with -inf; and the log-probability of the end (B, K).
+
+    Raises:
+        ModelError: the logits are not finite.
     """
-    struck = len(specials.never) + 1 + (position if config.block_ngram else 0)
-    return 2 * config.beam_size + struck + (groups - 1) * config.beam_size
+    wanted = (groups + 1) * config.beam_size
+    count = wanted + len(specials.never) + 1
+    end = following.end()
+    top = following.top(count)
+    words = strike(top, end, said, specials, config)
+    if config.block_ngram and top.tokens.shape[2] == count and said.shape[2] < config.max_length:
+        few = (words.log_probs > NEVER).sum(axis=2) < wanted
+        if few.any():
+            words = strike(following.top(count + said.shape[2]), end, said, specials, config)
+    return words, end
 
 
 def strike(
@@ -69,8 +93,11 @@ def strike(
 
 def _strike_repeats(log_probs: FloatArray, tokens: IntArray, said: IntArray, n: int) -> None:
     """Strike out in place the words (B, K, C) that would repeat an n-gram of `said` (B, K, T)."""
-    prefixes = sliding_window_view(said, n - 1, axis=2)[:, :, :-1]  # (B, K, T - n + 1, n - 1)
-    last = said[:, :, None, -(n - 1) :]  # (B, K, 1, n - 1)
-    for row, column, place in np.argwhere((prefixes == last).all(axis=3)):
-        follower = said[row, column, place + n - 1]
-        log_probs[row, column, tokens[row, column] == follower] = NEVER
+    starts = said.shape[2] - n + 1  # places where n - 1 words are followed by another
+    again = np.ones((*said.shape[:2], starts), bool)  # whether these are the last n - 1 words
+    for offset in range(n - 1):
+        again &= said[:, :, offset : offset + starts] == said[:, :, offset - n + 1, None]
+    if again.any():
+        for row, column, place in np.argwhere(again).tolist():
+            follower = said[row, column, place + n - 1]
+            log_probs[row, column, tokens[row, column] == follower] = NEVER

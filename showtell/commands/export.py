@@ -1,0 +1,113 @@
+"""Export a model: graphs that caption without PyTorch, several times as fast.
+
+The folder is used as any model (--model FOLDER), run by OpenVINO or ONNX Runtime, and holds a 50-line example
+that needs neither showtell nor PyTorch. int8 is calibrated on photos like those to be captioned.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from jsonargparse import ArgumentParser, Namespace
+from tqdm import tqdm
+
+from showtell.commands.options import add_encoder, add_model
+from showtell.data.collect import find_images
+from showtell.data.loading import decode_ahead
+from showtell.errors import UsageError
+from showtell.runtime.manifest import ExportPrecision, find_exported
+
+if TYPE_CHECKING:
+    from showtell.captioner import Captioner
+    from showtell.captioning import Pixels
+
+FEWEST: Final = 20
+_COMPARED: Final = 16
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell export`."""
+    add = parser.add_argument
+    add_model(parser)
+    add_encoder(parser)
+    add("--out", metavar="FOLDER", help="where to write (default: exported/MODEL-PRECISION)")
+    add("--precision", type=ExportPrecision, default="fp32", help="bf16 needs OpenVINO, int8 needs --photos")
+    add(
+        "--photos",
+        nargs="+",
+        metavar="PHOTO",
+        help="files, folders or globs: int8 is calibrated on 200 of them, and captions are compared on some",
+    )
+
+
+def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+    """Export.
+
+    Raises:
+        UsageError: the extra is not installed, or photos are missing.
+    """
+    if find_exported(args.model):
+        raise UsageError(f"--model {args.model}: it is an exported model already")
+    if args.precision == "int8" and not args.photos:
+        raise UsageError(
+            f"--precision int8 is calibrated on photos: name {FEWEST} or more, or a folder, with --photos"
+        )
+    photos = list(find_images(args.photos)) if args.photos else []
+    try:
+        import onnx  # noqa: F401 - the exporter needs it; said before a minute's work
+        import onnxscript  # noqa: F401
+        import openvino  # noqa: F401
+
+        from showtell.export.folder import export_model
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"exporting needs {error.name}: install it with pip install 'showtell[export]'"
+        ) from error
+    import torch
+
+    from showtell.captioner import Captioner
+
+    captioner = Captioner.load_ensemble(
+        args.model.split(","), encoder=args.encoder, device=torch.device("cpu")
+    )
+    pixels = _decode(captioner, photos)
+    if args.precision == "int8" and len(pixels) < FEWEST:
+        raise UsageError(f"--photos: {len(pixels)} of them can be shown; int8 needs {FEWEST} to calibrate on")
+    name = Path(args.model).name
+    folder = Path(args.out or f"exported/{name}-{args.precision}")
+    start = time.monotonic()
+    manifest = export_model(captioner, name, folder, args.precision, pixels)
+    seconds = time.monotonic() - start
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{folder}: {args.precision}, {size / 1e6:.0f} MB, in {seconds:.0f} s")
+    for path in sorted(folder.iterdir()):
+        print(f"  {path.name:<14}{path.stat().st_size / 1e6:8.1f} MB")
+    if pixels:
+        _compare(captioner, folder, pixels[-_COMPARED:])
+    print(f"Caption with it:\n  python inference.py --model {folder} photo.jpg")
+    if manifest.precision != "bf16":
+        print(f"or without showtell:\n  python {folder / 'caption.py'} photo.jpg")
+
+
+def _decode(captioner: Captioner, photos: Sequence[str]) -> list[Pixels]:
+    """Pixels of up to 200 photos, taken evenly from all; those that cannot be shown are left out."""
+    from showtell.export.quantize import PHOTOS
+
+    chosen = photos[:: max(1, len(photos) // PHOTOS)]
+    decoded = decode_ahead(islice(chosen, PHOTOS), captioner.transform.pixels)
+    bar = tqdm(decoded, total=min(PHOTOS, len(chosen)), desc="photos", unit="img", disable=None)
+    return [item.pixels for item in bar if item.pixels is not None]
+
+
+def _compare(captioner: Captioner, folder: Path, pixels: Sequence[Pixels]) -> None:
+    """Tell on how many photos the exported model says what PyTorch says."""
+    from showtell.runtime.captioner import ExportedCaptioner
+
+    exported = ExportedCaptioner(folder)
+    ours, theirs = ([found[0].text for found in m.caption_pixels(pixels)] for m in (captioner, exported))
+    same = sum(a == b for a, b in zip(ours, theirs, strict=True))
+    print(f"{same} of {len(pixels)} captions by {exported.runtime} are those of PyTorch")

@@ -1,0 +1,133 @@
+"""A captioner as three ONNX graphs: encoder, start of a caption, one step."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from showtell.captioner import Captioner
+from showtell.decoder import SearchState, StepDecoder
+from showtell.encoder import CNNEncoder
+
+TOP: Final = 16
+"""Likeliest words that a step tells: enough for a beam of 6."""
+
+_DYNAMIC: Final = torch.export.Dim.DYNAMIC
+
+
+class EncoderGraph(nn.Module):
+    """Pixels (B, H, W, 3) uint8 -> features (B, R, D)."""
+
+    def __init__(self, encoder: CNNEncoder) -> None:
+        super().__init__()
+        self.network = encoder.backbone.folded()
+        self.side = round(encoder.grid_cells**0.5)
+        transform = encoder.transform
+        self.mean = nn.Buffer(255 * torch.tensor(transform.mean))
+        self.scale = nn.Buffer(1 / (255 * torch.tensor(transform.std)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """See `CNNEncoder.forward`; the normalisation is part of the graph."""
+        images = (pixels.float() - self.mean) * self.scale
+        grid = self.network(images.permute(0, 3, 1, 2))
+        grid = F.interpolate(grid, (self.side, self.side), mode="bilinear")
+        return grid.flatten(2).transpose(1, 2)
+
+
+class StartGraph(nn.Module):
+    """Features (B, R, D) -> context and memory, one after the other."""
+
+    def __init__(self, decoder: StepDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        """See `StepDecoder.init_state`."""
+        state = self.decoder.init_state(features)
+        return (*state.context, *state.memory)
+
+
+class StepGraph(nn.Module):
+    """Tokens (B, K), context and memory -> the likeliest words, and what is needed of the others.
+
+    Its outputs: logits of the likeliest words (B, K, C), best first, and their ids; logits of all (B, K, V);
+    the logarithm of the sum of their exponentials (B, K, 1); where it attends, where it looked (B, K, R); the
+    new memory.
+    """
+
+    def __init__(self, decoder: StepDecoder, context: int, top: int) -> None:
+        super().__init__()
+        self.decoder, self.context, self.top = decoder, context, top
+
+    def forward(self, tokens: Tensor, remembered: list[Tensor]) -> tuple[Tensor, ...]:
+        """See `StepDecoder.step`."""
+        state = SearchState(tuple(remembered[: self.context]), tuple(remembered[self.context :]))
+        output = self.decoder.step(tokens, state)
+        logits = output.logits
+        best = logits.topk(self.top, dim=2)
+        highest = best.values[:, :, :1]
+        total = highest + (logits - highest).exp().sum(dim=2, keepdim=True).log()
+        looked = () if output.attention is None else (output.attention,)
+        return (best.values, best.indices, logits, total, *looked, *output.state.memory)
+
+
+def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
+    """Write encoder.onnx, start.onnx and step.onnx, in fp32, for any number of pictures of any proportions.
+
+    Returns:
+        Tensors of the context, tensors of the memory, and words that a step tells.
+    """
+    encoder, decoder = captioner.encoder, captioner.decoder.float().eval()
+    size = encoder.transform.size
+    stride = encoder.backbone.settings.stride
+    pixels = torch.zeros(2, size + stride, max(stride, size - stride), 3, dtype=torch.uint8)
+    features = torch.zeros(2, encoder.grid_cells, encoder.feature_dim)
+    with torch.no_grad(), _quiet():
+        state = decoder.init_state(features)
+        context, memory = list(state.context), [m.expand(-1, 3, *m.shape[2:]) for m in state.memory]
+        top = min(TOP, len(captioner.vocabulary))
+        tokens = torch.zeros(2, 3, dtype=torch.long)
+        images = {0: _DYNAMIC}
+        hypotheses = {0: _DYNAMIC, 1: _DYNAMIC}
+        _write(
+            EncoderGraph(encoder),
+            (pixels,),
+            ({0: _DYNAMIC, 1: _DYNAMIC, 2: _DYNAMIC},),
+            folder / "encoder.onnx",
+        )
+        _write(StartGraph(decoder), (features,), (images,), folder / "start.onnx")
+        _write(
+            StepGraph(decoder, len(context), top),
+            (tokens, context + memory),
+            (hypotheses, [images] * len(context) + [hypotheses] * len(memory)),
+            folder / "step.onnx",
+        )
+    return len(context), len(memory), top
+
+
+def _write(graph: nn.Module, inputs: tuple[Any, ...], shapes: tuple[Any, ...], path: Path) -> None:
+    torch.onnx.export(
+        graph.eval(), inputs, path, dynamo=True, dynamic_shapes=shapes, external_data=False, verbose=False
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says of its own parts from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

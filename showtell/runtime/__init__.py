@@ -1,0 +1,1 @@
+"""Exported models: graphs that ONNX Runtime and OpenVINO run, without PyTorch."""

@@ -1,0 +1,157 @@
+"""An exported model that captions, without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from showtell.captioning import CaptioningModel, Pixels, search_specials
+from showtell.config import SearchConfig
+from showtell.data.images import ImageTransform
+from showtell.data.loading import batches_of_a_shape
+from showtell.runtime.manifest import Manifest
+from showtell.runtime.sessions import Array, GraphRuntime, Session, open_session, pick_runtime
+from showtell.search import Hypothesis, Next, TopWords, search
+from showtell.search.interface import FloatArray, IntArray
+
+BATCH: Final = 16
+"""Pictures an encoder call."""
+
+
+class ExportedEncoder:
+    """Pictures -> features.
+
+    Args:
+        session: runs the graph.
+        manifest: of its folder.
+    """
+
+    def __init__(self, session: Session, manifest: Manifest) -> None:
+        self._session = session
+        self.transform = manifest.transform
+        self.grid_cells, self.feature_dim = manifest.grid_cells, manifest.feature_dim
+
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
+        """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
+        features = np.empty((len(pixels), self.grid_cells, self.feature_dim), np.float32)
+        for places, batch in batches_of_a_shape(pixels, BATCH):
+            features[places] = self._session.run([batch])[0]
+        return features
+
+
+@dataclass(frozen=True)
+class ArrayState:
+    """What an exported decoder remembers between steps (see `SearchState`)."""
+
+    context: tuple[Array, ...]
+    memory: tuple[Array, ...]
+
+    @property
+    def images(self) -> int:
+        """B."""
+        return len(self.memory[0])
+
+    def select_images(self, rows: IntArray) -> ArrayState:
+        """Keep the images `rows` (B',)."""
+        return ArrayState(
+            tuple(a.take(rows, axis=0) for a in self.context),
+            tuple(a.take(rows, axis=0) for a in self.memory),
+        )
+
+    def select_hypotheses(self, parents: IntArray) -> ArrayState:
+        """Give each image the hypotheses `parents` (B, K') of its present ones."""
+        hypotheses = self.memory[0].shape[1]
+        flat = (parents + np.arange(len(parents))[:, None] * hypotheses).ravel()
+        return replace(
+            self,
+            memory=tuple(
+                a.reshape(-1, *a.shape[2:]).take(flat, axis=0).reshape(*parents.shape, *a.shape[2:])
+                for a in self.memory
+            ),
+        )
+
+
+class _NextOfArrays(Next[ArrayState]):
+    """What a step's graph answered; it may be overwritten by the next step."""
+
+    def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, attends: bool) -> None:
+        self.state, self._end_token = state, end
+        self._top, self._tokens, self._logits, self._total = outputs[:4]
+        self._attention = outputs[4] if attends else None
+
+    def top(self, count: int) -> TopWords:
+        if count > self._top.shape[2]:
+            log_probs = self.log_probs()
+            order = np.argsort(-log_probs, axis=2, kind="stable")[:, :, :count]
+            return TopWords(np.take_along_axis(log_probs, order, axis=2), order)
+        return TopWords(self._top[:, :, :count] - self._total, self._tokens[:, :, :count])
+
+    def end(self) -> FloatArray:
+        end: FloatArray = self._logits[:, :, self._end_token] - self._total[:, :, 0]
+        return end
+
+    def log_probs(self) -> FloatArray:
+        every: FloatArray = self._logits - self._total
+        return every
+
+    def attention(self) -> FloatArray | None:
+        return None if self._attention is None else self._attention.copy()
+
+
+class ExportedCaptioner(CaptioningModel):
+    """A model that `showtell export` wrote.
+
+    Args:
+        folder: of the model.
+        runtime: what runs it.
+
+    Raises:
+        CheckpointError: the folder is damaged.
+        UsageError: the runtime is not installed, or does not compute in the model's precision.
+    """
+
+    def __init__(self, folder: Path, runtime: Literal["auto"] | GraphRuntime = "auto") -> None:
+        manifest = Manifest.load(folder)
+        self.manifest, self.runtime = manifest, pick_runtime(runtime, manifest)
+        self.vocabulary, self.calibration = manifest.vocabulary, manifest.calibration
+        encoder, self._start, self._step = (
+            open_session(folder, graph, manifest, self.runtime) for graph in ("encoder", "start", "step")
+        )
+        self.encoder = ExportedEncoder(encoder, manifest)
+        self._specials = search_specials(self.vocabulary)
+
+    @property
+    def transform(self) -> ImageTransform:
+        """Makes the pictures that the encoder takes."""
+        return self.manifest.transform
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder tells where it looked."""
+        return self.manifest.attends
+
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
+        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made."""
+        return self.encoder.encode_pixels(pixels)
+
+    def find(
+        self, features: FloatArray, config: SearchConfig, *, attention: bool = False
+    ) -> list[list[Hypothesis]]:
+        """Search captions for features (B, R, D)."""
+        if not len(features):
+            return []
+        remembered = [array.copy() for array in self._start.run([features])]
+        parts = self.manifest.context
+        state = ArrayState(tuple(remembered[:parts]), tuple(remembered[parts:]))
+        return search(self._following, state, self._specials, config, attention=attention)
+
+    def _following(self, tokens: IntArray, state: ArrayState) -> _NextOfArrays:
+        outputs = self._step.run([tokens, *state.context, *state.memory])
+        memory = tuple(outputs[-len(state.memory) :])
+        return _NextOfArrays(
+            ArrayState(state.context, memory), outputs, self._specials.end, self.manifest.attends
+        )

@@ -1,0 +1,130 @@
+"""Graphs that run: one interface over ONNX Runtime and OpenVINO."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from showtell.errors import CheckpointError, UsageError
+from showtell.runtime.manifest import Manifest
+
+GraphRuntime = Literal["onnx", "openvino"]
+Array = npt.NDArray[Any]
+
+_PACKAGES: Final[dict[GraphRuntime, str]] = {"openvino": "openvino", "onnx": "onnxruntime"}
+"""The package of each runtime, the faster one first."""
+
+
+class Session(ABC):
+    """A graph that is ready to run. One call at a time."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs, in the graph's order; they may be overwritten by the next call."""
+
+
+class OnnxSession(Session):
+    """By ONNX Runtime, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = threads()
+        # Threads of one graph that wait by spinning keep the next graph from its cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._names = [node.name for node in self._session.get_inputs()]
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """See `Session.run`."""
+        outputs: list[Array] = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
+        return outputs
+
+
+class OpenVinoSession(Session):
+    """By OpenVINO, on the CPU.
+
+    Args:
+        path: the graph.
+        low: compute in bf16 what is not in int8, where the machine multiplies it.
+    """
+
+    def __init__(self, path: Path, *, low: bool) -> None:
+        import openvino
+
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if low else "f32",
+            "INFERENCE_NUM_THREADS": threads(),
+        }
+        model = openvino.Core().compile_model(path, "CPU", settings)
+        self._request, self._outputs = model.create_infer_request(), range(len(model.outputs))
+        self._tensor = openvino.Tensor
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """See `Session.run`."""
+        tensors = [self._tensor(np.ascontiguousarray(array), shared_memory=True) for array in inputs]
+        for place, tensor in enumerate(tensors):
+            self._request.set_input_tensor(place, tensor)
+        self._request.start_async()
+        self._request.wait()
+        return [self._request.get_output_tensor(place).data for place in self._outputs]
+
+
+def threads() -> int:
+    """Threads a graph: OMP_NUM_THREADS, else one a core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else os.cpu_count() or 1
+
+
+def pick_runtime(asked: Literal["auto"] | GraphRuntime, manifest: Manifest) -> GraphRuntime:
+    """The runtime to use: the fastest that is installed and computes in the model's precision.
+
+    Raises:
+        UsageError: it is not installed, or does not.
+    """
+    able = [name for name in _PACKAGES if not (name == "onnx" and manifest.precision == "bf16")]
+    if asked != "auto":
+        if asked not in able:
+            raise UsageError(
+                "ONNX Runtime does not compute in bf16 on CPUs: take --runtime openvino, or export the model"
+                " with --precision fp32 or int8"
+            )
+        able = [asked]
+    for name in able:
+        if find_spec(_PACKAGES[name]) is not None:
+            return name
+    packages = " or ".join(_PACKAGES[name] for name in able)
+    raise UsageError(
+        f"this exported model needs {packages}: install it with pip install {_PACKAGES[able[0]]}"
+    )
+
+
+def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRuntime) -> Session:
+    """Load a graph of an exported model.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    own = runtime == "openvino" and f"{graph}.xml" in manifest.files
+    if own:
+        manifest.check(folder / f"{graph}.bin")
+    path = manifest.check(folder / f"{graph}{'.xml' if own else '.onnx'}")
+    try:
+        if runtime == "openvino":
+            return OpenVinoSession(path, low=manifest.precision != "fp32")
+        return OnnxSession(path)
+    except Exception as error:  # the runtimes raise their own
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path}: {runtime} cannot run it ({reason}); export the model again"
+        ) from error
