@@ -39,9 +39,12 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
+	$(BIN)/python benchmarks/bench_profile.py
+	$(BIN)/python benchmarks/bench_encode.py
 	$(BIN)/python benchmarks/bench_extract.py
 	$(BIN)/python benchmarks/bench_train.py
 	$(BIN)/python benchmarks/bench_caption.py
+	$(BIN)/python benchmarks/bench_coldstart.py
 	$(BIN)/python benchmarks/bench_cider.py
 	$(BIN)/python benchmarks/bench_metrics.py
 	$(BIN)/python benchmarks/bench_serve.py

@@ -1,89 +1,175 @@
-"""How much of the bare encoder's speed captioning keeps, and whether its memory grows with the photos.
+"""Captioning a folder against the bare encoder and against BLIP; one photo, warm; memory.
 
-    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--model flickr8k]
+    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--blip 8] [--keep]
 
-Both take the same photos: the bare encoder has them decoded in memory already and only encodes them, in
-batches of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams,
-through `Captioner.caption_stream` as `inference.py` does. The two alternate, so that whatever else the
-machine does disturbs both alike. Peak memory is that of a process of its own, which writes a gallery too.
-Without a folder, photos of 640 x 480 are made of those in scikit-image. Prints Markdown.
+Of each runtime, the bare encoder has the photos decoded in memory already and only encodes them, in batches
+of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams, through
+`caption_stream` as `inference.py` does. The baselines: a loop that takes a photo at a time through the same
+model, and BLIP-base of `transformers` (Li et al. 2022, arXiv:2201.12086) with random weights, which its speed
+does not depend on: 384 pixels, 10 tokens, greedy, bf16, batches of 4. `warm` is one decoded photo to its
+caption, over the encoder's time for it, in the same process. Peak memory is of processes that write a gallery
+too, after a tenth of the photos and after all. All take turns. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import multiprocessing
-import os
-import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from bench_extract import SUFFIXES, machine, make_photos, time_bare
+from bench_encode import export
+from common import Contender, command_line, load, machine, median_ratio, recorded, take_photos
 from PIL import Image
 
-from showtell.captioner import Captioner
+from showtell.captioning import CaptioningModel
+from showtell.commands.options import open_model
 from showtell.data.loading import decode_ahead
 from showtell.features import AT_ONCE
 from showtell.output import Photo, Record, make_writer
 
-
-def time_captions(captioner: Captioner, paths: list[Path]) -> float:
-    """Seconds that files take to become captions."""
-    start = time.perf_counter()
-    done = list(captioner.caption_stream(paths, open_source=lambda path: path))
-    seconds = time.perf_counter() - start
-    assert all(item.captions for item in done)
-    return seconds
+Task = tuple[str, list[Path]]
 
 
-def peaks(model: str, paths: list[Path]) -> tuple[float, float]:
+def ours(model: str, runtime: Any) -> Callable[[Task], Any]:
+    """One of our models: encodes, captions, captions in a loop, or one photo at a time."""
+    captioner = open_model(model, runtime)
+    decoded: dict[Path, Any] = {}
+
+    def pixels(paths: list[Path]) -> list[Any]:
+        for item in decode_ahead([p for p in paths if p not in decoded], captioner.transform.pixels):
+            decoded[item.source] = item.pixels
+        return [decoded[path] for path in paths]
+
+    def measure(task: Task) -> Any:
+        what, paths = task
+        if what == "one":
+            return warm(captioner, pixels(paths))
+        batches = pixels(paths) if what == "encode" else []
+        start = time.perf_counter()
+        if what == "encode":
+            for begin in range(0, len(batches), AT_ONCE):
+                captioner.encode_pixels(batches[begin : begin + AT_ONCE])
+        elif what == "loop":
+            for path in paths:
+                captioner.caption([path])
+        else:
+            done = list(captioner.caption_stream(paths, open_source=lambda path: path))
+            assert all(item.captions for item in done)
+        return time.perf_counter() - start
+
+    return measure
+
+
+def warm(captioner: CaptioningModel, pictures: list[Any]) -> tuple[float, float]:
+    """Median seconds of a decoded photo to its features, and to its caption."""
+    captioner.caption_pixels(pictures[:1])
+    encode, caption = [], []
+    for picture in pictures:
+        start = time.perf_counter()
+        captioner.encode_pixels([picture])
+        between = time.perf_counter()
+        captioner.caption_pixels([picture])
+        encode.append(between - start)
+        caption.append(time.perf_counter() - between)
+    return statistics.median(encode), statistics.median(caption)
+
+
+def gallery(model: str, runtime: Any) -> Callable[[list[Path]], tuple[float, float]]:
     """Peak memory in MiB after a tenth of the photos and after all, of a run that writes a gallery."""
-    captioner, found = Captioner.load(model), {}
-    photos = (Photo(str(path), path) for path in paths)
-    with tempfile.TemporaryDirectory() as folder, make_writer(Path(folder) / "gallery.html") as writer:
-        stream = captioner.caption_stream(
-            photos,
-            open_source=lambda photo: photo.open_with_preview(captioner.transform),
-        )
-        for number, done in enumerate(stream, 1):
-            writer.add(Record(done.source.name, done.captions, preview=done.source.preview))
-            found[number] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return found[max(1, len(paths) // 10)] / unit, found[len(paths)] / unit
+    import common
+
+    captioner = open_model(model, runtime)
+
+    def measure(paths: list[Path]) -> tuple[float, float]:
+        found = {}
+        photos = (Photo(str(path), path) for path in paths)
+        with tempfile.TemporaryDirectory() as folder, make_writer(Path(folder) / "gallery.html") as writer:
+            stream = captioner.caption_stream(
+                photos, open_source=lambda photo: photo.open_with_preview(captioner.transform)
+            )
+            for number, done in enumerate(stream, 1):
+                writer.add(Record(done.source.name, done.captions, preview=done.source.preview))
+                found[number] = common._peak()
+        return found[max(1, len(paths) // 10)], found[len(paths)]
+
+    return measure
 
 
-def report(model: str, paths: list[Path], rounds: int) -> None:
-    """Alternate the two and print the tables."""
-    captioner = Captioner.load(model)
-    encoder = captioner.encoder
-    pixels = [item.pixels for item in decode_ahead(paths, encoder.transform.pixels)]
-    decoded = [pixels[i : i + AT_ONCE] for i in range(0, len(pixels), AT_ONCE)]
-    contenders: dict[str, Callable[[], float]] = {
-        "bare encoder": lambda: time_bare(encoder, decoded),
-        "captioning, 3 beams": lambda: time_captions(captioner, paths),
-    }
-    time_captions(captioner, paths[:32])  # the first calls are slower
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+def blip() -> Callable[[Task], float]:
+    """BLIP-base of `transformers`, in bf16."""
+    import torch
+    from transformers import BlipConfig, BlipForConditionalGeneration
+
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = BlipForConditionalGeneration(BlipConfig()).to(device, torch.bfloat16).eval()
+
+    @torch.inference_mode()
+    def measure(task: Task) -> float:
+        start = time.perf_counter()
+        for begin in range(0, len(task[1]), 4):
+            batch = torch.rand(len(task[1][begin : begin + 4]), 3, 384, 384)
+            network.generate(
+                pixel_values=batch.to(device, torch.bfloat16),
+                max_new_tokens=10,
+                min_new_tokens=10,
+                do_sample=False,
+                num_beams=1,
+            )
+        return time.perf_counter() - start
+
+    return measure
+
+
+def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, blips: int) -> None:
+    """Let all take turns and print the tables."""
+    contenders = {name: Contender(ours, *model) for name, model in models.items()}
+    other = Contender(blip) if blips else None
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in models}
+    ones: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
+    of_blip, of_loop = [], []
+    for contender in contenders.values():
+        contender(("caption", paths[:64]))  # the first calls are slower
+        contender(("encode", paths))
     for _ in range(rounds):
-        for name, measure in contenders.items():
-            seconds[name].append(measure())
+        for name, contender in contenders.items():
+            for what in ("encode", "caption"):
+                times[name].setdefault(what, []).append(contender((what, paths)))
+            ones[name].append(contender(("one", paths[:20])))
+        of_loop.append(contenders["PyTorch"](("loop", paths[:60])) / len(paths[:60]))
+        if other:
+            of_blip.append(other(("", paths[:blips])) / blips)
     with Image.open(paths[0]) as first:
         width, height = first.size
-    print(f"{len(paths)} photos (the first: {width} x {height}), model {model}, {rounds} rounds")
-    print(machine())
-    with contextlib.suppress(OSError):
-        print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} (more than its cores: disturbed)")
-    print("\n| | images/s (median) | least | most |\n| --- | --- | --- | --- |")
-    for name, times in seconds.items():
-        speeds = [len(paths) / value for value in times]
-        print(f"| {name} | {statistics.median(speeds):.1f} | {min(speeds):.1f} | {max(speeds):.1f} |")
-    ratios = [bare / own for bare, own in zip(*seconds.values(), strict=True)]
-    print(f"\nratio: {statistics.median(ratios):.3f} (median; {min(ratios):.3f} to {max(ratios):.3f})")
+    print(f"{len(paths)} photos (the first: {width} x {height}), 3 beams, {rounds} rounds, medians")
+    print(f"{machine()}\n{load()}\n")
+    print(
+        "| | bare encoder, images/s | captioning, images/s | share | x BLIP | x loop | warm: encoder, ms |"
+        " caption, ms | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    )
+    for name, seconds in times.items():
+        each = [value / len(paths) for value in seconds["caption"]]
+        against = f"{median_ratio(of_blip, each):.1f}" if of_blip else "-"
+        one = [value * 1e3 for value in (statistics.median(v[i] for v in ones[name]) for i in (0, 1))]
+        ratio = median_ratio([v[1] for v in ones[name]], [v[0] for v in ones[name]])
+        print(
+            f"| {name} | {len(paths) / statistics.median(seconds['encode']):.1f}"
+            f" | {1 / statistics.median(each):.1f}"
+            f" | {median_ratio(seconds['encode'], seconds['caption']):.2f}"
+            f" | {against} | {median_ratio(of_loop, each):.1f}"
+            f" | {one[0]:.1f} | {one[1]:.1f} | {ratio:.2f} |"
+        )
+    print(f"\nPyTorch in a loop, a photo at a time: {1 / statistics.median(of_loop):.1f} images/s")
+    if other:
+        print(f"BLIP-base: {1 / statistics.median(of_blip):.2f} images/s, peak memory {other.peak():.0f} MiB")
+        other.close()
+    for contender in contenders.values():
+        contender.close()
 
 
 def main() -> None:
@@ -91,21 +177,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory of captioning a folder of photos.")
     parser.add_argument("folder", nargs="?", type=Path, help="folder of photos; by default some are made")
     parser.add_argument("--images", type=int, default=500, help="photos to use at most")
-    parser.add_argument("--rounds", type=int, default=3, help="alternations; the median is told")
+    parser.add_argument("--rounds", type=int, default=3, help="turns; medians are told")
     parser.add_argument("--model", default="flickr8k", help="folder of the model, or its name in models/")
+    parser.add_argument("--blip", type=int, default=8, help="photos for BLIP a round; 0 leaves it out")
+    parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        if args.folder is None:
-            paths = make_photos(Path(made), args.images)
-        else:
-            paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in SUFFIXES)[: args.images]
-        if not paths:
-            parser.error(f"{args.folder}: no photos ({', '.join(sorted(SUFFIXES))}) there")
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            early, late = pool.apply(peaks, (args.model, paths))
-        report(args.model, paths, args.rounds)
-        print(f"\npeak memory: {early:.0f} MiB after {max(1, len(paths) // 10)} photos,", end=" ")
-        print(f"{late:.0f} MiB after {len(paths)}")
+    with (
+        tempfile.TemporaryDirectory() as made,
+        recorded("caption", command_line(sys.argv[1:]), keep=args.keep),
+    ):
+        photos = take_photos(args.folder, args.images + 200, Path(made))
+        calibration, paths = photos[-200:], photos[: args.images]
+        folders = {
+            p: str(export(Path(made) / p, p, calibration, args.model)) for p in ("fp32", "bf16", "int8")
+        }
+        models = {
+            "PyTorch": (args.model, "auto"),
+            "OpenVINO, bf16": (folders["bf16"], "openvino"),
+            "OpenVINO, int8": (folders["int8"], "openvino"),
+            "ONNX Runtime, fp32": (folders["fp32"], "onnx"),
+            "ONNX Runtime, int8": (folders["int8"], "onnx"),
+        }
+        report(models, paths, args.rounds, args.blip)
+        print("\n| peak memory, MiB | after a tenth | after all |\n| --- | ---: | ---: |")
+        for name, model in models.items():
+            contender = Contender(gallery, *model)
+            early, late = contender(paths)
+            contender.close()
+            print(f"| {name} | {early:.0f} | {late:.0f} |")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ are made of those in scikit-image. Prints a Markdown table; the speeds are media
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
@@ -19,8 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import skimage.data
-import torch
+from common import machine, take_photos
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,20 +27,6 @@ from showtell.data.loading import decode_ahead
 from showtell.devices import pick_device
 from showtell.encoder import CNNEncoder
 from showtell.features import AT_ONCE, FeatureStore
-
-SUFFIXES = {".jpg", ".jpeg", ".png"}
-
-
-def make_photos(folder: Path, count: int) -> list[Path]:
-    """Write JPEG photos of 640 x 480: pieces of the photos that come with scikit-image."""
-    sources = [Image.fromarray(getattr(skimage.data, name)()) for name in ("astronaut", "chelsea", "coffee")]
-    random, paths = np.random.default_rng(0), [folder / f"{i:05}.jpg" for i in range(count)]
-    for i, path in enumerate(paths):
-        source = sources[i % len(sources)]
-        left, top = (int(random.integers(side // 4)) for side in source.size)
-        piece = source.crop((left, top, left + source.width * 3 // 4, top + source.height * 3 // 4))
-        piece.resize((640, 480), Image.Resampling.BICUBIC).save(path, quality=90)
-    return paths
 
 
 def time_bare(encoder: CNNEncoder, batches: list[list[NDArray[np.uint8]]]) -> float:
@@ -64,18 +48,6 @@ def time_extraction(encoder: CNNEncoder, paths: list[Path]) -> float:
         return seconds
 
 
-def machine() -> str:
-    """Processor, cores and torch in a line."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    device = pick_device()
-    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
-    return f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}"
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Speed of feature extraction against the bare encoder.")
@@ -84,12 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="alternations; the median is told")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        if args.folder is None:
-            paths = make_photos(Path(made), args.images)
-        else:
-            paths = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in SUFFIXES)[: args.images]
-        if not paths:
-            parser.error(f"{args.folder}: no photos ({', '.join(sorted(SUFFIXES))}) there")
+        paths = take_photos(args.folder, args.images, Path(made))
         report(CNNEncoder.from_config(EncoderConfig()).to(pick_device()), paths, args.rounds)
 
 

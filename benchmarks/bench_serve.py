@@ -29,7 +29,7 @@ from pathlib import Path
 
 import aiohttp
 import numpy as np
-from bench_extract import SUFFIXES, machine, make_photos
+from common import SUFFIXES, machine, make_photos
 from PIL import Image
 
 from showtell.captioner import Captioner

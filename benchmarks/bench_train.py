@@ -1,29 +1,40 @@
 """How many captions a second each decoder trains: forward, loss, backward and AdamW step on random features.
 
-The kinds take turns within a run, so what else the machine does falls on all alike; medians are compared.
+    python benchmarks/bench_train.py [--keep]
 
-    python benchmarks/bench_train.py
+The baselines are the classic `attention` decoder (Show, Attend and Tell) and the first version of `topdown`
+(torch's own LSTM, 512 units). All have 512 units but the last, which has the 384 that are the default. They
+take turns within a run, so what else the machine does falls on all alike; medians are compared.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from common import command_line, load, machine, median_ratio, recorded
+from first_topdown import FirstTopDown
 from torch import Tensor
 
 from showtell.config import DecoderConfig, DecoderKind
-from showtell.decoder import make_decoder, packed_targets
+from showtell.decoder import RNNDecoder, make_decoder, packed_targets
 from showtell.devices import compute_dtype, pick_device
 from showtell.training.losses import linear_cross_entropy
 
-BASELINE = "attention"
+ATTENTION, FIRST = "attention, 512 units", "first topdown, 512 units"
+DECODERS: dict[str, tuple[DecoderKind, int]] = {
+    ATTENTION: ("attention", 512),
+    FIRST: ("topdown", 512),
+    "pooled, 512 units": ("pooled", 512),
+    "topdown, 512 units": ("topdown", 512),
+    "topdown, 384 units": ("topdown", 384),
+}
 GRID_CELLS, FEATURE_DIM = 49, 2048
 MEAN_WORDS, SD_WORDS, FEWEST_WORDS, MOST_WORDS = 10.8, 3.8, 2, 30  # as Flickr8k's captions
 
@@ -50,19 +61,18 @@ def make_batch(args: argparse.Namespace, device: torch.device, dtype: torch.dtyp
 
 
 def make_step(
-    kind: DecoderKind, args: argparse.Namespace, device: torch.device, dtype: torch.dtype
+    name: str, args: argparse.Namespace, device: torch.device, dtype: torch.dtype
 ) -> Callable[[Batch], None]:
     """A training step of a fresh decoder."""
-    config = DecoderConfig(
-        kind=kind,
-        cell=args.cell,
-        embedding_dim=args.size,
-        hidden_dim=args.size,
-        attention_dim=args.size,
-    )
-    decoder = make_decoder(
-        config, vocab_size=args.vocabulary, feature_dim=FEATURE_DIM, grid_cells=GRID_CELLS
-    ).to(device)
+    kind, size = DECODERS[name]
+    config = DecoderConfig(kind=kind, cell=args.cell, embedding_dim=size, hidden_dim=size, attention_dim=size)
+    if name == FIRST:
+        decoder: RNNDecoder = FirstTopDown(args.vocabulary, FEATURE_DIM, GRID_CELLS, config)
+    else:
+        decoder = make_decoder(
+            config, vocab_size=args.vocabulary, feature_dim=FEATURE_DIM, grid_cells=GRID_CELLS
+        )
+    decoder.to(device)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-3, fused=True)
 
     def step(batch: Batch) -> None:
@@ -83,8 +93,8 @@ def make_step(
 def measure(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> dict[str, list[float]]:
     """Seconds of each step of each kind; the kinds take turns on the same batch. The first round warms up."""
     torch.manual_seed(args.seed)
-    steps = {kind: make_step(kind, args, device, dtype) for kind in args.kinds}
-    seconds: dict[str, list[float]] = {kind: [] for kind in args.kinds}
+    steps = {kind: make_step(kind, args, device, dtype) for kind in DECODERS}
+    seconds: dict[str, list[float]] = {kind: [] for kind in DECODERS}
     for round_number in range(args.rounds + 1):
         batch = make_batch(args, device, dtype)
         for kind, step in steps.items():
@@ -95,36 +105,18 @@ def measure(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) 
     return seconds
 
 
-def machine(device: torch.device) -> str:
-    """The hardware and the version of torch."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        name = models[0] if models else name
-    if device.type == "cuda":
-        name = f"{torch.cuda.get_device_name(device)}, {name}"
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
 def report(args: argparse.Namespace, seconds: dict[str, list[float]]) -> str:
     """A markdown table; the ratio is the median of the ratios within a round."""
     count = args.images * args.captions
     rows = [
-        "| decoder | captions/s (median) | slowest | fastest | x attention |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| decoder | captions/s (median) | slowest | fastest | x attention | x first topdown |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for kind, times in seconds.items():
+    for name, times in seconds.items():
         rates = [count / taken for taken in times]
-        ratio = "-"
-        if BASELINE in seconds:
-            pairs = zip(seconds[BASELINE], times, strict=True)
-            ratio = f"{statistics.median(base / taken for base, taken in pairs):.2f}"
-        rows.append(
-            f"| {kind} | {statistics.median(rates):.0f} | {min(rates):.0f} | {max(rates):.0f} | {ratio} |"
-        )
+        ratios = (median_ratio(seconds[base], times) for base in (ATTENTION, FIRST))
+        columns = [*(f"{rate:.0f}" for rate in (statistics.median(rates), min(rates), max(rates)))]
+        rows.append(f"| {name} | {' | '.join([*columns, *(f'{ratio:.2f}' for ratio in ratios)])} |")
     return "\n".join(rows)
 
 
@@ -133,14 +125,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = [BASELINE, "pooled", "topdown"]
-    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds, help="decoders (default: all)")
     parser.add_argument("--cell", choices=["lstm", "gru"], default="lstm", help="recurrent cell (lstm)")
-    parser.add_argument("--size", type=int, default=512, help="embedding, hidden and attention size (512)")
     parser.add_argument("--images", type=int, default=64, help="images a batch (64)")
     parser.add_argument("--captions", type=int, default=5, help="captions an image (5)")
     parser.add_argument("--vocabulary", type=int, default=2541, help="words (2541, as Flickr8k)")
     parser.add_argument("--rounds", type=int, default=5, help="timed steps of each decoder (5)")
+    parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto", help="(auto)")
     parser.add_argument("--threads", type=int, help="CPU threads (all)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and data (0)")
@@ -154,13 +144,18 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     device = pick_device()
     dtype = compute_dtype(args.precision, device)
-    print(f"Machine: {machine(device)}. Precision: {str(dtype).removeprefix('torch.')}.")
-    print(
-        f"Sizes: {args.images} images x {args.captions} captions of {MEAN_WORDS} words (sd {SD_WORDS},"
-        f" {FEWEST_WORDS} to {MOST_WORDS}), {args.vocabulary} words, {GRID_CELLS} x {FEATURE_DIM} features,"
-        f" {args.cell} and all layers of {args.size}; {args.rounds} rounds, seed {args.seed}.\n"
-    )
-    print(report(args, measure(args, device, dtype)))
+    with recorded("train", command_line(sys.argv[1:]), keep=args.keep):
+        print(f"{machine()}, {str(dtype).removeprefix('torch.')}\n")
+        print(
+            f"{args.images} images x {args.captions} captions of {MEAN_WORDS} words (sd {SD_WORDS},"
+            f" {FEWEST_WORDS} to {MOST_WORDS}), {args.vocabulary} words,"
+            f" {GRID_CELLS} x {FEATURE_DIM} features, {args.cell}; {args.rounds} rounds, seed {args.seed}\n"
+        )
+        print(report(args, measure(args, device, dtype)))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            2**20 if sys.platform == "darwin" else 2**10
+        )
+        print(f"\npeak memory of the process with all of them: {peak:.0f} MiB\n{load()}")
 
 
 if __name__ == "__main__":

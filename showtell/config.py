@@ -104,6 +104,9 @@ class CacheConfig:
     picture, `crop` its middle, `flip` and `crop-flip` are these mirrored, `random-N` are random crops."""
     dir: str = "cache"
     """Folder of the cache."""
+    exported: str | None = None
+    """Folder of an exported model of the same encoder (`showtell export`), which makes the features in place
+    of PyTorch: in int8 two to three times as fast. A decoder learns best from what will serve it."""
 
     def __post_init__(self) -> None:
         _require(len(self.views) > 0, "cache.views must name at least one view")

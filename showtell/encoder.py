@@ -118,6 +118,11 @@ class CNNEncoder(nn.Module):
         """Pooled features (B, D) of grid features (B, R, D): their mean, as the classifier saw it."""
         return features.mean(dim=1)
 
+    @property
+    def made_by(self) -> str:
+        """What makes the features, for people."""
+        return f"PyTorch, {str(self.dtype).removeprefix('torch.')}"
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the features: weights, architecture, transform, precision."""
         digest = hashlib.sha256(weights_fingerprint(self.backbone.state_dict()).encode())

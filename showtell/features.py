@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +32,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from showtell.config import View
+from showtell.data.images import ImageTransform
 from showtell.data.loading import batched, decode_ahead
 from showtell.data.records import CaptionedImage
-from showtell.encoder import BATCH, CNNEncoder
+from showtell.encoder import BATCH
 from showtell.errors import FeatureStoreError, ImageError
 from showtell.files import write_atomic
 
@@ -48,6 +49,34 @@ FLUSH_ROWS = 256
 """Rows that a kill may cost."""
 
 ImageView = tuple[Path, View]
+
+
+class FeatureEncoder(Protocol):
+    """What makes features: `CNNEncoder`, or that of an exported model."""
+
+    @property
+    def transform(self) -> ImageTransform:
+        """Makes the pictures that it takes."""
+
+    @property
+    def grid_cells(self) -> int:
+        """R."""
+
+    @property
+    def feature_dim(self) -> int:
+        """D."""
+
+    @property
+    def made_by(self) -> str:
+        """Runtime and number format, for people."""
+
+    def fingerprint(self) -> str:
+        """Names all that decides the features."""
+
+    def encode_pixels(
+        self, pixels: Sequence[npt.NDArray[np.uint8]]
+    ) -> torch.Tensor | npt.NDArray[np.float32]:
+        """Features (N, R, D) of N pictures (H, W, 3)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +130,7 @@ class FeatureStore:
         FeatureStoreError: the folder cannot be used.
     """
 
-    def __init__(self, cache_dir: Path, encoder: CNNEncoder) -> None:
+    def __init__(self, cache_dir: Path, encoder: FeatureEncoder) -> None:
         self.encoder = encoder
         fingerprint = encoder.fingerprint()
         self.shape = (encoder.grid_cells, encoder.feature_dim)
@@ -110,6 +139,7 @@ class FeatureStore:
         description = {
             "version": FORMAT_VERSION,
             "encoder": fingerprint,
+            "made_by": encoder.made_by,
             "shape": list(self.shape),
             "dtype": "<f2",
         }
@@ -234,8 +264,7 @@ class FeatureStore:
                         failed.add(item.source[0])
                         report.failed.append(item.error)
                 if good:
-                    features = self.encoder.encode_pixels([pixels for _, pixels in good])
-                    rows = features.to("cpu", torch.float16).contiguous().numpy()
+                    rows = _half(self.encoder.encode_pixels([pixels for _, pixels in good]))
                     writer.append(rows, [self._key(source) for source, _ in good])
                     report.extracted += len(good)
                 if progress is not None:
@@ -244,9 +273,9 @@ class FeatureStore:
     def _seconds_per_image(self) -> float:
         size = self.encoder.transform.size
         pixels = [np.zeros((size, size, 3), np.uint8)] * BATCH
-        self.encoder.encode_pixels(pixels).cpu()  # the first call is slower
+        _half(self.encoder.encode_pixels(pixels))  # the first call is slower
         start = time.monotonic()
-        self.encoder.encode_pixels(pixels).cpu()  # a GPU has to be waited for
+        _half(self.encoder.encode_pixels(pixels))  # a GPU has to be waited for
         return (time.monotonic() - start) / BATCH
 
     def _key(self, item: ImageView) -> bytes:
@@ -295,6 +324,13 @@ class FeatureStore:
         except Timeout:
             log.info("Another process is extracting features to %s: waiting for it", self.folder)
             return lock.acquire()
+
+
+def _half(features: torch.Tensor | npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """Features (N, R, D) as rows are stored."""
+    if isinstance(features, torch.Tensor):
+        return features.to("cpu", torch.float16).contiguous().numpy()
+    return features.astype(np.float16)
 
 
 def _hash(identity: str) -> bytes:

@@ -7,11 +7,40 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from showtell.config import View
+from showtell.config import CacheConfig, View
 from showtell.data.records import CaptionedImage
-from showtell.features import FeatureStore
+from showtell.encoder import CNNEncoder
+from showtell.errors import UsageError
+from showtell.features import FeatureEncoder, FeatureStore
+from showtell.fingerprints import weights_fingerprint
+from showtell.runtime.captioner import ExportedEncoder
+from showtell.runtime.manifest import find_exported
 
 log = logging.getLogger(__name__)
+
+
+def feature_encoder(config: CacheConfig, encoder: CNNEncoder) -> FeatureEncoder:
+    """What makes the features: the encoder, or in its place that of an exported model.
+
+    Raises:
+        CheckpointError: the exported model is damaged.
+        UsageError: it is none, or of another encoder.
+    """
+    if config.exported is None:
+        return encoder
+    folder = find_exported(config.exported)
+    if folder is None:
+        raise UsageError(
+            f"--cache.exported {config.exported}: no exported model there; make one with showtell export"
+        )
+    exported = ExportedEncoder.load(folder)
+    same = exported.weights == weights_fingerprint(encoder.state_dict())
+    if not same or exported.transform != encoder.transform:
+        raise UsageError(
+            f"--cache.exported {config.exported}: of other encoder weights, or another picture size, than"
+            " --encoder says"
+        )
+    return exported
 
 
 def extract_features(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from showtell.commands.extract import extract_features
+from showtell.commands.extract import extract_features, feature_encoder
 from showtell.commands.run_config import add_run_arguments, describe, to_run_config
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.splits import tuning_subset
@@ -52,7 +52,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         from showtell.features import FeatureStore
 
         encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-        store = FeatureStore(cache_dir, encoder)
+        store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder))
         extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
         log_gpu_memory("after extracting features")
         log.info("Features are cached in %s", store.folder)

@@ -14,7 +14,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import extract_features
+from showtell.commands.extract import extract_features, feature_encoder
 from showtell.commands.run_config import add_run_arguments, describe, run_settings, to_run_config
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
@@ -128,7 +128,7 @@ def _image_source(
     used = data.train + data.val
     if config.features == "online":
         return OnlineImages(encoder.transform), used
-    store = FeatureStore(cache_dir, encoder)
+    store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder))
     images = extract_features(store, used, config.cache.views, skip_bad=config.data.skip_bad)
     return CachedFeatures(store, config.cache.views), images
 

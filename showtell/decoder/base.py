@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from showtell.config import Cell, DecoderConfig
+from showtell.decoder.lstm import lstm_update, packed_lstm
 from showtell.decoder.state import SearchState, StepOutput
 
 
@@ -107,30 +108,12 @@ def make_rnn(cell: Cell, input_dim: int, hidden_dim: int) -> nn.LSTM | nn.GRU:
 
 
 def run_rnn(rnn: nn.LSTM | nn.GRU, inputs: PackedSequence) -> Tensor:
-    """Outputs (P, H) of `rnn` over packed sequences (P, input_dim).
-
-    An LSTM on the CPU is written out. Torch's own takes a slice of all inputs at each step, so its backward
-    pass fills a tensor of zeros as large as all inputs for each step: 15 % of a training step of `topdown`.
-    """
+    """Outputs (P, H) of `rnn` over packed sequences (P, input_dim); an LSTM on the CPU is written out."""
     if isinstance(rnn, nn.GRU) or inputs.data.device.type != "cpu":
         return rnn(inputs)[0].data
     of_inputs, of_hidden, bias, second_bias = rnn.all_weights[0]
     gates = nn.functional.linear(inputs.data, of_inputs, bias + second_bias)  # (P, 4 H)
-    weight = of_hidden.to(gates.dtype).t()
-    hidden = cell = gates.new_zeros(int(inputs.batch_sizes[0]), rnn.hidden_size)
-    outputs = []
-    for now in gates.split(inputs.batch_sizes.tolist()):
-        running = len(now)  # sequences that have not ended
-        hidden, cell = _lstm_update(torch.addmm(now, hidden[:running], weight), cell[:running])
-        outputs.append(hidden)
-    return torch.cat(outputs)
-
-
-def _lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """New hidden state and cell (..., H) of an LSTM, from its gates (..., 4 H) and old cell (..., H)."""
-    enter, forget, new, show = gates.chunk(4, dim=-1)
-    cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
-    return show.sigmoid() * cell.tanh(), cell
+    return packed_lstm(gates, of_hidden.to(gates.dtype), inputs.batch_sizes)
 
 
 def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -148,7 +131,7 @@ def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) 
     if isinstance(rnn, nn.LSTM):
         hidden, cell = memory
         gates = nn.functional.linear(inputs, of_inputs, bias + second_bias)
-        return _lstm_update(gates + nn.functional.linear(hidden, of_hidden), cell)
+        return lstm_update(gates + nn.functional.linear(hidden, of_hidden), cell)
     (hidden,) = memory
     entered = nn.functional.linear(inputs, of_inputs, bias).chunk(3, dim=-1)
     kept = nn.functional.linear(hidden, of_hidden, second_bias).chunk(3, dim=-1)

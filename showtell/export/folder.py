@@ -15,6 +15,7 @@ from showtell.captioner import Captioner
 from showtell.captioning import Pixels
 from showtell.errors import UsageError
 from showtell.export.graphs import write_graphs
+from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.manifest import FILE_NAME, ExportPrecision, Manifest
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def export_model(
         encoder = captioner.encoder
         manifest = Manifest(
             model=name,
+            encoder=weights_fingerprint(encoder.state_dict()),
             precision=precision,
             transform=captioner.transform,
             vocabulary=captioner.vocabulary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,10 +31,38 @@ class ExportedEncoder:
         manifest: of its folder.
     """
 
-    def __init__(self, session: Session, manifest: Manifest) -> None:
-        self._session = session
+    def __init__(self, session: Session, manifest: Manifest, runtime: GraphRuntime) -> None:
+        self._session, self._manifest, self._runtime = session, manifest, runtime
         self.transform = manifest.transform
         self.grid_cells, self.feature_dim = manifest.grid_cells, manifest.feature_dim
+
+    @classmethod
+    def load(cls, folder: Path, runtime: Literal["auto"] | GraphRuntime = "auto") -> ExportedEncoder:
+        """Load the encoder of an exported model alone.
+
+        Raises:
+            CheckpointError: the folder is damaged.
+            UsageError: the runtime is not installed, or does not compute in the model's precision.
+        """
+        manifest = Manifest.load(folder)
+        picked = pick_runtime(runtime, manifest)
+        return cls(open_session(folder, "encoder", manifest, picked), manifest, picked)
+
+    @property
+    def weights(self) -> str:
+        """Fingerprint of the weights that were exported."""
+        return self._manifest.encoder
+
+    @property
+    def made_by(self) -> str:
+        """What makes the features, for people."""
+        return f"{self._runtime}, {self._manifest.precision}"
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the features: graph, transform, runtime, precision."""
+        files = [f"{name} {sha}" for name, sha in sorted(self._manifest.files.items()) if "encoder" in name]
+        identity = "\n".join([*files, self.transform.fingerprint(), self.made_by])
+        return hashlib.sha256(identity.encode()).hexdigest()
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
         """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
@@ -121,7 +150,7 @@ class ExportedCaptioner(CaptioningModel):
         encoder, self._start, self._step = (
             open_session(folder, graph, manifest, self.runtime) for graph in ("encoder", "start", "step")
         )
-        self.encoder = ExportedEncoder(encoder, manifest)
+        self.encoder = ExportedEncoder(encoder, manifest, self.runtime)
         self._specials = search_specials(self.vocabulary)
 
     @property

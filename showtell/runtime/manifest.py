@@ -38,6 +38,7 @@ class Manifest:
 
     Attributes:
         model: name of the model that was exported.
+        encoder: fingerprint of its encoder's weights.
         precision: what its graphs are for.
         transform: makes the pictures that the encoder takes.
         vocabulary: the words.
@@ -52,6 +53,7 @@ class Manifest:
     """
 
     model: str
+    encoder: str
     precision: ExportPrecision
     transform: ImageTransform
     vocabulary: Vocabulary
@@ -83,7 +85,7 @@ class Manifest:
         try:
             values: dict[str, Any] = json.loads(path.read_bytes())
             version = values.pop("version")
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: damaged; export the model again") from error
         if version != FORMAT_VERSION:
             raise CheckpointError(

@@ -36,13 +36,19 @@ def allowed_words(
     wanted = (groups + 1) * config.beam_size
     count = wanted + len(specials.never) + 1
     end = following.end()
-    top = following.top(count)
+    top = _in_order(following.top(count))
     words = strike(top, end, said, specials, config)
     if config.block_ngram and top.tokens.shape[2] == count and said.shape[2] < config.max_length:
         few = (words.log_probs > NEVER).sum(axis=2) < wanted
         if few.any():
-            words = strike(following.top(count + said.shape[2]), end, said, specials, config)
+            words = strike(_in_order(following.top(count + said.shape[2])), end, said, specials, config)
     return words, end
+
+
+def _in_order(words: TopWords) -> TopWords:
+    """Equally likely words by their ids: in which order they are found depends on the size of the batch."""
+    order = np.lexsort((words.tokens, -words.log_probs), axis=2)
+    return TopWords(*(np.take_along_axis(array, order, axis=2) for array in words))  # type: ignore[arg-type]
 
 
 def strike(

@@ -19,7 +19,7 @@ from PIL import Image
 from showtell.captioner import Captioner
 from showtell.cli import run_command
 from showtell.commands import caption as command
-from showtell.config import DecoderConfig, DecoderKind, SearchConfig
+from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.errors import ModelError
@@ -31,13 +31,19 @@ ROOT = Path(__file__).resolve().parents[2]
 CAPTION = "a dog cat man woman in the red blue shirt runs sits on grass street with ball and is big"
 
 
-def save_model(folder: Path, kind: DecoderKind = "topdown") -> Path:
+def save_model(folder: Path, kind: DecoderKind = "topdown", cell: Cell = "lstm", seed: int = 0) -> Path:
     """A captioner of random words that takes milliseconds a photo."""
     encoder, vocabulary = make_tiny_encoder(), Vocabulary(CAPTION.split())
     config = DecoderConfig(
-        kind=kind, embedding_dim=32, hidden_dim=32, attention_dim=32, attention_heads=2, dropout=0
+        kind=kind,
+        cell=cell,
+        embedding_dim=32,
+        hidden_dim=32,
+        attention_dim=32,
+        attention_heads=2,
+        dropout=0,
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     decoder = make_decoder(
         config,
         vocab_size=len(vocabulary),
@@ -45,7 +51,7 @@ def save_model(folder: Path, kind: DecoderKind = "topdown") -> Path:
         grid_cells=encoder.grid_cells,
     )
     for parameter in decoder.parameters():  # so that different photos get different words
-        torch.nn.init.normal_(parameter, std=0.5)
+        torch.nn.init.normal_(parameter, std=0.6)
     Captioner(encoder, decoder, vocabulary, "tiny").save(folder)
     return folder
 

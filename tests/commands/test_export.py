@@ -1,0 +1,73 @@
+"""showtell export, and what --runtime does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from showtell.cli import main
+from tests.commands.test_caption import save_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model") / "mine")
+
+
+def test_a_model_is_exported_and_captions(
+    model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", "--model", str(model), "--out", str(out), "--photos", *map(str, photos)]) == 0
+    said = capsys.readouterr().out
+    assert f"{out}: fp32" in said
+    assert "of 4 captions by openvino are those of PyTorch" in said
+    for runtime in ("auto", "onnx", "openvino"):
+        assert main(["caption", str(photos[0]), "--model", str(out), "--runtime", runtime]) == 0
+        assert capsys.readouterr().out.startswith(f"{photos[0]}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["export", "--precision", "int8"], "name 20 or more"),
+        (["export", "--precision", "int4"], "int4"),
+        (["caption", "--runtime", "onnx", "PHOTO"], "showtell export --model flickr8k"),
+        (["caption", "--runtime", "tpu", "PHOTO"], "tpu"),
+    ],
+)
+def test_misuse_is_told_in_a_line(
+    arguments: list[str], reason: str, photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(photos[0]) if argument == "PHOTO" else argument for argument in arguments]
+    try:
+        code = main(given)
+    except SystemExit as stopped:  # the parser's own
+        code = int(stopped.code or 0)
+    assert code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_int8_needs_photos_that_can_be_shown(
+    model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", "--model", str(model), "--precision", "int8", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--photos", *map(str, photos)]) == 2
+    assert "4 of them can be shown; int8 needs 20" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_exported_model_is_no_model_of_pytorch(
+    model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", "--model", str(model), "--out", str(out)]) == 0
+    capsys.readouterr()
+    for command, reason in (
+        (["caption", str(photos[0]), "--model", str(out), "--runtime", "torch"], "is an exported model"),
+        (["caption", str(photos[0]), "--model", str(out), "--encoder", "x"], "has no effect"),
+        (["export", "--model", str(out)], "exported model already"),
+    ):
+        assert main(command) == 2
+        assert reason in capsys.readouterr().err

@@ -1,0 +1,83 @@
+"""Export: every decoder, int8, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from showtell.captioner import Captioner
+from showtell.config import Cell, DecoderKind
+from showtell.data.loading import decode_ahead
+from showtell.errors import UsageError
+from showtell.export.folder import export_model
+from showtell.runtime.captioner import ExportedCaptioner
+from tests.commands.test_caption import save_model
+
+
+def load(folder: Path) -> Captioner:
+    captioner = Captioner.load(str(folder), device=torch.device("cpu"))
+    captioner.encoder.precision = "fp32"
+    return captioner
+
+
+@pytest.mark.parametrize(("kind", "cell"), [("attention", "lstm"), ("pooled", "gru"), ("topdown", "gru")])
+def test_every_decoder_says_what_it_says_in_pytorch(
+    kind: DecoderKind, cell: Cell, tmp_path: Path, snippets: list[Path]
+) -> None:
+    captioner = load(save_model(tmp_path / "model", kind, cell))
+    export_model(captioner, "tiny", tmp_path / "out")
+    exported = ExportedCaptioner(tmp_path / "out", "onnx")
+    assert exported.attends == captioner.attends
+    texts = [[found[0].text for found in model.caption(snippets[:12])] for model in (exported, captioner)]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 1
+
+
+def test_an_ensemble_speaks_as_one(tmp_path: Path, snippets: list[Path]) -> None:
+    names = [str(save_model(tmp_path / f"{seed}", seed=seed)) for seed in range(2)]
+    captioner = Captioner.load_ensemble(names, device=torch.device("cpu"))
+    captioner.encoder.precision = "fp32"
+    export_model(captioner, "both", tmp_path / "out")
+    exported = ExportedCaptioner(tmp_path / "out", "onnx")
+    texts = [[found[0].text for found in model.caption(snippets[:8])] for model in (exported, captioner)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.filterwarnings("ignore")  # of NNCF's own parts
+def test_int8_is_small_and_close(tmp_path: Path, snippets: list[Path]) -> None:
+    captioner = load(save_model(tmp_path / "model"))
+    pixels = [item.pixels for item in decode_ahead(snippets, captioner.transform.pixels)]
+    assert all(picture is not None for picture in pixels)
+    folder = tmp_path / "int8"
+    manifest = export_model(captioner, "tiny", folder, "int8", pixels[:24])  # type: ignore[arg-type]
+    assert manifest.precision == "int8"
+    assert {"encoder.xml", "encoder.bin", "step.xml", "step.bin"} <= manifest.files.keys()
+    assert "start.xml" not in manifest.files
+    expected = captioner.encode_pixels(pixels[24:]).numpy()  # type: ignore[arg-type]
+    for runtime in ("onnx", "openvino"):
+        found = ExportedCaptioner(folder, runtime).encode_pixels(pixels[24:])  # type: ignore[arg-type]
+        error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+        assert 0 < error < 0.2
+        assert ExportedCaptioner(folder, runtime).caption(snippets[:4])
+
+
+def test_a_folder_is_replaced_only_where_it_is_an_export(tmp_path: Path) -> None:
+    captioner = load(save_model(tmp_path / "model"))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("important")
+    with pytest.raises(UsageError, match="something else"):
+        export_model(captioner, "tiny", mine)
+    with pytest.raises(UsageError, match="name some with --photos"):
+        export_model(captioner, "tiny", tmp_path / "new", "int8")
+    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "mine"}
+    (mine / "thesis.txt").unlink()
+    export_model(captioner, "tiny", mine)
+    (mine / "old.bin").write_text("")
+    export_model(captioner, "tiny", mine)
+    assert not (mine / "old.bin").exists()
+    assert "tiny" in (mine / "README.md").read_text()
