@@ -18,7 +18,7 @@ import onnx
 import openvino
 
 from showtell.captioning import Pixels
-from showtell.runtime.sessions import Array, OnnxSession
+from showtell.runtime.sessions import Array, OnnxSession, openvino_core
 
 PHOTOS: Final = 200
 """Photos that are enough."""
@@ -53,7 +53,7 @@ def _quantize_for_openvino(path: Path, samples: Sequence[Inputs], left: Sequence
     """Write `path`.xml and .bin; the operations `left` stay as they are."""
     scope = nncf.IgnoredScope(names=list(left), validate=False)
     quantized: Any = nncf.quantize(
-        openvino.Core().read_model(path),
+        openvino_core().read_model(path),
         _named(samples, onnx.load(path)),
         subset_size=len(samples),
         ignored_scope=scope,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ class OpenVinoSession(Session):
             "INFERENCE_PRECISION_HINT": "bf16" if low else "f32",
             "INFERENCE_NUM_THREADS": threads(),
         }
-        model = openvino.Core().compile_model(path, "CPU", settings)
+        model = openvino_core().compile_model(path, "CPU", settings)
         self._request, self._outputs = model.create_infer_request(), range(len(model.outputs))
         self._tensor = openvino.Tensor
 
@@ -78,6 +79,18 @@ class OpenVinoSession(Session):
         self._request.start_async()
         self._request.wait()
         return [self._request.get_output_tensor(place).data for place in self._outputs]
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """OpenVINO's core, one for all graphs, for as long as the process lives.
+
+    A core gives its thread another stack for signal handlers. When it goes after a later one, or in another
+    thread, that thread is left with a stack that is freed, and the next signal (Ctrl-C) ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def threads() -> int:
