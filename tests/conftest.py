@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from showtell.captioner import Captioner
 from showtell.config import Precision
 from showtell.data.images import ImageTransform
 from showtell.encoder import CNNEncoder
@@ -107,3 +108,29 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data at {folder}: it lies beside the repository, not in it")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A captioner of random words."""
+    from tests.commands.test_caption import save_model
+
+    return save_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_captioner(tiny_model: Path) -> Captioner:
+    """It, in PyTorch, in fp32."""
+    captioner = Captioner.load(str(tiny_model), device=torch.device("cpu"))
+    captioner.encoder.precision = "fp32"
+    return captioner
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_captioner: Captioner, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It, exported in fp32."""
+    from showtell.export.folder import export_model
+
+    folder = tmp_path_factory.mktemp("exported") / "fp32"
+    export_model(tiny_captioner, "tiny", folder)
+    return folder

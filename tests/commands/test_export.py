@@ -7,19 +7,13 @@ from pathlib import Path
 import pytest
 
 from showtell.cli import main
-from tests.commands.test_caption import save_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model") / "mine")
 
 
 def test_a_model_is_exported_and_captions(
-    model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main(["export", "--model", str(model), "--out", str(out), "--photos", *map(str, photos)]) == 0
+    assert main(["export", "--model", str(tiny_model), "--out", str(out), "--photos", *map(str, photos)]) == 0
     said = capsys.readouterr().out
     assert f"{out}: fp32" in said
     assert "of 4 captions by openvino are those of PyTorch" in said
@@ -50,24 +44,22 @@ def test_misuse_is_told_in_a_line(
 
 
 def test_int8_needs_photos_that_can_be_shown(
-    model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["export", "--model", str(model), "--precision", "int8", "--out", str(tmp_path / "out")]
+    arguments = ["export", "--model", str(tiny_model), "--precision", "int8", "--out", str(tmp_path / "out")]
     assert main([*arguments, "--photos", *map(str, photos)]) == 2
     assert "4 of them can be shown; int8 needs 20" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_an_exported_model_is_no_model_of_pytorch(
-    model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    assert main(["export", "--model", str(model), "--out", str(out)]) == 0
-    capsys.readouterr()
+    out = str(exported)
     for command, reason in (
-        (["caption", str(photos[0]), "--model", str(out), "--runtime", "torch"], "is an exported model"),
-        (["caption", str(photos[0]), "--model", str(out), "--encoder", "x"], "has no effect"),
-        (["export", "--model", str(out)], "exported model already"),
+        (["caption", str(photos[0]), "--model", out, "--runtime", "torch"], "is an exported model"),
+        (["caption", str(photos[0]), "--model", out, "--encoder", "x"], "has no effect"),
+        (["export", "--model", out], "exported model already"),
     ):
         assert main(command) == 2
         assert reason in capsys.readouterr().err
