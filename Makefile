@@ -28,7 +28,7 @@ demo: $(READY)
 	$(BIN)/python inference.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
