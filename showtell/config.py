@@ -30,6 +30,7 @@ View = Literal[
     "random-6",
 ]
 FeatureMode = Literal["cached", "online"]
+FeatureType = Literal["float16", "int8"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -104,6 +105,8 @@ class CacheConfig:
     picture, `crop` its middle, `flip` and `crop-flip` are these mirrored, `random-N` are random crops."""
     dir: str = "cache"
     """Folder of the cache."""
+    dtype: FeatureType = "float16"
+    """How features are stored; `int8` takes half the disk, with 256 levels for each cell of a picture."""
     exported: str | None = None
     """Folder of an exported model of the same encoder (`showtell export`), which makes the features in place
     of PyTorch: in int8 two to three times as fast. A decoder learns best from what will serve it."""

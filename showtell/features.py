@@ -3,7 +3,7 @@
 A store is a folder named after the fingerprint of its encoder (weights, transform, precision):
 
     store.json   what the rows are
-    rows.bin     rows of (R, D) fp16, one after the other
+    rows.bin     rows, one after the other, each the features (R, D) of a picture (see `RowFormat`)
     index.bin    16 bytes a row: the key of the image file (path, size, time of change) and view in it
 
 Rows are only ever appended: first the rows are flushed to the disk, then their keys. So a row counts when
@@ -31,12 +31,13 @@ import numpy.typing as npt
 import torch
 from filelock import FileLock, Timeout
 
-from showtell.config import View
+from showtell.config import FeatureType, View
 from showtell.data.images import ImageTransform
 from showtell.data.loading import batched, decode_ahead
 from showtell.data.records import CaptionedImage
 from showtell.encoder import BATCH
 from showtell.errors import FeatureStoreError, ImageError
+from showtell.feature_rows import Record, RowFormat
 from showtell.files import write_atomic
 
 log = logging.getLogger(__name__)
@@ -125,23 +126,24 @@ class FeatureStore:
     Args:
         cache_dir: folder of the cache; the store is a folder in it.
         encoder: what makes the features; its fingerprint names the store.
+        kind: how they are stored.
 
     Raises:
         FeatureStoreError: the folder cannot be used.
     """
 
-    def __init__(self, cache_dir: Path, encoder: FeatureEncoder) -> None:
+    def __init__(self, cache_dir: Path, encoder: FeatureEncoder, kind: FeatureType = "float16") -> None:
         self.encoder = encoder
         fingerprint = encoder.fingerprint()
-        self.shape = (encoder.grid_cells, encoder.feature_dim)
-        self.row_bytes = 2 * encoder.grid_cells * encoder.feature_dim
-        self.folder = cache_dir / "features" / fingerprint[:16]
+        self.format = RowFormat(kind, encoder.grid_cells, encoder.feature_dim)
+        self.row_bytes = self.format.record.itemsize
+        self.folder = cache_dir / "features" / (fingerprint[:16] + ("-int8" if kind == "int8" else ""))
         description = {
             "version": FORMAT_VERSION,
             "encoder": fingerprint,
             "made_by": encoder.made_by,
-            "shape": list(self.shape),
-            "dtype": "<f2",
+            "shape": [encoder.grid_cells, encoder.feature_dim],
+            "dtype": "<f2" if kind == "float16" else kind,
         }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -178,9 +180,8 @@ class FeatureStore:
         return row
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float16]:
-        """The features (R, D) of a row, memory-mapped: nothing is read before it is used."""
-        features: npt.NDArray[np.float16] = self._rows[row]
-        return features
+        """The features (R, D) of a row; of `float16` memory-mapped: nothing is read before it is used."""
+        return self.format.unpack(self._rows[row])
 
     def missing(self, wanted: Iterable[ImageView]) -> list[ImageView]:
         """Those of `wanted` that are not in the store, each file and view once, in order."""
@@ -264,18 +265,24 @@ class FeatureStore:
                         failed.add(item.source[0])
                         report.failed.append(item.error)
                 if good:
-                    rows = _half(self.encoder.encode_pixels([pixels for _, pixels in good]))
+                    rows = self._encode([pixels for _, pixels in good])
                     writer.append(rows, [self._key(source) for source, _ in good])
                     report.extracted += len(good)
                 if progress is not None:
                     progress(len(batch))
 
+    def _encode(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> Record:
+        features = self.encoder.encode_pixels(pixels)
+        if isinstance(features, torch.Tensor):
+            features = features.to("cpu", torch.float32).numpy()
+        return self.format.pack(features)
+
     def _seconds_per_image(self) -> float:
         size = self.encoder.transform.size
         pixels = [np.zeros((size, size, 3), np.uint8)] * BATCH
-        _half(self.encoder.encode_pixels(pixels))  # the first call is slower
+        self._encode(pixels)  # the first call is slower
         start = time.monotonic()
-        _half(self.encoder.encode_pixels(pixels))  # a GPU has to be waited for
+        self._encode(pixels)
         return (time.monotonic() - start) / BATCH
 
     def _key(self, item: ImageView) -> bytes:
@@ -312,10 +319,8 @@ class FeatureStore:
         size = rows.stat().st_size if rows.exists() else 0
         count = min(len(keys) // KEY_BYTES, size // self.row_bytes)
         self._row_of_key = {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(count)}
-        shape = (count, *self.shape)
-        self._rows = (
-            np.memmap(rows, np.dtype("<f2"), "r", shape=shape) if count else np.zeros(shape, np.dtype("<f2"))
-        )
+        record = self.format.record
+        self._rows: Record = np.memmap(rows, record, "r", shape=(count,)) if count else np.empty(0, record)
 
     def _write_lock(self) -> AbstractContextManager[object]:
         lock = FileLock(self.folder / "lock")
@@ -324,13 +329,6 @@ class FeatureStore:
         except Timeout:
             log.info("Another process is extracting features to %s: waiting for it", self.folder)
             return lock.acquire()
-
-
-def _half(features: torch.Tensor | npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Features (N, R, D) as rows are stored."""
-    if isinstance(features, torch.Tensor):
-        return features.to("cpu", torch.float16).contiguous().numpy()
-    return features.astype(np.float16)
 
 
 def _hash(identity: str) -> bytes:
@@ -355,8 +353,8 @@ class _RowWriter:
             self._rows.close()
             self._index.close()
 
-    def append(self, rows: npt.NDArray[np.float16], keys: list[bytes]) -> None:
-        """Add rows (B, R, D) with their keys."""
+    def append(self, rows: Record, keys: list[bytes]) -> None:
+        """Add rows (B,) with their keys."""
         self._rows.write(rows.tobytes())
         self._waiting.extend(keys)
         if len(self._waiting) >= FLUSH_ROWS:
@@ -393,4 +391,4 @@ class CachedFeatures:
     def __call__(self, image: CaptionedImage, draw: int | None) -> torch.Tensor:
         """(R, D) fp16."""
         view = "full" if draw is None else self.views[draw % len(self.views)]
-        return torch.from_numpy(np.array(self.store[self.store.row(image.path, view)]))
+        return torch.from_numpy(np.require(self.store[self.store.row(image.path, view)], requirements="W"))

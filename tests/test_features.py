@@ -24,9 +24,10 @@ from PIL import Image
 
 from showtell import features
 from showtell.data.images import ImageTransform
+from showtell.data.records import CaptionedImage
 from showtell.encoder import CNNEncoder
 from showtell.errors import FeatureStoreError, ImageError
-from showtell.features import FeatureStore, ImageView
+from showtell.features import CachedFeatures, FeatureStore, ImageView
 from tests.conftest import make_tiny_encoder
 
 Usage = namedtuple("Usage", "total used free")
@@ -114,6 +115,24 @@ def test_bf16_rows(tmp_path: Path, snippets: list[Path]) -> None:
     pixels = [encoder.transform.pixels(path) for path in snippets[:16]]
     expected = encoder.encode_pixels(pixels).half().numpy()
     np.testing.assert_array_equal(np.stack([store[store.row(path)] for path in snippets[:16]]), expected)
+
+
+def test_int8_rows_are_close_and_live_apart(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
+) -> None:
+    whole = FeatureStore(tmp_path, tiny_encoder)
+    whole.extract(full(snippets))
+    store = FeatureStore(tmp_path, tiny_encoder, "int8")
+    assert len(store.missing(full(snippets))) == 40
+    store.extract(full(snippets))
+    assert (store.folder / "rows.bin").stat().st_size == 40 * (4 * 128 + 4 * 8)
+    load = CachedFeatures(FeatureStore(tmp_path, tiny_encoder, "int8"))
+    for path in snippets:
+        expected = whole[whole.row(path)].astype(np.float32)
+        found = load(CaptionedImage(path, ("a",), "train", path.name), None)
+        assert found.dtype == torch.float16
+        half = (expected.max(axis=1, keepdims=True) - expected.min(axis=1, keepdims=True)) / 255 / 2
+        assert np.all(np.abs(found.float().numpy() - expected) <= 1.01 * half + 2e-3 * np.abs(expected))
 
 
 def test_views_have_their_own_rows(tmp_path: Path, tiny_encoder: CNNEncoder, photos: list[Path]) -> None:

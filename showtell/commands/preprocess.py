@@ -52,7 +52,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         from showtell.features import FeatureStore
 
         encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-        store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder))
+        store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder), config.cache.dtype)
         extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
         log_gpu_memory("after extracting features")
         log.info("Features are cached in %s", store.folder)

@@ -128,7 +128,7 @@ def _image_source(
     used = data.train + data.val
     if config.features == "online":
         return OnlineImages(encoder.transform), used
-    store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder))
+    store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder), config.cache.dtype)
     images = extract_features(store, used, config.cache.views, skip_bad=config.data.skip_bad)
     return CachedFeatures(store, config.cache.views), images
 

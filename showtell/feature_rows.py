@@ -1,0 +1,61 @@
+"""How the features of a picture are stored: as numbers of 16 bits, or in 8 bits, which is half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from showtell.config import FeatureType
+
+Record = npt.NDArray[Any]
+"""Rows, or one, as they lie in the file."""
+
+_LEVELS: Final = 255
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """A row of the feature cache.
+
+    Attributes:
+        kind: `float16`, or `int8`: each cell of the grid has a lowest value and a step of its own, in fp32,
+            and each of its features the nearest of 256 levels (affine quantisation, Jacob et al. 2018,
+            arXiv:1712.05877). So no feature is off by more than half a step.
+        cells: R.
+        dim: D.
+    """
+
+    kind: FeatureType
+    cells: int
+    dim: int
+
+    @property
+    def record(self) -> np.dtype[np.void]:
+        """Fields of a row."""
+        if self.kind == "float16":
+            return np.dtype([("features", "<f2", (self.cells, self.dim))])
+        scales = [(name, "<f4", (self.cells, 1)) for name in ("lowest", "step")]
+        return np.dtype([*scales, ("levels", "u1", (self.cells, self.dim))])
+
+    def pack(self, features: npt.NDArray[np.float32]) -> Record:
+        """Rows (N,) of features (N, R, D)."""
+        rows = np.empty(len(features), self.record)
+        if self.kind == "float16":
+            rows["features"] = features
+            return rows
+        lowest = features.min(axis=2, keepdims=True)
+        step = (features.max(axis=2, keepdims=True) - lowest) / _LEVELS
+        levels = (features - lowest) / np.where(step > 0, step, 1)
+        rows["lowest"], rows["step"] = lowest, step
+        rows["levels"] = np.rint(levels).clip(max=_LEVELS)  # a step so small that it is rounded gives more
+        return rows
+
+    def unpack(self, row: Record) -> npt.NDArray[np.float16]:
+        """Features (R, D) of a row; of `float16` they are the row itself, not a copy."""
+        if self.kind == "float16":
+            features: npt.NDArray[np.float16] = row["features"]
+            return features
+        return (row["levels"] * row["step"] + row["lowest"]).astype(np.float16)
