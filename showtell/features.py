@@ -157,8 +157,8 @@ class FeatureStore:
         self._keys: dict[ImageView, bytes] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Go to another process without the rows, which it maps itself."""
-        return {name: value for name, value in vars(self).items() if name != "_rows"}
+        """Go to another process to be read there: without the rows, which it maps itself, and the encoder."""
+        return {name: value for name, value in vars(self).items() if name not in ("_rows", "encoder")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)

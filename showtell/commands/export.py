@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from showtell.captioning import Pixels
 
 FEWEST: Final = 20
+_PHOTOS: Final = 200
+"""Photos that are enough to calibrate on."""
 _COMPARED: Final = 16
 
 
@@ -62,11 +63,19 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
         import onnxscript  # noqa: F401
         import openvino  # noqa: F401
 
-        from showtell.export.folder import export_model
+        from showtell.export.folder import check_target, export_model
+
+        if args.precision == "int8":
+            import onnxruntime  # noqa: F401
+
+            import showtell.export.quantize  # noqa: F401
     except ModuleNotFoundError as error:
         raise UsageError(
             f"exporting needs {error.name}: install it with pip install 'showtell[export]'"
         ) from error
+    name = _name(args.model)
+    folder = Path(args.out or f"exported/{name}-{args.precision}")
+    check_target(folder)
     import torch
 
     from showtell.captioner import Captioner
@@ -77,8 +86,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
     pixels = _decode(captioner, photos)
     if args.precision == "int8" and len(pixels) < FEWEST:
         raise UsageError(f"--photos: {len(pixels)} of them can be shown; int8 needs {FEWEST} to calibrate on")
-    name = Path(args.model).name
-    folder = Path(args.out or f"exported/{name}-{args.precision}")
+    captioner.encoder.precision = "fp32"
     start = time.monotonic()
     manifest = export_model(captioner, name, folder, args.precision, pixels)
     seconds = time.monotonic() - start
@@ -93,13 +101,18 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
         print(f"or without showtell:\n  python {folder / 'caption.py'} photo.jpg")
 
 
+def _name(model: str) -> str:
+    """What a model, or an ensemble, is called: by its folders."""
+    paths = [Path(part).resolve() for part in model.split(",")]
+    return "+".join(path.parent.name if path.is_file() else path.name for path in paths)
+
+
 def _decode(captioner: Captioner, photos: Sequence[str]) -> list[Pixels]:
     """Pixels of up to 200 photos, taken evenly from all; those that cannot be shown are left out."""
-    from showtell.export.quantize import PHOTOS
-
-    chosen = photos[:: max(1, len(photos) // PHOTOS)]
-    decoded = decode_ahead(islice(chosen, PHOTOS), captioner.transform.pixels)
-    bar = tqdm(decoded, total=min(PHOTOS, len(chosen)), desc="photos", unit="img", disable=None)
+    count = min(_PHOTOS, len(photos))
+    chosen = [photos[number * len(photos) // count] for number in range(count)]
+    decoded = decode_ahead(chosen, captioner.transform.pixels)
+    bar = tqdm(decoded, total=count, desc="photos", unit="img", disable=None)
     return [item.pixels for item in bar if item.pixels is not None]
 
 

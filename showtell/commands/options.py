@@ -66,6 +66,11 @@ def open_model(name: str, runtime: Runtime, encoder: str | None = None) -> Capti
         if encoder is not None:
             raise UsageError(f"--encoder has no effect on an exported model ({name})")
         return ExportedCaptioner(folder, runtime)
+    members = name.split(",")
+    if any(map(find_exported, members)):
+        raise UsageError(
+            f"--model {name}: exported models speak alone; export the ensemble of what they were made of"
+        )
     if runtime in ("onnx", "openvino"):
         raise UsageError(
             f"--runtime {runtime} runs exported models: make one with showtell export --model {name}, and"
@@ -73,7 +78,7 @@ def open_model(name: str, runtime: Runtime, encoder: str | None = None) -> Capti
         )
     from showtell.captioner import Captioner
 
-    return Captioner.load_ensemble(name.split(","), encoder=encoder)
+    return Captioner.load_ensemble(members, encoder=encoder)
 
 
 def option(field: str) -> str:

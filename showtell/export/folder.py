@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import shutil
 import tempfile
 from collections.abc import Sequence
 from importlib import resources
@@ -13,12 +11,14 @@ from string import Template
 
 from showtell.captioner import Captioner
 from showtell.captioning import Pixels
-from showtell.errors import UsageError
+from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.export.graphs import write_graphs
 from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.manifest import FILE_NAME, ExportPrecision, Manifest
 
-log = logging.getLogger(__name__)
+EXAMPLE = "caption.py"
+_GRAPHS = {f"{graph}.{suffix}" for graph in ("encoder", "start", "step") for suffix in ("onnx", "xml", "bin")}
+_WRITTEN = {FILE_NAME, "README.md", EXAMPLE, *_GRAPHS}
 
 
 def export_model(
@@ -42,20 +42,59 @@ def export_model(
 
     Raises:
         UsageError: there is something else in the folder, or int8 has no pictures to calibrate on.
+        ShowtellError: the folder cannot be written.
     """
-    if folder.exists() and not (folder / FILE_NAME).is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: holds something else than an exported model; name another folder")
+    check_target(folder)
     if precision == "int8" and not pixels:
         raise UsageError("int8 is calibrated on photos: name some with --photos")
+    try:
+        return _write(captioner, name, folder.resolve(), precision, pixels)
+    except OSError as error:
+        raise ShowtellError(
+            f"{folder}: cannot be written ({error.strerror or error}); name another folder"
+        ) from error
+
+
+def check_target(folder: Path) -> None:
+    """See whether an export may be written there, over an earlier one at most.
+
+    Raises:
+        UsageError: there is something else, an example that was changed, or the working directory.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; name another folder")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
+    foreign = sorted({path.name for path in folder.iterdir()} - _WRITTEN)
+    if foreign:
+        raise UsageError(
+            f"{folder}: holds something else than an exported model ({foreign[0]}); name another"
+        )
+    try:
+        Manifest.load(folder).check(folder / EXAMPLE)
+    except CheckpointError as error:
+        if (folder / EXAMPLE).exists():
+            raise UsageError(
+                f"{folder / EXAMPLE}: has been changed; move it away, or name another"
+            ) from error
+
+
+def _write(
+    captioner: Captioner, name: str, folder: Path, precision: ExportPrecision, pixels: Sequence[Pixels]
+) -> Manifest:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
-        fresh = Path(made) / "export"
+        fresh, old = Path(made) / "export", Path(made) / "old"
         fresh.mkdir()
         context, memory, top = write_graphs(captioner, fresh)
         if precision == "int8":
             from showtell.export.quantize import quantize_graphs
 
             quantize_graphs(fresh, pixels, context)
+        example = resources.files("showtell.export") / "example"
+        (fresh / EXAMPLE).write_bytes((example / EXAMPLE).read_bytes())
         encoder = captioner.encoder
         manifest = Manifest(
             model=name,
@@ -73,9 +112,15 @@ def export_model(
             files={path.name: _sha256(path) for path in sorted(fresh.iterdir())},
         )
         manifest.save(fresh)
-        _write_example(fresh, manifest)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        _write_readme(fresh, (example / "README.md").read_text(encoding="utf-8"), manifest)
+        if folder.exists():
+            folder.rename(old)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
     return manifest
 
 
@@ -84,11 +129,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_example(folder: Path, manifest: Manifest) -> None:
-    """caption.py and README.md."""
-    example = resources.files("showtell.export") / "example"
-    (folder / "caption.py").write_bytes((example / "caption.py").read_bytes())
-    text = Template((example / "README.md").read_text(encoding="utf-8")).substitute(
+def _write_readme(folder: Path, template: str, manifest: Manifest) -> None:
+    text = Template(template).substitute(
         model=manifest.model,
         precision=manifest.precision,
         context=manifest.context,

@@ -114,9 +114,12 @@ class _NextOfArrays(Next[ArrayState]):
 
     def top(self, count: int) -> TopWords:
         if count > self._top.shape[2]:
-            log_probs = self.log_probs()
-            order = np.argsort(-log_probs, axis=2, kind="stable")[:, :, :count]
-            return TopWords(np.take_along_axis(log_probs, order, axis=2), order)
+            ranks = -self.log_probs()
+            count = min(count, ranks.shape[2])
+            likely = np.argpartition(ranks, count - 1, axis=2)[:, :, :count]
+            order = np.argsort(np.take_along_axis(ranks, likely, axis=2), axis=2, kind="stable")
+            likely = np.take_along_axis(likely, order, axis=2)
+            return TopWords(-np.take_along_axis(ranks, likely, axis=2), likely)
         return TopWords(self._top[:, :, :count] - self._total, self._tokens[:, :, :count])
 
     def end(self) -> FloatArray:

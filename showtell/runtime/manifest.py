@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from showtell.data.images import ImageTransform
 from showtell.data.vocabulary import Vocabulary
@@ -94,6 +94,7 @@ class Manifest:
             )
         try:
             transform, calibration = values.pop("transform"), values.pop("calibration")
+            _check_types(values)
             return cls(
                 **values
                 | {
@@ -117,10 +118,20 @@ class Manifest:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise CheckpointError(f"{path}: missing; export the model again") from error
+            reason = error.strerror or "cannot be read"
+            raise CheckpointError(f"{path}: {reason}; export the model again") from error
         if found != self.files.get(path.name):
             raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
         return path
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    types = {"files": dict, "vocabulary": list, "model": str}
+    wrong = [name for name, kind in types.items() if not isinstance(values[name], kind)]
+    if wrong:
+        raise TypeError(wrong[0])
+    if values["precision"] not in get_args(ExportPrecision):
+        raise ValueError("precision")
 
 
 def find_exported(name: str) -> Path | None:

@@ -94,9 +94,11 @@ def openvino_core() -> Any:
 
 
 def threads() -> int:
-    """Threads a graph: OMP_NUM_THREADS, else one a core."""
+    """Threads a graph: OMP_NUM_THREADS, else one for each core that the process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else os.cpu_count() or 1
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_runtime(asked: Literal["auto"] | GraphRuntime, manifest: Manifest) -> GraphRuntime:
@@ -136,8 +138,14 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
         if runtime == "openvino":
             return OpenVinoSession(path, low=manifest.precision != "fp32")
         return OnnxSession(path)
+    except ImportError as error:
+        raise UsageError(
+            f"{_PACKAGES[runtime]} is installed but cannot be loaded ({error}); install it again, or take"
+            " another --runtime"
+        ) from error
     except Exception as error:  # the runtimes raise their own
         reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{path}: {runtime} cannot run it ({reason}); export the model again"
+            f"{path}: {runtime} cannot run it ({reason}); upgrade {_PACKAGES[runtime]}, or take another"
+            " --runtime"
         ) from error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from showtell.captioner import Captioner
 from showtell.cli import main
+from showtell.commands import export
+from showtell.commands.export import _name
+from showtell.data.loading import Decoded
 
 
 def test_a_model_is_exported_and_captions(
@@ -63,3 +68,37 @@ def test_an_exported_model_is_no_model_of_pytorch(
     ):
         assert main(command) == 2
         assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("flickr8k", "flickr8k"), ("runs/a,runs/b/", "a+b"), ("runs/c/model.safetensors", "c")],
+)
+def test_the_folder_is_named_after_the_model(
+    model: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/c").mkdir(parents=True)
+    (tmp_path / "runs/c/model.safetensors").write_text("")
+    assert _name(model) == name
+
+
+def test_photos_are_taken_from_all_parts(tiny_captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def decode(names: list[str], _: object) -> Iterator[Decoded[str]]:
+        taken.extend(names)
+        return iter(())
+
+    monkeypatch.setattr(export, "decode_ahead", decode)
+    names = [f"{number}" for number in range(399)]
+    export._decode(tiny_captioner, names)
+    assert len(taken) == len(set(taken)) == 200
+    assert taken[-1] in names[-3:]
+
+
+def test_exported_models_speak_alone(
+    exported: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["caption", str(photos[0]), "--model", f"flickr8k,{exported}"]) == 2
+    assert "speak alone" in capsys.readouterr().err

@@ -6,14 +6,17 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from showtell.captioner import Captioner
 from showtell.config import Cell, DecoderKind
 from showtell.data.loading import decode_ahead
-from showtell.errors import UsageError
-from showtell.export.folder import export_model
+from showtell.errors import ShowtellError, UsageError
+from showtell.export.folder import check_target, export_model
+from showtell.export.graphs import write_graphs
+from showtell.export.quantize import _outside_recurrence
 from showtell.runtime.captioner import ExportedCaptioner
 from tests.commands.test_caption import save_model
 
@@ -78,8 +81,42 @@ def test_a_folder_is_replaced_only_where_it_is_an_export(
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}
     old = Path(shutil.copytree(exported, tmp_path / "old"))
-    (old / "old.bin").write_text("")
+    (old / "step.xml").write_text("")
     (old / "README.md").write_text("")
     export_model(tiny_captioner, "tiny", old)
-    assert not (old / "old.bin").exists()
+    assert not (old / "step.xml").exists()
     assert "tiny" in (old / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("caption.py", "has been changed"), ("photo.jpg", "something else"), (".", "you are in")],
+)
+def test_what_is_not_the_export_s_is_left_alone(
+    name: str, reason: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "mine"))
+    check_target(folder)
+    if name == ".":
+        monkeypatch.chdir(folder)
+        folder = Path(name)
+    else:
+        (folder / name).write_text("mine")
+    with pytest.raises(UsageError, match=reason):
+        check_target(folder)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tiny_captioner: Captioner, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ShowtellError, match="file/out: cannot be written"):
+        export_model(tiny_captioner, "tiny", tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize(("kind", "cell"), [("attention", "lstm"), ("pooled", "gru")])
+def test_the_weights_of_recurrent_layers_are_found(kind: DecoderKind, cell: Cell, tmp_path: Path) -> None:
+    captioner = load(save_model(tmp_path / "model", kind, cell))
+    context, _, _ = write_graphs(captioner, tmp_path)
+    step = onnx.load(tmp_path / "step.onnx")
+    left = _outside_recurrence(step, context)
+    products = {node.name for node in step.graph.node if node.op_type in ("MatMul", "Gemm")}
+    assert len(products - set(left)) == 2  # of the inputs, and of the hidden state
