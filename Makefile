@@ -45,6 +45,6 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_train.py
 	$(BIN)/python benchmarks/bench_caption.py
 	$(BIN)/python benchmarks/bench_coldstart.py
-	$(BIN)/python benchmarks/bench_cider.py
-	$(BIN)/python benchmarks/bench_metrics.py
 	$(BIN)/python benchmarks/bench_serve.py
+	-$(BIN)/python benchmarks/bench_cider.py    # these two need captions of Flickr8k and COCO,
+	-$(BIN)/python benchmarks/bench_metrics.py  # and the second Java

@@ -8,7 +8,8 @@ of 16 of one shape; captioning decodes them from their files, encodes, and searc
 model, and BLIP-base of `transformers` (Li et al. 2022, arXiv:2201.12086) with random weights, which its speed
 does not depend on: 384 pixels, 10 tokens, greedy, bf16, batches of 4. `warm` is one decoded photo to its
 caption, over the encoder's time for it, in the same process. Peak memory is of processes that write a gallery
-too, after a tenth of the photos and after all. All take turns. Prints Markdown.
+too, after a tenth of the photos and after all. All take turns; shares and
+ratios are medians of those within a round. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_encode import export
-from common import Contender, command_line, load, machine, median_ratio, recorded, take_photos
+from common import Contender, command_line, load, machine, median_ratio, recorded, split_photos
 from PIL import Image
 
 from showtell.captioning import CaptioningModel
@@ -53,7 +54,7 @@ def ours(model: str, runtime: Any) -> Callable[[Task], Any]:
         start = time.perf_counter()
         if what == "encode":
             for begin in range(0, len(batches), AT_ONCE):
-                captioner.encode_pixels(batches[begin : begin + AT_ONCE])
+                fetch(captioner.encode_pixels(batches[begin : begin + AT_ONCE]))
         elif what == "loop":
             for path in paths:
                 captioner.caption([path])
@@ -65,13 +66,19 @@ def ours(model: str, runtime: Any) -> Callable[[Task], Any]:
     return measure
 
 
+def fetch(features: Any) -> None:
+    """Wait for features: a GPU computes them behind one's back."""
+    if hasattr(features, "cpu"):
+        features.cpu()
+
+
 def warm(captioner: CaptioningModel, pictures: list[Any]) -> tuple[float, float]:
     """Median seconds of a decoded photo to its features, and to its caption."""
     captioner.caption_pixels(pictures[:1])
     encode, caption = [], []
     for picture in pictures:
         start = time.perf_counter()
-        captioner.encode_pixels([picture])
+        fetch(captioner.encode_pixels([picture]))
         between = time.perf_counter()
         captioner.caption_pixels([picture])
         encode.append(between - start)
@@ -136,6 +143,8 @@ def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, b
     for contender in contenders.values():
         contender(("caption", paths[:64]))  # the first calls are slower
         contender(("encode", paths))
+    if other:
+        other(("", paths[:1]))
     for _ in range(rounds):
         for name, contender in contenders.items():
             for what in ("encode", "caption"):
@@ -143,7 +152,7 @@ def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, b
             ones[name].append(contender(("one", paths[:20])))
         of_loop.append(contenders["PyTorch"](("loop", paths[:60])) / len(paths[:60]))
         if other:
-            of_blip.append(other(("", paths[:blips])) / blips)
+            of_blip.append(other(("", paths[:blips])) / len(paths[:blips]))
     with Image.open(paths[0]) as first:
         width, height = first.size
     print(f"{len(paths)} photos (the first: {width} x {height}), 3 beams, {rounds} rounds, medians")
@@ -186,8 +195,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as made,
         recorded("caption", command_line(sys.argv[1:]), keep=args.keep),
     ):
-        photos = take_photos(args.folder, args.images + 200, Path(made))
-        calibration, paths = photos[-200:], photos[: args.images]
+        calibration, paths = split_photos(args.folder, args.images, Path(made))
         folders = {
             p: str(export(Path(made) / p, p, calibration, args.model)) for p in ("fp32", "bf16", "int8")
         }

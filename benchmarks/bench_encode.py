@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Contender, command_line, load, machine, median_ratio, recorded, take_photos
+from common import Contender, command_line, load, machine, median_ratio, recorded, split_photos
 
 from showtell.config import EncoderConfig
 from showtell.data.images import ImageTransform
@@ -68,7 +68,8 @@ def plain() -> Callable[[Task], Any]:
     def encode(pixels: list[np.ndarray]) -> np.ndarray:
         grids = []
         for picture in pixels:
-            grid = network(normalize(torch.from_numpy(picture)[None])).last_hidden_state
+            images = normalize(torch.from_numpy(picture)[None]).contiguous()
+            grid = network(images).last_hidden_state
             grid = torch.nn.functional.interpolate(grid, (7, 7), mode="bilinear")
             grids.append(grid.flatten(2).transpose(1, 2))
         return torch.cat(grids).numpy()
@@ -92,10 +93,10 @@ def in_torch(precision: Any) -> Callable[[Task], Any]:
 
 def exported(folder: Path, runtime: Any) -> Callable[[Task], Any]:
     """That of an exported model."""
-    from showtell.runtime.captioner import ExportedCaptioner
+    from showtell.runtime.captioner import ExportedEncoder
 
-    captioner = ExportedCaptioner(folder, runtime)
-    return measuring(captioner.encode_pixels, captioner.transform)
+    encoder = ExportedEncoder.load(folder, runtime)
+    return measuring(encoder.encode_pixels, encoder.transform)
 
 
 def export(folder: Path, precision: str, photos: list[Path], model: str = "flickr8k") -> Path:
@@ -105,7 +106,9 @@ def export(folder: Path, precision: str, photos: list[Path], model: str = "flick
     asked = [sys.executable, "-c", code, *command]
     if precision == "int8":
         asked += ["--photos", *map(str, photos)]
-    subprocess.run(asked, check=True, capture_output=True)
+    ran = subprocess.run(asked, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        raise SystemExit(ran.stderr)
     return folder
 
 
@@ -158,8 +161,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as made,
         recorded("encode", command_line(sys.argv[1:]), keep=args.keep),
     ):
-        photos = take_photos(args.folder, args.images + 200, Path(made))
-        calibration, paths = photos[-200:], photos[: args.images]
+        calibration, paths = split_photos(args.folder, args.images, Path(made))
         contenders = make_contenders(Path(made), calibration)
         try:
             report(contenders, paths, args.rounds)

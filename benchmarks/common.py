@@ -47,6 +47,15 @@ def take_photos(folder: Path | None, count: int, made: Path) -> list[Path]:
     return found
 
 
+def split_photos(folder: Path | None, count: int, made: Path) -> tuple[list[Path], list[Path]]:
+    """Photos to calibrate int8 on (200, or half of a small folder), and up to `count` others to measure."""
+    photos = take_photos(folder, count + 200, made)
+    if len(photos) < 40:
+        raise SystemExit(f"{folder}: {len(photos)} photos; 40 or more are needed")
+    kept = min(200, len(photos) // 2)
+    return photos[-kept:], photos[:-kept][:count]
+
+
 def cpu_name() -> str:
     """The processor, as the system calls it."""
     info = Path("/proc/cpuinfo")
@@ -144,5 +153,5 @@ def recorded(what: str, command: str, *, keep: bool) -> Iterator[None]:
 
 def command_line(arguments: Sequence[str]) -> str:
     """The command that was given, with names of folders instead of places on this machine."""
-    shown = [re.sub(r"^/.*/", "", a).upper() if a.startswith(("/", ".")) else a for a in arguments]
+    shown = [Path(a).resolve().name.upper() if Path(a).exists() else a for a in arguments]
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *shown])

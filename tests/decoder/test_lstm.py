@@ -73,7 +73,12 @@ def test_bf16_is_close_to_fp64() -> None:
     torch.manual_seed(0)
     inputs = packed(np.random.default_rng(0).integers(1, 20, 16).tolist(), 64)
     weight = torch.randn(64, 16, dtype=torch.float64) / 4
-    exact = packed_lstm(inputs.data, weight, inputs.batch_sizes)
-    low = packed_lstm(inputs.data.bfloat16(), weight.bfloat16(), inputs.batch_sizes)
-    assert low.dtype == torch.bfloat16
-    assert (low - exact).abs().max() < 0.05
+    found = []
+    for dtype in (torch.float64, torch.bfloat16):
+        given = [tensor.to(dtype, copy=True).requires_grad_() for tensor in (inputs.data, weight)]
+        hidden = packed_lstm(*given, inputs.batch_sizes)
+        assert hidden.dtype == dtype
+        hidden.square().sum().backward()
+        found.append([hidden.detach(), *(tensor.grad for tensor in given)])
+    for exact, low in zip(*found, strict=True):
+        assert (low - exact).square().mean() < 0.03**2 * exact.square().mean()

@@ -18,6 +18,7 @@ from showtell.export.folder import check_target, export_model
 from showtell.export.graphs import write_graphs
 from showtell.export.quantize import _outside_recurrence
 from showtell.runtime.captioner import ExportedCaptioner
+from showtell.search.interface import FloatArray
 from tests.commands.test_caption import save_model
 
 
@@ -52,7 +53,9 @@ def test_an_ensemble_speaks_as_one(tmp_path: Path, snippets: list[Path]) -> None
 
 
 @pytest.mark.filterwarnings("ignore")  # of NNCF's own parts
-def test_int8_is_small_and_close(tiny_captioner: Captioner, tmp_path: Path, snippets: list[Path]) -> None:
+def test_int8_is_small_and_close(
+    tiny_captioner: Captioner, exported: Path, tmp_path: Path, snippets: list[Path]
+) -> None:
     pixels = [item.pixels for item in decode_ahead(snippets, tiny_captioner.transform.pixels)]
     assert all(picture is not None for picture in pixels)
     folder = tmp_path / "int8"
@@ -65,7 +68,17 @@ def test_int8_is_small_and_close(tiny_captioner: Captioner, tmp_path: Path, snip
         found = ExportedCaptioner(folder, runtime).encode_pixels(pixels[24:])  # type: ignore[arg-type]
         error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
         assert 0 < error < 0.2
-        assert ExportedCaptioner(folder, runtime).caption(snippets[:4])
+    assert (folder / "encoder.bin").stat().st_size < (exported / "encoder.onnx").stat().st_size / 2
+    plain, low = ExportedCaptioner(exported, "openvino"), ExportedCaptioner(folder, "openvino")
+    ours, theirs = (first_logits(model, expected) for model in (plain, low))
+    assert 0 < np.sqrt(np.mean((ours - theirs) ** 2) / np.var(ours)) < 0.2
+
+
+def first_logits(model: ExportedCaptioner, features: FloatArray) -> FloatArray:
+    """Of all words, after the start of a caption (B, 1, V)."""
+    remembered = [array.copy() for array in model._start.run([features])]
+    tokens = np.full((len(features), 1), model.vocabulary.start_id, np.int64)
+    return np.array(model._step.run([tokens, *remembered])[2])
 
 
 def test_a_folder_is_replaced_only_where_it_is_an_export(

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from showtell.captioner import Captioner
 from showtell.captioning import Caption
-from showtell.config import SearchConfig
+from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import CheckpointError, UsageError
 from showtell.runtime import sessions
 from showtell.runtime.captioner import ArrayState, ExportedCaptioner
 from showtell.runtime.manifest import Manifest, find_exported
+from showtell.serving import create_app
 from tests.conftest import make_snippets
 
 RUNTIMES = ["onnx", "openvino"]
@@ -49,6 +51,27 @@ def test_features_are_those_of_pytorch_for_any_shape(
     found = ExportedCaptioner(exported, runtime).encode_pixels(pixels)
     expected = tiny_captioner.encode_pixels(pixels).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_bf16_is_close(
+    exported: Path, tiny_captioner: Captioner, snippets: list[Path], tmp_path: Path
+) -> None:
+    folder = changed(exported, tmp_path)
+    values = json.loads((folder / "showtell.json").read_text())
+    (folder / "showtell.json").write_text(json.dumps(values | {"precision": "bf16"}))
+    model = ExportedCaptioner(folder, "openvino")
+    pixels = [tiny_captioner.transform.pixels(path) for path in snippets[:8]]
+    found, expected = model.encode_pixels(pixels), tiny_captioner.encode_pixels(pixels).numpy()
+    assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 0.03
+    assert all(len(captions[0].words) for captions in model.caption_pixels(pixels))
+
+
+def test_the_service_takes_it(exported: Path, photos: list[Path]) -> None:
+    model = ExportedCaptioner(exported)
+    with TestClient(create_app(model, "tiny", ServingConfig())) as client:
+        answer = client.post("/v1/captions", files=[("images", photos[0].read_bytes())])
+    assert answer.status_code == 200, answer.text
+    assert model.caption(photos[:1])[0][0].text in answer.text
 
 
 @pytest.mark.parametrize("config", SEARCHES)
