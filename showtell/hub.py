@@ -19,7 +19,7 @@ def is_hub_id(name: str) -> bool:
     A path is not: where there is a folder `runs`, runs/mine is a run that is missing.
     """
     owner, slash, _ = name.partition("/")
-    if not slash or not owner or Path(owner).exists():
+    if not slash:
         return False
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -28,7 +28,7 @@ def is_hub_id(name: str) -> bool:
         validate_repo_id(name)
     except HFValidationError:
         return False
-    return True
+    return not Path(owner).exists()
 
 
 def fetch_model(name: str, file: str, revision: str | None = None) -> Path:
