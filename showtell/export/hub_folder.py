@@ -95,9 +95,8 @@ def _save(captioner: Captioner, folder: Path) -> None:
     """Save the whole model: in fp16 what is exact in it, and without a path of this machine in its header."""
     decoder = captioner.decoder.state_dict().values()
     half = all(exact_half(tensor).dtype != tensor.dtype for tensor in decoder if tensor.is_floating_point())
-    named = captioner.encoder_name
-    captioner.encoder_name = Path(named).name if Path(named).exists() else named
-    try:
-        captioner.save(folder, with_encoder=True, half=half)
-    finally:
-        captioner.encoder_name = named
+    named = Path(captioner.encoder_name)
+    name = named.name if named.is_absolute() or named.exists() else captioner.encoder_name
+    words, calibration = captioner.vocabulary, captioner.calibration
+    public = Captioner(captioner.encoder, captioner.decoder, words, name, calibration)
+    public.save(folder, with_encoder=True, half=half)

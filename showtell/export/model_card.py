@@ -64,7 +64,7 @@ def make_card(
         files=files,
         encoder_license=ENCODER_LICENSE,
     )
-    return str(card)
+    return f"{card}\n"
 
 
 def _metadata(name: str, run: RunFacts | None) -> ModelCardData:

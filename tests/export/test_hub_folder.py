@@ -44,7 +44,9 @@ def hub_folder(tiny_captioner: Captioner, tiny_model: Path, tmp_path_factory: py
 
 
 def make_run(folder: Path) -> Path:
-    save_model(folder)
+    model = Captioner.load(str(save_model(folder)), device=torch.device("cpu"))
+    model.encoder_name = "/home/me/secret/resnet.pth"
+    model.save(folder)
     (folder / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
     (folder / "history.csv").write_text(HISTORY)
     (folder / "reliability.png").write_bytes(b"a plot")
@@ -94,6 +96,7 @@ def test_the_card_tells_what_the_run_tells(tmp_path: Path) -> None:
     assert "scores.png" not in card.text
     config = json.loads((folder / CONFIG).read_text())
     assert config["search"] == {"beam_size": 7}
+    assert config["encoder"]["name"] == "resnet.pth"
     everything = b"".join(path.read_bytes() for path in folder.iterdir())
     assert b"secret" not in everything
 
