@@ -21,7 +21,7 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, ModelError
 from showtell.evaluation.confidence import Calibration
 from showtell.fingerprints import weights_fingerprint
-from showtell.model_file import exact_half, locate_model, read_model, write_model
+from showtell.model_file import exact_half, locate_model, read_model, told_as_damage, write_model
 from showtell.resnet import ResNetSettings, empty_resnet
 from showtell.search import Hypothesis, search
 
@@ -139,6 +139,14 @@ class Captioner(nn.Module, CaptioningModel):
             EncoderError: the encoder's weights cannot be loaded.
         """
         path, header, tensors = read_model(name)
+        with told_as_damage(path):
+            model = cls._assemble(path, header, tensors, encoder)
+        return model.to(device or pick_device()).eval()
+
+    @classmethod
+    def _assemble(
+        cls, path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], encoder: str | None
+    ) -> Captioner:
         vocabulary = Vocabulary.from_json(header["vocabulary"])
         if vocabulary.fingerprint != header["vocabulary_fingerprint"]:
             raise CheckpointError(
@@ -158,8 +166,7 @@ class Captioner(nn.Module, CaptioningModel):
             raise CheckpointError(f"{path}: its weights do not fit its description ({reason})") from error
         known = header.get("calibration")
         calibration = Calibration.from_json(known) if known else None
-        model = cls(built, decoder, vocabulary, encoder or header["encoder"]["name"], calibration)
-        return model.to(device or pick_device()).eval()
+        return cls(built, decoder, vocabulary, encoder or header["encoder"]["name"], calibration)
 
     @classmethod
     def from_pretrained(

@@ -102,6 +102,6 @@ def _reason(error: Exception, file: str) -> str:
 def _model_type(config: Path) -> object:
     try:
         values = json.loads(config.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return values.get("model_type") if isinstance(values, dict) else None

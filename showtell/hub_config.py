@@ -19,6 +19,8 @@ CONFIG: Final = "config.json"
 PREPROCESSOR: Final = "preprocessor_config.json"
 MODEL_TYPE: Final = "showtell"
 _BICUBIC: Final = 3
+_SHOWN: Final = 80
+"""Characters of a value that an error shows at most."""
 
 
 def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged, or not JSON ({error}); export the model again") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: damaged, no JSON object; export the model again")
@@ -103,9 +105,14 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _compare(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     for key, said, true in _contradictions(found, expected):
         raise CheckpointError(
-            f"{path}: {key} is {json.dumps(said)}, but {json.dumps(true)} in the model's weights, which "
-            "alone count; take the change back, or export the model again"
+            f"{path}: {key} is {_short(said)}, but {_short(true)} in the model's weights, which alone "
+            "count; take the change back, or export the model again"
         )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _contradictions(

@@ -6,8 +6,10 @@ Loading it never runs code, and one file is replaced whole or not at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from showtell.errors import CheckpointError, UsageError
+from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.fingerprints import weights_fingerprint
 from showtell.hub import fetch_model, is_hub_id
@@ -70,7 +72,7 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {}).get("showtell", "null"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged, or not a model of showtell ({error})") from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: not a model of showtell")
@@ -83,8 +85,29 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(
             f"{path}: damaged (the checksum is not that of its weights); copy or train it again"
         )
-    check_configs(path.parent, header)
+    with told_as_damage(path):
+        check_configs(path.parent, header)
     return path, header, tensors
+
+
+@contextmanager
+def told_as_damage(path: Path) -> Iterator[None]:
+    """Tell what a header raises that is not of the form that `write_model` is given, as damage of its file.
+
+    A file of the hub may be anybody's, and its checksum is of the weights only.
+
+    Raises:
+        CheckpointError: in place of an error that is not showtell's.
+    """
+    try:
+        yield
+    except ShowtellError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = shorten(f"{type(error).__name__}: {error}", 240)
+        raise CheckpointError(
+            f"{path}: damaged, its description is not that of a model ({reason}); copy or train it again"
+        ) from error
 
 
 def locate_model(name: str, revision: str | None = None) -> Path:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -17,9 +20,10 @@ from showtell.config import DecoderConfig, SearchConfig
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
-from showtell.errors import CheckpointError, ImageError, ModelError
+from showtell.errors import CheckpointError, ImageError, ModelError, ShowtellError
 from showtell.evaluation.confidence import Calibration
-from showtell.model_file import FILE_NAME
+from showtell.hub_config import CONFIG, model_config
+from showtell.model_file import FILE_NAME, read_model
 from tests.conftest import make_tiny_encoder, save_backbone
 
 VOCABULARY = build_vocab(["a dog runs on the green grass", "two cats sleep"], 1)
@@ -182,6 +186,52 @@ def test_another_version_or_vocabulary_is_refused(captioner: Captioner, tmp_path
     captioner.save(tmp_path)
     rewrite_header(path, decoder={"kind": "pooled"})
     with pytest.raises(CheckpointError, match="do not fit"):
+        load(tmp_path)
+
+
+def places(value: object, where: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Where there is something in a header, from the whole sections down to single values."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield (*where, key)
+            yield from places(part, (*where, key))
+
+
+_SCALARS = st.none() | st.booleans() | st.sampled_from([-1, 0, 1, 3, 0.5]) | st.text(max_size=3)
+_JSON = st.recursive(
+    _SCALARS, lambda x: st.lists(x, max_size=2) | st.dictionaries(st.text(max_size=2), x, max_size=2)
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_header_of_anything_is_loaded_or_refused_in_a_line(
+    data: st.DataObject, captioner: Captioner, tmp_path: Path
+) -> None:
+    path = captioner.save(tmp_path, with_encoder=True)
+    header = read_model(str(tmp_path))[1]
+    if data.draw(st.booleans(), label="as a hub folder"):
+        (tmp_path / CONFIG).write_text(json.dumps(model_config(header)))
+    *sections, key = data.draw(st.sampled_from(list(places(header))), label="where")
+    section = header
+    for name in sections:
+        section = section[name]
+    section[key] = data.draw(_JSON, label="what")
+    rewrite_header(path, **header)
+    refused = ""
+    try:
+        assert isinstance(load(tmp_path), Captioner)
+    except ShowtellError as error:
+        refused = str(error)
+    assert "\n" not in refused
+    (tmp_path / CONFIG).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("size", [10**12, 10**30])
+def test_a_header_of_a_giant_is_refused(captioner: Captioner, tmp_path: Path, size: int) -> None:
+    path = captioner.save(tmp_path)
+    rewrite_header(path, decoder={"hidden_dim": size})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged, its description"):
         load(tmp_path)
 
 

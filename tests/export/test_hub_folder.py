@@ -185,11 +185,22 @@ def test_a_description_that_contradicts_the_weights_is_refused(
     (tmp_path / file).write_text(json.dumps(values | change))
     with pytest.raises(CheckpointError, match=name):
         Captioner.from_pretrained(tmp_path)
-    (tmp_path / file).write_text("{")
-    with pytest.raises(CheckpointError, match=f"{file}: damaged"):
-        Captioner.from_pretrained(tmp_path)
+    for damaged in ("{", '{"a":' * 200_000, "[]", "\xff"):
+        (tmp_path / file).write_text(damaged, encoding="latin-1")
+        with pytest.raises(CheckpointError, match=f"{file}: damaged"):
+            Captioner.from_pretrained(tmp_path)
     (tmp_path / file).unlink()
     assert Captioner.from_pretrained(tmp_path, device="cpu")  # the weights are enough
+
+
+def test_a_long_value_is_shown_shortened(hub_folder: Path, tmp_path: Path) -> None:
+    for path in hub_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    values = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(values | {"vocab_size": ["words"] * 10_000}))
+    with pytest.raises(CheckpointError, match=r'vocab_size is \["words".*\.\.\., but \d+ in') as caught:
+        Captioner.from_pretrained(tmp_path)
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
 
 
 def test_nothing_is_overwritten(
