@@ -20,7 +20,7 @@ COMMANDS = {
     "caption": "caption photos",
     "evaluate": "measure captions: of a model, or of a file of predictions",
     "alt": "alt text for pictures of pages, and of photo libraries",
-    "export": "a model as graphs that caption without PyTorch, several times as fast",
+    "export": "a model as fast graphs that need no PyTorch, or as a folder for the hub",
     "serve": "captions over HTTP, and a page to drop photos on",
     "report": "a page with scores, curves and every photo with its captions",
 }

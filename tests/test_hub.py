@@ -81,6 +81,14 @@ def test_every_command_takes_a_hub_id(
     assert said[0] == said[1]
 
 
+def test_a_hub_folder_is_not_made_again_without_its_card(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--model", "anna/tiny", "--to-hub-folder", "again"]) == 2
+    assert "hf download anna/tiny --local-dir again" in capsys.readouterr().err
+    assert not Path("again").exists()
+
+
 def test_what_cannot_be_had_is_told_in_a_line(cache: Path) -> None:
     other = cache.parent / "resnet"
     other.mkdir()

@@ -19,6 +19,8 @@ from showtell.commands.options import add_encoder, add_model
 from showtell.data.collect import find_images
 from showtell.data.loading import decode_ahead
 from showtell.errors import UsageError
+from showtell.hub import is_hub_id
+from showtell.resources import find_model
 from showtell.runtime.manifest import ExportPrecision, find_exported
 
 if TYPE_CHECKING:
@@ -76,6 +78,11 @@ def _to_hub_folder(args: Namespace) -> None:
     if "," in args.model:
         raise UsageError(
             f"--to-hub-folder takes one model, not an ensemble: name one of {args.model} with --model"
+        )
+    if find_model(args.model) is None and is_hub_id(args.model):
+        raise UsageError(
+            f"--model {args.model}: it is a hub folder already; copy it with its card and licence: "
+            f"hf download {args.model} --local-dir {args.to_hub_folder}"
         )
     start, folder, name = time.monotonic(), Path(args.to_hub_folder), _name(args.model)
     from showtell.export.hub_folder import check_hub_target, write_hub_folder

@@ -81,12 +81,12 @@ def _write(captioner: Captioner, source: Path, name: str, folder: Path) -> None:
     about = {**model_config(header), "search": search, "showtell_version": __version__}
     for file, values in ((CONFIG, about), (PREPROCESSOR, preprocessor_config(header))):
         (folder / file).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    for path in (source / LICENSE, *(source / picture for picture in _PICTURES)):
-        if path.is_file():
-            shutil.copyfile(path, folder / path.name)
     encoder = find_model(captioner.encoder_name)
     if encoder is not None and (encoder / LICENSE).is_file():
         shutil.copyfile(encoder / LICENSE, folder / ENCODER_LICENSE)
+    for taken in (LICENSE, ENCODER_LICENSE, *_PICTURES):  # the source's own go before
+        if (source / taken).is_file():
+            shutil.copyfile(source / taken, folder / taken)
     card = make_card(captioner, source, name, run, {path.name for path in folder.iterdir()})
     (folder / CARD).write_text(card, encoding="utf-8")
 

@@ -203,6 +203,19 @@ def test_a_long_value_is_shown_shortened(hub_folder: Path, tmp_path: Path) -> No
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
 
 
+def test_licences_of_a_hub_folder_go_along(
+    hub_folder: Path, tmp_path: Path, tiny_captioner: Captioner
+) -> None:
+    source = tmp_path / "downloaded"
+    source.mkdir()
+    for name in ("LICENSE", "LICENSE-encoder"):
+        (source / name).write_text(f"{name} of another")
+    write_hub_folder(tiny_captioner, source, "again", tmp_path / "again")
+    for name in ("LICENSE", "LICENSE-encoder"):
+        assert (tmp_path / "again" / name).read_text() == f"{name} of another"
+        assert f"]({name})" in (tmp_path / "again" / "README.md").read_text()
+
+
 def test_nothing_is_overwritten(
     hub_folder: Path, tmp_path: Path, tiny_captioner: Captioner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
