@@ -28,7 +28,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.training.module", "showtell.training.calibration", "showtell.output", "showtell.report"},
     {"showtell.training.callbacks", "showtell.training.self_critical_module"},
     {"showtell.serving", "showtell.alt"},
-    {"showtell.training.fit"},
+    {"showtell.training.fit", "showtell.tuning"},
     {"showtell.commands"},
     {"showtell.cli"},
     {"main", "inference", "data_preprocessing"},

@@ -14,19 +14,14 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import extract_features, feature_encoder
 from showtell.commands.run_config import add_run_arguments, describe, run_settings, to_run_config
+from showtell.commands.training_parts import caption_sets, image_source, new_captioner
 from showtell.config import RunConfig
-from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.prepare import PreparedData, prepare_data
-from showtell.data.records import CaptionedImage
 from showtell.data.scenes import judge_caption, read_scenes
-from showtell.data.sources import OnlineImages
-from showtell.decoder import make_decoder
 from showtell.devices import log_gpu_memory, pick_device
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
-from showtell.features import CachedFeatures, FeatureStore
 from showtell.files import write_atomic
 from showtell.training.callbacks import CHECKPOINT
 from showtell.training.fit import fit
@@ -47,38 +42,23 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     started = time.monotonic()
     config = to_run_config(parser, args)
     folder = _run_folder(config.out_dir, args.resume)
-    cache_dir = Path(config.cache.dir)
-    data = prepare_data(config.data, cache_dir)
+    data = prepare_data(config.data, Path(config.cache.dir))
     describe(data)
     if not args.resume:
         write_atomic(folder / CONFIG, run_settings(parser, args))
     torch.manual_seed(config.training.seed)
     encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-    decoder = make_decoder(
-        config.decoder,
-        vocab_size=len(data.vocabulary),
-        feature_dim=encoder.feature_dim,
-        grid_cells=encoder.grid_cells,
-    )
-    captioner = Captioner(encoder, decoder, data.vocabulary, config.encoder.weights)
+    captioner = new_captioner(config, encoder, data.vocabulary)
     log.info(
         "Decoder %s (%s): %.1f M weights; encoder %s: frozen",
         config.decoder.kind,
         config.decoder.cell,
-        sum(p.numel() for p in decoder.parameters()) / 1e6,
+        sum(p.numel() for p in captioner.decoder.parameters()) / 1e6,
         config.encoder.weights,
     )
     log_gpu_memory("before training")
-    load, images = _image_source(config, encoder, data, cache_dir)
-    train, val = (
-        CaptionDataset(
-            [image for image in images if image.split == split],
-            data.vocabulary,
-            load,
-            config.data.max_caption_length if split == "train" else None,
-        )
-        for split in ("train", "val")
-    )
+    load, images = image_source(config, encoder, data.train + data.val)
+    train, val = caption_sets(config, images, data.vocabulary, load)
     result = fit(
         captioner,
         train,
@@ -119,18 +99,6 @@ def _run_folder(wanted: Path, resume: bool) -> Path:
             f"{folder}: stopped before its first checkpoint; leave out --resume to start again"
         )
     return folder
-
-
-def _image_source(
-    config: RunConfig, encoder: CNNEncoder, data: PreparedData, cache_dir: Path
-) -> tuple[LoadImage, list[CaptionedImage]]:
-    """What gives the images' tensors, and the images that can be shown."""
-    used = data.train + data.val
-    if config.features == "online":
-        return OnlineImages(encoder.transform), used
-    store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder), config.cache.dtype)
-    images = extract_features(store, used, config.cache.views, skip_bad=config.data.skip_bad)
-    return CachedFeatures(store, config.cache.views), images
 
 
 def _show_captions(captioner: Captioner, data: PreparedData, config: RunConfig) -> None:

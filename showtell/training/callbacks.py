@@ -8,7 +8,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ _VALIDATION = (
     "vocabulary",
     "bad_endings",
 )
+
+
+OnEpoch = Callable[[dict[str, float]], None]
+"""Takes the row of an epoch."""
 
 
 class InterruptedTrainingError(ShowtellError):
@@ -115,10 +119,17 @@ class History(Callback):
         folder: where the files go.
         best: says whether the epoch's model was saved.
         rows: of the epochs before.
+        on_epoch: called with each new row.
     """
 
-    def __init__(self, folder: Path, best: SaveBest, rows: Sequence[dict[str, float]] = ()) -> None:
-        self.folder, self.best = folder, best
+    def __init__(
+        self,
+        folder: Path,
+        best: SaveBest,
+        rows: Sequence[dict[str, float]] = (),
+        on_epoch: OnEpoch | None = None,
+    ) -> None:
+        self.folder, self.best, self.on_epoch = folder, best, on_epoch
         self.rows = list(rows)
         self._start = time.monotonic()
         self._captions = 0
@@ -181,6 +192,8 @@ class History(Callback):
             100 * row.get("bad_endings", math.nan),
             row["captions_per_second"],
         )
+        if self.on_epoch is not None:
+            self.on_epoch(row)
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""

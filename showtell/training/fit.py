@@ -27,6 +27,7 @@ from showtell.training.callbacks import (
     CHECKPOINT,
     AtomicCheckpointIO,
     History,
+    OnEpoch,
     Progress,
     SaveBest,
     SaveLast,
@@ -69,6 +70,8 @@ def fit(
     *,
     self_critical: SelfCriticalConfig | None = None,
     resume: bool = False,
+    calibrate: bool = True,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainingResult:
     """Train the decoder of `captioner`; the best model is `folder`/model.safetensors.
 
@@ -85,6 +88,8 @@ def fit(
         folder: gets the model, the checkpoint, history.csv, curves and TensorBoard logs.
         self_critical: the second stage; None, or no epochs, to leave it out.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
+        calibrate: do this last step.
+        on_epoch: called with the row of each epoch (losses, scores, rates); what it raises ends training.
 
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
@@ -102,7 +107,8 @@ def fit(
     if resumed != SelfCriticalModule.stage:
         module = CaptionModule(captioner, config, search, references, loader)
         start = checkpoint if resume else None
-        rows = _run(module, val_loader, config, config.epochs, _early_stopping(config), folder, rows, start)
+        more = _early_stopping(config)
+        rows = _run(module, val_loader, config, config.epochs, more, folder, rows, start, on_epoch)
     if self_critical is not None and self_critical.epochs:
         reward = CaptionReward([image.captions for image in train.images], captioner.vocabulary)
         if resumed != SelfCriticalModule.stage:
@@ -113,8 +119,9 @@ def fit(
             captioner.decoder.load_state_dict(best.decoder.state_dict())
         policy = SelfCriticalModule(captioner, config, search, references, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
-        rows = _run(policy, val_loader, config, self_critical.epochs, [], folder, rows, start)
-    calibrate_model(folder, val_loader, references, search)
+        rows = _run(policy, val_loader, config, self_critical.epochs, [], folder, rows, start, on_epoch)
+    if calibrate:
+        calibrate_model(folder, val_loader, references, search)
     log_gpu_memory("after training")
     return TrainingResult(rows)
 
@@ -128,12 +135,13 @@ def _run(
     folder: Path,
     rows: list[dict[str, float]],
     checkpoint: Path | None,
+    on_epoch: OnEpoch | None,
 ) -> list[dict[str, float]]:
     """Train one stage, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
     device = pick_device()
     to_beat = module.objective(_best_of(rows)) if rows else math.inf
     best = SaveBest(folder, to_beat)
-    history = History(folder, best, rows)
+    history = History(folder, best, rows, on_epoch)
     last = SaveLast(folder, config.checkpoint_minutes)
     callbacks = [best, history, Progress(), *more, last]  # the last one saves the state of the others
     with _quiet_lightning(), last.catching_signals():
