@@ -22,7 +22,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     },
     {"showtell.backbones", "showtell.model_file", "showtell.evaluation.confidence"},
     {"showtell.encoder", "showtell.captioning"},
-    {"showtell.features", "showtell.decoder", "showtell.training.losses"},
+    {"showtell.features", "showtell.decoder", "showtell.training.losses", "showtell.training.distributed"},
     {"showtell.captioner", "showtell.runtime", "showtell.training.self_critical"},
     {"showtell.export"},
     {"showtell.training.module", "showtell.training.calibration", "showtell.output", "showtell.report"},

@@ -23,8 +23,9 @@ from showtell.devices import log_gpu_memory, pick_device
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
 from showtell.files import write_atomic
-from showtell.training.callbacks import CHECKPOINT
-from showtell.training.fit import fit
+from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
+from showtell.training.distributed import first_goes_first, of_first, processes, start_processes
+from showtell.training.fit import TrainingResult, fit
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,27 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     """Train."""
     started = time.monotonic()
     config = to_run_config(parser, args)
-    folder = _run_folder(config.out_dir, args.resume)
-    data = prepare_data(config.data, Path(config.cache.dir))
+    ours = start_processes(config.trainer)
+    if not ours.is_first:  # process 0 talks for all
+        logging.getLogger("showtell").setLevel(logging.ERROR)
+    try:
+        result, data, folder = _train(config, run_settings(parser, args), args.resume)
+    except InterruptedTrainingError:
+        if ours.is_first:
+            raise
+        return  # process 0 says it
+    if ours.is_first:
+        _tell(result, data, config, folder, (time.monotonic() - started) / 60)
+
+
+def _train(config: RunConfig, settings: str, resume: bool) -> tuple[TrainingResult, PreparedData, Path]:
+    """Train, in each of the processes that were started."""
+    folder = of_first(_run_folder(config.out_dir, resume))
+    with first_goes_first():
+        data = prepare_data(config.data, Path(config.cache.dir))
     describe(data)
-    if not args.resume:
-        write_atomic(folder / CONFIG, run_settings(parser, args))
+    if not resume and processes().is_first:
+        write_atomic(folder / CONFIG, settings)
     torch.manual_seed(config.training.seed)
     encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
     captioner = new_captioner(config, encoder, data.vocabulary)
@@ -57,7 +74,8 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         config.encoder.weights,
     )
     log_gpu_memory("before training")
-    load, images = image_source(config, encoder, data.train + data.val)
+    with first_goes_first():
+        load, images = image_source(config, encoder, data.train + data.val)
     train, val = caption_sets(config, images, data.vocabulary, load)
     result = fit(
         captioner,
@@ -67,11 +85,18 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         config.search,
         folder,
         self_critical=config.self_critical,
-        resume=args.resume,
+        trainer=config.trainer,
+        resume=resume,
     )
+    return result, data, folder
+
+
+def _tell(
+    result: TrainingResult, data: PreparedData, config: RunConfig, folder: Path, minutes: float
+) -> None:
+    """Show what the best model says, and how good it is."""
     best = Captioner.load(str(folder))
     _show_captions(best, data, config)
-    minutes = (time.monotonic() - started) / 60
     log.info(
         "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f; %.1f min in all",
         result.best["epoch"],

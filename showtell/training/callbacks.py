@@ -21,6 +21,7 @@ from tqdm import tqdm
 from showtell.errors import CheckpointError, ShowtellError
 from showtell.files import write_atomic
 from showtell.plotting import plot_lines
+from showtell.training.distributed import processes, total
 from showtell.training.module import CaptionModule
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,8 @@ class SaveBest(Callback):
         self.saved = loss < self.best
         if self.saved:
             self.best = loss
-            pl_module.captioner.save(self.folder)
+            if processes().is_first:
+                pl_module.captioner.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""
@@ -165,22 +167,23 @@ class History(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row: dict[str, float] = {
             "epoch": float(len(self.rows) + 1),
-            pl_module.train_metric: pl_module.train_loss.mean,
+            pl_module.train_metric: pl_module.train_loss.mean(),
             **{name: metrics[name] for name in _VALIDATION if name in metrics},
             "saved": float(self.best.saved),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
-            "captions_per_second": self._captions / max(self._seconds, 1e-9),
+            "captions_per_second": total(self._captions)[0] / max(self._seconds, 1e-9),
         }
         self.rows.append(row)
-        self._write()
+        if processes().is_first:
+            self._write()
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
-        total = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
+        epochs = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
         log.info(
             "epoch %d/%d  %s %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.1f words, %.0f different, "
             "%.1f %% bad endings  %.0f captions/s",
             row["epoch"],
-            total,
+            epochs,
             pl_module.train_metric.removeprefix("train_"),
             row[pl_module.train_metric],
             row["val_loss"],
@@ -244,9 +247,8 @@ class SaveLast(Callback):
         batch_idx: int,
     ) -> None:
         """Save within the epoch where it is time to, or on the way out."""
-        if (
-            self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes
-        ) and not trainer.is_last_batch:
+        due = self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes
+        if self._agreed(due) and not trainer.is_last_batch:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -266,10 +268,14 @@ class SaveLast(Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process has this wish: they save and stop together."""
+        return total(wish)[0] > 0
+
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
-        if self._asked_to_stop:
+        if self._agreed(self._asked_to_stop):
             raise InterruptedTrainingError(f"stopped; {self.path} is saved, go on with --resume")
 
     def _stop(self, number: int, frame: Any) -> None:
@@ -294,9 +300,13 @@ class Progress(Callback):
     ) -> None:
         """Open the epoch's bar."""
         if self._bar is None:
-            total, name = int(trainer.num_training_batches), f"epoch {trainer.current_epoch + 1}"
             self._bar = tqdm(
-                total=total, initial=batch_idx, desc=name, leave=False, unit="batch", disable=None
+                total=int(trainer.num_training_batches),
+                initial=batch_idx,
+                desc=f"epoch {trainer.current_epoch + 1}",
+                leave=False,
+                unit="batch",
+                disable=None if processes().is_first else True,
             )
             self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
 
@@ -310,7 +320,7 @@ class Progress(Callback):
     ) -> None:
         """Move it."""
         assert self._bar is not None
-        self._captions += len(batch.captions)
+        self._captions += len(batch.captions) * processes().count
         seconds = time.monotonic() - self._start
         done = trainer.global_step - self._first
         left = (int(trainer.estimated_stepping_batches) - trainer.global_step) * seconds / max(done, 1)
