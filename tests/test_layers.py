@@ -12,6 +12,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell", "showtell.errors", "showtell.files", "showtell.memory"},
     {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting", "showtell.web"},
     {"showtell.devices"},
+    {"showtell.gpu_memory"},
     {"showtell.data"},
     {
         "showtell.resnet",

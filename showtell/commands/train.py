@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from pathlib import Path
+from statistics import median
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -23,6 +24,7 @@ from showtell.devices import log_gpu_memory, pick_device
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
 from showtell.files import write_atomic
+from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
 from showtell.training.distributed import first_goes_first, of_first, processes, start_processes
 from showtell.training.fit import TrainingResult, fit
@@ -45,17 +47,22 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     ours = start_processes(config.trainer)
     if not ours.is_first:  # process 0 talks for all
         logging.getLogger("showtell").setLevel(logging.ERROR)
+    memory = MemoryByStage(find_gpu())
     try:
-        result, data, folder = _train(config, run_settings(parser, args), args.resume)
+        result, data, folder = _train(config, run_settings(parser, args), args.resume, memory)
     except InterruptedTrainingError:
         if ours.is_first:
             raise
         return  # process 0 says it
     if ours.is_first:
-        _tell(result, data, config, folder, (time.monotonic() - started) / 60)
+        _show_captions(Captioner.load(str(folder)), data, config)
+        _summarise(result, memory, (time.monotonic() - started) / 60)
+        log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
 
 
-def _train(config: RunConfig, settings: str, resume: bool) -> tuple[TrainingResult, PreparedData, Path]:
+def _train(
+    config: RunConfig, settings: str, resume: bool, memory: MemoryByStage
+) -> tuple[TrainingResult, PreparedData, Path]:
     """Train, in each of the processes that were started."""
     folder = of_first(_run_folder(config.out_dir, resume))
     with first_goes_first():
@@ -74,7 +81,7 @@ def _train(config: RunConfig, settings: str, resume: bool) -> tuple[TrainingResu
         config.encoder.weights,
     )
     log_gpu_memory("before training")
-    with first_goes_first():
+    with first_goes_first(), memory.stage("features"):
         load, images = image_source(config, encoder, data.train + data.val)
     train, val = caption_sets(config, images, data.vocabulary, load)
     result = fit(
@@ -86,17 +93,14 @@ def _train(config: RunConfig, settings: str, resume: bool) -> tuple[TrainingResu
         folder,
         self_critical=config.self_critical,
         trainer=config.trainer,
+        memory=memory,
         resume=resume,
     )
     return result, data, folder
 
 
-def _tell(
-    result: TrainingResult, data: PreparedData, config: RunConfig, folder: Path, minutes: float
-) -> None:
-    """Show what the best model says, and how good it is."""
-    best = Captioner.load(str(folder))
-    _show_captions(best, data, config)
+def _summarise(result: TrainingResult, memory: MemoryByStage, minutes: float) -> None:
+    """Say how good the best model is, how fast training was, and what it took of the GPU."""
     log.info(
         "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f; %.1f min in all",
         result.best["epoch"],
@@ -105,7 +109,10 @@ def _tell(
         result.best.get("CIDEr", math.nan),
         minutes,
     )
-    log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
+    rates = [median(row[f"{what}_per_second"] for row in result.epochs) for what in ("captions", "images")]
+    log.info("Training speed, median of the epochs: %.0f captions/s, %.0f images/s", *rates)
+    if said := memory.summary():
+        log.info("%s", said)
 
 
 def _run_folder(wanted: Path, resume: bool) -> Path:

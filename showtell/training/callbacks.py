@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from showtell.errors import CheckpointError, ShowtellError
 from showtell.files import write_atomic
+from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.plotting import plot_lines
-from showtell.training.distributed import processes, total
+from showtell.training.distributed import gathered, processes, total
 from showtell.training.module import CaptionModule
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ class History(Callback):
     Args:
         folder: where the files go.
         best: says whether the epoch's model was saved.
+        memory: is told when training and validation begin and end.
         rows: of the epochs before.
         on_epoch: called with each new row.
     """
@@ -128,17 +130,19 @@ class History(Callback):
         self,
         folder: Path,
         best: SaveBest,
+        memory: MemoryByStage,
         rows: Sequence[dict[str, float]] = (),
         on_epoch: OnEpoch | None = None,
     ) -> None:
-        self.folder, self.best, self.on_epoch = folder, best, on_epoch
+        self.folder, self.best, self.memory, self.on_epoch = folder, best, memory, on_epoch
         self.rows = list(rows)
         self._start = time.monotonic()
-        self._captions = 0
+        self._captions = self._images = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock (a resumed epoch has no start of its own)."""
-        self._start, self._captions = time.monotonic(), 0
+        self._start, self._captions, self._images = time.monotonic(), 0, 0
+        self.memory.begin()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -154,10 +158,14 @@ class History(Callback):
     ) -> None:
         """Count captions."""
         self._captions += len(batch.captions)
+        self._images += len(batch.images)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
-        self._seconds = time.monotonic() - self._start
+        self._seconds = max(time.monotonic() - self._start, 1e-9)
+        assert isinstance(pl_module, CaptionModule)
+        self.memory.end(f"{pl_module.stage} training")
+        self.memory.begin()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
@@ -165,13 +173,17 @@ class History(Callback):
             return
         assert isinstance(pl_module, CaptionModule)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.memory.end("validation")
+        captions, images = total(self._captions, self._images)
         row: dict[str, float] = {
             "epoch": float(len(self.rows) + 1),
             pl_module.train_metric: pl_module.train_loss.mean(),
             **{name: metrics[name] for name in _VALIDATION if name in metrics},
             "saved": float(self.best.saved),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
-            "captions_per_second": total(self._captions)[0] / max(self._seconds, 1e-9),
+            "captions_per_second": captions / self._seconds,
+            "images_per_second": images / self._seconds,
+            **self._gpu_memory(f"{pl_module.stage} training"),
         }
         self.rows.append(row)
         if processes().is_first:
@@ -181,7 +193,7 @@ class History(Callback):
         epochs = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
         log.info(
             "epoch %d/%d  %s %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.1f words, %.0f different, "
-            "%.1f %% bad endings  %.0f captions/s",
+            "%.1f %% bad endings  %.0f captions/s%s",
             row["epoch"],
             epochs,
             pl_module.train_metric.removeprefix("train_"),
@@ -194,9 +206,21 @@ class History(Callback):
             row.get("vocabulary", math.nan),
             100 * row.get("bad_endings", math.nan),
             row["captions_per_second"],
+            f"  GPU {row['gpu_peak_mib']:,.0f} MiB" if "gpu_peak_mib" in row else "",
         )
         if self.on_epoch is not None:
             self.on_epoch(row)
+
+    def _gpu_memory(self, stage: str) -> dict[str, float]:
+        """The most that any GPU has held so far in training and in validation, and has reserved."""
+        mine = [self.memory.stages[name] for name in (stage, "validation") if name in self.memory.stages]
+        readings = [reading for of_process in gathered(mine) for reading in of_process]
+        if not readings:
+            return {}
+        return {
+            "gpu_peak_mib": max(reading.peak for reading in readings) / MIB,
+            "gpu_reserved_mib": max(reading.reserved for reading in readings) / MIB,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""

@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, eval_loader
-from showtell.devices import compute_dtype, log_gpu_memory, pick_device
+from showtell.devices import compute_dtype, pick_device
 from showtell.errors import CheckpointError, ConfigError
+from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.training.calibration import calibrate_model
 from showtell.training.callbacks import (
     CHECKPOINT,
@@ -69,6 +70,7 @@ def fit(
     self_critical: SelfCriticalConfig | None = None,
     trainer: TrainerConfig | None = None,
     resume: bool = False,
+    memory: MemoryByStage | None = None,
     calibrate: bool = True,
     on_epoch: OnEpoch | None = None,
 ) -> TrainingResult:
@@ -91,6 +93,7 @@ def fit(
         self_critical: the second stage; None, or no epochs, to leave it out.
         trainer: the processes that train together.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
+        memory: gets what training and validation take of the GPU.
         calibrate: do this last step.
         on_epoch: called with the row of each epoch (losses, scores, rates); what it raises ends training.
 
@@ -108,7 +111,8 @@ def fit(
     _require_work_for_all(len(train) // len(loader), len(val))
     val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
     references = [(image.image_id, image.captions) for image in val.images]
-    run = _Run(folder, config, trainer or TrainerConfig(), val_loader, on_epoch)
+    memory = memory or MemoryByStage(find_gpu())
+    run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
     resumed = _stage_of(checkpoint) if resume else None
     rows: list[dict[str, float]] = []
     if resumed != SelfCriticalModule.stage:
@@ -128,9 +132,10 @@ def fit(
         start = checkpoint if resumed == SelfCriticalModule.stage else None
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_first:
-        calibrate_model(folder, eval_loader(val, batch_size=size, num_workers=workers), references, search)
+        with memory.stage("calibration"):
+            whole = eval_loader(val, batch_size=size, num_workers=workers)
+            calibrate_model(folder, whole, references, search)
     wait_for_all()
-    log_gpu_memory("after training")
     return TrainingResult(rows)
 
 
@@ -142,6 +147,7 @@ class _Run:
     config: TrainingConfig
     trainer: TrainerConfig
     val_loader: DataLoader[Any]
+    memory: MemoryByStage
     on_epoch: OnEpoch | None
 
     def stage(
@@ -155,7 +161,7 @@ class _Run:
         """Train, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
         to_beat = module.objective(_best_of(rows)) if rows else math.inf
         best = SaveBest(self.folder, to_beat)
-        history = History(self.folder, best, rows, self.on_epoch)
+        history = History(self.folder, best, self.memory, rows, self.on_epoch)
         last = SaveLast(self.folder, self.config.checkpoint_minutes)
         callbacks = [best, history, Progress(), *more, last]  # the last one saves the state of the others
         with quiet_lightning(), last.catching_signals():
