@@ -26,7 +26,7 @@ from showtell.errors import CheckpointError
 from showtell.files import write_atomic
 from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
-from showtell.training.distributed import first_goes_first, of_first, processes, start_processes
+from showtell.training.distributed import FirstFailed, first_goes_first, of_first, processes, start_processes
 from showtell.training.fit import TrainingResult, fit
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     memory = MemoryByStage(find_gpu())
     try:
         result, data, folder = _train(config, run_settings(parser, args), args.resume, memory)
-    except InterruptedTrainingError:
+    except (InterruptedTrainingError, FirstFailed):
         if ours.is_first:
             raise
         return  # process 0 says it
@@ -64,9 +64,10 @@ def _train(
     config: RunConfig, settings: str, resume: bool, memory: MemoryByStage
 ) -> tuple[TrainingResult, PreparedData, Path]:
     """Train, in each of the processes that were started."""
-    folder = of_first(_run_folder(config.out_dir, resume))
     with first_goes_first():
+        folder = _run_folder(config.out_dir, resume)
         data = prepare_data(config.data, Path(config.cache.dir))
+    folder = of_first(folder)
     describe(data)
     if not resume and processes().is_first:
         write_atomic(folder / CONFIG, settings)

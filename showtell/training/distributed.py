@@ -132,14 +132,26 @@ def wait_for_all() -> None:
     gathered(None)
 
 
+class FirstFailed(Exception):  # noqa: N818 - the error itself is raised in process 0
+    """Process 0 has failed, and tells the user why."""
+
+
 @contextmanager
 def first_goes_first() -> Iterator[None]:
-    """Process 0 runs the block alone; then the others run it, and find done what it has done."""
-    if not processes().is_first:
-        wait_for_all()
-    yield
-    if processes().is_first:
-        wait_for_all()
+    """Process 0 runs the block alone; then the others run it, and find done what it has done.
+
+    Raises:
+        FirstFailed: process 0 did not come to the block's end.
+    """
+    if not processes().is_first and not of_first(False):
+        raise FirstFailed
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if processes().is_first:
+            of_first(done)
 
 
 def interleaved(parts: Sequence[Sequence[T]]) -> list[T]:

@@ -30,7 +30,13 @@ from showtell.training.callbacks import (
     SaveBest,
     SaveLast,
 )
-from showtell.training.distributed import devices_and_nodes, processes, quiet_lightning, wait_for_all
+from showtell.training.distributed import (
+    devices_and_nodes,
+    first_goes_first,
+    processes,
+    quiet_lightning,
+    wait_for_all,
+)
 from showtell.training.module import CaptionModule
 from showtell.training.self_critical import CaptionReward
 from showtell.training.self_critical_module import SelfCriticalModule
@@ -100,6 +106,7 @@ def fit(
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
         ConfigError: a batch, or the validation images, are too few to give each process one.
+        FirstFailed: another process tells of one of these.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
     checkpoint = folder / CHECKPOINT
@@ -108,7 +115,8 @@ def fit(
     workers, size, ours = config.num_workers, config.batch_size, processes()
     share = ours.rank, ours.count
     loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
-    _require_work_for_all(len(train) // len(loader), len(val))
+    with first_goes_first():
+        _require_work_for_all(len(train) // len(loader), len(val))
     val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
     references = [(image.image_id, image.captions) for image in val.images]
     memory = memory or MemoryByStage(find_gpu())

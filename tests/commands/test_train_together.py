@@ -76,3 +76,17 @@ def test_two_processes_of_main_py(dataset: Path, tmp_path: Path) -> None:  # noq
     assert resumed.returncode == 0, said
     assert said.count("Best model") == 1
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+
+
+def test_a_mistake_is_told_once(dataset: Path, tmp_path: Path) -> None:  # noqa: F811
+    for more, complaint in (
+        (["--data.root", "missing"], "missing"),
+        (["--resume"], "no run to resume there"),
+        (["--training.batch_size", "1"], "batches of 1 images are too small for 2 processes"),
+    ):
+        process = start(dataset, tmp_path, 2, *more)
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode in (1, 2)
+        assert said.count("error:") == 1, said
+        assert complaint in said
+        assert "Traceback" not in said
