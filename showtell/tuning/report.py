@@ -19,6 +19,8 @@ from showtell.tuning.study import finished, quiet_optuna
 from showtell.web import read_asset
 
 PAGE: Final = "report.html"
+_CHART: Final = (5.5, 3.4)
+"""Inches."""
 _ENOUGH: Final = 4
 """Complete trials from which the importance of parameters is told."""
 
@@ -141,10 +143,10 @@ def _charts(study: optuna.Study, metric: str) -> list[tuple[str, str]]:
             charts.append((words, base64.b64encode(path.read_bytes()).decode()))
 
         lines = {"each trial": values, "best so far": best}
-        plot_lines(lines, path, title="Trials", x_label="trial", y_label=metric, markers=True)
+        plot_lines(lines, path, title="Trials", x_label="trial", y_label=metric, markers=True, size=_CHART)
         first, last = (_show(value) for _, value in (best[0], best[-1]))
         keep(f"{metric} of each trial, and the best so far: {first} first, {last} last")
-        plot_lines(epochs, path, title="The five best trials", x_label="epoch", y_label=metric)
+        plot_lines(epochs, path, title="The five best trials", x_label="epoch", y_label=metric, size=_CHART)
         keep(f"{metric} of the five best trials by epoch")
         if found:
             shares = {name: 100 * share for name, share in found.items()}
