@@ -128,7 +128,8 @@ class _Job:
         from showtell.tuning.study import open_study
 
         direction: Literal["minimize", "maximize"] = "minimize" if self.metric == "val_loss" else "maximize"
-        return open_study(self.storage, self.folder.name, direction, self.settings, seed=seed)
+        epochs = self.config.training.epochs + self.config.self_critical.epochs
+        return open_study(self.storage, self.folder.name, direction, self.settings, epochs=epochs, seed=seed)
 
 
 def _space_text(file: str | None) -> str:

@@ -1,7 +1,7 @@
 """A study: trials of a search space, by one process or many, which can be stopped and continued.
 
 Trials are chosen by a tree-structured Parzen estimator (Bergstra et al. 2011) and stopped early where they
-are worse than the median of the others at the same epoch (Golovin et al. 2017).
+are among the worst third at the same epoch (a percentile as the median of Golovin et al. 2017).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import PercentilePruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
@@ -34,8 +35,11 @@ HEARTBEAT = 15
 """Seconds between two signs of life of a running trial."""
 GRACE = 60
 """Seconds without one after which a trial is taken for killed, and tried again."""
-_WARM_UP = 2
-"""Epochs before a trial may be stopped early."""
+_KEPT = 100 * 2 / 3
+"""Per cent of the trials at an epoch that are not stopped there. Only trials that ran to their end are
+compared with, which are good ones: the median of these would stop nearly all."""
+_WARM_UP = 1 / 3
+"""Share of the epochs before a trial may be stopped early: at first, scores tell little."""
 
 _SETTINGS = "settings"
 
@@ -65,7 +69,9 @@ Objective = Callable[[RunConfig, int, Report], Outcome]
 """(settings, number of the trial, report) -> outcome."""
 
 
-def open_study(storage: str, name: str, direction: Direction, settings: str, *, seed: int) -> optuna.Study:
+def open_study(
+    storage: str, name: str, direction: Direction, settings: str, *, epochs: int, seed: int
+) -> optuna.Study:
     """Make a study, or take up one that is there.
 
     Args:
@@ -73,6 +79,7 @@ def open_study(storage: str, name: str, direction: Direction, settings: str, *, 
         name: of the study in it.
         direction: of the objective.
         settings: all that must be the same whenever the study is continued.
+        epochs: of a trial.
         seed: of the choice of trials.
 
     Raises:
@@ -89,7 +96,9 @@ def open_study(storage: str, name: str, direction: Direction, settings: str, *, 
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
                 ),
                 sampler=TPESampler(seed=seed, n_startup_trials=8),
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_WARM_UP + 1),
+                pruner=PercentilePruner(
+                    _KEPT, n_startup_trials=5, n_warmup_steps=math.ceil(_WARM_UP * epochs) + 1
+                ),
                 study_name=name,
                 direction=direction,
                 load_if_exists=True,
