@@ -59,7 +59,7 @@ def compared(study: optuna.Study, space: SearchSpace, config: RunConfig) -> list
     return [
         ParameterRow(
             p.name,
-            _show(setting(config, p.settings[0])),
+            ", ".join(dict.fromkeys(_show(setting(config, name)) for name in p.settings)),
             _show(best[p.name]),
             f"{100 * found[p.name]:.0f} %" if p.name in found else "-",
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -21,15 +21,15 @@ SECTIONS = ("decoder", "training", "self_critical", "search")
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a study: one setting, or several that are set to the same value.
+    """A parameter of a study: one setting, or several that are set together.
 
     Attributes:
         settings: their names, such as `training.learning_rate`.
-        low: of a number, its least value.
+        low: of a number, its least value, which all settings take.
         high: its greatest value.
         log: search its orders of magnitude.
         whole: only whole numbers.
-        choices: the values to choose from, instead of a range.
+        choices: instead of a range: what the study calls a choice -> the value of each setting.
     """
 
     settings: tuple[str, ...]
@@ -37,7 +37,7 @@ class Parameter:
     high: float = 0.0
     log: bool = False
     whole: bool = False
-    choices: tuple[Value, ...] = ()
+    choices: Mapping[Value, tuple[Value, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -45,19 +45,27 @@ class Parameter:
         return ", ".join(self.settings)
 
     @property
-    def extremes(self) -> tuple[Value, ...]:
+    def extremes(self) -> Iterable[Value]:
         """Values between which all others lie, or all of them."""
-        ends = (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
-        return self.choices or ends
+        return self.choices or ((int(self.low), int(self.high)) if self.whole else (self.low, self.high))
 
-    def holds(self, value: Value) -> bool:
-        """Whether a value belongs to the space."""
-        return value in self.choices if self.choices else self.low <= float(value) <= self.high
+    def of(self, value: Value) -> dict[str, Value]:
+        """Setting -> its value, of the parameter's value."""
+        each = self.choices[value] if self.choices else (value,) * len(self.settings)
+        return dict(zip(self.settings, each, strict=True))
+
+    def own(self, config: RunConfig) -> Value | None:
+        """The value of the parameter that the configuration has itself, or None if it is not in the space."""
+        now = tuple(setting(config, name) for name in self.settings)
+        if self.choices:
+            return next((choice for choice, values in self.choices.items() if values == now), None)
+        same: Value = now[0]
+        return same if set(now) == {same} and self.low <= float(same) <= self.high else None
 
     def suggest(self, trial: Trial) -> Value:
         """The value that a trial is to try."""
         if self.choices:
-            chosen: Any = trial.suggest_categorical(self.name, self.choices)
+            chosen: Any = trial.suggest_categorical(self.name, list(self.choices))
             return cast(Value, chosen)
         if self.whole:
             return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
@@ -85,7 +93,7 @@ class SearchSpace:
             raise ConfigError(f"the search space has {min(repeated)} twice")
         for parameter in self.parameters:
             for value in parameter.extremes:
-                with_settings(config, dict.fromkeys(parameter.settings, value))
+                with_settings(config, parameter.of(value))
 
     @classmethod
     def read(cls, text: str, config: RunConfig) -> SearchSpace:
@@ -97,23 +105,22 @@ class SearchSpace:
 
     def suggest(self, trial: Trial) -> dict[str, Value]:
         """Setting -> the value that a trial is to try."""
-        values = [(parameter, parameter.suggest(trial)) for parameter in self.parameters]
-        return {name: value for parameter, value in values for name in parameter.settings}
+        return self.settings({parameter.name: parameter.suggest(trial) for parameter in self.parameters})
 
     def settings(self, parameters: Mapping[str, Value]) -> dict[str, Value]:
         """Setting -> value, of a trial's parameters."""
-        return {name: parameters[p.name] for p in self.parameters for name in p.settings}
+        return {name: value for p in self.parameters for name, value in p.of(parameters[p.name]).items()}
 
     def own(self, config: RunConfig) -> dict[str, Value]:
         """Parameter -> the value that the configuration has itself, where that belongs to the space."""
-        found = {p.name: setting(config, p.settings[0]) for p in self.parameters}
-        return {p.name: found[p.name] for p in self.parameters if p.holds(found[p.name])}
+        found = {parameter.name: parameter.own(config) for parameter in self.parameters}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def setting(config: RunConfig, name: str) -> Any:
     """The value of a setting such as `training.learning_rate`."""
-    section, _, field = name.partition(".")
-    return getattr(getattr(config, section), field)
+    section, _, key = name.partition(".")
+    return getattr(getattr(config, section), key)
 
 
 def with_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
@@ -124,30 +131,42 @@ def with_settings(config: RunConfig, values: Mapping[str, Value]) -> RunConfig:
     """
     sections: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        section, _, field = name.partition(".")
-        sections.setdefault(section, {})[field] = value
+        section, _, key = name.partition(".")
+        sections.setdefault(section, {})[key] = value
     parts = {name: replace(getattr(config, name), **changed) for name, changed in sections.items()}
     return replace(config, **parts)
 
 
 def _parameter(name: str, ranges: Any, config: RunConfig) -> Parameter:
     settings = tuple(part.strip() for part in name.split(","))
-    kinds = {_kind(part, config) for part in settings}
-    if len(kinds) > 1:
-        raise ConfigError(f"search space: {name} are of different kinds and cannot share a value")
+    kinds = [_kind(part, config) for part in settings]
     if not isinstance(ranges, Mapping) or ranges.keys() - {"low", "high", "log", "choices"}:
         raise ConfigError(f"search space: {name} needs {{low, high}} (and log: true), or {{choices: [...]}}")
-    (kind,) = kinds
-    if "choices" in ranges:
-        if len(ranges) > 1 or not isinstance(ranges["choices"], Sequence) or not ranges["choices"]:
-            raise ConfigError(f"search space: {name}: choices stand alone, as a list of values")
-        return Parameter(settings, choices=tuple(_checked(name, kind, v) for v in ranges["choices"]))
-    return _range(name, settings, kind, ranges)
+    if "choices" not in ranges:
+        return _range(name, settings, kinds, ranges)
+    choices = ranges["choices"]
+    if len(ranges) > 1 or not isinstance(choices, list) or not choices:
+        raise ConfigError(f"search space: {name}: choices stand alone, as a list of values")
+    return Parameter(settings, choices=dict(_choice(name, kinds, choice) for choice in choices))
 
 
-def _range(name: str, settings: tuple[str, ...], kind: Any, ranges: Mapping[str, Any]) -> Parameter:
-    if kind not in (int, float):
-        raise ConfigError(f"search space: {name} is no number: list its values as {{choices: [...]}}")
+def _choice(name: str, kinds: Sequence[Any], choice: Any) -> tuple[Value, tuple[Value, ...]]:
+    """What the study calls a choice, and the value of each setting; a single value is that of all."""
+    values = choice if isinstance(choice, list) else [choice] * len(kinds)
+    if len(values) != len(kinds):
+        raise ConfigError(
+            f"search space: {name}: {choice} needs a value for each of the {len(kinds)} settings"
+        )
+    each = tuple(_checked(name, kind, value) for kind, value in zip(kinds, values, strict=True))
+    return (", ".join(map(str, each)) if isinstance(choice, list) else each[0]), each
+
+
+def _range(
+    name: str, settings: tuple[str, ...], kinds: Sequence[Any], ranges: Mapping[str, Any]
+) -> Parameter:
+    kind, *others = kinds
+    if kind not in (int, float) or any(other is not kind for other in others):
+        raise ConfigError(f"search space: {name}: no numbers of one kind; list values as {{choices: [...]}}")
     if not {"low", "high"} <= ranges.keys():
         raise ConfigError(f"search space: {name} needs both low and high")
     low, high = (_checked(name, kind, ranges[end]) for end in ("low", "high"))
@@ -159,13 +178,13 @@ def _range(name: str, settings: tuple[str, ...], kind: Any, ranges: Mapping[str,
 
 def _kind(name: str, config: RunConfig) -> Any:
     """The type of a setting's values: a class, or a Literal."""
-    section, _, field = name.partition(".")
+    section, _, key = name.partition(".")
     part = getattr(config, section, None) if section in SECTIONS else None
-    if not is_dataclass(part) or field not in {f.name for f in fields(part)}:
+    if not is_dataclass(part) or key not in {f.name for f in fields(part)}:
         raise ConfigError(
             f"search space: {name} cannot be tuned; a setting of {', '.join(SECTIONS)} can (see --help)"
         )
-    return get_type_hints(type(part))[field]
+    return get_type_hints(type(part))[key]
 
 
 def _checked(name: str, kind: Any, value: Any) -> Value:

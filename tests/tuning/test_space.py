@@ -54,10 +54,12 @@ def test_settings_are_set_and_all_others_stay() -> None:
         ("decoder.dropout: {choices: []}", "a list of values"),
         ("decoder.dropout: {choices: [0.1], low: 0.1}", "choices stand alone"),
         ("decoder.hidden_dim: {low: 1.5, high: 3}", "1.5 is no value of it"),
-        ("decoder.cell: {low: 1, high: 3}", "is no number"),
+        ("decoder.cell: {low: 1, high: 3}", "no numbers of one kind"),
         ("decoder.cell: {choices: [lstm, rnn]}", "'rnn' is no value of it"),
         ("search.sample: {choices: [1]}", "1 is no value of it"),
-        ("decoder.dropout, decoder.hidden_dim: {low: 1, high: 3}", "different kinds"),
+        ("decoder.dropout, decoder.hidden_dim: {low: 1, high: 3}", "no numbers of one kind"),
+        ("decoder.dropout, decoder.cell: {choices: [[0.1]]}", "a value for each of the 2 settings"),
+        ("decoder.dropout, decoder.cell: {choices: [0.1]}", "0.1 is no value of it"),
         ("decoder.dropout: {low: 0.1, high: 0.2}\n' decoder.dropout': {low: 0.1, high: 0.2}", "twice"),
     ],
 )
@@ -74,6 +76,7 @@ def test_suggestions_lie_in_the_space(seed: int) -> None:
         training.batch_size: {{low: 8, high: 64, log: true}}
         {SIZES}: {{choices: [64, 128]}}
         decoder.cell: {{choices: [lstm, gru]}}
+        training.epochs, self_critical.epochs: {{choices: [[15, 0], [10, 2]]}}
         """,
         CONFIG,
     )
@@ -87,6 +90,8 @@ def test_suggestions_lie_in_the_space(seed: int) -> None:
     assert isinstance(config.training.batch_size, int)
     assert config.decoder.embedding_dim == config.decoder.hidden_dim == config.decoder.attention_dim
     assert space.settings(trial.params) == values == {name: setting(config, name) for name in values}
-    assert set(space.own(config)) == set(trial.params)
+    assert (config.training.epochs, config.self_critical.epochs) in ((15, 0), (10, 2))
+    assert space.own(config) == trial.params
+    assert space.own(CONFIG)["training.epochs, self_critical.epochs"] == "15, 0"
     assert "decoder.cell" in space.own(CONFIG)
     assert SIZES not in space.own(CONFIG), "384 is not among the choices"
