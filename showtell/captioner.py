@@ -21,7 +21,7 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, ModelError
 from showtell.evaluation.confidence import Calibration
 from showtell.fingerprints import weights_fingerprint
-from showtell.model_file import exact_half, read_model, write_model
+from showtell.model_file import exact_half, locate_model, read_model, write_model
 from showtell.resnet import ResNetSettings, empty_resnet
 from showtell.search import Hypothesis, search
 
@@ -130,7 +130,7 @@ class Captioner(nn.Module, CaptioningModel):
         """Load a model that `save` wrote.
 
         Args:
-            name: its folder or file, or the name of a folder in models/.
+            name: its folder or file, the name of a folder in models/, or a hub id.
             device: where it computes; by default a GPU where there is one.
             encoder: name of the encoder's weights, where they are not in the file and have moved.
 
@@ -160,6 +160,30 @@ class Captioner(nn.Module, CaptioningModel):
         calibration = Calibration.from_json(known) if known else None
         model = cls(built, decoder, vocabulary, encoder or header["encoder"]["name"], calibration)
         return model.to(device or pick_device()).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: torch.device | str | None = None,
+    ) -> Captioner:
+        """Load a model by name, as `load` does; of the hub also another revision than `main`.
+
+        Args:
+            name: a folder that `showtell export --to-hub-folder` or a run wrote, the name of a folder in
+                models/, or a hub id (`owner/name`), which is downloaded into the hub's cache.
+            revision: of a hub id: branch, tag or commit.
+            device: where it computes; by default a GPU where there is one.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged, of another version, or contradicted by the files
+                beside it.
+            UsageError: a revision is given for what is no hub id.
+        """
+        path = locate_model(str(name), revision)
+        return cls.load(str(path), device=torch.device(device) if device is not None else None)
 
     @classmethod
     def load_ensemble(

@@ -15,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from showtell.errors import CheckpointError
+from showtell.errors import CheckpointError, UsageError
 from showtell.files import write_atomic
 from showtell.fingerprints import weights_fingerprint
+from showtell.hub import fetch_model, is_hub_id
+from showtell.hub_config import check_configs
 from showtell.resources import find_model
 
 FORMAT_VERSION = 1
@@ -54,15 +56,16 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     """Read what `write_model` wrote.
 
     Args:
-        name: its folder or file, or the name of a folder in models/.
+        name: see `locate_model`.
 
     Returns:
         The file, its header and its tensors.
 
     Raises:
-        CheckpointError: there is none, or it is damaged or of another version.
+        CheckpointError: there is none, or it is damaged, of another version, or contradicted by the files of
+            its hub folder.
     """
-    path = _model_file(name)
+    path = locate_model(name)
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {}).get("showtell", "null"))
@@ -80,14 +83,31 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(
             f"{path}: damaged (the checksum is not that of its weights); copy or train it again"
         )
+    check_configs(path.parent, header)
     return path, header, tensors
 
 
-def _model_file(name: str) -> Path:
+def locate_model(name: str, revision: str | None = None) -> Path:
+    """The file of a model.
+
+    Args:
+        name: its folder or file, or the name of a folder in models/; else its hub id (`owner/name`): from the
+            hub's cache, or downloaded.
+        revision: of a hub id: branch, tag or commit; by default `main`.
+
+    Raises:
+        CheckpointError: there is none.
+        UsageError: a revision is given for what is no hub id.
+    """
     found = find_model(name)
+    if found is None and is_hub_id(name):
+        return fetch_model(name, FILE_NAME, revision)
+    if revision is not None:
+        raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
     path = found / FILE_NAME if found is not None and found.is_dir() else found
     if path is None or not path.is_file():
         raise CheckpointError(
-            f"{name}: no {FILE_NAME} there; give a run's folder or one in models/, or train one (main.py)"
+            f"{name}: no {FILE_NAME} there; give a run's folder, one in models/ or a hub id, "
+            "or train one (main.py)"
         )
     return path

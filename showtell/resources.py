@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
+_PACKAGE = Path(__file__).resolve().parent
+_PLACES = (_PACKAGE / "models", _PACKAGE.parent / "models")
+"""In an installed package; in a checkout."""
+
+MODELS = next((folder for folder in _PLACES if folder.is_dir()), _PLACES[0])
 """Folder of the models that ship with showtell."""
 
 

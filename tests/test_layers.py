@@ -21,7 +21,9 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
         "showtell.search",
         "showtell.evaluation",
     },
-    {"showtell.backbones", "showtell.model_file", "showtell.evaluation.confidence"},
+    {"showtell.hub_config", "showtell.evaluation.confidence"},
+    {"showtell.hub"},
+    {"showtell.backbones", "showtell.model_file"},
     {"showtell.encoder", "showtell.captioning"},
     {"showtell.features", "showtell.decoder", "showtell.training.losses", "showtell.training.distributed"},
     {"showtell.captioner", "showtell.runtime", "showtell.training.self_critical"},
@@ -32,7 +34,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.training.fit", "showtell.tuning"},
     {"showtell.commands"},
     {"showtell.cli"},
-    {"main", "inference", "data_preprocessing"},
+    {"main", "inference", "data_preprocessing", "setup"},
 ]
 FREE = {"showtell.training"}  # packages that hold nothing themselves
 MODULES = sorted([*ROOT.glob("showtell/**/*.py"), *ROOT.glob("*.py")])

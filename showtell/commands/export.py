@@ -1,7 +1,8 @@
-"""Export a model: graphs that caption without PyTorch, several times as fast.
+"""Export a model: graphs that caption without PyTorch, several times as fast; or a folder for the hub.
 
-The folder is used as any model (--model FOLDER), run by OpenVINO or ONNX Runtime, and holds a 50-line example
-that needs neither showtell nor PyTorch. int8 is calibrated on photos like those to be captioned.
+The folder is used as any model (--model FOLDER). Graphs are run by OpenVINO or ONNX Runtime, and beside them
+is a 50-line example that needs neither showtell nor PyTorch; int8 is calibrated on photos like those to be
+captioned. A hub folder holds a model card to be edited, the weights with the encoder, and the configuration.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--out", metavar="FOLDER", help="where to write (default: exported/MODEL-PRECISION)")
     add("--precision", type=ExportPrecision, default="fp32", help="bf16 needs OpenVINO, int8 needs --photos")
     add(
+        "--to-hub-folder",
+        metavar="FOLDER",
+        help="write no graphs, but a folder in the hub's conventions: a model card, weights, configuration",
+    )
+    add(
         "--photos",
         nargs="+",
         metavar="PHOTO",
@@ -49,10 +55,47 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
     """Export.
 
     Raises:
-        UsageError: the extra is not installed, or photos are missing.
+        UsageError: the extra is not installed, photos are missing, or there is something else in the folder.
     """
     if find_exported(args.model):
         raise UsageError(f"--model {args.model}: it is an exported model already")
+    if args.to_hub_folder is not None:
+        _to_hub_folder(args)
+    else:
+        _to_graphs(args)
+
+
+def _to_hub_folder(args: Namespace) -> None:
+    for option, given in (
+        ("--out", args.out),
+        ("--photos", args.photos),
+        ("--precision", args.precision != "fp32"),
+    ):
+        if given:
+            raise UsageError(f"{option} is for graphs: leave it out, or --to-hub-folder")
+    if "," in args.model:
+        raise UsageError(
+            f"--to-hub-folder takes one model, not an ensemble: name one of {args.model} with --model"
+        )
+    start, folder, name = time.monotonic(), Path(args.to_hub_folder), _name(args.model)
+    from showtell.export.hub_folder import check_hub_target, write_hub_folder
+
+    check_hub_target(folder)
+    import torch
+
+    from showtell.captioner import Captioner
+    from showtell.model_file import locate_model
+
+    source = locate_model(args.model)
+    captioner = Captioner.load(str(source), encoder=args.encoder, device=torch.device("cpu"))
+    write_hub_folder(captioner, source.parent, name, folder)
+    _list_files(folder, "hub folder", time.monotonic() - start)
+    print("Read README.md and complete it: licence, data, limits. Then, for instance:")
+    print(f"  hf upload OWNER/{name} {folder}")
+    print(f"  showtell caption --model OWNER/{name} photo.jpg      # or --model {folder}")
+
+
+def _to_graphs(args: Namespace) -> None:
     if args.precision == "int8" and not args.photos:
         raise UsageError(
             f"--precision int8 is calibrated on photos: name {FEWEST} or more, or a folder, with --photos"
@@ -90,15 +133,20 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
     start = time.monotonic()
     manifest = export_model(captioner, name, folder, args.precision, pixels)
     seconds = time.monotonic() - start
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"{folder}: {args.precision}, {size / 1e6:.0f} MB, in {seconds:.0f} s")
-    for path in sorted(folder.iterdir()):
-        print(f"  {path.name:<14}{path.stat().st_size / 1e6:8.1f} MB")
+    _list_files(folder, args.precision, seconds)
     if pixels:
         _compare(captioner, folder, pixels[-_COMPARED:])
-    print(f"Caption with it:\n  python inference.py --model {folder} photo.jpg")
+    print(f"Caption with it:\n  showtell caption --model {folder} photo.jpg")
     if manifest.precision != "bf16":
         print(f"or without showtell:\n  python {folder / 'caption.py'} photo.jpg")
+
+
+def _list_files(folder: Path, kind: str, seconds: float) -> None:
+    sizes = {path.name: path.stat().st_size / 1e6 for path in sorted(folder.iterdir())}
+    print(f"{folder}: {kind}, {sum(sizes.values()):.0f} MB, in {seconds:.0f} s")
+    width = max(map(len, sizes)) + 2
+    for name, size in sizes.items():
+        print(f"  {name:<{width}}{size:8.1f} MB")
 
 
 def _name(model: str) -> str:

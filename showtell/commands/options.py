@@ -24,7 +24,7 @@ def add_model(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="flickr8k",
-        help="a run, an exported model, or a folder in models/; a,b,c: an ensemble",
+        help="a run, an exported model, a folder in models/, or a hub id; a,b,c: an ensemble",
     )
 
 

@@ -1,0 +1,66 @@
+"""What a training run tells of its model: its settings, and the scores of the epoch that was saved."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from showtell.errors import UsageError
+
+SCORES: Final[tuple[str, ...]] = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run, as its folder tells it.
+
+    Attributes:
+        settings: those of `RunConfig`, by section.
+        epochs: how many it has had.
+        best: the epoch whose model was saved last; 0 where there is no history.
+        scores: of this epoch, on the validation photos, by name.
+    """
+
+    settings: dict[str, Any]
+    epochs: int
+    best: int
+    scores: dict[str, float]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset: that of its folder, without the path."""
+        root = self.settings.get("data", {}).get("root")
+        return Path(root).name if root else "scenes"
+
+
+def read_run(folder: Path) -> RunFacts | None:
+    """Read config.yaml and history.csv of a run's folder; None where it is no run's.
+
+    Raises:
+        UsageError: one of the files is damaged.
+    """
+    config, history = folder / "config.yaml", folder / "history.csv"
+    if not config.is_file():
+        return None
+    try:
+        settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise UsageError(f"{config}: damaged, no settings; move it away or mend it")
+        rows = _rows(history) if history.is_file() else []
+        saved = [row for row in rows if row.get("saved")]
+        best = saved[-1] if saved else {}
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{folder}: config.yaml or history.csv is damaged ({reason}); mend it") from error
+    scores = {name: best[name] for name in SCORES if name in best}
+    return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores)
+
+
+def _rows(history: Path) -> list[dict[str, float]]:
+    """The epochs, with what is known of each."""
+    with history.open(encoding="utf-8", newline="") as lines:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
