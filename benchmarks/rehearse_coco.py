@@ -61,7 +61,7 @@ READ = 2_000
 
 
 class FakeEncoder:
-    """Gives numbers in the shape of ResNet50's features at no cost: so the cache is measured, not the encoder."""
+    """Gives numbers in the shape of ResNet50's features at no cost: what is measured is the cache."""
 
     transform = ImageTransform(224)
     grid_cells, feature_dim, made_by = CELLS, DIM, "nothing"
