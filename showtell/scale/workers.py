@@ -17,8 +17,11 @@ from showtell.errors import ShowtellError, UsageError
 from showtell.scale.tasks import Task
 from showtell.scale.units import Unit
 
-RETRIES: Final = 5
-"""Times that a unit is tried again after its worker died; one that kills every worker must come to an end."""
+ATTEMPTS: Final = 5
+"""Times that a unit is begun in a run. Ray tries without end where workers die, and a unit that kills every
+worker must come to an end."""
+ATTEMPT: Final = ".attempt-"
+"""Begins the names of files that count attempts."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,29 @@ class RayWorker:
                 f"{error.filename}: a worker's machine has no such folder; run the command in a folder, and"
                 " write to one, that all machines of the cluster share"
             ) from error
-        return {"done": pickle.dumps(do(self.task, assignment))}
+        with _counted(assignment.shard):
+            return {"done": pickle.dumps(do(self.task, assignment))}
+
+
+@contextmanager
+def _counted(shard: Path) -> Iterator[None]:
+    """Count the attempts at a shard, in a file that stays where the process dies.
+
+    Raises:
+        ShowtellError: there have been too many.
+    """
+    count = shard.with_name(f"{ATTEMPT}{shard.name}")
+    with count.open("ab") as file:
+        if file.tell() >= ATTEMPTS:
+            raise ShowtellError(
+                f"{shard}: {ATTEMPTS} workers have died of it; give each more memory (fewer --workers), or"
+                " look for the picture that kills them (its unit is in units.jsonl)"
+            )
+        file.write(b".")
+    try:
+        yield
+    finally:
+        count.unlink(missing_ok=True)
 
 
 def run_on_ray(
@@ -104,6 +129,8 @@ def run_on_ray(
         UsageError: Ray is not installed, the cluster is not there, or has too few cores.
         ShowtellError: a worker failed, or a unit's worker died again and again.
     """
+    for assignment in assignments:
+        assignment.shard.with_name(f"{ATTEMPT}{assignment.shard.name}").unlink(missing_ok=True)
     with _cluster(address) as ray:
         strategy = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2)
         items = [{"assignment": pickle.dumps(assignment)} for assignment in assignments]
@@ -111,8 +138,6 @@ def run_on_ray(
             RayWorker,
             fn_constructor_args=(pickle.dumps(task), str(Path.cwd())),
             compute=strategy,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
             **share([node["Resources"] for node in ray.nodes() if node["Alive"]], workers),
         )
         try:
@@ -126,6 +151,7 @@ def run_on_ray(
 def _cluster(address: str | None) -> Iterator[Any]:
     """Ray, connected to a cluster; a local one is stopped at the end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it would tell of each worker that died
     try:
         import ray
         import ray.data
@@ -135,12 +161,13 @@ def _cluster(address: str | None) -> Iterator[Any]:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
-        ray.init(
-            address or "local",
-            logging_level=logging.CRITICAL,
-            log_to_driver=False,
-            include_dashboard=None if address else False,
-        )
+        with _stderr_to(os.devnull):  # the library tells that its log level has been set
+            ray.init(
+                address or "local",
+                logging_level=logging.CRITICAL,
+                log_to_driver=False,
+                include_dashboard=None if address else False,
+            )
     except ConnectionError as error:
         raise UsageError(f"--address {address}: no Ray cluster there ({error})") from error
     context = ray.data.DataContext.get_current()
@@ -151,6 +178,19 @@ def _cluster(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
+@contextmanager
+def _stderr_to(path: str) -> Iterator[None]:
+    """Send what libraries write to standard error elsewhere."""
+    kept, other = os.dup(2), os.open(path, os.O_WRONLY)
+    os.dup2(other, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(other)
+
+
 def share(machines: Sequence[Mapping[str, float]], workers: int) -> dict[str, float]:
     """What each of equal workers may take of a cluster's machines.
 
@@ -159,22 +199,22 @@ def share(machines: Sequence[Mapping[str, float]], workers: int) -> dict[str, fl
         workers: their number.
 
     Returns:
-        `num_cpus`: cores, as many as all workers can have at once; these are also its threads. `num_gpus`:
-        where there are any.
+        `num_gpus`, where there are any. Else `num_cpus`: cores, as many as all workers can have at once;
+        these are also its threads.
 
     Raises:
         UsageError: there are fewer cores than workers.
     """
+    gpus = sum(machine.get("GPU", 0) for machine in machines)
+    if gpus:  # Ray Data advises against asking for both
+        return {"num_gpus": 1 / math.ceil(workers / gpus)}
     cores = [int(machine.get("CPU", 0)) for machine in machines]
     fitting = [
         each for each in range(1, max(cores, default=0) + 1) if sum(n // each for n in cores) >= workers
     ]
     if not fitting:
         raise UsageError(f"--workers {workers}: the cluster has {sum(cores)} cores; each worker needs one")
-    gpus = sum(machine.get("GPU", 0) for machine in machines)
-    if not gpus:
-        return {"num_cpus": fitting[-1]}
-    return {"num_cpus": fitting[-1], "num_gpus": 1 / math.ceil(workers / gpus)}
+    return {"num_cpus": fitting[-1]}
 
 
 def _our_error(error: BaseException) -> ShowtellError:
