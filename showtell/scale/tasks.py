@@ -81,7 +81,7 @@ class CaptionTask(Task):
     def _model(self) -> CaptioningModel:
         return self.load()
 
-    @property
+    @cached_property
     def made_by(self) -> str:
         """See `Task.made_by`."""
         return self._model.fingerprint()
@@ -123,7 +123,7 @@ class FeatureTask(Task):
     def _encoder(self) -> FeatureEncoder:
         return self.load()
 
-    @property
+    @cached_property
     def made_by(self) -> str:
         """See `Task.made_by`."""
         return self._encoder.fingerprint()
@@ -142,7 +142,7 @@ class FeatureTask(Task):
                 rows[len(ids) : len(ids) + len(good)] = row_format.pack(self._encode(good))
                 ids += [item.source.id for item in good]
         with telling(shard):
-            write_shard(shard, rows[: len(ids)], ids, failed, row_format, encoder.fingerprint())
+            write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.made_by)
 
     def _decoded(self, unit: Unit) -> Iterator[list[Decoded[Picture]]]:
         transform = self._encoder.transform

@@ -75,12 +75,13 @@ class RayWorker:
         self.folder = folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Do a unit.
+        """Do a unit: what has been done, or what went wrong, goes to the driver."""
+        try:
+            return {"done": pickle.dumps(self._do(pickle.loads(row["assignment"])))}
+        except ShowtellError as error:
+            return {"done": pickle.dumps(error)}
 
-        Raises:
-            UsageError: this machine does not have the folders of the job.
-        """
-        assignment: Assignment = pickle.loads(row["assignment"])
+    def _do(self, assignment: Assignment) -> Done:
         try:
             os.chdir(self.folder)
             assignment.shard.parent.stat()
@@ -90,7 +91,7 @@ class RayWorker:
                 " write to one, that all machines of the cluster share"
             ) from error
         with _counted(assignment.shard):
-            return {"done": pickle.dumps(do(self.task, assignment))}
+            return do(self.task, assignment)
 
 
 @contextmanager
@@ -142,9 +143,15 @@ def run_on_ray(
         )
         try:
             for row in dataset.iter_rows():
-                yield pickle.loads(row["done"])
+                done = pickle.loads(row["done"])
+                if isinstance(done, ShowtellError):
+                    raise done
+                yield done
         except ray.exceptions.RayError as error:
-            raise _our_error(error) from error
+            raise ShowtellError(
+                f"a worker failed ({type(error).__name__}); see why with --debug. What is done is kept, the"
+                " same command goes on"
+            ) from error
 
 
 @contextmanager
@@ -215,14 +222,3 @@ def share(machines: Sequence[Mapping[str, float]], workers: int) -> dict[str, fl
     if not fitting:
         raise UsageError(f"--workers {workers}: the cluster has {sum(cores)} cores; each worker needs one")
     return {"num_cpus": fitting[-1]}
-
-
-def _our_error(error: BaseException) -> ShowtellError:
-    """The error of ours within one of Ray's."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ShowtellError):
-            return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    text = " ".join(str(error).split())
-    return ShowtellError(f"a worker failed ({text}); what is done is kept, the same command goes on")
