@@ -161,13 +161,16 @@ def only_run(folder: Path) -> Iterator[None]:
 
     Raises:
         ShowtellError: there is another run.
+        UsageError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0.1)
     except Timeout as error:
         raise ShowtellError(f"{folder}: another run is writing there; wait for it, or stop it") from error
+    except OSError as error:
+        raise UsageError(f"{folder}: it cannot be written ({error.strerror or error})") from error
     try:
         yield
     finally:

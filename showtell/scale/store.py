@@ -114,9 +114,7 @@ class ShardedFeatures(Mapping[str, npt.NDArray[np.float16]]):
         known = len(self._places)
         self._places |= {name: (len(self._shards), row) for row, name in enumerate(ids)}
         if len(self._places) != known + len(ids):
-            raise FeatureStoreError(
-                f"{path}: holds an id that was there before; name other ids (--id-column)"
-            )
+            raise FeatureStoreError(f"{path}: holds an id a second time; name other ids (--id-column)")
         self._shards.append({name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 - no mapping
         self.failed |= header["failed"]
 
