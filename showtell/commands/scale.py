@@ -58,7 +58,7 @@ def _add_job(parser: ArgumentParser) -> None:
     add("sources", nargs="+", metavar="SOURCE", help="folder, glob, file, .tar, .parquet, or - for names")
     add("--out", metavar="FOLDER", required=True, help="where the shards go; the same again goes on")
     add("--workers", metavar="N", type=int, default=0, help="Ray actors; 0: this process, without Ray")
-    add("--address", metavar="ADDRESS", help="of a Ray cluster: auto, or ray://host:port; else this machine")
+    add("--address", metavar="ADDRESS", help="of a Ray cluster: auto, or host:port; without it, this machine")
     add("--unit-size", metavar="N", type=int, default=512, help="pictures a work unit, and a shard, at most")
     add("--column", metavar="NAME", help="of Parquet files: holds the pictures (bytes, or names of files)")
     add("--id-column", metavar="NAME", help="of Parquet files: names the pictures; else they are numbered")

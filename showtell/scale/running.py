@@ -28,13 +28,15 @@ class Summary:
         pictures: in all shards, with those that failed.
         failed: pictures that could not be shown.
         now: pictures that this run did.
-        seconds: time that this run took.
+        seconds: time that this run took, with starting the workers and loading the model.
+        workers: actors of Ray Data; 0: this process did the work.
     """
 
     pictures: int
     failed: Failures
     now: int
     seconds: float
+    workers: int
 
     def __str__(self) -> str:
         text = f"{self.pictures:,} pictures"
@@ -44,7 +46,8 @@ class Summary:
             text += f", {len(self.failed):,} of them failed ({names})"
         if self.now < self.pictures:
             text += f"; {self.pictures - self.now:,} were there already"
-        return f"{text}; {self.now:,} in {self.seconds:.1f} s: {self.now / self.seconds:.1f} images/s"
+        text += f"; {self.now:,} in {self.seconds:.1f} s: {self.now / self.seconds:.1f} images/s"
+        return text + f", {self.workers} workers" * (self.workers > 0)
 
 
 def run_job(
@@ -75,10 +78,12 @@ def run_job(
         for done in stream:
             check_maker(job, done.number, done.made_by)
             progress(len(job.units[done.number]))
-    return _sum_up(job, task, job.pictures(missing), time.monotonic() - start)
+    pictures, failed = _sum_up(job, task)
+    return Summary(pictures, failed, job.pictures(missing), time.monotonic() - start, workers)
 
 
-def _sum_up(job: Job, task: Task, now: int, seconds: float) -> Summary:
+def _sum_up(job: Job, task: Task) -> tuple[int, Failures]:
+    """Count the pictures of all shards, and list those that failed."""
     pictures, failed = 0, Failures()
     for number in range(len(job.units)):
         count, failures = task.outcome(job.shard(number))
@@ -94,4 +99,4 @@ def _sum_up(job: Job, task: Task, now: int, seconds: float) -> Summary:
         write_atomic(job.folder / FAILED, "".join(lines))
         for left in job.folder.glob(".*.tmp"):  # by workers that were killed
             left.unlink(missing_ok=True)
-    return Summary(pictures, failed, now, seconds)
+    return pictures, failed

@@ -124,7 +124,7 @@ def run_on_ray(
         task: what to make of units.
         assignments: they go out in this order, and come back as they are done.
         workers: number of actors; each loads the model.
-        address: of a cluster: `auto` or `ray://host:port`; None starts one on this machine, for this job.
+        address: of a cluster: `auto`, or `host:port`; None starts one on this machine, for this job.
 
     Raises:
         UsageError: Ray is not installed, the cluster is not there, or has too few cores.
