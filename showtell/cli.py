@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "measure captions: of a model, or of a file of predictions",
     "alt": "alt text for pictures of pages, and of photo libraries",
     "export": "a model as graphs that caption without PyTorch, several times as fast",
+    "scale": "captions or features of millions of pictures, on one machine or many",
     "serve": "captions over HTTP, and a page to drop photos on",
     "report": "a page with scores, curves and every photo with its captions",
 }

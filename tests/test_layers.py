@@ -30,7 +30,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.export"},
     {"showtell.training.module", "showtell.training.calibration", "showtell.output", "showtell.report"},
     {"showtell.training.callbacks", "showtell.training.self_critical_module"},
-    {"showtell.serving", "showtell.alt"},
+    {"showtell.serving", "showtell.alt", "showtell.scale"},
     {"showtell.training.fit", "showtell.tuning"},
     {"showtell.commands"},
     {"showtell.cli"},
