@@ -17,7 +17,6 @@ from showtell.errors import DataError, FeatureStoreError, ModelError, ShowtellEr
 from showtell.features import FeatureStore
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.record import Record
-from showtell.runtime.captioner import ExportedCaptioner
 from showtell.scale import job as jobs
 from showtell.scale.job import Job, only_run, open_job
 from showtell.scale.listing import list_units
@@ -238,14 +237,13 @@ def test_no_room(
         run(job, task)
 
 
-def test_fingerprints_name_what_decides_the_captions(tiny_model: Path, exported: Path) -> None:
+def test_fingerprints_name_what_decides_the_captions(tiny_model: Path) -> None:
     first, same, other, moved = (Captioner.load(str(tiny_model)) for _ in range(4))
     other.encoder.precision = "bf16" if first.encoder.dtype == torch.float32 else "fp32"
     with torch.no_grad():
         next(moved.decoder.parameters()).add_(0.01)
     assert first.fingerprint() == same.fingerprint()
-    models = [ExportedCaptioner(exported, runtime) for runtime in ("onnx", "openvino")]
-    assert len({model.fingerprint() for model in (first, other, moved, *models)}) == 5
+    assert len({model.fingerprint() for model in (first, other, moved)}) == 3
 
 
 # Features
