@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 from showtell.captioner import Captioner
@@ -234,6 +235,15 @@ def test_no_room(
     monkeypatch.setattr("showtell.scale.tasks.write_atomic", full)
     with pytest.raises(ShowtellError, match=r"captions-00000.jsonl: cannot be written \(No space left"):
         run(job, task)
+
+
+def test_fingerprints_name_what_decides_the_captions(tiny_model: Path) -> None:
+    first, same, other, moved = (Captioner.load(str(tiny_model)) for _ in range(4))
+    other.encoder.precision = "bf16" if first.encoder.dtype == torch.float32 else "fp32"
+    with torch.no_grad():
+        next(moved.decoder.parameters()).add_(0.01)
+    assert first.fingerprint() == same.fingerprint()
+    assert len({model.fingerprint() for model in (first, other, moved)}) == 3
 
 
 # Features
