@@ -12,7 +12,7 @@ from typing import Any, Final
 from showtell.data.collect import IMAGE_SUFFIXES, find_images
 from showtell.data.loading import batched
 from showtell.errors import DataError, UsageError
-from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, open_parquet
+from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow
 
 CONTAINERS: Final = frozenset({".tar", ".parquet"})
 """Endings, in lower case, of files that hold many pictures."""
@@ -89,13 +89,12 @@ def _members(name: str) -> Iterable[tuple[str, int, int]]:
 
 
 def _parquet_units(name: str, size: int, columns: Columns) -> Iterator[Unit]:
-    import pyarrow as pa
-
+    arrow = import_pyarrow()
     try:
-        with open_parquet(name) as parquet:
+        with arrow.parquet.ParquetFile(name) as parquet:
             schema, footer = parquet.schema_arrow, parquet.metadata
             groups = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, arrow.ArrowException) as error:
         raise DataError(f"{name}: it cannot be read as a Parquet file ({error})") from error
     column = _pick(name, schema, columns.image, COLUMNS, "--column")
     if column is None:

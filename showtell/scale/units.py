@@ -125,16 +125,14 @@ class ParquetUnit:
 
     def pictures(self) -> Iterator[Picture]:
         """The pictures, in order, read a few at a time; where the file is damaged, each with that error."""
-        import pyarrow as pa
-
-        row = self.start
+        arrow, row = import_pyarrow(), self.start
         try:
             for batch in self._batches():
                 names = batch[self.id_column].to_pylist() if self.id_column else [None] * batch.num_rows
                 for value, name in zip(batch[self.column].to_pylist(), names, strict=True):
                     yield self._picture(value, self.first + row if name is None else name)
                     row += 1
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, arrow.ArrowException) as error:
             reason = f"its Parquet file cannot be read ({' '.join(str(error).split())})"
             for lost in range(self.first + row, self.first + self.stop):
                 yield Picture(f"{self.file}/{lost}", self.file, error=reason)
@@ -143,7 +141,7 @@ class ParquetUnit:
         """Some rows at a time."""
         columns = [self.column, *([self.id_column] if self.id_column else [])]
         read = 0
-        with open_parquet(self.file) as parquet:
+        with import_pyarrow().parquet.ParquetFile(self.file) as parquet:
             for batch in parquet.iter_batches(_ROWS, row_groups=[self.group], columns=columns):
                 low, high = max(self.start - read, 0), min(self.stop - read, batch.num_rows)
                 if high <= 0:
@@ -177,16 +175,17 @@ def unit_from_json(text: str) -> Unit:
     return _KINDS[values.pop("kind")](**values)
 
 
-def open_parquet(file: str) -> Any:
-    """Open a Parquet file.
+def import_pyarrow() -> Any:
+    """The package `pyarrow`, with its Parquet reader.
 
     Raises:
-        UsageError: pyarrow is not installed.
+        UsageError: it is not installed.
     """
     try:
-        from pyarrow.parquet import ParquetFile
+        import pyarrow
+        import pyarrow.parquet
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{file}: Parquet files need pyarrow: install it with pip install 'showtell[scale]'"
+            f"Parquet files need {error.name}: install it with pip install 'showtell[scale]'"
         ) from error
-    return ParquetFile(file)
+    return pyarrow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -121,6 +122,12 @@ def test_damaged_and_missing_files_are_named(kind: str, tmp_path: Path) -> None:
     for name in ("a", "missing"):
         with pytest.raises(DataError, match=rf"{name}\.{kind}: it cannot be read"):
             units(tmp_path / f"{name}.{kind}")
+
+
+def test_without_pyarrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'showtell\[scale\]'"):
+        units(tmp_path / "a.parquet")
 
 
 def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
