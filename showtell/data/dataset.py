@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from showtell.data.records import CaptionedImage
+from showtell.data.token_lists import TokenLists
 from showtell.data.vocabulary import Vocabulary
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
@@ -59,10 +60,9 @@ class CaptionDataset(Dataset[Item]):
         max_length: int | None = None,
     ) -> None:
         self.images, self.load_image = images, load_image
-        self.captions = [
-            [torch.tensor(vocabulary.encode(caption, max_length)) for caption in image.captions]
-            for image in images
-        ]
+        self.captions = TokenLists(
+            [vocabulary.encode(caption, max_length) for caption in image.captions] for image in images
+        )
 
     def __len__(self) -> int:
         """Number of images."""
