@@ -13,7 +13,7 @@ from showtell.data.images import resize_image
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.data.sources import OnlineImages
-from showtell.data.splits import split_train_test, tuning_subset
+from showtell.data.splits import split_train_test, tuning_split, tuning_subset
 from showtell.data.tensors import preprocess_image
 from showtell.data.text import tokenize
 from showtell.data.vocabulary import Vocabulary, build_vocab
@@ -37,6 +37,7 @@ __all__ = [
     "resize_image",
     "split_train_test",
     "tokenize",
+    "tuning_split",
     "tuning_subset",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -60,6 +61,15 @@ class Captioner(nn.Module, CaptioningModel):
     def attends(self) -> bool:
         """Whether the decoder tells where it looked."""
         return self.decoder.attends
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
+        parts = (
+            self.encoder.fingerprint(),
+            weights_fingerprint(self.decoder.state_dict()),
+            self.vocabulary.fingerprint,
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Tensor:

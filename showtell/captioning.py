@@ -86,6 +86,10 @@ class CaptioningModel(ABC):
         """Whether it tells where it looked for each word."""
 
     @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
+
+    @abstractmethod
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Any:
         """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made.
 

@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from tqdm import tqdm
 
 from showtell import __version__
+from showtell.commands.logs import log_to_screen
 from showtell.errors import ShowtellError
 
 COMMANDS = {
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
     "train": "train a captioner, on drawn scenes or on your photos",
+    "tune": "search hyperparameters on a part of the training photos",
     "caption": "caption photos",
     "evaluate": "measure captions: of a model, or of a file of predictions",
     "alt": "alt text for pictures of pages, and of photo libraries",
     "export": "a model as fast graphs that need no PyTorch, or as a folder for the hub",
+    "scale": "captions or features of millions of pictures, on one machine or many",
     "serve": "captions over HTTP, and a page to drop photos on",
     "report": "a page with scores, curves and every photo with its captions",
 }
@@ -53,7 +55,7 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
     command.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     debug = "--debug" in argv
-    _log_to_screen(debug)
+    log_to_screen(debug)
     try:
         args = parser.parse_args(list(argv))
         return int(command.run(parser, args) or 0)
@@ -87,22 +89,6 @@ def _fail(error: Exception, code: int, debug: bool) -> int:
         text = f"{type(error).__name__}: {text} (unexpected; run again with --debug to see where)"
     print(f"error: {text}", file=sys.stderr)
     return code
-
-
-class _ScreenHandler(logging.Handler):
-    """Log lines that leave progress bars whole."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
-
-
-def _log_to_screen(debug: bool) -> None:
-    handler = _ScreenHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("showtell")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 if __name__ == "__main__":

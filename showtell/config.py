@@ -153,7 +153,8 @@ class TrainingConfig:
     epochs: int = 15
     """Epochs at most."""
     batch_size: int = 64
-    """Images a batch, each with all of its captions."""
+    """Images a batch at most, over all devices, each with all of its captions; all batches of an epoch are of
+    the same size, or one less."""
     learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
     weight_decay: float = 0.01
@@ -183,6 +184,21 @@ class TrainingConfig:
             _require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
         for name in ("warmup", "label_smoothing"):
             _require(0 <= getattr(self, name) < 1, f"training.{name} must be at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The processes that train together; each takes its share of every batch."""
+
+    devices: int | Literal["auto"] = "auto"
+    """GPUs of a machine (without any: processes). `auto`: as many as torchrun or srun started, else one."""
+    num_nodes: int | Literal["auto"] = "auto"
+    """Machines. `auto`: as torchrun or srun says, else one."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes"):
+            value = getattr(self, name)
+            _require(value == "auto" or value >= 1, f"trainer.{name} must be at least 1, or auto")
 
 
 @dataclass(frozen=True)
@@ -324,6 +340,7 @@ class RunConfig:
     cache: CacheConfig = field(default_factory=CacheConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     out: str = "runs/scenes"

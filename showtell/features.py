@@ -1,4 +1,4 @@
-"""The feature cache: every image through the frozen encoder once, into a memory-mapped file.
+"""The feature cache: every image through the frozen encoder once, into a file that is read row by row.
 
 A store is a folder named after the fingerprint of its encoder (weights, transform, precision):
 
@@ -10,6 +10,9 @@ Rows are only ever appended: first the rows are flushed to the disk, then their 
 its key is there, and a kill at any moment loses at most the rows since the last flush. A file that changes
 has another key: a stale row is never read. One process writes at a time (a lock file, which the system
 releases when its holder dies); others wait, then find the work done.
+
+A row is read by one request of its size. Mapping the file into memory would read a few pages at a time, which
+is slower where rows come at random, and would count all that was read as the process's memory (COCO: 24 GB).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
@@ -138,6 +142,7 @@ class FeatureStore:
         self.format = RowFormat(kind, encoder.grid_cells, encoder.feature_dim)
         self.row_bytes = self.format.record.itemsize
         self.folder = cache_dir / "features" / (fingerprint[:16] + ("-int8" if kind == "int8" else ""))
+        self._rows = self.folder / "rows.bin"
         description = {
             "version": FORMAT_VERSION,
             "encoder": fingerprint,
@@ -155,14 +160,11 @@ class FeatureStore:
                 "with --cache.dir"
             ) from error
         self._keys: dict[ImageView, bytes] = {}
+        self._folders: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Go to another process to be read there: without the rows, which it maps itself, and the encoder."""
-        return {name: value for name, value in vars(self).items() if name not in ("_rows", "encoder")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state)
-        self._reload()
+        """Go to another process to be read there: without the encoder."""
+        return {name: value for name, value in vars(self).items() if name != "encoder"}
 
     def __len__(self) -> int:
         """Rows in the store."""
@@ -180,8 +182,20 @@ class FeatureStore:
         return row
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float16]:
-        """The features (R, D) of a row; of `float16` memory-mapped: nothing is read before it is used."""
-        return self.format.unpack(self._rows[row])
+        """Read the features (R, D) of a row.
+
+        Raises:
+            IndexError: there is no such row.
+            FeatureStoreError: the file cannot be read.
+        """
+        place = range(self._count)[row]
+        try:
+            (found,) = np.fromfile(self._rows, self.format.record, 1, offset=place * self.row_bytes)
+        except (OSError, ValueError) as error:
+            raise FeatureStoreError(
+                f"{self._rows}: row {place} cannot be read ({error}); extract the features again"
+            ) from error
+        return self.format.unpack(found)
 
     def missing(self, wanted: Iterable[ImageView]) -> list[ImageView]:
         """Those of `wanted` that are not in the store, each file and view once, in order."""
@@ -227,6 +241,7 @@ class FeatureStore:
         """
         report = ExtractionReport()
         self._keys.clear()  # files may have changed
+        self._folders.clear()
         if not self.missing(wanted):
             return report
         start = time.monotonic()
@@ -234,7 +249,7 @@ class FeatureStore:
             with self._write_lock():
                 self._reload()  # another process may have been here
                 try:
-                    with _RowWriter(self.folder, self.row_bytes, len(self._rows)) as writer:
+                    with _RowWriter(self.folder, self.row_bytes, self._count) as writer:
                         self._extract_missing(self.missing(wanted), writer, report, skip_bad, progress)
                 finally:
                     self._reload()
@@ -291,12 +306,25 @@ class FeatureStore:
         if key is None:
             path, view = item
             try:
-                status = path.stat()
-                identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{view}"
+                key = self._keys[item] = _hash(f"{self._identity(path)}\0{view}")
             except OSError:
                 return _hash(f"{path.absolute()}\0missing\0{view}")  # not remembered: it may come
-            key = self._keys[item] = _hash(identity)
         return key
+
+    def _identity(self, path: Path) -> str:
+        """The file's path without symbolic links, its size and time of change.
+
+        `Path.resolve` asks for every folder on the way; here each folder is resolved once.
+        """
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            folder, name = os.path.split(path)
+            if folder not in self._folders:
+                self._folders[folder] = os.path.realpath(folder)
+            resolved = os.path.join(self._folders[folder], name)  # noqa: PTH118 (twice as fast as Path)
+        else:
+            resolved, status = os.path.realpath(path), path.stat()
+        return f"{resolved}\0{status.st_size}\0{status.st_mtime_ns}"
 
     def _check_or_describe(self, description: dict[str, object]) -> None:
         path = self.folder / "store.json"
@@ -314,13 +342,11 @@ class FeatureStore:
 
     def _reload(self) -> None:
         """Look again at what is on the disk. Rows without a key, and keys without a row, do not count."""
-        index, rows = self.folder / "index.bin", self.folder / "rows.bin"
+        index = self.folder / "index.bin"
         keys = index.read_bytes() if index.exists() else b""
-        size = rows.stat().st_size if rows.exists() else 0
-        count = min(len(keys) // KEY_BYTES, size // self.row_bytes)
-        self._row_of_key = {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(count)}
-        record = self.format.record
-        self._rows: Record = np.memmap(rows, record, "r", shape=(count,)) if count else np.empty(0, record)
+        size = self._rows.stat().st_size if self._rows.exists() else 0
+        self._count = min(len(keys) // KEY_BYTES, size // self.row_bytes)
+        self._row_of_key = {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(self._count)}
 
     def _write_lock(self) -> AbstractContextManager[object]:
         lock = FileLock(self.folder / "lock")
@@ -391,4 +417,4 @@ class CachedFeatures:
     def __call__(self, image: CaptionedImage, draw: int | None) -> torch.Tensor:
         """(R, D) fp16."""
         view = "full" if draw is None else self.views[draw % len(self.views)]
-        return torch.from_numpy(np.require(self.store[self.store.row(image.path, view)], requirements="W"))
+        return torch.from_numpy(self.store[self.store.row(image.path, view)])

@@ -174,7 +174,11 @@ def test_one_file_by_several_names_has_one_row(
     link = tmp_path / "link.jpg"
     link.symlink_to(snippets[0])
     monkeypatch.chdir(snippets[0].parent)
-    names = [snippets[0], link, Path(snippets[0].name), snippets[0]]
+    linked_folder = tmp_path / "photos"
+    linked_folder.symlink_to(snippets[0].parent, target_is_directory=True)
+    name = snippets[0].name
+    around = snippets[0].parent / ".." / snippets[0].parent.name / name
+    names = [snippets[0], link, Path(name), linked_folder / name, around, snippets[0]]
     store = FeatureStore(tmp_path, tiny_encoder)
     assert store.extract(full([*names, snippets[1]])).extracted == 2
     assert {store.row(name) for name in names} == {0}
@@ -183,7 +187,20 @@ def test_one_file_by_several_names_has_one_row(
     assert_rows_right(store, full([*names, *snippets[:5]]))
 
 
-def test_pickled_store_maps_its_rows_again(
+def test_a_row_that_was_cut_off_is_told(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
+) -> None:
+    store = FeatureStore(tmp_path, tiny_encoder)
+    store.extract(full(snippets[:2]))
+    with pytest.raises(IndexError):
+        store[2]
+    os.truncate(store.folder / "rows.bin", 2 * store.row_bytes - 1)
+    np.testing.assert_array_equal(store[0], store[store.row(snippets[0])])
+    with pytest.raises(FeatureStoreError, match=r"rows\.bin: row 1 cannot be read .*; extract the features"):
+        store[1]
+
+
+def test_pickled_store_reads_its_rows_again(
     tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
 ) -> None:
     store = FeatureStore(tmp_path, tiny_encoder)

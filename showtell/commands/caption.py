@@ -60,7 +60,7 @@ _SAMPLING = {
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `showtell caption`."""
-    add, default = parser.add_argument, SearchConfig()
+    add = parser.add_argument
     add(
         "photos",
         nargs="*",
@@ -76,6 +76,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(
         "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
     )
+    add_search(parser)
+    add(
+        "--min-confidence",
+        metavar="P",
+        type=float,
+        help="mark captions as doubtful that are less than P likely to be better than the weakest quarter of"
+        " people's; 0.4 is a start",
+    )
+
+
+def add_search(parser: ArgumentParser) -> None:
+    """Add the options of the search."""
+    add, default = parser.add_argument, SearchConfig()
     add("--num-captions", metavar="N", type=int, default=1, help="captions a photo, best first")
     add("--beam-size", metavar="N", type=int, default=default.beam_size, help="beams; 1 is greedy")
     add("--max-length", metavar="N", type=int, default=default.max_length, help="words a caption at most")
@@ -98,13 +111,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     for name, text in _SAMPLING.items():
         value = getattr(default, name)
         add(option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
-    add(
-        "--min-confidence",
-        metavar="P",
-        type=float,
-        help="mark captions as doubtful that are less than P likely to be better than the weakest quarter of"
-        " people's; 0.4 is a start",
-    )
     add("--batch-size", metavar="N", type=int, default=64, help="photos whose captions are searched together")
 
 

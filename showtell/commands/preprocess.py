@@ -19,6 +19,7 @@ from showtell.data.statistics import DatasetStatistics, dataset_statistics, writ
 from showtell.data.text import tokenize
 from showtell.devices import log_gpu_memory, pick_device
 from showtell.files import write_atomic
+from showtell.gpu_memory import MemoryByStage, find_gpu
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
 
         encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
         store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder), config.cache.dtype)
-        extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
-        log_gpu_memory("after extracting features")
+        with MemoryByStage(find_gpu()).stage("extracting features"):
+            extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
         log.info("Features are cached in %s", store.folder)
 
 

@@ -9,27 +9,25 @@ import logging
 import math
 import time
 from pathlib import Path
+from statistics import median
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import extract_features, feature_encoder
 from showtell.commands.run_config import add_run_arguments, describe, run_settings, to_run_config
+from showtell.commands.training_parts import caption_sets, image_source, new_captioner
 from showtell.config import RunConfig
-from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.prepare import PreparedData, prepare_data
-from showtell.data.records import CaptionedImage
 from showtell.data.scenes import judge_caption, read_scenes
-from showtell.data.sources import OnlineImages
-from showtell.decoder import make_decoder
 from showtell.devices import log_gpu_memory, pick_device
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
-from showtell.features import CachedFeatures, FeatureStore
 from showtell.files import write_atomic
-from showtell.training.callbacks import CHECKPOINT
-from showtell.training.fit import fit
+from showtell.gpu_memory import MemoryByStage, find_gpu
+from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
+from showtell.training.distributed import FirstFailed, first_goes_first, of_first, processes, start_processes
+from showtell.training.fit import TrainingResult, fit
 
 log = logging.getLogger(__name__)
 
@@ -46,39 +44,47 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     """Train."""
     started = time.monotonic()
     config = to_run_config(parser, args)
-    folder = _run_folder(config.out_dir, args.resume)
-    cache_dir = Path(config.cache.dir)
-    data = prepare_data(config.data, cache_dir)
+    ours = start_processes(config.trainer)
+    if not ours.is_first:  # process 0 talks for all
+        logging.getLogger("showtell").setLevel(logging.ERROR)
+    memory = MemoryByStage(find_gpu())
+    try:
+        result, data, folder = _train(config, run_settings(parser, args), args.resume, memory)
+    except (InterruptedTrainingError, FirstFailed):
+        if ours.is_first:
+            raise
+        return  # process 0 says it
+    if ours.is_first:
+        _show_captions(Captioner.load(str(folder)), data, config)
+        _summarise(result, memory, (time.monotonic() - started) / 60)
+        log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
+
+
+def _train(
+    config: RunConfig, settings: str, resume: bool, memory: MemoryByStage
+) -> tuple[TrainingResult, PreparedData, Path]:
+    """Train, in each of the processes that were started."""
+    with first_goes_first():
+        folder = _run_folder(config.out_dir, resume)
+        data = prepare_data(config.data, Path(config.cache.dir))
+    folder = of_first(folder)
     describe(data)
-    if not args.resume:
-        write_atomic(folder / CONFIG, run_settings(parser, args))
+    if not resume and processes().is_first:
+        write_atomic(folder / CONFIG, settings)
     torch.manual_seed(config.training.seed)
     encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-    decoder = make_decoder(
-        config.decoder,
-        vocab_size=len(data.vocabulary),
-        feature_dim=encoder.feature_dim,
-        grid_cells=encoder.grid_cells,
-    )
-    captioner = Captioner(encoder, decoder, data.vocabulary, config.encoder.weights)
+    captioner = new_captioner(config, encoder, data.vocabulary)
     log.info(
         "Decoder %s (%s): %.1f M weights; encoder %s: frozen",
         config.decoder.kind,
         config.decoder.cell,
-        sum(p.numel() for p in decoder.parameters()) / 1e6,
+        sum(p.numel() for p in captioner.decoder.parameters()) / 1e6,
         config.encoder.weights,
     )
     log_gpu_memory("before training")
-    load, images = _image_source(config, encoder, data, cache_dir)
-    train, val = (
-        CaptionDataset(
-            [image for image in images if image.split == split],
-            data.vocabulary,
-            load,
-            config.data.max_caption_length if split == "train" else None,
-        )
-        for split in ("train", "val")
-    )
+    with first_goes_first(), memory.stage("features"):
+        load, images = image_source(config, encoder, data.train + data.val)
+    train, val = caption_sets(config, images, data.vocabulary, load)
     result = fit(
         captioner,
         train,
@@ -87,11 +93,15 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         config.search,
         folder,
         self_critical=config.self_critical,
-        resume=args.resume,
+        trainer=config.trainer,
+        memory=memory,
+        resume=resume,
     )
-    best = Captioner.load(str(folder))
-    _show_captions(best, data, config)
-    minutes = (time.monotonic() - started) / 60
+    return result, data, folder
+
+
+def _summarise(result: TrainingResult, memory: MemoryByStage, minutes: float) -> None:
+    """Say how good the best model is, how fast training was, and what it took of the GPU."""
     log.info(
         "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f; %.1f min in all",
         result.best["epoch"],
@@ -100,7 +110,10 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         result.best.get("CIDEr", math.nan),
         minutes,
     )
-    log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
+    rates = [median(row[f"{what}_per_second"] for row in result.epochs) for what in ("captions", "images")]
+    log.info("Training speed, median of the epochs: %.0f captions/s, %.0f images/s", *rates)
+    if said := memory.summary():
+        log.info("%s", said)
 
 
 def _run_folder(wanted: Path, resume: bool) -> Path:
@@ -119,18 +132,6 @@ def _run_folder(wanted: Path, resume: bool) -> Path:
             f"{folder}: stopped before its first checkpoint; leave out --resume to start again"
         )
     return folder
-
-
-def _image_source(
-    config: RunConfig, encoder: CNNEncoder, data: PreparedData, cache_dir: Path
-) -> tuple[LoadImage, list[CaptionedImage]]:
-    """What gives the images' tensors, and the images that can be shown."""
-    used = data.train + data.val
-    if config.features == "online":
-        return OnlineImages(encoder.transform), used
-    store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder), config.cache.dtype)
-    images = extract_features(store, used, config.cache.views, skip_bad=config.data.skip_bad)
-    return CachedFeatures(store, config.cache.views), images
 
 
 def _show_captions(captioner: Captioner, data: PreparedData, config: RunConfig) -> None:

@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -22,7 +22,11 @@ IMAGE_SUFFIXES: Final = frozenset({
 
 
 def find_images(
-    inputs: Sequence[str], *, recursive: bool = True, stdin: TextIO | None = None
+    inputs: Sequence[str],
+    *,
+    recursive: bool = True,
+    stdin: TextIO | None = None,
+    suffixes: Collection[str] = IMAGE_SUFFIXES,
 ) -> Iterator[str]:
     """Name the image files that are meant, lazily and in the order given; duplicates are kept.
 
@@ -38,21 +42,22 @@ def find_images(
             - `-`: names of files on standard input, one a line.
         recursive: look into the folders of a folder too.
         stdin: the text that `-` stands for; without it, standard input.
+        suffixes: endings, in lower case, of the files that are taken from a folder.
 
     Raises:
         UsageError: a folder without images, a glob that matches no file, or an empty name.
     """
-    return itertools.chain.from_iterable([_expand(name, recursive, stdin) for name in inputs])
+    return itertools.chain.from_iterable([_expand(name, recursive, stdin, suffixes) for name in inputs])
 
 
-def _expand(name: str, recursive: bool, stdin: TextIO | None) -> Iterable[str]:
+def _expand(name: str, recursive: bool, stdin: TextIO | None, suffixes: Collection[str]) -> Iterable[str]:
     if not name:
         raise UsageError("an empty name was given for an image; name a file, a folder, a glob or -")
     if name == "-":
         return _lines(sys.stdin if stdin is None else stdin)
     path = Path(name)
     if path.is_dir():
-        return _at_least_one(_walk(name, recursive), f"{name}: no image files in this folder")
+        return _at_least_one(_walk(name, recursive, suffixes), f"{name}: no image files in this folder")
     if glob.has_magic(name) and not path.exists():
         return _at_least_one(iter(_matches(name)), f"{name}: no file matches this pattern")
     return (name,)
@@ -73,12 +78,12 @@ def _matches(pattern: str) -> list[str]:
     return sorted(name for name in names if Path(name).is_file())
 
 
-def _walk(folder: str, recursive: bool) -> Iterator[str]:
+def _walk(folder: str, recursive: bool, suffixes: Collection[str]) -> Iterator[str]:
     """Image files of a folder, then those of its folders. Only one folder's names are held at a time."""
     unreadable: list[OSError] = []
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 yield str(Path(root, name))
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
         while unreadable:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from showtell.data.records import CaptionedImage
+from showtell.data.token_lists import TokenLists
 from showtell.data.vocabulary import Vocabulary
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
@@ -59,10 +60,9 @@ class CaptionDataset(Dataset[Item]):
         max_length: int | None = None,
     ) -> None:
         self.images, self.load_image = images, load_image
-        self.captions = [
-            [torch.tensor(vocabulary.encode(caption, max_length)) for caption in image.captions]
-            for image in images
-        ]
+        self.captions = TokenLists(
+            [vocabulary.encode(caption, max_length) for caption in image.captions] for image in images
+        )
 
     def __len__(self) -> int:
         """Number of images."""
@@ -105,16 +105,18 @@ def collate_fn(
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (index, draw) in an order that depends on the seed and the epoch alone.
 
-    So an epoch can be entered anywhere: after a kill, training goes on with the batch that was next.
+    So an epoch can be entered anywhere: after a kill, training goes on with the batch that was next. Several
+    processes share each batch: their parts together are the batch that one process would have.
 
     Args:
         size: number of items.
-        batch_size: items a batch; the last one may be smaller.
+        batch_size: items a batch at most; batches are of the same size, or one less.
         seed: another seed, another order and other draws.
+        share: (rank, processes): which part of each batch is ours.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
+    def __init__(self, size: int, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)) -> None:
+        self.size, self.batch_size, self.seed, self.share = size, batch_size, seed, share
         self.epoch = 0
         self.first_batch = 0
 
@@ -128,9 +130,11 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         order = torch.randperm(self.size, generator=generator).tolist()
         draws = torch.randint(2**31, (self.size,), generator=generator).tolist()
         first, self.first_batch = self.first_batch, 0
-        for begin in range(first * self.batch_size, self.size, self.batch_size):
-            chosen = order[begin : begin + self.batch_size]
-            yield list(zip(chosen, draws[begin : begin + self.batch_size], strict=True))
+        items = list(zip(order, draws, strict=True))
+        rank, processes = self.share
+        for number in range(first, len(self)):
+            begin, end = (self.size * place // len(self) for place in (number, number + 1))
+            yield items[begin:end][rank::processes]
 
 
 class _Numbered(Dataset[NumberedItem]):
@@ -146,8 +150,16 @@ class _Numbered(Dataset[NumberedItem]):
 class CaptionLoader(DataLoader[Any]):
     """Batches for training, which can be continued in the middle of an epoch (by Lightning)."""
 
-    def __init__(self, dataset: CaptionDataset, *, batch_size: int, seed: int, num_workers: int = 0) -> None:
-        self.epochs = EpochSampler(len(dataset), batch_size, seed)
+    def __init__(
+        self,
+        dataset: CaptionDataset,
+        *,
+        batch_size: int,
+        seed: int,
+        num_workers: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.epochs = EpochSampler(len(dataset), batch_size, seed, share)
         self.taken = 0
         super().__init__(
             _Numbered(dataset),
@@ -173,6 +185,15 @@ class CaptionLoader(DataLoader[Any]):
         self.epochs.epoch, self.epochs.first_batch = state["epoch"], state["taken"] % len(self.epochs)
 
 
-def eval_loader(dataset: CaptionDataset, *, batch_size: int, num_workers: int = 0) -> DataLoader[Any]:
-    """Every image once, whole, in order."""
-    return DataLoader(dataset, batch_size=batch_size, collate_fn=collate_fn, num_workers=num_workers)
+def eval_loader(
+    dataset: CaptionDataset, *, batch_size: int, num_workers: int = 0, share: tuple[int, int] = (0, 1)
+) -> DataLoader[Any]:
+    """Every image once, whole, in order; of several processes (rank, processes) each every so-many-th."""
+    rank, processes = share
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=range(rank, len(dataset), processes),
+        collate_fn=collate_fn,
+        num_workers=num_workers,
+    )

@@ -68,6 +68,35 @@ def tuning_subset(images: Sequence[CaptionedImage], fraction: float, seed: int) 
     return [image for image in train if image.image_id in chosen]
 
 
+def tuning_split(
+    images: Sequence[CaptionedImage], fraction: float, val_fraction: float, seed: int
+) -> list[CaptionedImage]:
+    """The tuning subset to train on, and other training images to validate on, in their order.
+
+    So what is tuned has seen neither the validation images of the dataset nor those it was trained on.
+
+    Args:
+        images: the dataset.
+        fraction: share of the training images in the subset (see `tuning_subset`).
+        val_fraction: share of the training images to validate on.
+        seed: as of `tuning_subset`.
+
+    Raises:
+        ConfigError: the shares leave no image to train or to validate on.
+    """
+    train = by_split(images, "train")
+    order = _shuffled(train, f"tuning-{seed}")
+    chosen, count = set(order[: _count(len(train), fraction)]), _count(len(train), val_fraction)
+    held_out = set(order[-count:])
+    if chosen & held_out or not val_fraction:
+        raise ConfigError(
+            f"data.tuning_fraction {fraction:g} and data.val_fraction {val_fraction:g} of {len(train)}"
+            " training images: tuning needs some of both, and no more than all"
+        )
+    kept = [image for image in train if image.image_id in chosen | held_out]
+    return [replace(image, split="val") if image.image_id in held_out else image for image in kept]
+
+
 def _shuffled(images: Sequence[CaptionedImage], salt: str) -> list[str]:
     """The ids of the images, in the order of their hashes."""
 

@@ -166,6 +166,12 @@ class ExportedCaptioner(CaptioningModel):
         """Whether the decoder tells where it looked."""
         return self.manifest.attends
 
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the captions, besides the search: graphs, words, runtime."""
+        files = [f"{name} {sha}" for name, sha in sorted(self.manifest.files.items())]
+        identity = "\n".join([*files, self.vocabulary.fingerprint, self.encoder.fingerprint()])
+        return hashlib.sha256(identity.encode()).hexdigest()
+
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
         """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made."""
         return self.encoder.encode_pixels(pixels)

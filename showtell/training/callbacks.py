@@ -8,7 +8,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from tqdm import tqdm
 
 from showtell.errors import CheckpointError, ShowtellError
 from showtell.files import write_atomic
+from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.plotting import plot_lines
+from showtell.training.distributed import gathered, processes, total
 from showtell.training.module import CaptionModule
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,10 @@ _VALIDATION = (
     "vocabulary",
     "bad_endings",
 )
+
+
+OnEpoch = Callable[[dict[str, float]], None]
+"""Takes the row of an epoch."""
 
 
 class InterruptedTrainingError(ShowtellError):
@@ -97,7 +103,8 @@ class SaveBest(Callback):
         self.saved = loss < self.best
         if self.saved:
             self.best = loss
-            pl_module.captioner.save(self.folder)
+            if processes().is_first:
+                pl_module.captioner.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""
@@ -114,18 +121,28 @@ class History(Callback):
     Args:
         folder: where the files go.
         best: says whether the epoch's model was saved.
+        memory: is told when training and validation begin and end.
         rows: of the epochs before.
+        on_epoch: called with each new row.
     """
 
-    def __init__(self, folder: Path, best: SaveBest, rows: Sequence[dict[str, float]] = ()) -> None:
-        self.folder, self.best = folder, best
+    def __init__(
+        self,
+        folder: Path,
+        best: SaveBest,
+        memory: MemoryByStage,
+        rows: Sequence[dict[str, float]] = (),
+        on_epoch: OnEpoch | None = None,
+    ) -> None:
+        self.folder, self.best, self.memory, self.on_epoch = folder, best, memory, on_epoch
         self.rows = list(rows)
         self._start = time.monotonic()
-        self._captions = 0
+        self._captions = self._images = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock (a resumed epoch has no start of its own)."""
-        self._start, self._captions = time.monotonic(), 0
+        self._start, self._captions, self._images = time.monotonic(), 0, 0
+        self.memory.begin()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -141,10 +158,14 @@ class History(Callback):
     ) -> None:
         """Count captions."""
         self._captions += len(batch.captions)
+        self._images += len(batch.images)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
-        self._seconds = time.monotonic() - self._start
+        self._seconds = max(time.monotonic() - self._start, 1e-9)
+        assert isinstance(pl_module, CaptionModule)
+        self.memory.end(f"{pl_module.stage} training")
+        self.memory.begin()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
@@ -152,24 +173,29 @@ class History(Callback):
             return
         assert isinstance(pl_module, CaptionModule)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.memory.end("validation")
+        captions, images = total(self._captions, self._images)
         row: dict[str, float] = {
             "epoch": float(len(self.rows) + 1),
-            pl_module.train_metric: pl_module.train_loss.mean,
+            pl_module.train_metric: pl_module.train_loss.mean(),
             **{name: metrics[name] for name in _VALIDATION if name in metrics},
             "saved": float(self.best.saved),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
-            "captions_per_second": self._captions / max(self._seconds, 1e-9),
+            "captions_per_second": captions / self._seconds,
+            "images_per_second": images / self._seconds,
+            **self._gpu_memory(f"{pl_module.stage} training"),
         }
         self.rows.append(row)
-        self._write()
+        if processes().is_first:
+            self._write()
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
-        total = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
+        epochs = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
         log.info(
             "epoch %d/%d  %s %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.1f words, %.0f different, "
-            "%.1f %% bad endings  %.0f captions/s",
+            "%.1f %% bad endings  %.0f captions/s%s",
             row["epoch"],
-            total,
+            epochs,
             pl_module.train_metric.removeprefix("train_"),
             row[pl_module.train_metric],
             row["val_loss"],
@@ -180,7 +206,21 @@ class History(Callback):
             row.get("vocabulary", math.nan),
             100 * row.get("bad_endings", math.nan),
             row["captions_per_second"],
+            f"  GPU {row['gpu_peak_mib']:,.0f} MiB" if "gpu_peak_mib" in row else "",
         )
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+
+    def _gpu_memory(self, stage: str) -> dict[str, float]:
+        """The most that any GPU has held so far in training and in validation, and has reserved."""
+        mine = [self.memory.stages[name] for name in (stage, "validation") if name in self.memory.stages]
+        readings = [reading for of_process in gathered(mine) for reading in of_process]
+        if not readings:
+            return {}
+        return {
+            "gpu_peak_mib": max(reading.peak for reading in readings) / MIB,
+            "gpu_reserved_mib": max(reading.reserved for reading in readings) / MIB,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""
@@ -231,9 +271,8 @@ class SaveLast(Callback):
         batch_idx: int,
     ) -> None:
         """Save within the epoch where it is time to, or on the way out."""
-        if (
-            self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes
-        ) and not trainer.is_last_batch:
+        due = self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes
+        if self._agreed(due) and not trainer.is_last_batch:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -253,10 +292,14 @@ class SaveLast(Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process has this wish: they save and stop together."""
+        return total(wish)[0] > 0
+
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
-        if self._asked_to_stop:
+        if self._agreed(self._asked_to_stop):
             raise InterruptedTrainingError(f"stopped; {self.path} is saved, go on with --resume")
 
     def _stop(self, number: int, frame: Any) -> None:
@@ -281,9 +324,13 @@ class Progress(Callback):
     ) -> None:
         """Open the epoch's bar."""
         if self._bar is None:
-            total, name = int(trainer.num_training_batches), f"epoch {trainer.current_epoch + 1}"
             self._bar = tqdm(
-                total=total, initial=batch_idx, desc=name, leave=False, unit="batch", disable=None
+                total=int(trainer.num_training_batches),
+                initial=batch_idx,
+                desc=f"epoch {trainer.current_epoch + 1}",
+                leave=False,
+                unit="batch",
+                disable=None if processes().is_first else True,
             )
             self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
 
@@ -297,7 +344,7 @@ class Progress(Callback):
     ) -> None:
         """Move it."""
         assert self._bar is not None
-        self._captions += len(batch.captions)
+        self._captions += len(batch.captions) * processes().count
         seconds = time.monotonic() - self._start
         done = trainer.global_step - self._first
         left = (int(trainer.estimated_stepping_batches) - trainer.global_step) * seconds / max(done, 1)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +15,27 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from showtell.captioner import Captioner
-from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
+from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, eval_loader
-from showtell.devices import compute_dtype, log_gpu_memory, pick_device
-from showtell.errors import CheckpointError
+from showtell.devices import compute_dtype, pick_device
+from showtell.errors import CheckpointError, ConfigError
+from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.training.calibration import calibrate_model
 from showtell.training.callbacks import (
     CHECKPOINT,
     AtomicCheckpointIO,
     History,
+    OnEpoch,
     Progress,
     SaveBest,
     SaveLast,
+)
+from showtell.training.distributed import (
+    devices_and_nodes,
+    first_goes_first,
+    processes,
+    quiet_lightning,
+    wait_for_all,
 )
 from showtell.training.module import CaptionModule
 from showtell.training.self_critical import CaptionReward
@@ -68,13 +74,20 @@ def fit(
     folder: Path,
     *,
     self_critical: SelfCriticalConfig | None = None,
+    trainer: TrainerConfig | None = None,
     resume: bool = False,
+    memory: MemoryByStage | None = None,
+    calibrate: bool = True,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainingResult:
     """Train the decoder of `captioner`; the best model is `folder`/model.safetensors.
 
     First by cross-entropy: the best model has the lowest validation loss. Then, where it is asked for, by
     self-critical training, which starts from that model and replaces it by one of a higher validation CIDEr.
     At the end the confidence of the best model is calibrated on the validation images.
+
+    Processes that were started together (`start_processes`) all call it with the same arguments; process 0
+    writes the files.
 
     Args:
         captioner: the model; trained in place.
@@ -84,77 +97,118 @@ def fit(
         search: how captions are found in validation.
         folder: gets the model, the checkpoint, history.csv, curves and TensorBoard logs.
         self_critical: the second stage; None, or no epochs, to leave it out.
+        trainer: the processes that train together.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
+        memory: gets what training and validation take of the GPU.
+        calibrate: do this last step.
+        on_epoch: called with the row of each epoch (losses, scores, rates); what it raises ends training.
 
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
+        ConfigError: a batch, or the validation images, are too few to give each process one.
+        FirstFailed: another process tells of one of these.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
     checkpoint = folder / CHECKPOINT
     if resume and not checkpoint.is_file():
         raise CheckpointError(f"{checkpoint}: nothing to resume; leave out --resume to start the run")
-    workers = config.num_workers
-    loader = CaptionLoader(train, batch_size=config.batch_size, seed=config.seed, num_workers=workers)
-    val_loader = eval_loader(val, batch_size=config.batch_size, num_workers=workers)
+    workers, size, ours = config.num_workers, config.batch_size, processes()
+    share = ours.rank, ours.count
+    loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
+    with first_goes_first():
+        _require_work_for_all(len(train) // len(loader), len(val))
+    val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
     references = [(image.image_id, image.captions) for image in val.images]
+    memory = memory or MemoryByStage(find_gpu())
+    run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
     resumed = _stage_of(checkpoint) if resume else None
     rows: list[dict[str, float]] = []
     if resumed != SelfCriticalModule.stage:
         module = CaptionModule(captioner, config, search, references, loader)
         start = checkpoint if resume else None
-        rows = _run(module, val_loader, config, config.epochs, _early_stopping(config), folder, rows, start)
+        rows = run.stage(module, config.epochs, rows, start, _early_stopping(config))
     if self_critical is not None and self_critical.epochs:
         reward = CaptionReward([image.captions for image in train.images], captioner.vocabulary)
         if resumed != SelfCriticalModule.stage:
             log.info(
                 "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]
             )
+            wait_for_all()  # process 0 may still be writing it
             best = Captioner.load(str(folder), device=torch.device("cpu"))
             captioner.decoder.load_state_dict(best.decoder.state_dict())
         policy = SelfCriticalModule(captioner, config, search, references, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
-        rows = _run(policy, val_loader, config, self_critical.epochs, [], folder, rows, start)
-    calibrate_model(folder, val_loader, references, search)
-    log_gpu_memory("after training")
+        rows = run.stage(policy, self_critical.epochs, rows, start, [])
+    if calibrate and ours.is_first:
+        with memory.stage("calibration"):
+            whole = eval_loader(val, batch_size=size, num_workers=workers)
+            calibrate_model(folder, whole, references, search)
+    wait_for_all()
     return TrainingResult(rows)
 
 
-def _run(
-    module: CaptionModule,
-    val_loader: DataLoader[Any],
-    config: TrainingConfig,
-    epochs: int,
-    more: list[Callback],
-    folder: Path,
-    rows: list[dict[str, float]],
-    checkpoint: Path | None,
-) -> list[dict[str, float]]:
-    """Train one stage, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
-    device = pick_device()
-    to_beat = module.objective(_best_of(rows)) if rows else math.inf
-    best = SaveBest(folder, to_beat)
-    history = History(folder, best, rows)
-    last = SaveLast(folder, config.checkpoint_minutes)
-    callbacks = [best, history, Progress(), *more, last]  # the last one saves the state of the others
-    with _quiet_lightning(), last.catching_signals():
-        trainer = Trainer(
+@dataclass(frozen=True)
+class _Run:
+    """What the stages of a run share."""
+
+    folder: Path
+    config: TrainingConfig
+    trainer: TrainerConfig
+    val_loader: DataLoader[Any]
+    memory: MemoryByStage
+    on_epoch: OnEpoch | None
+
+    def stage(
+        self,
+        module: CaptionModule,
+        epochs: int,
+        rows: list[dict[str, float]],
+        checkpoint: Path | None,
+        more: list[Callback],
+    ) -> list[dict[str, float]]:
+        """Train, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
+        to_beat = module.objective(_best_of(rows)) if rows else math.inf
+        best = SaveBest(self.folder, to_beat)
+        history = History(self.folder, best, self.memory, rows, self.on_epoch)
+        last = SaveLast(self.folder, self.config.checkpoint_minutes)
+        callbacks = [best, history, Progress(), *more, last]  # the last one saves the state of the others
+        with quiet_lightning(), last.catching_signals():
+            trainer = self._make_trainer(epochs, callbacks)
+            trainer.fit(module, module.loader, self.val_loader, ckpt_path=checkpoint)
+        return history.rows
+
+    def _make_trainer(self, epochs: int, callbacks: list[Callback]) -> Trainer:
+        device = pick_device()
+        devices, nodes = devices_and_nodes(self.trainer)
+        low = compute_dtype(self.config.precision, device) == torch.bfloat16
+        return Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=1,
-            precision="bf16-mixed"
-            if compute_dtype(config.precision, device) == torch.bfloat16
-            else "32-true",
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            use_distributed_sampler=False,  # our loaders know their share
+            precision="bf16-mixed" if low else "32-true",
             max_epochs=epochs,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
-            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+            logger=TensorBoardLogger(self.folder, name="tensorboard", version=""),
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,
         )
-        trainer.fit(module, module.loader, val_loader, ckpt_path=checkpoint)
-    return history.rows
+
+
+def _require_work_for_all(smallest_batch: int, val_images: int) -> None:
+    count = processes().count
+    if smallest_batch < count:
+        raise ConfigError(
+            f"batches of {smallest_batch} images are too small for {count} processes: raise"
+            " training.batch_size, or lower trainer.devices"
+        )
+    if val_images < count:
+        raise ConfigError(f"{val_images} validation images for {count} processes: lower trainer.devices")
 
 
 def _best_of(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -170,19 +224,3 @@ def _stage_of(checkpoint: Path) -> str:
 
 def _early_stopping(config: TrainingConfig) -> list[Callback]:
     return [EarlyStopping("val_loss", patience=config.patience)] if config.patience else []
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advertisements and its advice on loaders from the user."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

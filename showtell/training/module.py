@@ -18,6 +18,7 @@ from showtell.data.text import detokenize
 from showtell.decoder import RNNDecoder, packed_targets
 from showtell.errors import CheckpointError
 from showtell.evaluation.metrics import describe_captions, score_captions
+from showtell.training.distributed import gathered, interleaved, of_first, processes, total
 from showtell.training.losses import linear_cross_entropy
 
 
@@ -33,10 +34,15 @@ class MeanLoss:
         self.total += loss * words
         self.words += words
 
-    @property
+    def sums(self) -> tuple[float, int]:
+        """Loss and words of all processes; each has to ask."""
+        loss, words = total(self.total, self.words)
+        return loss, int(words)
+
     def mean(self) -> float:
-        """NaN before the first word."""
-        return self.total / self.words if self.words else math.nan
+        """Over the words of all processes, each of which has to ask; NaN before the first word."""
+        loss, words = self.sums()
+        return loss / words if words else math.nan
 
     def reset(self) -> None:
         """Forget."""
@@ -101,13 +107,13 @@ class CaptionModule(LightningModule):
 
     def on_train_batch_start(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Seed dropout by the step, so that a resumed run drops what an uninterrupted one drops."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        torch.manual_seed((processes().rank * 1_000_033 + self.config.seed) * 1_000_003 + self.global_step)
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, with label smoothing."""
         loss, words = self.loss(batch, self.config.label_smoothing)
         self.train_loss.add(float(loss.detach()), words)
-        return loss
+        return loss * share(words)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient's norm (Lightning's own clipping refuses fused optimizers)."""
@@ -119,7 +125,7 @@ class CaptionModule(LightningModule):
         checkpoint["showtell"] = {
             "stage": self.stage,
             "loader": self.loader.state_dict(),
-            "train_loss": (self.train_loss.total, self.train_loss.words),
+            "train_loss": self.train_loss.sums(),
             "vocabulary": self.captioner.vocabulary.fingerprint,
         }
 
@@ -136,7 +142,9 @@ class CaptionModule(LightningModule):
                 "resume with the settings of that run, or start a new one"
             )
         self.loader.load_state_dict(kept["loader"])
-        self.train_loss.total, self.train_loss.words = kept["train_loss"]
+        self.train_loss.reset()
+        if processes().is_first:
+            self.train_loss.total, self.train_loss.words = kept["train_loss"]
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
@@ -152,14 +160,15 @@ class CaptionModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean loss a word, and the scores of the captions."""
-        self.log("val_loss", self.val_loss.mean)
-        if len(self.predictions) == len(self.references):  # not in Lightning's sanity check
-            predictions = {
-                image: text for (image, _), text in zip(self.references, self.predictions, strict=True)
-            }
-            scores = score_captions(predictions, dict(self.references)) | describe_captions(self.predictions)
-            for name, score in scores.items():
+        self.log("val_loss", self.val_loss.mean())
+        said = interleaved(gathered(self.predictions))
+        if len(said) == len(self.references):  # not in Lightning's sanity check
+            for name, score in of_first(self._scores(said) if processes().is_first else {}).items():
                 self.log(name, score)
+
+    def _scores(self, said: list[str]) -> dict[str, float]:
+        predictions = {image: text for (image, _), text in zip(self.references, said, strict=True)}
+        return score_captions(predictions, dict(self.references)) | describe_captions(said)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises linearly, then falls to zero by a cosine."""
@@ -184,6 +193,15 @@ class CaptionModule(LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def share(items: int) -> float:
+    """What the mean over our items of a batch is multiplied by.
+
+    Gradients are averaged over the processes; with this factor that is the mean over all items.
+    """
+    (everything,) = total(items)
+    return items * processes().count / everything
 
 
 def caption_texts(captioner: Captioner, features: Tensor, search: SearchConfig) -> list[str]:

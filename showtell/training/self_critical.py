@@ -27,32 +27,46 @@ STRUCK_OUT = -1e4
 """Added to the bias of words that are never said: their probability is 0 in any number format."""
 
 
+def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: int) -> Tensor:
+    """Random numbers (B, samples, length) in 0..1: those of an image depend on the seed and its number alone.
+
+    So it does not matter which images share a batch, or a process.
+
+    Args:
+        seed: of the step.
+        number: (B,), of the images in their dataset.
+        samples: captions an image.
+        length: words a caption.
+    """
+    made = [np.random.default_rng((*seed, image)).random((samples, length)) for image in number.tolist()]
+    return torch.from_numpy(np.stack(made)).float().to(number.device)
+
+
 @torch.no_grad()
 def draw_captions(
     decoder: RNNDecoder,
     features: Tensor,
     specials: Specials,
+    uniform: Tensor,
     *,
-    samples: int,
     temperature: float,
-    max_length: int,
     pad_id: int = 0,
 ) -> Tensor:
-    """Draw captions from softmax(logits / temperature), by torch's global random numbers.
+    """Draw captions from softmax(logits / temperature).
 
     Args:
         decoder: in evaluation mode: no dropout.
         features: (B, R, D).
         specials: ids of the special tokens.
-        samples: K, captions an image.
+        uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
+            reaches T has no end.
         temperature: what logits are divided by.
-        max_length: words of a caption at most; one that reaches it has no end.
         pad_id: what follows a caption's end.
 
     Returns:
-        (B, K, T) word ids without the start, with the end; T is at most max_length.
+        (B, K, T') word ids without the start, with the end; T' is at most T.
     """
-    images = len(features)
+    images, samples, max_length = uniform.shape
     state = decoder.init_state(features)
     state = state.select_hypotheses(np.zeros((images, samples), np.int64))
     tokens = torch.full((images, samples), specials.start, device=features.device)
@@ -63,16 +77,16 @@ def draw_captions(
         state = output.state
         logits = output.logits.float() / temperature  # (B, K, V)
         logits[:, :, list(specials.never)] = STRUCK_OUT
-        tokens = _draw(logits.softmax(dim=2)).masked_fill_(done, pad_id)
+        tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
         drawn.append(tokens)
         done = done | (tokens == specials.end)
     return torch.stack(drawn, dim=2)
 
 
-def _draw(probabilities: Tensor) -> Tensor:
-    """An index (...) of probabilities (..., V): where their running sum passes a random number."""
+def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """An index (...) of probabilities (..., V): where their running sum passes a random number (...)."""
     sums = probabilities.cumsum(dim=-1)
-    threshold = torch.rand_like(sums[..., :1]) * sums[..., -1:]
+    threshold = uniform.unsqueeze(-1) * sums[..., -1:]
     return torch.searchsorted(sums, threshold, right=True).squeeze(-1).clamp_(max=sums.shape[-1] - 1)
 
 

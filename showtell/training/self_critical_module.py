@@ -13,8 +13,14 @@ from showtell.captioner import Captioner
 from showtell.captioning import search_specials
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
-from showtell.training.module import CaptionModule
-from showtell.training.self_critical import CaptionReward, advantages, draw_captions, policy_loss
+from showtell.training.module import CaptionModule, share
+from showtell.training.self_critical import (
+    CaptionReward,
+    advantages,
+    draw_captions,
+    policy_loss,
+    random_numbers,
+)
 
 
 class SelfCriticalModule(CaptionModule):
@@ -60,17 +66,20 @@ class SelfCriticalModule(CaptionModule):
                 self.decoder,
                 features,
                 specials,
-                samples=policy.samples,
+                random_numbers(
+                    (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
+                ),
                 temperature=policy.temperature,
-                max_length=policy.max_length,
             )
             rewards = self.reward(batch.number, drawn)
             loss = policy_loss(
                 self.decoder, features, drawn, advantages(rewards), specials, temperature=policy.temperature
             )
         self.train_loss.add(float(rewards.mean()), rewards.numel())
+        loss = loss * share(len(features))
         if policy.cross_entropy:
-            loss = loss + policy.cross_entropy * self.loss(batch, 0.0)[0]
+            guard, words = self.loss(batch, 0.0)
+            loss = loss + policy.cross_entropy * guard * share(words)
         return loss
 
     def configure_optimizers(self) -> Any:

@@ -65,6 +65,18 @@ def test_an_epoch_can_be_entered_anywhere(size: int, batch_size: int, seed: int,
     assert list(sampler) == whole
 
 
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4))
+def test_processes_share_each_batch(size: int, batch_size: int, processes: int) -> None:
+    whole = list(EpochSampler(size, batch_size, 0))
+    assert max(map(len, whole)) <= batch_size
+    assert max(map(len, whole)) - min(map(len, whole)) <= 1
+    parts = [list(EpochSampler(size, batch_size, 0, (rank, processes))) for rank in range(processes)]
+    for number, batch in enumerate(whole):
+        theirs = [item for part in parts for item in part[number]]
+        assert sorted(theirs) == sorted(batch)
+        assert len(parts[0][number]) - len(parts[-1][number]) <= 1
+
+
 def test_epochs_differ() -> None:
     sampler = EpochSampler(50, 10, 0)
     first = list(sampler)

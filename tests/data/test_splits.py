@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.records import CaptionedImage, Split
-from showtell.data.splits import by_split, split_train_test, tuning_subset
+from showtell.data.splits import by_split, split_train_test, tuning_split, tuning_subset
 from showtell.errors import ConfigError, DataError
 
 SPLITS: list[Split] = ["train", "val", "test"]
@@ -102,3 +102,23 @@ def test_a_share_that_is_asked_for_holds_an_image_at_least() -> None:
         split_train_test(train_images(2), val_fraction=0.1, test_fraction=0.1, seed=0)
     with pytest.raises(DataError, match="no training images"):
         split_train_test([image("a", "val")], val_fraction=0.1, test_fraction=0.1, seed=0)
+
+
+@given(st.integers(2, 60), st.floats(0.05, 0.5), st.floats(0.05, 0.45), st.integers(0, 3))
+def test_tuning_split_trains_and_validates_on_training_images(
+    count: int, fraction: float, val_fraction: float, seed: int
+) -> None:
+    images = [*train_images(count), *(image(f"v{number}", "val") for number in range(5))]
+    split = tuning_split(images, fraction, val_fraction, seed)
+    train, val = by_split(split, "train"), by_split(split, "val")
+    assert train == tuning_subset(images, fraction, seed)
+    assert len(val) == max(1, round(count * val_fraction))
+    ids = [item.image_id for item in split]
+    assert len(set(ids)) == len(ids)
+    assert set(ids) <= {item.image_id for item in by_split(images, "train")}
+
+
+def test_tuning_split_needs_images_for_both() -> None:
+    for fraction, val_fraction in ((0.8, 0.3), (1.0, 0.1), (0.5, 0.0)):
+        with pytest.raises(ConfigError, match="tuning needs some of both"):
+            tuning_split(train_images(10), fraction, val_fraction, 0)

@@ -218,3 +218,9 @@ def test_threads(value: str, expected: int | None, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(7)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert sessions.threads() == (expected or 7)
+
+
+def test_fingerprints_tell_runtimes_apart(tiny_captioner: Captioner, exported: Path) -> None:
+    names = [ExportedCaptioner(exported, runtime).fingerprint() for runtime in ("onnx", "openvino", "onnx")]
+    assert names[0] == names[2]
+    assert len({*names, tiny_captioner.fingerprint()}) == 3

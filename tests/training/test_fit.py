@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from showtell.captioner import Captioner
@@ -21,8 +22,10 @@ from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
+from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
 from showtell.training.fit import TrainingResult, fit
+from tests.test_gpu_memory import FakeGpu
 
 NOUNS = ["dog", "cat", "ball", "boy"]
 VERBS = ["runs", "sits", "jumps", "sleeps"]
@@ -65,7 +68,8 @@ def train(encoder: CNNEncoder, folder: Path, fail_at: int | None = None, **optio
         feature_dim=encoder.feature_dim,
         grid_cells=encoder.grid_cells,
     )
-    load = Features(encoder.grid_cells, encoder.feature_dim, fail_at)
+    source: type[Features] = options.pop("source", Features)  # type: ignore[assignment]
+    load = source(encoder.grid_cells, encoder.feature_dim, fail_at)
     images = options.pop("images", IMAGES)
     sets = [CaptionDataset([i for i in images if i.split == s], VOCABULARY, load) for s in ("train", "val")]
     captioner = Captioner(encoder, decoder, VOCABULARY, "tiny")
@@ -190,11 +194,11 @@ CRITICAL = SelfCriticalConfig(epochs=4, learning_rate=5e-3, max_length=6)
 
 
 def test_self_critical_training_raises_the_reward(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
-    result = train(tiny_encoder, tmp_path, self_critical=CRITICAL)
+    result = train(tiny_encoder, tmp_path, self_critical=replace(CRITICAL, epochs=8, samples=10))
     first, rewards = result.epochs[:3], [row["reward"] for row in result.epochs[3:]]
     assert all("train_loss" in row for row in first)
-    assert [row["epoch"] for row in result.epochs] == [1, 2, 3, 4, 5, 6, 7]
-    assert rewards[-1] > rewards[0]
+    assert [row["epoch"] for row in result.epochs] == list(range(1, 12))
+    assert sum(rewards[-4:]) > 1.1 * sum(rewards[:4])
     start = next(row for row in reversed(first) if row["saved"])
     assert result.best["CIDEr"] >= start["CIDEr"]
     rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
@@ -219,3 +223,30 @@ def test_resumed_self_critical_run_ends_the_same(
     kept = ("epoch", "train_loss", "reward", "val_loss", "CIDEr", "saved")
     ours, theirs = ([{k: row.get(k) for k in kept} for row in r.epochs] for r in (resumed, whole))
     assert ours == theirs
+
+
+def test_gpu_memory_and_speed_are_in_the_history(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    gpu = FakeGpu()
+
+    class Allocating(Features):
+        def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+            size = 7 if draw is None else 5 + int(image.image_id)  # validation images take less
+            gpu.allocate(size)
+            gpu.free(size)
+            return super().__call__(image, draw)
+
+    gpu.allocate(100)
+    memory = MemoryByStage(gpu)
+    result = train(tiny_encoder, tmp_path, memory=memory, source=Allocating)
+    peaks = {name: reading.peak // MIB for name, reading in memory.stages.items()}
+    assert peaks == {"cross-entropy training": 100 + 5 + 31, "validation": 107, "calibration": 107}
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
+    assert [float(row["gpu_peak_mib"]) for row in rows] == [136, 136, 136]
+    assert all(float(row["gpu_reserved_mib"]) == 136 for row in rows)
+    for row in result.epochs:
+        assert row["captions_per_second"] == pytest.approx(2 * row["images_per_second"])
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    logged = events.Tags()["scalars"]
+    assert {"gpu_peak_mib", "gpu_reserved_mib", "images_per_second"} <= set(logged)
+    assert [event.value for event in events.Scalars("gpu_peak_mib")] == [136, 136, 136]

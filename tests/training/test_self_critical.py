@@ -44,7 +44,8 @@ def decoder_of(kind: DecoderKind) -> RNNDecoder:
 
 
 def draw(decoder: RNNDecoder, features: Tensor, samples: int = 5, temperature: float = 0.7) -> Tensor:
-    return draw_captions(decoder, features, SPECIALS, samples=samples, temperature=temperature, max_length=6)
+    uniform = torch.rand(len(features), samples, 6)
+    return draw_captions(decoder, features, SPECIALS, uniform, temperature=temperature)
 
 
 def step_by_step(decoder: RNNDecoder, features: Tensor, words: list[int], temperature: float) -> Tensor:

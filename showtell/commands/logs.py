@@ -1,0 +1,25 @@
+"""The log on the screen."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from tqdm import tqdm
+
+
+class _ScreenHandler(logging.Handler):
+    """Log lines that leave progress bars whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def log_to_screen(debug: bool = False) -> None:
+    """Write what showtell logs to standard error, a line each."""
+    handler = _ScreenHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("showtell")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -1,0 +1,250 @@
+"""Tune hyperparameters by trials on a part of the training photos; a study can be stopped and continued.
+
+Trials train on the subset for hyperparameter tuning and are judged on other training photos, so that the
+validation photos stay unseen. The same command goes on with a study, on other machines too (--storage). At
+the end the study's folder holds a report and best.yaml, for main.py --config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import logging
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+from showtell.commands.logs import log_to_screen
+from showtell.commands.run_config import add_run_arguments, run_settings, to_run_config
+from showtell.commands.training_parts import caption_sets, image_source, new_captioner
+from showtell.config import RunConfig
+from showtell.data.dataset import LoadImage
+from showtell.data.prepare import prepare_data
+from showtell.data.records import CaptionedImage
+from showtell.data.splits import by_split, tuning_split
+from showtell.data.vocabulary import Vocabulary
+from showtell.devices import pick_device
+from showtell.encoder import CNNEncoder
+from showtell.errors import UsageError
+from showtell.files import write_atomic
+from showtell.training.fit import fit
+from showtell.tuning.space import SearchSpace, Value
+
+if TYPE_CHECKING:
+    import optuna
+
+    from showtell.tuning.study import Outcome, Report
+
+log = logging.getLogger(__name__)
+
+Metric = Literal["CIDEr", "BLEU-4", "val_loss"]
+BEST = "best.yaml"
+_KEPT = "history.csv"
+"""What is kept of a trial."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `showtell tune`."""
+    add = parser.add_argument
+    add("--study", metavar="FOLDER", help="of the study: goes on where it is there (default: tuning/DATASET)")
+    add(
+        "--space",
+        metavar="FILE",
+        help="the search space, as YAML (default: six settings of the optimisation)",
+    )
+    add("--trials", type=int, default=20, metavar="N", help="trials of the study when it is done")
+    add("--metric", type=Metric, default="CIDEr", help="of the saved model of a trial: what is to be best")
+    add("--processes", type=int, default=1, metavar="N", help="processes that run trials, on this machine")
+    add(
+        "--storage",
+        metavar="URL",
+        help="a database for several machines, e.g. postgresql://... (default: SQLite in the study's folder)",
+    )
+    add_run_arguments(parser)
+
+
+def run(parser: ArgumentParser, args: Namespace) -> None:
+    """Tune.
+
+    Raises:
+        UsageError: the extra is not installed, or values make no sense.
+    """
+    try:
+        from showtell.tuning.report import write_report
+        from showtell.tuning.study import finished, try_first
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
+        ) from error
+    if args.trials < 1 or args.processes < 1:
+        raise UsageError("--trials and --processes must be at least 1")
+    config = to_run_config(parser, args)
+    text = _space_text(args.space)
+    space = SearchSpace.read(text, config)
+    job = _prepare(config, args, text)
+    study = job.open_study()
+    try_first(study, space.own(config))
+    if before := len(finished(study)):
+        log.info("%s: %d trials are done, going on", job.folder, before)
+    try:
+        _run_all(job, args.processes)
+    finally:
+        values = best_settings(study, space)
+        if values:
+            for name, value in values.items():
+                args[name] = value
+            args["out"] = f"{config.out}-tuned"
+            write_atomic(job.folder / BEST, run_settings(parser, args))
+            page = write_report(study, space, config, job.metric, job.folder)
+            log.info("\n%s\nReport: %s", _summary(study, space, config), page)
+            log.info("Train with the best settings:\n  python main.py --config %s", job.folder / BEST)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process needs to run trials."""
+
+    config: RunConfig
+    space: str
+    folder: Path
+    storage: str
+    settings: str
+    metric: Metric
+    trials: int
+    threads: int
+    images: list[CaptionedImage]
+    vocabulary: Vocabulary
+    load: LoadImage
+
+    def open_study(self, seed: int = 0) -> optuna.Study:
+        from showtell.tuning.study import open_study
+
+        direction: Literal["minimize", "maximize"] = "minimize" if self.metric == "val_loss" else "maximize"
+        epochs = self.config.training.epochs + self.config.self_critical.epochs
+        return open_study(self.storage, self.folder.name, direction, self.settings, epochs=epochs, seed=seed)
+
+
+def _space_text(file: str | None) -> str:
+    if file is None:
+        return importlib.resources.files("showtell.tuning").joinpath("space.yaml").read_text()
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--space {file}: cannot be read ({error})") from error
+
+
+def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
+    """Load the data, cut the tuning split, extract features."""
+    data = prepare_data(replace(config.data, tuning=False), Path(config.cache.dir))
+    images = tuning_split(
+        data.images, config.data.tuning_fraction, config.data.val_fraction, config.data.seed
+    )
+    folder = Path(args.study or Path("tuning", data.name))
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = [f"{len(by_split(images, split)):,}" for split in ("train", "val")]
+    log.info("%s: trials train on %s of the training images and are judged on %s others", data.name, *sizes)
+    load, shown = image_source(config, CNNEncoder.from_config(config.encoder).to(pick_device()), images)
+    same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
+    identity = repr((same, space, args.metric, [image.image_id for image in shown]))
+    return _Job(
+        config=config,
+        space=space,
+        folder=folder,
+        storage=args.storage or f"sqlite:///{folder / 'study.db'}",
+        settings=hashlib.sha256(identity.encode()).hexdigest(),
+        metric=args.metric,
+        trials=args.trials,
+        threads=max(1, (os.cpu_count() or 1) // args.processes),
+        images=shown,
+        vocabulary=data.vocabulary,
+        load=load,
+    )
+
+
+def _run_all(job: _Job, processes: int) -> None:
+    """Run trials in this process, or in several others."""
+    if processes == 1:
+        _work(job, 0)
+        return
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=log_to_screen
+    ) as pool:
+        for done in [pool.submit(_work, job, seed) for seed in range(processes)]:
+            done.result()
+
+
+def _work(job: _Job, seed: int) -> None:
+    """Run trials until the study has enough."""
+    from showtell.tuning.study import run_trials
+
+    torch.set_num_threads(job.threads)
+    for name in ("showtell.training", "showtell.commands.extract"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    encoder = CNNEncoder.from_config(job.config.encoder).to(pick_device())
+    sets = caption_sets(job.config, job.images, job.vocabulary, job.load)
+    space = SearchSpace.read(job.space, job.config)
+
+    def objective(config: RunConfig, number: int, report: Report) -> Outcome:
+        from showtell.tuning.study import Outcome
+
+        folder = job.folder / "trials" / f"{number:04}"
+        torch.manual_seed(config.training.seed)
+        captioner = new_captioner(config, encoder, job.vocabulary)
+        try:
+            result = fit(
+                captioner,
+                *sets,
+                config.training,
+                config.search,
+                folder,
+                self_critical=config.self_critical,
+                calibrate=False,
+                on_epoch=lambda row: report(int(row["epoch"]), row[job.metric]),
+            )
+        finally:
+            _clear(folder)
+        notes = ("epoch", "val_loss", "CIDEr", "BLEU-4", "captions_per_second")
+        best = result.best
+        return Outcome(best[job.metric], {name: best[name] for name in notes if name in best})
+
+    run_trials(job.open_study(seed), space, job.config, objective, job.trials)
+
+
+def _clear(folder: Path) -> None:
+    """Delete the model and the checkpoint of a trial, which are large."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _KEPT:
+            path.unlink()
+
+
+def best_settings(study: optuna.Study, space: SearchSpace) -> dict[str, Value]:
+    """Setting -> value of the best trial; empty where none came to its end."""
+    try:
+        return space.settings(study.best_params)
+    except ValueError:
+        return {}
+
+
+def _summary(study: optuna.Study, space: SearchSpace, config: RunConfig) -> str:
+    from showtell.tuning.report import compared
+
+    states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+    lines = [
+        f"{states['COMPLETE']} trials trained to their end, {states['PRUNED']} were stopped early,"
+        f" {states['FAIL']} were interrupted",
+        *(
+            f"  {row.name:<36} {row.own:>10} -> {row.best:<10} importance {row.importance}"
+            for row in compared(study, space, config)
+        ),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""Which pictures are meant: folders, globs, Parquet files and tar shards become work units."""
+
+from __future__ import annotations
+
+import itertools
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from showtell.data.collect import IMAGE_SUFFIXES, find_images
+from showtell.data.loading import batched
+from showtell.errors import DataError, UsageError
+from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow
+
+CONTAINERS: Final = frozenset({".tar", ".parquet"})
+"""Endings, in lower case, of files that hold many pictures."""
+COLUMNS: Final = ("image", "bytes", "jpg", "jpeg", "png", "webp", "path")
+"""Where the pictures of a Parquet file are looked for, in this order."""
+ID_COLUMNS: Final = ("id", "key", "__key__", "path")
+"""Where their names are looked for."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the Parquet files; None: the first of the usual names that is there.
+
+    Attributes:
+        image: holds the pictures.
+        id: names them.
+    """
+
+    image: str | None = None
+    id: str | None = None
+
+
+def list_units(sources: Sequence[str], size: int, columns: Columns | None = None) -> Iterator[Unit]:
+    """Cut sources into work units; the same sources always give the same units.
+
+    Args:
+        sources: files, folders (with all that is in them), globs, `-` for names on standard input. What ends
+            in `.tar` or `.parquet` holds pictures, everything else is one.
+        size: pictures a unit at most.
+        columns: of the Parquet files.
+
+    Yields:
+        Units, in the order of the sources; each file is in one of them, however often it is named.
+
+    Raises:
+        UsageError: a folder or glob without pictures, a Parquet file without a column of them.
+        DataError: a Parquet or tar file cannot be read.
+    """
+    names = dict.fromkeys(find_images(sources, suffixes=IMAGE_SUFFIXES | CONTAINERS))
+    for suffix, group in itertools.groupby(names, _container):
+        if suffix == ".tar":
+            yield from itertools.chain.from_iterable(_tar_units(name, size) for name in group)
+        elif suffix == ".parquet":
+            found = columns or Columns()
+            yield from itertools.chain.from_iterable(_parquet_units(name, size, found) for name in group)
+        else:
+            yield from map(FileUnit, batched(group, size))
+
+
+def _container(name: str) -> str:
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in CONTAINERS else ""
+
+
+def _tar_units(name: str, size: int) -> Iterator[Unit]:
+    for members in batched(_members(name), size):
+        yield TarUnit(name, members)
+
+
+def _members(name: str) -> Iterable[tuple[str, int, int]]:
+    """Name, offset and length of the pictures of a tar file; of several of one name, of the last."""
+    found: dict[str, tuple[str, int, int]] = {}
+    try:
+        with tarfile.open(name, "r:") as tar:
+            for member in tar:
+                if member.isreg() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
+                    found[member.name] = (member.name, member.offset_data, member.size)
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(
+            f"{name}: it cannot be read as a tar file ({error}); unpack it if it is compressed, make it again"
+            " if it is damaged, or leave it out"
+        ) from error
+    return found.values()
+
+
+def _parquet_units(name: str, size: int, columns: Columns) -> Iterator[Unit]:
+    arrow = import_pyarrow()
+    try:
+        with arrow.parquet.ParquetFile(name) as parquet:
+            schema, footer = parquet.schema_arrow, parquet.metadata
+            groups = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+    except (OSError, arrow.ArrowException) as error:
+        raise DataError(f"{name}: it cannot be read as a Parquet file ({error})") from error
+    column = _pick(name, schema, columns.image, COLUMNS, "--column")
+    if column is None:
+        raise UsageError(
+            f"{name}: none of its columns ({', '.join(schema.names)}) has a usual name of pictures; name the"
+            " column with --column"
+        )
+    id_column = _pick(name, schema, columns.id, ID_COLUMNS, "--id-column")
+    firsts = itertools.accumulate(groups, initial=0)
+    for number, (rows, first) in enumerate(zip(groups, firsts, strict=False)):
+        for start in range(0, rows, size):
+            stop = min(start + size, rows)
+            yield ParquetUnit(name, number, start, stop, first, column, id_column)
+
+
+def _pick(name: str, schema: Any, asked: str | None, usual: Sequence[str], option: str) -> str | None:
+    """The column to take: the one that is asked for, else the first of the usual ones."""
+    if asked is not None and asked not in schema.names:
+        raise UsageError(f"{option} {asked}: {name} has only the columns {', '.join(schema.names)}")
+    return asked or next((column for column in usual if column in schema.names), None)

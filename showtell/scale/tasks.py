@@ -1,0 +1,164 @@
+"""What a worker makes of a unit: a shard of captions, or one of features."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+
+from showtell.config import FeatureType, SearchConfig
+from showtell.data.loading import Decoded, batched, decode_ahead
+from showtell.feature_rows import RowFormat
+from showtell.files import write_atomic
+from showtell.output.jsonl import JsonlWriter
+from showtell.output.record import Record
+from showtell.output.writer import telling
+from showtell.scale.store import read_header, write_shard
+from showtell.scale.units import Picture, Unit
+
+if TYPE_CHECKING:  # they import torch, which the driver of a job does without
+    from showtell.captioning import CaptioningModel
+    from showtell.features import FeatureEncoder
+
+AT_ONCE: Final = 64
+"""Pictures that are handed to the encoder together; those of one shape share its batches."""
+
+Failures = dict[str, str]
+"""Pictures that could not be shown, by id, and why."""
+
+
+class Task(ABC):
+    """Makes shards. It goes to its worker before the model is loaded, which is at the first unit.
+
+    Attributes:
+        shards: file name of a shard, with `{}` where the unit's number goes.
+    """
+
+    shards: ClassVar[str]
+
+    @abstractmethod
+    def run(self, unit: Unit, shard: Path) -> None:
+        """Make a unit's shard, whole or not at all, whatever is there already.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+            ShowtellError: the shard cannot be written.
+        """
+
+    @property
+    @abstractmethod
+    def made_by(self) -> str:
+        """Fingerprint of all that decides what the shards hold, besides the settings; loads the model."""
+
+    @abstractmethod
+    def outcome(self, shard: Path) -> tuple[int, Failures]:
+        """The number of pictures of a shard that is there, and those that failed."""
+
+
+@dataclass
+class CaptionTask(Task):
+    """JSON Lines, as `showtell caption --output` writes them.
+
+    Attributes:
+        load: gives the model.
+        search: how to search.
+        batch_size: pictures whose captions are searched together.
+    """
+
+    shards: ClassVar[str] = "captions-{}.jsonl"
+    load: Callable[[], CaptioningModel]
+    search: SearchConfig
+    batch_size: int
+
+    @cached_property
+    def _model(self) -> CaptioningModel:
+        return self.load()
+
+    @cached_property
+    def made_by(self) -> str:
+        """See `Task.made_by`."""
+        return self._model.fingerprint()
+
+    def run(self, unit: Unit, shard: Path) -> None:
+        """See `Task.run`."""
+        stream = self._model.caption_stream(
+            unit.pictures(), self.search, open_source=Picture.open, batch_size=self.batch_size
+        )
+        lines = JsonlWriter(shard)
+        text = "".join(
+            lines.format(Record(done.source.id, done.captions, done.error.reason if done.error else None))
+            for done in stream
+        )
+        with telling(shard):
+            write_atomic(shard, text.encode(errors="backslashreplace"))
+
+    def outcome(self, shard: Path) -> tuple[int, Failures]:
+        """See `Task.outcome`."""
+        with shard.open() as file:
+            records = [json.loads(line) for line in file]
+        return len(records), {row["image"]: row["error"] for row in records if "error" in row}
+
+
+@dataclass
+class FeatureTask(Task):
+    """Features of whole pictures, as the feature cache has them (see `showtell.scale.store`).
+
+    Attributes:
+        load: gives the encoder.
+        kind: how features are stored.
+    """
+
+    shards: ClassVar[str] = "features-{}.safetensors"
+    load: Callable[[], FeatureEncoder]
+    kind: FeatureType
+
+    @cached_property
+    def _encoder(self) -> FeatureEncoder:
+        return self.load()
+
+    @cached_property
+    def made_by(self) -> str:
+        """See `Task.made_by`."""
+        return self._encoder.fingerprint()
+
+    def run(self, unit: Unit, shard: Path) -> None:
+        """See `Task.run`."""
+        encoder = self._encoder
+        row_format = RowFormat(self.kind, encoder.grid_cells, encoder.feature_dim)
+        rows = np.empty(len(unit), row_format.record)
+        ids: list[str] = []
+        failed: Failures = {}
+        for batch in self._decoded(unit):
+            failed |= {item.source.id: item.error.reason for item in batch if item.error is not None}
+            good = [item for item in batch if item.pixels is not None]
+            if good:
+                rows[len(ids) : len(ids) + len(good)] = row_format.pack(self._encode(good))
+                ids += [item.source.id for item in good]
+        with telling(shard):
+            write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.made_by)
+
+    def _decoded(self, unit: Unit) -> Iterator[list[Decoded[Picture]]]:
+        transform = self._encoder.transform
+        decoded = decode_ahead(
+            unit.pictures(), lambda picture: transform.pixels(picture.open()), ahead=AT_ONCE
+        )
+        with closing(decoded):
+            yield from batched(decoded, AT_ONCE)
+
+    def _encode(self, items: list[Decoded[Picture]]) -> Any:
+        features = self._encoder.encode_pixels([item.pixels for item in items if item.pixels is not None])
+        if isinstance(features, np.ndarray):
+            return features
+        return features.cpu().float().numpy()
+
+    def outcome(self, shard: Path) -> tuple[int, Failures]:
+        """See `Task.outcome`."""
+        header = read_header(shard)
+        return len(header["ids"]) + len(header["failed"]), header["failed"]

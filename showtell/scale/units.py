@@ -1,0 +1,191 @@
+"""Work units: some hundred pictures that one worker reads, and makes one shard of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from showtell.errors import ImageError, UsageError
+
+_ROWS: Final = 64
+"""Rows of a Parquet file that are read at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a unit.
+
+    Attributes:
+        id: names it among all pictures of the job.
+        file: the file that it is, or is in.
+        place: offset and length in bytes of a picture within the file.
+        content: the bytes of its file, where they have been read already.
+        error: why it could not be read, where that has been tried already.
+    """
+
+    id: str
+    file: str
+    place: tuple[int, int] | None = None
+    content: bytes | None = None
+    error: str | None = None
+
+    def open(self) -> str | bytes:
+        """What there is to decode: the name of a file, or its bytes. May be called in threads.
+
+        Raises:
+            ImageError: the file that the picture is in cannot be read.
+        """
+        if self.error is not None:
+            raise ImageError(self.id, self.error)
+        if self.content is not None:
+            return self.content
+        if self.place is None:
+            return self.file
+        offset, length = self.place
+        try:
+            with Path(self.file).open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError as error:
+            raise ImageError(self.id, f"it cannot be read ({error.strerror or error})") from error
+
+
+@dataclass(frozen=True)
+class FileUnit:
+    """Files of pictures.
+
+    Attributes:
+        files: their names, which are also their ids.
+    """
+
+    kind: ClassVar[str] = "files"
+    files: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def pictures(self) -> Iterator[Picture]:
+        """The pictures, in order."""
+        return (Picture(name, name) for name in self.files)
+
+
+@dataclass(frozen=True)
+class TarUnit:
+    """Pictures within a tar file, as WebDataset has them.
+
+    Attributes:
+        file: the tar file, which is not compressed.
+        members: name, offset and length in bytes of each; its id is `file/name`.
+    """
+
+    kind: ClassVar[str] = "tar"
+    file: str
+    members: Sequence[tuple[str, int, int]]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def pictures(self) -> Iterator[Picture]:
+        """The pictures, in order; they are read when they are opened."""
+        return (
+            Picture(f"{self.file}/{name}", self.file, (offset, length))
+            for name, offset, length in self.members
+        )
+
+
+@dataclass(frozen=True)
+class ParquetUnit:
+    """Rows of a Parquet file.
+
+    Attributes:
+        file: the Parquet file.
+        group: its row group.
+        start: the first row, within the group.
+        stop: one more than the last.
+        first: number of the group's first row within the file.
+        column: holds the pictures: bytes, a struct with `bytes` and `path` (as Hugging Face datasets have
+            it), or text: names of files, from the Parquet file's folder.
+        id_column: names them, else they are numbered; the id is `file/name`.
+    """
+
+    kind: ClassVar[str] = "parquet"
+    file: str
+    group: int
+    start: int
+    stop: int
+    first: int
+    column: str
+    id_column: str | None
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def pictures(self) -> Iterator[Picture]:
+        """The pictures, in order, read a few at a time; where the file is damaged, each with that error."""
+        arrow, row = import_pyarrow(), self.start
+        try:
+            for batch in self._batches():
+                names = batch[self.id_column].to_pylist() if self.id_column else [None] * batch.num_rows
+                for value, name in zip(batch[self.column].to_pylist(), names, strict=True):
+                    yield self._picture(value, self.first + row if name is None else name)
+                    row += 1
+        except (OSError, arrow.ArrowException) as error:
+            reason = f"its Parquet file cannot be read ({' '.join(str(error).split())})"
+            for lost in range(self.first + row, self.first + self.stop):
+                yield Picture(f"{self.file}/{lost}", self.file, error=reason)
+
+    def _batches(self) -> Iterator[Any]:
+        """Some rows at a time."""
+        columns = [self.column, *([self.id_column] if self.id_column else [])]
+        read = 0
+        with import_pyarrow().parquet.ParquetFile(self.file) as parquet:
+            for batch in parquet.iter_batches(_ROWS, row_groups=[self.group], columns=columns):
+                low, high = max(self.start - read, 0), min(self.stop - read, batch.num_rows)
+                if high <= 0:
+                    return
+                if low < high:
+                    yield batch.slice(low, high - low)
+                read += batch.num_rows
+
+    def _picture(self, value: object, name: object) -> Picture:
+        key = f"{self.file}/{name}"
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
+        if isinstance(value, str):
+            return Picture(key, str(Path(self.file).parent / value))
+        return Picture(key, self.file, content=value if isinstance(value, bytes) else b"")
+
+
+Unit = FileUnit | TarUnit | ParquetUnit
+
+_KINDS: Final[dict[str, type[Unit]]] = {kind.kind: kind for kind in (FileUnit, TarUnit, ParquetUnit)}
+
+
+def unit_to_json(unit: Unit) -> str:
+    """A unit as a line of text."""
+    return json.dumps({"kind": unit.kind, **asdict(unit)}) + "\n"
+
+
+def unit_from_json(text: str) -> Unit:
+    """A unit of a line that `unit_to_json` made."""
+    values = json.loads(text)
+    return _KINDS[values.pop("kind")](**values)
+
+
+def import_pyarrow() -> Any:
+    """The package `pyarrow`, with its Parquet reader.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Parquet files need {error.name}: install it with pip install 'showtell[scale]'"
+        ) from error
+    return pyarrow

@@ -1,0 +1,176 @@
+"""Several processes that train together: how they start, and what they tell each other.
+
+Each holds the whole decoder and works on its share of every batch (`torch.distributed`, started by Lightning
+Fabric, by torchrun or by SLURM). Without others, everything here answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
+
+from showtell.config import TrainerConfig
+from showtell.devices import pick_device
+from showtell.errors import UsageError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the others: one may be extracting features for hours. One that dies is seen at
+once: its connection closes, and whoever started it ends the others."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together.
+
+    Attributes:
+        rank: its number; process 0 writes the files and talks to the user.
+        count: how many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is process 0."""
+        return self.rank == 0
+
+
+def processes() -> Processes:
+    """This process among those that train together."""
+    if dist.is_available() and dist.is_initialized():
+        return Processes(dist.get_rank(), dist.get_world_size())
+    return Processes()
+
+
+def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
+    """Devices of a machine, and machines: as set, else as torchrun or `srun` has started us, else one."""
+    environ = os.environ
+    devices = nodes = 1
+    if "TORCHELASTIC_RUN_ID" in environ:
+        devices = int(environ["LOCAL_WORLD_SIZE"])
+        nodes = int(environ["WORLD_SIZE"]) // devices
+    elif {"SLURM_STEP_ID", "SLURM_NTASKS", "SLURM_NNODES"} <= environ.keys():
+        nodes = int(environ["SLURM_NNODES"])
+        devices = int(environ["SLURM_NTASKS"]) // nodes
+    return (
+        devices if config.devices == "auto" else config.devices,
+        nodes if config.num_nodes == "auto" else config.num_nodes,
+    )
+
+
+def start_processes(config: TrainerConfig) -> Processes:
+    """Start the processes that are asked for, or join them; each goes on from here.
+
+    Without torchrun or SLURM, this process starts the others of its machine by running its own command again.
+
+    Raises:
+        UsageError: there are fewer GPUs.
+    """
+    devices, nodes = devices_and_nodes(config)
+    device = pick_device()
+    if device.type == "cuda" and devices > torch.cuda.device_count():
+        raise UsageError(
+            f"--trainer.devices {devices}: this machine has {torch.cuda.device_count()} GPUs; ask for as many"
+        )
+    if devices * nodes > 1 and not dist.is_initialized():
+        with quiet_lightning():
+            Fabric(
+                accelerator="gpu" if device.type == "cuda" else "cpu",
+                devices=devices,
+                num_nodes=nodes,
+                strategy=DDPStrategy(timeout=PATIENCE),
+            ).launch()
+    return processes()
+
+
+def total(*values: float) -> list[float]:
+    """The sums of values over all processes."""
+    if processes().count == 1:
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64, device=pick_device())
+    dist.all_reduce(sums)
+    found: list[float] = sums.tolist()
+    return found
+
+
+def gathered(item: T) -> list[T]:
+    """What each process gives, in the order of their ranks."""
+    count = processes().count
+    if count == 1:
+        return [item]
+    items: list[Any] = [None] * count
+    dist.all_gather_object(items, item)
+    return items
+
+
+def of_first(item: T) -> T:
+    """What process 0 gives."""
+    if processes().count == 1:
+        return item
+    holder: list[Any] = [item]
+    dist.broadcast_object_list(holder, src=0)
+    first: T = holder[0]
+    return first
+
+
+def wait_for_all() -> None:
+    """Go on when all processes are here."""
+    gathered(None)
+
+
+class FirstFailed(Exception):  # noqa: N818 - the error itself is raised in process 0
+    """Process 0 has failed, and tells the user why."""
+
+
+@contextmanager
+def first_goes_first() -> Iterator[None]:
+    """Process 0 runs the block alone; then the others run it, and find done what it has done.
+
+    Raises:
+        FirstFailed: process 0 did not come to the block's end.
+    """
+    if not processes().is_first and not of_first(False):
+        raise FirstFailed
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if processes().is_first:
+            of_first(done)
+
+
+def interleaved(parts: Sequence[Sequence[T]]) -> list[T]:
+    """A list that was dealt out (item i went to process i % N), put together again."""
+    longest = max(map(len, parts), default=0)
+    return [part[place] for place in range(longest) for part in parts if place < len(part)]
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advertisements and its advice on loaders from the user."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

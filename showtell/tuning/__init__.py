@@ -1,0 +1,1 @@
+"""Hyperparameter tuning: a search space, a study of trials, and a report on it."""

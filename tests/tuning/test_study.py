@@ -1,0 +1,164 @@
+"""Studies, with an objective that takes no time."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import textwrap
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from showtell.config import RunConfig
+from showtell.errors import ConfigError, UsageError
+from showtell.tuning import study as studies
+from showtell.tuning.report import compared, importances, own_trial, write_report
+from showtell.tuning.space import SearchSpace
+from showtell.tuning.study import Outcome, Report, finished, open_study, run_trials, try_first
+
+CONFIG = RunConfig()
+SPACE = SearchSpace(
+    {"decoder.dropout": {"low": 0.0, "high": 0.9}, "training.warmup": {"low": 0.0, "high": 0.9}}, CONFIG
+)
+
+
+def objective(config: RunConfig, number: int, report: Report) -> Outcome:
+    """Best at a dropout of 0.7; the warm-up does not matter."""
+    value = 1 - (config.decoder.dropout - 0.7) ** 2
+    for epoch in (1, 2, 3, 4):
+        report(epoch, value * epoch / 4)
+    return Outcome(value, {"epoch": 4.0, "number": float(number)})
+
+
+def new_study(folder: Path, settings: str = "same", seed: int = 0) -> optuna.Study:
+    study = open_study(f"sqlite:///{folder / 'study.db'}", "test", "maximize", settings, epochs=4, seed=seed)
+    try_first(study, SPACE.own(CONFIG))
+    return study
+
+
+def test_a_study_finds_better_settings_and_tells_which_matter(tmp_path: Path) -> None:
+    study = new_study(tmp_path)
+    run_trials(study, SPACE, CONFIG, objective, 25)
+    assert len(finished(study)) == 25
+    own = own_trial(study)
+    assert own is not None
+    assert own.number == 0
+    assert own.value == pytest.approx(1 - 0.4**2)
+    assert study.best_value > 0.99
+    assert study.best_params["decoder.dropout"] == pytest.approx(0.7, abs=0.1)
+    stopped = study.get_trials(states=(TrialState.PRUNED,))
+    assert stopped, "some were worse than the median"
+    assert all(abs(trial.params["decoder.dropout"] - 0.7) > 0.05 for trial in stopped)
+    assert all(trial.last_step in (3, 4) for trial in stopped), "the first epochs are never stopped"
+    assert importances(study)["decoder.dropout"] > 0.6
+    first, *_ = compared(study, SPACE, CONFIG)
+    assert first.name == "decoder.dropout"
+    assert study.best_trial.user_attrs["number"] == study.best_trial.number
+
+
+def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
+    run_trials(new_study(tmp_path), SPACE, CONFIG, objective, 3)
+    first = [trial.params for trial in finished(new_study(tmp_path))]
+    run_trials(new_study(tmp_path), SPACE, CONFIG, objective, 5)
+    assert [trial.params for trial in finished(new_study(tmp_path))][:3] == first
+    run_trials(new_study(tmp_path), SPACE, CONFIG, objective, 5)
+    assert len(finished(new_study(tmp_path))) == 5, "it has enough"
+    with pytest.raises(UsageError, match="begun with other settings"):
+        new_study(tmp_path, settings="others")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_trial_is_tried_again(error: type[BaseException], tmp_path: Path) -> None:
+    tried = []
+
+    def failing(config: RunConfig, number: int, report: Report) -> Outcome:
+        tried.append(config)
+        if number == 2:
+            raise error
+        return objective(config, number, report)
+
+    with pytest.raises(error):
+        run_trials(new_study(tmp_path), SPACE, CONFIG, failing, 5)
+    assert len(finished(new_study(tmp_path))) == 2
+    run_trials(new_study(tmp_path), SPACE, CONFIG, failing, 5)
+    assert tried[3] == tried[2], "with the same settings"
+    assert len(finished(new_study(tmp_path))) == 5
+
+
+def test_contradictions_and_numbers_that_are_none_count_as_stopped(tmp_path: Path) -> None:
+    def odd(config: RunConfig, number: int, report: Report) -> Outcome:
+        if number == 1:
+            raise ConfigError("these do not fit together")
+        return Outcome(math.nan if number == 2 else 0.5, {})
+
+    study = new_study(tmp_path)
+    run_trials(study, SPACE, CONFIG, odd, 4)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "PRUNED", "COMPLETE"]
+
+
+def test_a_storage_that_cannot_be_used(tmp_path: Path) -> None:
+    for storage in (f"sqlite:///{tmp_path}/no/such/folder/study.db", "no-database"):
+        with pytest.raises(UsageError, match="--storage"):
+            open_study(storage, "test", "maximize", "same", epochs=4, seed=0)
+
+
+class Tags(HTMLParser):
+    """Tags, and the addresses in their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.addresses = 0, list[str]()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.rows += tag == "tr"
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+@pytest.mark.parametrize("trials", [1, 12])
+def test_the_report_is_one_page_with_every_trial(trials: int, tmp_path: Path) -> None:
+    study = new_study(tmp_path)
+    run_trials(study, SPACE, CONFIG, objective, trials)
+    page = write_report(study, SPACE, CONFIG, "CIDEr", tmp_path)
+    tags = Tags()
+    tags.feed(page.read_text())
+    assert tags.rows == 1 + 2 + 1 + trials
+    assert tags.addresses
+    assert all(address.startswith("data:") for address in tags.addresses)
+    assert f"{study.best_value:.4g}" in page.read_text()
+    assert len(importances(study)) == (2 if trials > 3 else 0)
+
+
+@pytest.mark.slow
+def test_a_killed_trial_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = textwrap.dedent(
+        """
+        import os, sys
+        from pathlib import Path
+        from showtell.tuning import study
+        study.HEARTBEAT, study.GRACE = 1, 2
+        from tests.tuning.test_study import CONFIG, SPACE, new_study, objective
+        def killed(config, number, report):
+            if number == 2:
+                os.kill(os.getpid(), 9)
+            return objective(config, number, report)
+        study.run_trials(new_study(Path(sys.argv[1])), SPACE, CONFIG, killed, 5)
+        """
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == -9
+    monkeypatch.setattr(studies, "HEARTBEAT", 1)
+    monkeypatch.setattr(studies, "GRACE", 2)
+    study = new_study(tmp_path)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
+    time.sleep(4)
+    run_trials(study, SPACE, CONFIG, objective, 5)
+    states = [trial.state.name for trial in study.trials]
+    assert states[2] == "FAIL"
+    lost, *others = [t for t in study.trials if t.number >= 2]
+    assert any(trial.params == lost.params for trial in others)
+    assert len(finished(study)) == 5
