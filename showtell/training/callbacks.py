@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from showtell.errors import CheckpointError, ShowtellError
 from showtell.files import write_atomic
 from showtell.gpu_memory import MIB, MemoryByStage
+from showtell.memory import release_free_memory
 from showtell.plotting import plot_lines
 from showtell.training.distributed import gathered, processes, total
 from showtell.training.module import CaptionModule
@@ -40,6 +41,8 @@ _VALIDATION = (
     "bad_endings",
 )
 
+_TIDY: Final = 5.0
+"""Seconds after which free memory is given back."""
 
 OnEpoch = Callable[[dict[str, float]], None]
 """Takes the row of an epoch."""
@@ -307,6 +310,26 @@ class SaveLast(Callback):
             raise KeyboardInterrupt
         self._asked_to_stop = True
         log.info("Stopping after this step (once more to stop at once)")
+
+
+class TidyMemory(Callback):
+    """Gives back, every few seconds, what batches of ever other shapes leave free in pieces."""
+
+    def __init__(self) -> None:
+        self._tidied = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Tidy, if it is time."""
+        if time.monotonic() - self._tidied > _TIDY:
+            release_free_memory()
+            self._tidied = time.monotonic()
 
 
 class Progress(Callback):

@@ -29,6 +29,7 @@ from showtell.training.callbacks import (
     Progress,
     SaveBest,
     SaveLast,
+    TidyMemory,
 )
 from showtell.training.distributed import (
     devices_and_nodes,
@@ -171,7 +172,14 @@ class _Run:
         best = SaveBest(self.folder, to_beat)
         history = History(self.folder, best, self.memory, rows, self.on_epoch)
         last = SaveLast(self.folder, self.config.checkpoint_minutes)
-        callbacks = [best, history, Progress(), *more, last]  # the last one saves the state of the others
+        callbacks = [
+            best,
+            history,
+            Progress(),
+            TidyMemory(),
+            *more,
+            last,
+        ]  # the last one saves the state of the others
         with quiet_lightning(), last.catching_signals():
             trainer = self._make_trainer(epochs, callbacks)
             trainer.fit(module, module.loader, self.val_loader, ckpt_path=checkpoint)

@@ -23,6 +23,7 @@ from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
 from showtell.gpu_memory import MIB, MemoryByStage
+from showtell.training import callbacks
 from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
 from showtell.training.fit import TrainingResult, fit
 from tests.test_gpu_memory import FakeGpu
@@ -93,6 +94,19 @@ def test_training_lowers_the_loss_and_writes_its_files(tiny_encoder: CNNEncoder,
     assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
     assert {"loss.png", "scores.png", CHECKPOINT, "model.safetensors"} <= {p.name for p in tmp_path.iterdir()}
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_free_memory_is_given_back_while_training(
+    tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = []
+    monkeypatch.setattr(callbacks, "release_free_memory", lambda: given_back.append(True))
+    monkeypatch.setattr(callbacks, "_TIDY", 1000.0)
+    train(tiny_encoder, tmp_path / "seldom")
+    assert not given_back
+    monkeypatch.setattr(callbacks, "_TIDY", 0.0)
+    train(tiny_encoder, tmp_path / "always")
+    assert len(given_back) == CONFIG.epochs * 32 / CONFIG.batch_size
 
 
 def test_the_confidence_of_the_best_model_is_calibrated(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
