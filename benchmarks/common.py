@@ -77,7 +77,7 @@ def machine() -> str:
 def load() -> str:
     """How busy the machine is."""
     with contextlib.suppress(OSError):
-        return f"load of the machine at the end: {os.getloadavg()[0]:.1f} (above the number of its cores: disturbed)"
+        return f"load at the end: {os.getloadavg()[0]:.1f} (above the number of its cores: disturbed)"
     return ""
 
 
