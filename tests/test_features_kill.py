@@ -66,7 +66,7 @@ def test_killed_at_any_moment(tmp_path: Path, many: list[Path]) -> None:
     moments = random.Random(0)
     cache, partial, rows = tmp_path / "0", 0, 0
     for kill in range(KILLS):
-        process = start(cache, many[0].parent)
+        process = start(cache, many[0].parent, 0.02)
         begin(process)
         time.sleep(moments.uniform(0, 0.3))
         process.kill()
@@ -86,9 +86,11 @@ def test_killed_at_any_moment(tmp_path: Path, many: list[Path]) -> None:
 
 def test_killed_while_another_waits(tmp_path: Path, many: list[Path]) -> None:
     """The system releases the lock of a killed process; the one that waited does the rest."""
-    first, second = (start(tmp_path, many[0].parent, pause) for pause in (0.05, 0.0))
+    first, second = (start(tmp_path, many[0].parent, pause) for pause in (0.5, 0.0))
     begin(first)
-    time.sleep(0.4)
+    while not any(rows.stat().st_size for rows in tmp_path.rglob("rows.bin")):
+        assert first.poll() is None
+        time.sleep(0.01)
     begin(second)
     time.sleep(0.3)
     first.kill()
