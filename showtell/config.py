@@ -29,6 +29,7 @@ View = Literal[
     "random-5",
     "random-6",
 ]
+References = Literal["person", "all"]
 FeatureMode = Literal["cached", "online"]
 FeatureType = Literal["float16", "int8"]
 
@@ -39,16 +40,45 @@ def _require(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """The annotated photos to learn from."""
+class DatasetConfig:
+    """One of several datasets that are trained on together."""
 
-    root: str | None = None
-    """Folder of the dataset, or its annotation file. Without it: the embedded dataset of drawn scenes. A
-    relative path is also looked for in the folders named by SHOWTELL_DATA (default: data:../shared/data)."""
+    root: str
+    """Folder of the dataset, or its annotation file."""
     format: DatasetFormat = "auto"
     """How the annotations are written; `auto` tells from the files."""
     images: str | None = None
     """Folder of the images, where it is not beside the annotations."""
+    weight: float = 1.0
+    """How often each of its training images comes in an epoch; 0.5 takes another half of them each epoch."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.root), "data.root: a dataset needs a folder or file: root")
+        _require(
+            not self.root.lstrip().startswith(("{", "[")),
+            f"data.root: {self.root} is not a dataset; write {{root: FOLDER, format: coco, images: FOLDER,"
+            " weight: 1}, the last three where they are needed",
+        )
+        _require(0 < self.weight <= 100, f"data.root: the weight of {self.root} must be over 0, at most 100")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The annotated photos to learn from."""
+
+    root: str | list[str | DatasetConfig] | None = None
+    """Folder of the dataset, or its annotation file; or a list of several datasets, each a folder or
+    {root, format, images, weight}. Without it: the embedded dataset of drawn scenes. A relative path is also
+    looked for in the folders named by SHOWTELL_DATA (default: data:../shared/data)."""
+    format: DatasetFormat = "auto"
+    """How the annotations are written; `auto` tells from the files."""
+    images: str | None = None
+    """Folder of the images, where it is not beside the annotations."""
+    model_captions: float = 1.0
+    """Weight in the cross-entropy of captions that a model wrote (`"source": "model"` in COCO's annotations);
+    0 leaves them out."""
+    references: References = "person"
+    """Captions that validation compares with: those that people wrote, or all."""
     num_scenes: int = 2400
     """Number of drawn scenes to make, where the embedded dataset is used."""
     val_fraction: float = 0.1
@@ -68,7 +98,26 @@ class DataConfig:
     seed: int = 0
     """Seed of the splits."""
 
+    @property
+    def datasets(self) -> list[DatasetConfig]:
+        """The datasets to read; none for the drawn scenes."""
+        if self.root is None:
+            return []
+        if isinstance(self.root, str):
+            return [DatasetConfig(self.root, self.format, self.images)]
+        return [item if isinstance(item, DatasetConfig) else DatasetConfig(item) for item in self.root]
+
     def __post_init__(self) -> None:
+        several = isinstance(self.root, list)
+        _require(
+            not several or len(self.root or ()) > 0,
+            "data.root is an empty list; name a dataset, or leave it out",
+        )
+        _require(
+            not several or (self.format == "auto" and self.images is None),
+            "data.root is a list: give format and images there, {root: FOLDER, format: coco, images: FOLDER}",
+        )
+        _require(0 <= self.model_captions <= 1, "data.model_captions must be at least 0 and at most 1")
         for name in ("val_fraction", "test_fraction"):
             _require(0 <= getattr(self, name) < 1, f"data.{name} must be at least 0 and less than 1")
         _require(
@@ -216,6 +265,10 @@ class SelfCriticalConfig:
     Below 1 it takes away the share that label smoothing has given to all words."""
     max_length: int = 18
     """Words of a drawn caption at most."""
+    references: References = "person"
+    """Captions that rewards compare with: those that people wrote, or all."""
+    min_references: int = 1
+    """Images with fewer such captions are left out of self-critical training."""
     cross_entropy: float = 0.3
     """Weight of the cross-entropy mixed in: it keeps the words and the length of people's captions."""
 
@@ -225,6 +278,7 @@ class SelfCriticalConfig:
         for name in ("learning_rate", "temperature"):
             _require(getattr(self, name) > 0, f"self_critical.{name} must be over 0")
         _require(self.samples >= 2, "self_critical.samples must be at least 2")
+        _require(self.min_references >= 1, "self_critical.min_references must be at least 1")
         _require(self.max_length >= 1, "self_critical.max_length must be at least 1")
 
 

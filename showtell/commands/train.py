@@ -25,7 +25,7 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
 from showtell.files import write_atomic
 from showtell.gpu_memory import MemoryByStage, find_gpu
-from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
+from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError, scores_of_dataset
 from showtell.training.distributed import FirstFailed, first_goes_first, of_first, processes, start_processes
 from showtell.training.fit import TrainingResult, fit
 
@@ -103,13 +103,16 @@ def _train(
 def _summarise(result: TrainingResult, memory: MemoryByStage, minutes: float) -> None:
     """Say how good the best model is, how fast training was, and what it took of the GPU."""
     log.info(
-        "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f; %.1f min in all",
+        "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f%s; %.1f min in all",
         result.best["epoch"],
         len(result.epochs),
         result.best_loss,
         result.best.get("CIDEr", math.nan),
+        " (means of the datasets)" if any("/" in name for name in result.best) else "",
         minutes,
     )
+    for dataset in dict.fromkeys(name.partition("/")[2] for name in result.best if "/" in name):
+        log.info("  %s", scores_of_dataset(result.best, dataset))
     rates = [median(row[f"{what}_per_second"] for row in result.epochs) for what in ("captions", "images")]
     log.info("Training speed, median of the epochs: %.0f captions/s, %.0f images/s", *rates)
     if said := memory.summary():

@@ -45,6 +45,12 @@ def caption_sets(
     """The training images, with captions cut to the greatest length, and the validation images."""
     train, val = ([image for image in images if image.split == split] for split in ("train", "val"))
     return (
-        CaptionDataset(train, vocabulary, load, config.data.max_caption_length),
+        CaptionDataset(
+            train,
+            vocabulary,
+            load,
+            config.data.max_caption_length,
+            model_captions=config.data.model_captions,
+        ),
         CaptionDataset(val, vocabulary, load),
     )

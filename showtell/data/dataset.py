@@ -30,6 +30,7 @@ class CaptionBatch(NamedTuple):
         image_index: (N,) the image (row of `images`) of each caption.
         order: (B,) the place that each image had in the list that was collated.
         number: (B,) the number of each image in its dataset.
+        caption_index: (N,) the place of each caption among those of its image.
     """
 
     images: Tensor
@@ -38,18 +39,24 @@ class CaptionBatch(NamedTuple):
     image_index: Tensor
     order: Tensor
     number: Tensor
+    caption_index: Tensor
 
 
 class CaptionDataset(Dataset[Item]):
     """Images with all of their captions: item i is (image, [caption, ...]).
 
-    An item may be asked for as (i, draw): then `load_image` gets the number and may take a random view by it.
+    An item may be asked for as (i, draw): then `load_image` gets the number and may take a random view by it;
+    the whole picture where it is None.
 
     Args:
         images: the records.
         vocabulary: makes words token ids.
         load_image: gives the tensor of a record.
         max_length: longer captions are cut to this many words; None for no limit.
+        model_captions: weight in the loss of captions that a model wrote.
+
+    Attributes:
+        caption_weights: (images, captions) the weight in the loss of each caption; None where all weigh 1.
     """
 
     def __init__(
@@ -58,20 +65,42 @@ class CaptionDataset(Dataset[Item]):
         vocabulary: Vocabulary,
         load_image: LoadImage,
         max_length: int | None = None,
+        *,
+        model_captions: float = 1.0,
     ) -> None:
         self.images, self.load_image = images, load_image
+        self.vocabulary, self.max_length, self.model_captions = vocabulary, max_length, model_captions
+        self.caption_weights = _caption_weights(images, model_captions)
         self.captions = TokenLists(
             [vocabulary.encode(caption, max_length) for caption in image.captions] for image in images
+        )
+
+    def subset(self, numbers: Sequence[int]) -> CaptionDataset:
+        """The dataset of some of the images, in the order of `numbers`."""
+        images = [self.images[number] for number in numbers]
+        return CaptionDataset(
+            images, self.vocabulary, self.load_image, self.max_length, model_captions=self.model_captions
         )
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.images)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Item:
+    def __getitem__(self, key: int | tuple[int, int | None]) -> Item:
         """(image, [caption (T_i,), ...])."""
         index, draw = key if isinstance(key, tuple) else (key, None)
         return self.load_image(self.images[index], draw), self.captions[index]
+
+
+def _caption_weights(images: Sequence[CaptionedImage], model_captions: float) -> Tensor | None:
+    if model_captions == 1 or not any(image.authors for image in images):
+        return None
+    weights = torch.ones(len(images), max(len(image.captions) for image in images))
+    for row, image in zip(weights, images, strict=True):
+        for place, author in enumerate(image.authors):
+            if author == "model":
+                row[place] = model_captions
+    return weights
 
 
 def collate_fn(
@@ -90,15 +119,16 @@ def collate_fn(
     several = [[item[1]] if isinstance(item[1], Tensor) else item[1] for item in items]
     numbers = [item[2] if len(item) == 3 else place for place, item in enumerate(items)]
     order = sorted(range(len(items)), key=lambda i: -max(len(caption) for caption in several[i]))
-    flat = [(caption, row) for row, i in enumerate(order) for caption in several[i]]
+    flat = [(caption, row, place) for row, i in enumerate(order) for place, caption in enumerate(several[i])]
     flat.sort(key=lambda item: -len(item[0]))  # a stable sort
     return CaptionBatch(
         torch.stack([items[i][0] for i in order]),
-        torch.nn.utils.rnn.pad_sequence([c for c, _ in flat], batch_first=True, padding_value=pad_id),
-        torch.tensor([len(caption) for caption, _ in flat]),
-        torch.tensor([row for _, row in flat]),
+        torch.nn.utils.rnn.pad_sequence([c for c, _, _ in flat], batch_first=True, padding_value=pad_id),
+        torch.tensor([len(caption) for caption, _, _ in flat]),
+        torch.tensor([row for _, row, _ in flat]),
         torch.tensor(order),
         torch.tensor([numbers[i] for i in order]),
+        torch.tensor([place for _, _, place in flat]),
     )
 
 
@@ -113,12 +143,23 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         batch_size: items a batch at most; batches are of the same size, or one less.
         seed: another seed, another order and other draws.
         share: (rank, processes): which part of each batch is ours.
+        weights: how often each item comes in an epoch; None for once. An item of weight 2.5 comes twice in
+            each epoch, and a third time in every other one on average; all epochs are of the same length.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)) -> None:
-        self.size, self.batch_size, self.seed, self.share = size, batch_size, seed, share
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        self.batch_size, self.seed, self.share = batch_size, seed, share
         self.epoch = 0
         self.first_batch = 0
+        self._whole, self._parts = _whole_and_parts([1.0] * size if weights is None else weights)
+        self.size = len(self._whole) + sum(count for _, count in self._parts)
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -127,14 +168,37 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         """The batches of the present epoch, from `first_batch` on (which counts for one epoch only)."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.size, generator=generator).tolist()
+        items = self._whole
+        for group, count in self._parts:
+            items = torch.cat([items, group[torch.randperm(len(group), generator=generator)[:count]]])
+        order = items[torch.randperm(self.size, generator=generator)].tolist()
         draws = torch.randint(2**31, (self.size,), generator=generator).tolist()
         first, self.first_batch = self.first_batch, 0
-        items = list(zip(order, draws, strict=True))
+        drawn = list(zip(order, draws, strict=True))
         rank, processes = self.share
         for number in range(first, len(self)):
             begin, end = (self.size * place // len(self) for place in (number, number + 1))
-            yield items[begin:end][rank::processes]
+            yield drawn[begin:end][rank::processes]
+
+
+def _whole_and_parts(weights: Sequence[float]) -> tuple[Tensor, list[tuple[Tensor, int]]]:
+    """What comes in each epoch, and of what else how many are drawn.
+
+    Args:
+        weights: how often each item comes in an epoch.
+
+    Returns:
+        Indices of items, as often as they come in each epoch; and for each remaining fraction of a weight the
+        items that have it and how many of them are drawn, at least one.
+    """
+    often = torch.tensor(weights, dtype=torch.float64)
+    whole = torch.arange(len(often)).repeat_interleave(often.long())
+    rest = often.frac()
+    parts = []
+    for fraction in sorted(set(rest[rest > 0].tolist())):
+        group = (rest == fraction).nonzero().squeeze(1)
+        parts.append((group, max(1, round(fraction * len(group)))))
+    return whole, parts
 
 
 class _Numbered(Dataset[NumberedItem]):
@@ -143,7 +207,7 @@ class _Numbered(Dataset[NumberedItem]):
     def __init__(self, dataset: CaptionDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: tuple[int, int]) -> NumberedItem:
+    def __getitem__(self, key: tuple[int, int | None]) -> NumberedItem:
         return *self.dataset[key], key[0]
 
 
@@ -159,8 +223,10 @@ class CaptionLoader(DataLoader[Any]):
         num_workers: int = 0,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.epochs = EpochSampler(len(dataset), batch_size, seed, share)
+        weights = [image.weight for image in dataset.images]
+        self.epochs = EpochSampler(len(dataset), batch_size, seed, share, weights)
         self.taken = 0
+        self.captions = dataset
         super().__init__(
             _Numbered(dataset),
             batch_sampler=self.epochs,
@@ -191,9 +257,9 @@ def eval_loader(
     """Every image once, whole, in order; of several processes (rank, processes) each every so-many-th."""
     rank, processes = share
     return DataLoader(
-        dataset,
+        _Numbered(dataset),
         batch_size=batch_size,
-        sampler=range(rank, len(dataset), processes),
+        sampler=[(number, None) for number in range(rank, len(dataset), processes)],
         collate_fn=collate_fn,
         num_workers=num_workers,
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from showtell.config import DataConfig
+from showtell.config import DataConfig, DatasetConfig
 from showtell.data.annotations import find_dataset_root, load_annotations
 from showtell.data.records import CaptionedImage
 from showtell.data.scenes import make_scenes
@@ -14,13 +16,16 @@ from showtell.data.splits import by_split, split_train_test, tuning_subset
 from showtell.data.vocabulary import Vocabulary, build_vocab
 from showtell.errors import DataError
 
+WITHOUT_PEOPLE: Final = "image without a caption that a person wrote"
+"""Reason for which an image is left out where captions by people are asked for."""
+
 
 @dataclass(frozen=True)
 class PreparedData:
     """A dataset ready for training.
 
     Attributes:
-        name: of the dataset, for people.
+        name: of the dataset, for people; of several datasets their names, joined by "+".
         images: all records, with their splits.
         vocabulary: of the training captions.
         skipped: unusable annotations that were dropped, by reason.
@@ -56,20 +61,35 @@ def prepare_data(config: DataConfig, cache_dir: Path) -> PreparedData:
 
     Raises:
         AnnotationError: the annotations cannot be used.
-        UsageError: the dataset is nowhere.
+        UsageError: a dataset is nowhere.
         DataError: no image to train on or to validate on.
     """
     name, images, skipped = load_images(config, cache_dir)
     if config.tuning:
         kept = {image.image_id for image in tuning_subset(images, config.tuning_fraction, config.seed)}
         images = [image for image in images if image.split != "train" or image.image_id in kept]
-    train = by_split(images, "train")
+    if config.model_captions == 0:
+        images = [by_people(image) if image.split == "train" else image for image in images]
+    if config.references == "person":
+        images = [image if image.split == "train" else by_people(image) for image in images]
+    usable = [image for image in images if image.captions]
+    if len(usable) < len(images):
+        skipped[WITHOUT_PEOPLE] += len(images) - len(usable)
+    train = by_split(usable, "train")
     if not train:
         raise DataError(f"{name}: the dataset has no training images; put some in the split 'train'")
-    if not by_split(images, "val"):
-        raise DataError(f"{name}: no image to validate on; set data.val_fraction to more than 0")
+    for dataset in dict.fromkeys(image.dataset for image in usable):
+        if not any(image.split == "val" and image.dataset == dataset for image in usable):
+            raise DataError(
+                f"{dataset or name}: no image to validate on; set data.val_fraction to more than 0"
+            )
     vocabulary = build_vocab((c for image in train for c in image.captions), config.min_count)
-    return PreparedData(name, images, vocabulary, skipped)
+    return PreparedData(name, usable, vocabulary, skipped)
+
+
+def by_people(image: CaptionedImage) -> CaptionedImage:
+    """The image with the captions that people wrote; without any, it has none."""
+    return replace(image, captions=image.references, authors=()) if image.authors else image
 
 
 def load_images(
@@ -83,20 +103,40 @@ def load_images(
         need_files: refuse images whose files are not there.
 
     Returns:
-        The dataset's name, its images, and how many entries were dropped, by reason.
+        The name of the dataset, or of several joined by "+"; the images, those of several datasets with the
+        dataset's name in `dataset` and before their ids; and how many entries were dropped, by reason.
 
     Raises:
         AnnotationError: the annotations cannot be used.
-        UsageError: the dataset is nowhere.
+        UsageError: a dataset is nowhere.
     """
     if config.root is None or config.format == "scenes":
         folder = cache_dir / f"scenes-{config.num_scenes}-{config.seed}"
         return "scenes", make_scenes(folder, config.num_scenes, config.seed), Counter()
-    root = find_dataset_root(config.root)
+    roots = [find_dataset_root(dataset.root) for dataset in config.datasets]
+    names = _distinct([root.name for root in roots])
+    together: list[CaptionedImage] = []
+    skipped: Counter[str] = Counter()
+    for name, root, dataset in zip(names, roots, config.datasets, strict=True):
+        images, dropped = _load_dataset(root, dataset, config, need_files=need_files)
+        if len(roots) > 1:
+            images = [
+                replace(image, image_id=f"{name}/{image.image_id}", dataset=name, weight=dataset.weight)
+                for image in images
+            ]
+        together += images
+        skipped += dropped
+    return "+".join(names), together, skipped
+
+
+def _load_dataset(
+    root: Path, dataset: DatasetConfig, config: DataConfig, *, need_files: bool
+) -> tuple[list[CaptionedImage], Counter[str]]:
+    """The images of one dataset, split, and how many entries were dropped, by reason."""
     loaded = load_annotations(
         root,
-        format=config.format,
-        images=Path(config.images) if config.images else None,
+        format=dataset.format,
+        images=Path(dataset.images) if dataset.images else None,
         skip_bad=config.skip_bad,
         need_files=need_files,
     )
@@ -105,4 +145,14 @@ def load_images(
         images = split_train_test(
             images, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed
         )
-    return root.name, images, Counter(loaded.skipped_by_reason)
+    return images, Counter(loaded.skipped_by_reason)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with -2, -3, ... after those that came before."""
+    seen: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        seen[name] += 1
+        distinct.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return distinct

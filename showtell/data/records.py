@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Split = Literal["train", "val", "test"]
+CaptionAuthor = Literal["person", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,25 @@ class CaptionedImage:
         path: the image file.
         captions: its captions as written, at least one.
         split: the part of the dataset it belongs to.
-        image_id: the dataset's own name for it (COCO: the number), as text.
+        image_id: the dataset's own name for it (COCO: the number), as text; where several datasets are read,
+            with the name of its dataset before it.
+        authors: who wrote each caption; empty where people wrote all of them.
+        dataset: the name of its dataset, where several are read.
+        weight: how often the image comes in an epoch of training.
     """
 
     path: Path
     captions: tuple[str, ...]
     split: Split
     image_id: str
+    authors: tuple[CaptionAuthor, ...] = ()
+    dataset: str = ""
+    weight: float = 1.0
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The captions that people wrote."""
+        if not self.authors:
+            return self.captions
+        written = zip(self.captions, self.authors, strict=True)
+        return tuple(caption for caption, author in written if author == "person")

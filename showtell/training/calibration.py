@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from showtell.captioner import Captioner, find_captions
 from showtell.config import SearchConfig
+from showtell.data.records import CaptionedImage
 from showtell.data.text import tokenize
 from showtell.errors import DataError
 from showtell.evaluation.confidence import Reliability, calibrate, good_captions, right_words
@@ -25,7 +26,7 @@ PLOT = "reliability.png"
 def calibrate_model(
     folder: Path,
     val_loader: DataLoader[Any],
-    references: Sequence[tuple[str, tuple[str, ...]]],
+    images: Sequence[CaptionedImage],
     search: SearchConfig,
 ) -> dict[str, Reliability]:
     """Calibrate the model of a run on the validation images, save it again, and draw its reliability.
@@ -33,7 +34,7 @@ def calibrate_model(
     Args:
         folder: the run's; holds the model, and gets `reliability.png`.
         val_loader: of the validation images.
-        references: of these images, in their order: (id, captions).
+        images: these images, in their order.
         search: how captions are found.
 
     Returns:
@@ -41,7 +42,7 @@ def calibrate_model(
     """
     captioner = Captioner.load(str(folder))
     said, log_probs = _captions(captioner, val_loader, search)
-    people = [[tokenize(caption) for caption in captions] for _, captions in references]
+    people = [[tokenize(caption) for caption in image.captions] for image in images]
     try:
         good = good_captions(said, people)
         captioner.calibration, found = calibrate(log_probs, good, list(map(right_words, said, people)))

@@ -8,7 +8,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from showtell.training.module import CaptionModule
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "last.ckpt"
-_VALIDATION = (
+_VALIDATION = (  # each also of every dataset, where there are several: "val_loss/coco"
     "val_loss",
     "BLEU-1",
     "BLEU-2",
@@ -118,6 +118,22 @@ class SaveBest(Callback):
         self.best = state_dict["best"]
 
 
+def _is_validation(name: str) -> bool:
+    return name.partition("/")[0] in _VALIDATION
+
+
+def _validation_order(name: str) -> tuple[bool, str, int]:
+    """The means first, then the values of each dataset."""
+    kind, _, dataset = name.partition("/")
+    return bool(dataset), dataset, _VALIDATION.index(kind) if kind in _VALIDATION else 0
+
+
+def scores_of_dataset(row: Mapping[str, float], dataset: str) -> str:
+    """Loss and scores of one of several datasets in the row of an epoch, for people."""
+    loss, bleu, cider = (row.get(f"{name}/{dataset}", math.nan) for name in ("val_loss", "BLEU-4", "CIDEr"))
+    return f"{dataset}: val loss {loss:.4f}  BLEU-4 {bleu:.3f}  CIDEr {cider:.3f}"
+
+
 class History(Callback):
     """One row an epoch: logged, in history.csv, and as curves.png; part of the checkpoint.
 
@@ -181,7 +197,9 @@ class History(Callback):
         row: dict[str, float] = {
             "epoch": float(len(self.rows) + 1),
             pl_module.train_metric: pl_module.train_loss.mean(),
-            **{name: metrics[name] for name in _VALIDATION if name in metrics},
+            **{
+                name: metrics[name] for name in sorted(metrics, key=_validation_order) if _is_validation(name)
+            },
             "saved": float(self.best.saved),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "captions_per_second": captions / self._seconds,
@@ -211,6 +229,8 @@ class History(Callback):
             row["captions_per_second"],
             f"  GPU {row['gpu_peak_mib']:,.0f} MiB" if "gpu_peak_mib" in row else "",
         )
+        for dataset in pl_module.datasets if len(pl_module.datasets) > 1 else ():
+            log.info("    %s", scores_of_dataset(row, dataset))
         if self.on_epoch is not None:
             self.on_epoch(row)
 
@@ -241,8 +261,9 @@ class History(Callback):
         writer.writeheader()
         writer.writerows([{k: f"{v:.8g}" for k, v in row.items()} for row in self.rows])
         write_atomic(self.folder / "history.csv", text.getvalue())
-        losses = {name: self._line(name) for name in ("train_loss", "val_loss")}
-        scores = {name: self._line(name) for name in ("BLEU-4", "CIDEr")}
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        losses = {n: self._line(n) for n in names if n.partition("/")[0] in ("train_loss", "val_loss")}
+        scores = {n: self._line(n) for n in names if n.partition("/")[0] in ("BLEU-4", "CIDEr")}
         plot_lines(losses, self.folder / "loss.png", title="Loss", x_label="epoch", y_label="nats a word")
         plot_lines(
             scores, self.folder / "scores.png", title="Scores on validation", x_label="epoch", y_label="score"

@@ -85,6 +85,7 @@ def fit(
 
     First by cross-entropy: the best model has the lowest validation loss. Then, where it is asked for, by
     self-critical training, which starts from that model and replaces it by one of a higher validation CIDEr.
+    Of several datasets (`CaptionedImage.dataset`), loss and CIDEr are the means of theirs.
     At the end the confidence of the best model is calibrated on the validation images.
 
     Processes that were started together (`start_processes`) all call it with the same arguments; process 0
@@ -119,17 +120,17 @@ def fit(
     with first_goes_first():
         _require_work_for_all(len(train) // len(loader), len(val))
     val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
-    references = [(image.image_id, image.captions) for image in val.images]
     memory = memory or MemoryByStage(find_gpu())
     run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
     resumed = _stage_of(checkpoint) if resume else None
     rows: list[dict[str, float]] = []
     if resumed != SelfCriticalModule.stage:
-        module = CaptionModule(captioner, config, search, references, loader)
+        module = CaptionModule(captioner, config, search, val.images, loader)
         start = checkpoint if resume else None
         rows = run.stage(module, config.epochs, rows, start, _early_stopping(config))
     if self_critical is not None and self_critical.epochs:
-        reward = CaptionReward([image.captions for image in train.images], captioner.vocabulary)
+        rewarded, reward = _rewarded(train, self_critical, captioner)
+        loader = CaptionLoader(rewarded, batch_size=size, seed=config.seed, num_workers=workers, share=share)
         if resumed != SelfCriticalModule.stage:
             log.info(
                 "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]
@@ -137,15 +138,41 @@ def fit(
             wait_for_all()  # process 0 may still be writing it
             best = Captioner.load(str(folder), device=torch.device("cpu"))
             captioner.decoder.load_state_dict(best.decoder.state_dict())
-        policy = SelfCriticalModule(captioner, config, search, references, loader, self_critical, reward)
+        policy = SelfCriticalModule(captioner, config, search, val.images, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_first:
         with memory.stage("calibration"):
             whole = eval_loader(val, batch_size=size, num_workers=workers)
-            calibrate_model(folder, whole, references, search)
+            calibrate_model(folder, whole, val.images, search)
     wait_for_all()
     return TrainingResult(rows)
+
+
+def _rewarded(
+    train: CaptionDataset, config: SelfCriticalConfig, captioner: Captioner
+) -> tuple[CaptionDataset, CaptionReward]:
+    """The images of self-critical training, and the reward of captions drawn for them.
+
+    Raises:
+        ConfigError: no image has enough references.
+    """
+    references = [i.references if config.references == "person" else i.captions for i in train.images]
+    chosen = [number for number, of in enumerate(references) if len(of) >= config.min_references]
+    if not chosen:
+        raise ConfigError(
+            f"self-critical training: no training image has {config.min_references} captions to compare with;"
+            " lower self_critical.min_references"
+        )
+    if len(chosen) < len(references):
+        log.info(
+            "Self-critical training leaves out %s of %s images: fewer than %d captions to compare with",
+            f"{len(references) - len(chosen):,}",
+            f"{len(references):,}",
+            config.min_references,
+        )
+        train = train.subset(chosen)
+    return train, CaptionReward([references[number] for number in chosen], captioner.vocabulary)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ from torch import Tensor
 from showtell.captioner import Captioner, find_captions
 from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
+from showtell.data.records import CaptionedImage
 from showtell.data.text import detokenize
 from showtell.decoder import RNNDecoder, packed_targets
+from showtell.decoder.base import caption_rows
 from showtell.errors import CheckpointError
 from showtell.evaluation.metrics import describe_captions, score_captions
 from showtell.training.distributed import gathered, interleaved, of_first, processes, total
@@ -27,17 +29,17 @@ class MeanLoss:
     """A mean over words."""
 
     total: float = 0.0
-    words: int = 0
+    words: float = 0.0
 
-    def add(self, loss: float, words: int) -> None:
-        """Add the mean loss of some words."""
+    def add(self, loss: float, words: float) -> None:
+        """Add the mean loss of some words (or the sum of their weights)."""
         self.total += loss * words
         self.words += words
 
-    def sums(self) -> tuple[float, int]:
+    def sums(self) -> tuple[float, float]:
         """Loss and words of all processes; each has to ask."""
         loss, words = total(self.total, self.words)
-        return loss, int(words)
+        return loss, words
 
     def mean(self) -> float:
         """Over the words of all processes, each of which has to ask; NaN before the first word."""
@@ -45,8 +47,8 @@ class MeanLoss:
         return loss / words if words else math.nan
 
     def reset(self) -> None:
-        """Forget."""
-        self.total, self.words = 0.0, 0
+        """Start a new mean."""
+        self.total, self.words = 0.0, 0.0
 
 
 class CaptionModule(LightningModule):
@@ -56,7 +58,7 @@ class CaptionModule(LightningModule):
         captioner: the whole model.
         config: the optimisation.
         search: how captions are found in validation.
-        references: of the validation images, in the order of their loader: (id, captions).
+        val_images: the validation images, in the order of their loader.
         loader: of the training batches; its place in the epoch is part of the checkpoint.
     """
 
@@ -68,17 +70,19 @@ class CaptionModule(LightningModule):
         captioner: Captioner,
         config: TrainingConfig,
         search: SearchConfig,
-        references: list[tuple[str, tuple[str, ...]]],
+        val_images: Sequence[CaptionedImage],
         loader: CaptionLoader,
     ) -> None:
         super().__init__()
         assert isinstance(captioner.decoder, RNNDecoder)  # an ensemble is trained member by member
         self.decoder = captioner.decoder
-        self.config, self.search, self.references = config, search, references
+        self.config, self.search, self.val_images = config, search, val_images
         self.loader = loader
+        self.datasets = list(dict.fromkeys(image.dataset for image in val_images))
         self._captioner = [captioner]  # in a list: not a submodule, so the encoder stays out of checkpoints
         self.predictions: list[str] = []
-        self.train_loss, self.val_loss = MeanLoss(), MeanLoss()
+        self.train_loss = MeanLoss()
+        self.val_losses = {dataset: MeanLoss() for dataset in self.datasets}
 
     @property
     def captioner(self) -> Captioner:
@@ -86,19 +90,49 @@ class CaptionModule(LightningModule):
         return self._captioner[0]
 
     def objective(self, metrics: dict[str, float]) -> float:
-        """What is to be lowered on the validation images: their loss."""
+        """What is to be lowered: the validation loss, of several datasets the mean of their losses."""
         return metrics["val_loss"]
 
-    def loss(self, batch: CaptionBatch, label_smoothing: float) -> tuple[Tensor, int]:
-        """Mean loss of a batch's next words, and their number."""
-        targets = packed_targets(batch.captions, batch.lengths.cpu())
+    def loss(
+        self, batch: CaptionBatch, label_smoothing: float, caption_weights: Tensor | None = None
+    ) -> tuple[Tensor, float]:
+        """Mean loss of a batch's next words, and their number.
+
+        Args:
+            batch: the batch.
+            label_smoothing: share of the probability that the target spreads over all words.
+            caption_weights: (N,) weight of each caption; None for 1.
+
+        Returns:
+            The mean, weighted by the words' captions, and the sum of the weights of all words.
+        """
+        lengths = batch.lengths.cpu()
+        targets = packed_targets(batch.captions, lengths)
         hidden = self.decoder(
-            self.captioner.features(batch.images), batch.captions, batch.lengths.cpu(), batch.image_index
+            self.captioner.features(batch.images), batch.captions, lengths, batch.image_index
         )
+        word_weights, words = None, float(len(targets))
+        if caption_weights is not None:
+            word_weights = caption_weights[caption_rows(lengths - 1, targets.device)]  # (P,)
+            words = float(word_weights.sum())
+            word_weights = word_weights * (len(targets) / max(words, 1e-9))
         loss = linear_cross_entropy(
-            hidden, self.decoder.embedding.weight, self.decoder.word_bias, targets, label_smoothing
+            hidden,
+            self.decoder.embedding.weight,
+            self.decoder.word_bias,
+            targets,
+            label_smoothing,
+            word_weights,
         )
-        return loss, len(targets)
+        return loss, words
+
+    def caption_weights(self, batch: CaptionBatch) -> Tensor | None:
+        """Weights (N,) in the loss of a training batch's captions; None where all weigh 1."""
+        table = self.loader.captions.caption_weights
+        if table is None:
+            return None
+        images = batch.number[batch.image_index].cpu()
+        return table[images, batch.caption_index.cpu()].to(batch.captions.device)
 
     def on_train_epoch_start(self) -> None:
         """Tell the loader which epoch it is, and start counting; not called where an epoch is resumed."""
@@ -111,7 +145,7 @@ class CaptionModule(LightningModule):
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, with label smoothing."""
-        loss, words = self.loss(batch, self.config.label_smoothing)
+        loss, words = self.loss(batch, self.config.label_smoothing, self.caption_weights(batch))
         self.train_loss.add(float(loss.detach()), words)
         return loss * share(words)
 
@@ -149,26 +183,39 @@ class CaptionModule(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
         self.predictions = []
-        self.val_loss.reset()
+        for loss in self.val_losses.values():
+            loss.reset()
 
     def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
         """Add the loss and the captions of a batch."""
-        loss, words = self.loss(batch, 0.0)
-        self.val_loss.add(float(loss), words)
+        of_image = [self.val_images[number].dataset for number in batch.number.tolist()]
+        of_caption = [of_image[row] for row in batch.image_index.tolist()]
+        for dataset in dict.fromkeys(of_image):
+            chosen = torch.tensor([name == dataset for name in of_caption], device=batch.captions.device)
+            loss, words = self.loss(batch, 0.0, None if bool(chosen.all()) else chosen.float())
+            self.val_losses[dataset].add(float(loss), words)
         texts = caption_texts(self.captioner, self.captioner.features(batch.images), self.search)
         self.predictions.extend(texts[row] for row in batch.order.argsort().tolist())
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean loss a word, and the scores of the captions."""
-        self.log("val_loss", self.val_loss.mean())
+        """Log the loss a word and the scores of the captions: of each dataset, and their means."""
+        losses = {dataset: {"val_loss": loss.mean()} for dataset, loss in self.val_losses.items()}
+        self.log_dict(with_means(losses))
         said = interleaved(gathered(self.predictions))
-        if len(said) == len(self.references):  # not in Lightning's sanity check
-            for name, score in of_first(self._scores(said) if processes().is_first else {}).items():
-                self.log(name, score)
+        if len(said) == len(self.val_images):  # not in Lightning's sanity check
+            self.log_dict(of_first(self._scores(said) if processes().is_first else {}))
 
     def _scores(self, said: list[str]) -> dict[str, float]:
-        predictions = {image: text for (image, _), text in zip(self.references, said, strict=True)}
-        return score_captions(predictions, dict(self.references)) | describe_captions(said)
+        scores = {}
+        for dataset in self.datasets:
+            chosen = [
+                (i, text) for i, text in zip(self.val_images, said, strict=True) if i.dataset == dataset
+            ]
+            predictions = {image.image_id: text for image, text in chosen}
+            scores[dataset] = score_captions(
+                predictions, {image.image_id: image.captions for image, _ in chosen}
+            )
+        return with_means(scores) | describe_captions(said)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises linearly, then falls to zero by a cosine."""
@@ -195,7 +242,20 @@ class CaptionModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def share(items: int) -> float:
+def with_means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The means of several datasets' values, each under its name, and the values under `name/dataset`.
+
+    Args:
+        values: of each dataset, values by name; of a single dataset they are the means.
+    """
+    names = next(iter(values.values()))
+    means = {name: sum(of[name] for of in values.values()) / len(values) for name in names}
+    if len(values) == 1:
+        return means
+    return means | {f"{name}/{dataset}": of[name] for dataset, of in values.items() for name in names}
+
+
+def share(items: float) -> float:
     """What the mean over our items of a batch is multiplied by.
 
     Gradients are averaged over the processes; with this factor that is the mean over all items.

@@ -55,7 +55,7 @@ def draw_captions(
     """Draw captions from softmax(logits / temperature).
 
     Args:
-        decoder: in evaluation mode: no dropout.
+        decoder: its dropout in evaluation mode.
         features: (B, R, D).
         specials: ids of the special tokens.
         uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
@@ -144,7 +144,7 @@ def policy_loss(
     """Minus the mean over captions of advantage x log-probability: its gradient is the policy gradient.
 
     Args:
-        decoder: in evaluation mode, as when the captions were drawn.
+        decoder: its dropout in evaluation mode, as when the captions were drawn.
         features: (B, R, D).
         drawn: (B, K, T), by `draw_captions`.
         advantage: (B, K).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ from showtell.captioner import Captioner
 from showtell.captioning import search_specials
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
+from showtell.data.records import CaptionedImage
+from showtell.decoder.base import LockedDropout
 from showtell.training.module import CaptionModule, share
 from showtell.training.self_critical import (
     CaptionReward,
@@ -30,7 +32,7 @@ class SelfCriticalModule(CaptionModule):
         captioner: the whole model.
         config: the optimisation.
         search: how captions are found in validation.
-        references: of the validation images, in the order of their loader: (id, captions).
+        val_images: the validation images, in the order of their loader.
         loader: of the training batches.
         policy: of self-critical training.
         reward: of the training images.
@@ -44,16 +46,16 @@ class SelfCriticalModule(CaptionModule):
         captioner: Captioner,
         config: TrainingConfig,
         search: SearchConfig,
-        references: list[tuple[str, tuple[str, ...]]],
+        val_images: Sequence[CaptionedImage],
         loader: CaptionLoader,
         policy: SelfCriticalConfig,
         reward: CaptionReward,
     ) -> None:
-        super().__init__(captioner, config, search, references, loader)
+        super().__init__(captioner, config, search, val_images, loader)
         self.policy, self.reward = policy, reward
 
     def objective(self, metrics: dict[str, float]) -> float:
-        """Minus the CIDEr of the validation images."""
+        """Minus the CIDEr of the validation images, of several datasets minus the mean of theirs."""
         return -metrics["CIDEr"]
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
@@ -78,7 +80,7 @@ class SelfCriticalModule(CaptionModule):
         self.train_loss.add(float(rewards.mean()), rewards.numel())
         loss = loss * share(len(features))
         if policy.cross_entropy:
-            guard, words = self.loss(batch, 0.0)
+            guard, words = self.loss(batch, 0.0, self.caption_weights(batch))
             loss = loss + policy.cross_entropy * guard * share(words)
         return loss
 
@@ -92,9 +94,15 @@ class SelfCriticalModule(CaptionModule):
 
 @contextmanager
 def _without_dropout(decoder: torch.nn.Module) -> Iterator[None]:
-    training = decoder.training
-    decoder.eval()
+    """Put the dropout modules in evaluation mode, and these alone.
+
+    Recurrent layers stay in training mode: in evaluation mode cuDNN keeps nothing for the backward pass.
+    """
+    active = [module for module in decoder.modules() if isinstance(module, LockedDropout) and module.training]
+    for module in active:
+        module.eval()
     try:
         yield
     finally:
-        decoder.train(training)
+        for module in active:
+            module.train()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.sources import contains, field, id_field, list_field, read_json, text_field
-from showtell.data.records import Split
+from showtell.data.records import CaptionAuthor, Split
 from showtell.errors import AnnotationError
 
 _NAME = re.compile(r"captions_(train|val|test)(\d*)\.json")
@@ -69,7 +71,20 @@ def _read_file(file: Path, images: Path | None, collector: Collector) -> None:
             image_id = id_field(record, "image_id")
             if "id" in record:
                 collector.claim(file, "annotation", id_field(record, "id"))
-            collector.add_caption(image_id, field(record, "caption"))
+            collector.add_caption(image_id, field(record, "caption"), _author(record))
+
+
+def _author(record: dict[str, Any]) -> CaptionAuthor:
+    """Who wrote a caption: its `source`, `person` where it has none.
+
+    Raises:
+        EntryError: it is neither `person` nor `model`.
+    """
+    source = record.get("source", "person")
+    if source not in ("person", "model"):
+        raise EntryError("wrong fields", f"'source' is {source!r}, not 'person' or 'model'")
+    author: CaptionAuthor = source
+    return author
 
 
 def _image_folders(file: Path, images: Path | None, name: str) -> ImageFolders:

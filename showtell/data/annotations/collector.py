@@ -9,7 +9,7 @@ from pathlib import Path
 from showtell.config import DatasetFormat
 from showtell.data.annotations.entries import Entries, EntryError, Reason, Skipped, caption_text, utf8_text
 from showtell.data.annotations.image_folders import ImageFolders
-from showtell.data.records import CaptionedImage, Split
+from showtell.data.records import CaptionAuthor, CaptionedImage, Split
 from showtell.errors import AnnotationError
 
 
@@ -40,6 +40,12 @@ class _Draft:
     split: Split
     entry: str
     captions: list[str] = field(default_factory=list)
+    authors: list[CaptionAuthor] = field(default_factory=list)
+
+    def image(self, image_id: str) -> CaptionedImage:
+        """The record; authors are kept only where a model is among them."""
+        authors = tuple(self.authors) if "model" in self.authors else ()
+        return CaptionedImage(self.path, tuple(self.captions), self.split, image_id, authors)
 
 
 class Collector(Entries):
@@ -104,8 +110,13 @@ class Collector(Entries):
         elif split and name in self._drafts and self._drafts[name].split != split:
             raise EntryError("two splits", f"{name!r} is in {self._drafts[name].split} and {split}")
 
-    def add_caption(self, image_id: str, caption: object) -> None:
+    def add_caption(self, image_id: str, caption: object, author: CaptionAuthor = "person") -> None:
         """Add a caption (as written, without white space around it) to an image added before.
+
+        Args:
+            image_id: as the image was added.
+            caption: its text.
+            author: who wrote it.
 
         Raises:
             EntryError: the image is not known, or the caption is not text or has no word.
@@ -113,6 +124,7 @@ class Collector(Entries):
         draft = self._drafts.get(image_id)
         if draft is not None:
             draft.captions.append(caption_text(caption))
+            draft.authors.append(author)
         elif image_id not in self._dropped:
             raise EntryError("caption of an unknown image", f"{image_id!r}")
 
@@ -127,7 +139,7 @@ class Collector(Entries):
             with self.entry(draft.entry):
                 if not draft.captions:
                     raise EntryError("image without captions", f"{image_id!r}")
-                images.append(CaptionedImage(draft.path, tuple(draft.captions), draft.split, image_id))
+                images.append(draft.image(image_id))
         if not images:
             why = f"entries dropped: {len(self.skipped)}" if self.skipped else "it has no entries"
             raise AnnotationError(
