@@ -24,7 +24,7 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	$(BIN)/python main.py --config configs/scenes.yaml --out $(RUNS)/demo
 	@echo
-	@echo "Real photos, captioned by the model that ships in models/flickr8k:"
+	@echo "Real photos, captioned by the model that ships in models/everyday:"
 	$(BIN)/python inference.py
 
 test: $(READY)

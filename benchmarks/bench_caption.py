@@ -32,6 +32,7 @@ from showtell.commands.options import open_model
 from showtell.data.loading import decode_ahead
 from showtell.features import AT_ONCE
 from showtell.output import Photo, Record, make_writer
+from showtell.resources import DEFAULT_MODEL
 
 Task = tuple[str, list[Path]]
 
@@ -187,7 +188,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="folder of photos; by default some are made")
     parser.add_argument("--images", type=int, default=500, help="photos to use at most")
     parser.add_argument("--rounds", type=int, default=3, help="turns; medians are told")
-    parser.add_argument("--model", default="flickr8k", help="folder of the model, or its name in models/")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="folder of the model, or its name in models/")
     parser.add_argument("--blip", type=int, default=8, help="photos for BLIP a round; 0 leaves it out")
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     args = parser.parse_args()

@@ -25,6 +25,7 @@ from common import Contender, command_line, load, machine, median_ratio, recorde
 
 from showtell.config import EncoderConfig
 from showtell.data.images import ImageTransform
+from showtell.resources import DEFAULT_MODEL
 
 Task = tuple[str, list[Path]]
 Encode = Callable[[list[np.ndarray]], np.ndarray]
@@ -99,7 +100,7 @@ def exported(folder: Path, runtime: Any) -> Callable[[Task], Any]:
     return measuring(encoder.encode_pixels, encoder.transform)
 
 
-def export(folder: Path, precision: str, photos: list[Path], model: str = "flickr8k") -> Path:
+def export(folder: Path, precision: str, photos: list[Path], model: str = DEFAULT_MODEL) -> Path:
     """Export a model in a process of its own."""
     command = ["showtell.cli", "export", "--model", model, "--precision", precision, "--out", str(folder)]
     code = "import sys; from showtell.cli import main; sys.exit(main(sys.argv[2:]))"

@@ -36,6 +36,7 @@ from showtell.evaluation.bleu import bleu
 from showtell.evaluation.cider import cider_d
 from showtell.evaluation.predictions import read_predictions
 from showtell.evaluation.rouge import rouge_l
+from showtell.resources import DEFAULT_MODEL
 
 NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 SAME_TOKENS, SAME_SCORE, FASTER = 0.9995, 0.0005, 5.0
@@ -82,7 +83,7 @@ def model_task(data: Path, predictions: Path | None) -> Task:
     else:
         from showtell.captioner import Captioner
 
-        stream = Captioner.load("flickr8k").caption_stream(images, open_source=lambda image: image.path)
+        stream = Captioner.load(DEFAULT_MODEL).caption_stream(images, open_source=lambda image: image.path)
         said = {done.source.image_id: done.captions[0].text for done in stream}
     return Task(f"{data.name} dev, {len(said):,} captions of a model", said, people)
 

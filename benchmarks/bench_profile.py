@@ -31,6 +31,7 @@ from showtell.config import SearchConfig
 from showtell.data.images import to_pixels, view_image
 from showtell.decoder import RNNDecoder, StepOutput, packed_targets, stepping
 from showtell.devices import compute_dtype
+from showtell.resources import DEFAULT_MODEL
 from showtell.search import search
 from showtell.training.losses import linear_cross_entropy
 
@@ -212,14 +213,14 @@ import numpy, PIL.Image; lap("import NumPy, Pillow")
 import showtell.commands.caption; lap("import showtell.commands.caption")
 import torch; lap("import torch")
 from showtell.captioner import Captioner; lap("import showtell.captioner")
-captioner = Captioner.load("flickr8k"); lap("read the weights, check them")
+captioner = Captioner.load("__MODEL__"); lap("read the weights, check them")
 pixels = captioner.transform.pixels(__PHOTO__); lap("decode the photo")
 captioner.encode_pixels([pixels]); lap("fold batch-norm, first photo through the encoder")
 features = captioner.encode_pixels([pixels]); lap("encoder, warm")
 captioner.caption_features(features); lap("first caption")
 captioner.caption_features(features); lap("caption, warm")
 import json; print(json.dumps(laps))
-""".replace("__PHOTO__", repr(str(photo)))
+""".replace("__PHOTO__", repr(str(photo))).replace("__MODEL__", DEFAULT_MODEL)
     root = Path(__file__).resolve().parents[1]
     runs = [
         dict(
@@ -253,7 +254,7 @@ def main() -> None:
         recorded("profile", command_line(sys.argv[1:]), keep=args.keep),
     ):
         paths = take_photos(args.folder, args.images, Path(made))
-        captioner = Captioner.load("flickr8k", device=torch.device("cpu"))
+        captioner = Captioner.load(DEFAULT_MODEL, device=torch.device("cpu"))
         rate = matrix_rate(captioner.encoder.dtype)
         format_ = str(captioner.encoder.dtype).removeprefix("torch.")
         print(f"{machine()}\nmatrix rate: {2 * rate / 1e9:.0f} GFLOP/s in {format_}")

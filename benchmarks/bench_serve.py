@@ -33,6 +33,7 @@ from common import SUFFIXES, machine, make_photos
 from PIL import Image
 
 from showtell.captioner import Captioner
+from showtell.resources import DEFAULT_MODEL
 
 LARGE = (4000, 3000)
 
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--requests", type=int, default=0, help="more requests, to see whether memory grows")
-    parser.add_argument("--model", default="flickr8k", help="folder of the model, or its name in models/")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="folder of the model, or its name in models/")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         paths = find_photos(args.folders, Path(made), args.images)

@@ -1,6 +1,6 @@
 """Score a model on a validation split with the reference: `pycocoevalcap`, PTB tokenizer (Java).
 
-python benchmarks/score_reference.py --model flickr8k --data ../shared/data/flickr8k
+python benchmarks/score_reference.py --model everyday --data ../shared/data/flickr8k
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from showtell.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.data.annotations import load_annotations
 from showtell.data.splits import by_split
+from showtell.resources import DEFAULT_MODEL
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--model",
-        default="flickr8k",
+        default=DEFAULT_MODEL,
         help="a run, or a folder in models/; a,b,c: an ensemble",
     )
     parser.add_argument("--data", default="../shared/data/flickr8k", type=Path, help="the dataset's folder")

@@ -1,6 +1,6 @@
 """What settings of the search give on a validation split: one caption a photo, and five.
 
-    python benchmarks/search_settings.py [--model flickr8k] [--data ../shared/data/flickr8k]
+    python benchmarks/search_settings.py [--model everyday] [--data ../shared/data/flickr8k]
 
 Photos are encoded once. Of one caption: CIDEr, BLEU-4, words and captions a second. Of five: CIDEr of the
 first, of the mean caption and of the best of the five by its own references (an oracle), and how much they
@@ -29,6 +29,7 @@ from showtell.data.splits import by_split
 from showtell.data.text import tokenize
 from showtell.evaluation.cider import cider_d
 from showtell.evaluation.metrics import score_captions
+from showtell.resources import DEFAULT_MODEL
 
 BATCH = 64
 ONE = [
@@ -108,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="flickr8k", help="a run, or a folder in models/")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a run, or a folder in models/")
     parser.add_argument("--data", default="../shared/data/flickr8k", type=Path, help="the dataset's folder")
     args = parser.parse_args()
     images = by_split(load_annotations(args.data).images, "val")

@@ -7,9 +7,9 @@ starts has been validated as a whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from showtell.errors import ConfigError
 
@@ -43,10 +43,10 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """One of several datasets that are trained on together."""
+    """One of several datasets that are trained on together; `DataConfig` checks the values."""
 
-    root: str
-    """Folder of the dataset, or its annotation file."""
+    root: str = ""
+    """Folder of the dataset, or its annotation file; must be given."""
     format: DatasetFormat = "auto"
     """How the annotations are written; `auto` tells from the files."""
     images: str | None = None
@@ -54,21 +54,51 @@ class DatasetConfig:
     weight: float = 1.0
     """How often each of its training images comes in an epoch; 0.5 takes another half of them each epoch."""
 
-    def __post_init__(self) -> None:
-        _require(bool(self.root), "data.root: a dataset needs a folder or file: root")
-        _require(
-            not self.root.lstrip().startswith(("{", "[")),
-            f"data.root: {self.root} is not a dataset; write {{root: FOLDER, format: coco, images: FOLDER,"
-            " weight: 1}, the last three where they are needed",
-        )
-        _require(0 < self.weight <= 100, f"data.root: the weight of {self.root} must be over 0, at most 100")
+
+def _to_dataset(item: str | DatasetConfig | dict[str, Any]) -> DatasetConfig:
+    """An item of `data.root`.
+
+    Raises:
+        ConfigError: it has unknown keys.
+    """
+    if isinstance(item, DatasetConfig):
+        return item
+    if isinstance(item, str):
+        return DatasetConfig(item)
+    known = [each.name for each in fields(DatasetConfig)]
+    unknown = sorted(set(map(str, item)) - set(known))
+    _require(not unknown, f"data.root: a dataset has no {', '.join(unknown)}, only {', '.join(known)}")
+    return DatasetConfig(**item)
+
+
+def _check_dataset(dataset: DatasetConfig) -> None:
+    _require(
+        isinstance(dataset.root, str)
+        and bool(dataset.root)
+        and not dataset.root.lstrip().startswith(("{", "[")),
+        f"data.root: {dataset.root or 'an entry without root'} is not a dataset; write {{root: FOLDER,"
+        " format: coco, images: FOLDER, weight: 1}, the last three where they are needed",
+    )
+    formats = get_args(DatasetFormat)
+    _require(
+        dataset.format in formats,
+        f"data.root: {dataset.root} has the format {dataset.format!r}; take one of {', '.join(formats)}",
+    )
+    _require(
+        isinstance(dataset.images, str | None),
+        f"data.root: images of {dataset.root} is {dataset.images!r}; name a folder",
+    )
+    _require(
+        isinstance(dataset.weight, int | float) and 0 < dataset.weight <= 100,
+        f"data.root: the weight of {dataset.root} must be over 0, at most 100",
+    )
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """The annotated photos to learn from."""
 
-    root: str | list[str | DatasetConfig] | None = None
+    root: str | list[str | DatasetConfig | dict[str, Any]] | None = None
     """Folder of the dataset, or its annotation file; or a list of several datasets, each a folder or
     {root, format, images, weight}. Without it: the embedded dataset of drawn scenes. A relative path is also
     looked for in the folders named by SHOWTELL_DATA (default: data:../shared/data)."""
@@ -107,7 +137,7 @@ class DataConfig:
             return []
         if isinstance(self.root, str):
             return [DatasetConfig(self.root, self.format, self.images)]
-        return [item if isinstance(item, DatasetConfig) else DatasetConfig(item) for item in self.root]
+        return [_to_dataset(item) for item in self.root]
 
     def __post_init__(self) -> None:
         several = isinstance(self.root, list)
@@ -119,6 +149,8 @@ class DataConfig:
             not several or (self.format == "auto" and self.images is None),
             "data.root is a list: give format and images there, {root: FOLDER, format: coco, images: FOLDER}",
         )
+        for dataset in self.datasets:
+            _check_dataset(dataset)
         _require(0 <= self.model_captions <= 1, "data.model_captions must be at least 0 and at most 1")
         for name in ("val_fraction", "test_fraction"):
             _require(0 <= getattr(self, name) < 1, f"data.{name} must be at least 0 and less than 1")

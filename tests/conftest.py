@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads; read when the hub's cli
 
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import skimage.data
@@ -23,6 +24,8 @@ from showtell.data.images import ImageTransform
 from showtell.encoder import CNNEncoder
 from showtell.resnet import ResNet, ResNetSettings
 
+hypothesis.settings.register_profile("showtell", deadline=None)  # nothing asserts speed
+hypothesis.settings.load_profile("showtell")
 torch.set_num_threads(1)  # tiny networks gain nothing by more, and lose much on a busy machine
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")

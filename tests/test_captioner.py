@@ -24,6 +24,7 @@ from showtell.errors import CheckpointError, ImageError, ModelError, ShowtellErr
 from showtell.evaluation.confidence import Calibration
 from showtell.hub_config import CONFIG, model_config
 from showtell.model_file import FILE_NAME, read_model
+from showtell.resources import DEFAULT_MODEL, MODELS
 from tests.conftest import make_tiny_encoder, save_backbone
 
 VOCABULARY = build_vocab(["a dog runs on the green grass", "two cats sleep"], 1)
@@ -244,10 +245,11 @@ def test_no_model_there(tmp_path: Path) -> None:
 
 
 def test_the_shipped_model_is_small_and_loads() -> None:
-    model = Captioner.load("flickr8k", device=torch.device("cpu"))
-    folder = Path(__file__).resolve().parents[1] / "models" / "flickr8k"
-    assert sum(file.stat().st_size for file in folder.iterdir()) <= 12 * 10**6
-    assert "dog" in model.vocabulary
+    model = Captioner.load(DEFAULT_MODEL, device=torch.device("cpu"))
+    folder = MODELS / DEFAULT_MODEL
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 18 * 10**6
+    assert not [key for key in read_model(str(folder))[2] if key.startswith("encoder.")]
+    assert {"dog", "man", "table"} <= set(model.vocabulary.words)
     assert model.calibration is not None
     assert (folder / "README.md").exists()
 

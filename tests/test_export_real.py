@@ -10,6 +10,7 @@ from showtell.captioner import Captioner
 from showtell.cli import main
 from showtell.data.annotations import load_annotations
 from showtell.evaluation.metrics import score_captions
+from showtell.resources import DEFAULT_MODEL
 from showtell.runtime.captioner import ExportedCaptioner
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def test_int8_is_as_good_and_fp32_says_the_same(flickr8k: Path, tmp_path: Path) 
         said = {done.source.image_id: done.captions[0].text for done in found}
         scores[precision] = score_captions(said, references)["CIDEr"]
         if precision == "fp32":
-            plain = Captioner.load("flickr8k")
+            plain = Captioner.load(DEFAULT_MODEL)
             plain.encoder.precision = "fp32"
             some = images[:100]
             ours = plain.caption([image.path for image in some])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from showtell.captioner import Captioner
+from showtell.resources import DEFAULT_MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +108,7 @@ def test_it_captions_where_there_is_no_checkout(installed: Path, tmp_path: Path,
     assert Path(where.strip()).is_relative_to(installed.parent)
     environment = {"HF_HUB_OFFLINE": "1"}
     [line] = run(installed / "showtell", "caption", "photo.jpg", cwd=tmp_path, **environment).splitlines()
-    caption = Captioner.load("flickr8k").caption([tmp_path / "photo.jpg"])[0][0].text
+    caption = Captioner.load(DEFAULT_MODEL).caption([tmp_path / "photo.jpg"])[0][0].text
     assert line == f"photo.jpg: {caption}"
     run(installed / "showtell", "export", "--to-hub-folder", "hub", cwd=tmp_path, **environment)
     said = run(

@@ -32,15 +32,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Evaluate."""
-    data, sources, measures, cards = evaluation.evaluate(args)
-    _print_card(cards[0])
-    if len(cards) > 1:
-        _print_comparison(cards, compare_measures(*measures))
-    folder = evaluation.results_folder(args, data)
-    files = evaluation.save_cards(cards, folder)
-    print(f"\nscores: {', '.join(map(str, files))}")
-    if args.submission:
-        print(f"submission: {_write_submission(folder, args.submission, data, sources[0])}")
+    several = evaluation.datasets(args)
+    for number, (name, config) in enumerate(several.items()):
+        data, sources, measures, cards = evaluation.evaluate(args, config, name)
+        print("\n" if number else "", end="")
+        _print_card(cards[0])
+        if len(cards) > 1:
+            _print_comparison(cards, compare_measures(*measures))
+        folder = evaluation.results_folder(args, data, within=len(several) > 1)
+        files = evaluation.save_cards(cards, folder)
+        print(f"\nscores: {', '.join(map(str, files))}")
+        if args.submission:
+            print(f"submission: {_write_submission(folder, args.submission, data, sources[0])}")
 
 
 def _print_card(card: ScoreCard) -> None:

@@ -15,8 +15,8 @@ from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
 from showtell.commands.options import add_model, add_runtime, open_model
-from showtell.config import DataConfig, DatasetFormat, SearchConfig
-from showtell.data.prepare import load_images
+from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
+from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
 from showtell.errors import ShowtellError, UsageError
@@ -94,6 +94,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--format", choices=get_args(DatasetFormat), default="auto", help="how the annotations are written")
     add("--images", metavar="FOLDER", help="folder of the images, where it is not beside the annotations")
     add("--split", choices=("train", "val", "test", "all"), default="val", help="the images to caption")
+    add(
+        "--references",
+        choices=get_args(References),
+        help="captions to compare with: those that people wrote, or all (default: the run's, else person)",
+    )
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
     add("--beam-size", metavar="N", type=int, default=SearchConfig().beam_size, help="beams; 1 is greedy")
     add(
@@ -105,22 +110,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
 
 
-def load_data(args: Namespace, *, need_files: bool) -> EvaluationData:
-    """The images that the arguments name.
+def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: bool) -> EvaluationData:
+    """The images of the split that the arguments name, with the captions to compare with.
+
+    Args:
+        args: the arguments.
+        config: of one dataset.
+        name: of the dataset.
+        need_files: refuse images whose files are not there.
 
     Raises:
         UsageError: there are none in the split, or no such dataset.
         AnnotationError: the annotations cannot be used.
     """
-    config = _data_config(args)
-    name, images, skipped = load_images(config, Path(args.cache), need_files=need_files)
+    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files)
     chosen = images if args.split == "all" else by_split(images, args.split)
+    if config.references == "person":
+        chosen = with_captions([by_people(image) for image in chosen], skipped)
     if not chosen:
         present = sorted({image.split for image in images})
         raise UsageError(
             f"{name}: no images in the split {args.split!r}; choose --split of {present} or 'all'"
         )
     training = [] if args.split in ("train", "all") else by_split(images, "train")
+    if config.model_captions == 0:
+        training = [by_people(image) for image in training]
     return EvaluationData(
         name,
         args.split,
@@ -131,13 +145,30 @@ def load_data(args: Namespace, *, need_files: bool) -> EvaluationData:
     )
 
 
+def datasets(args: Namespace) -> dict[str, DataConfig]:
+    """The datasets to evaluate on by their names: of a run that was trained on several each by itself.
+
+    Raises:
+        UsageError: a dataset is nowhere.
+    """
+    config = _data_config(args)
+    if config.root is None or config.format == "scenes":
+        return {"scenes": config}
+    return {
+        name: replace(config, root=[dataset], format="auto", images=None)
+        for name, dataset in named_datasets(config).items()
+    }
+
+
 def _data_config(args: Namespace) -> DataConfig:
     """The data that the arguments name, else those of the run, else the default."""
+    config = DataConfig(
+        root=args.data or DEFAULT_DATA, format=args.format, images=args.images, skip_bad=args.skip_bad
+    )
     if args.data is None and not args.predictions and (Path(args.model) / RUN_CONFIG).is_file():
         settings = yaml.safe_load((Path(args.model) / RUN_CONFIG).read_text(encoding="utf-8"))["data"]
-        return replace(DataConfig(**settings), skip_bad=settings["skip_bad"] or args.skip_bad, tuning=False)
-    root = args.data or DEFAULT_DATA
-    return DataConfig(root=root, format=args.format, images=args.images, skip_bad=args.skip_bad)
+        config = replace(DataConfig(**settings), skip_bad=settings["skip_bad"] or args.skip_bad, tuning=False)
+    return replace(config, references=args.references or config.references)
 
 
 def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: bool = False) -> Captions:
@@ -208,9 +239,15 @@ def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool
 
 
 def evaluate(
-    args: Namespace, *, attention: bool = False
+    args: Namespace, config: DataConfig, name: str, *, attention: bool = False
 ) -> tuple[EvaluationData, list[Captions], list[Measures], list[ScoreCard]]:
-    """Caption the images by one model or two, and measure.
+    """Caption the images of a dataset by one model or two, and measure.
+
+    Args:
+        args: the arguments.
+        config: of the dataset, one of `datasets(args)`.
+        name: of the dataset.
+        attention: keep where the model looked.
 
     Raises:
         ShowtellError: something cannot be used.
@@ -224,8 +261,8 @@ def evaluate(
         raise UsageError(
             f"{args.predictions}: predictions are read from {', '.join(SUFFIXES)} files; name one"
         )
-    data = load_data(args, need_files=attention or not all(map(is_file, names)))
-    sources = [captions_of(name, data, args, attention=attention) for name in names]
+    data = load_data(args, config, name, need_files=attention or not all(map(is_file, names)))
+    sources = [captions_of(each, data, args, attention=attention) for each in names]
     found = measure_all(sources, data, java=args.java)
     cards = [
         ScoreCard.of(
@@ -241,9 +278,12 @@ def evaluate(
     return data, sources, found, cards
 
 
-def results_folder(args: Namespace, data: EvaluationData) -> Path:
-    """Where the results go."""
-    return Path(args.out or Path("reports", f"{data.name}-{data.split}"))
+def results_folder(args: Namespace, data: EvaluationData, *, within: bool) -> Path:
+    """Where the results go; `within`: --out holds a folder for each dataset."""
+    name = f"{data.name}-{data.split}"
+    if args.out:
+        return Path(args.out, name) if within else Path(args.out)
+    return Path("reports", name)
 
 
 def save_cards(cards: Sequence[ScoreCard], folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.errors import ConfigError, UsageError
+from showtell.resources import DEFAULT_MODEL
 from showtell.runtime.manifest import find_exported
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
@@ -23,7 +24,7 @@ def add_model(parser: ArgumentParser) -> None:
     """Add the option that names a model."""
     parser.add_argument(
         "--model",
-        default="flickr8k",
+        default=DEFAULT_MODEL,
         help="a run, an exported model, a folder in models/, or a hub id; a,b,c: an ensemble",
     )
 

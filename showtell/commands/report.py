@@ -27,6 +27,7 @@ from showtell.report import Picture, Report, ScoreRow, Shown, make_thumbnail, wr
 log = logging.getLogger(__name__)
 
 _CURVES = {"Loss": ("train_loss", "val_loss"), "Scores on validation": ("CIDEr", "BLEU-4")}
+"""Columns of history.csv; where a run had several datasets, those of each (`val_loss/coco`) are shown too."""
 _EARLIER = 6
 """Columns of earlier runs at most: the latest."""
 
@@ -38,8 +39,20 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Report."""
-    data, sources, measures, cards = evaluation.evaluate(args, attention=True)
-    folder = evaluation.results_folder(args, data)
+    several = evaluation.datasets(args)
+    for name, config in several.items():
+        found = evaluation.evaluate(args, config, name, attention=True)
+        _report(evaluation.results_folder(args, found[0], within=len(several) > 1), *found)
+
+
+def _report(
+    folder: Path,
+    data: EvaluationData,
+    sources: list[Captions],
+    measures: list[Measures],
+    cards: list[ScoreCard],
+) -> None:
+    """Write the page of one dataset, and its scores."""
     names = {card.model for card in cards}
     earlier = [card for card in earlier_cards(folder, cards[0]) if card.model not in names][-_EARLIER:]
     report = Report(
@@ -101,9 +114,10 @@ def _curves(models: list[str]) -> Mapping[str, Mapping[str, list[tuple[float, fl
         if not file.is_file():
             continue
         with file.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        for plot, columns in _CURVES.items():
-            for column in columns:
+            reader = csv.DictReader(lines)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+        for plot, kinds in _CURVES.items():
+            for column in (c for kind in kinds for c in columns if c.partition("/")[0] == kind):
                 points = [(float(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
                 name = f"{model}: {column}" if len(models) > 1 else column
                 if points := [(x, y) for x, y in points if math.isfinite(y)]:

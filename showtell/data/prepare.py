@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,9 +73,7 @@ def prepare_data(config: DataConfig, cache_dir: Path) -> PreparedData:
         images = [by_people(image) if image.split == "train" else image for image in images]
     if config.references == "person":
         images = [image if image.split == "train" else by_people(image) for image in images]
-    usable = [image for image in images if image.captions]
-    if len(usable) < len(images):
-        skipped[WITHOUT_PEOPLE] += len(images) - len(usable)
+    usable = with_captions(images, skipped)
     train = by_split(usable, "train")
     if not train:
         raise DataError(f"{name}: the dataset has no training images; put some in the split 'train'")
@@ -85,6 +84,14 @@ def prepare_data(config: DataConfig, cache_dir: Path) -> PreparedData:
             )
     vocabulary = build_vocab((c for image in train for c in image.captions), config.min_count)
     return PreparedData(name, usable, vocabulary, skipped)
+
+
+def with_captions(images: Sequence[CaptionedImage], skipped: Counter[str]) -> list[CaptionedImage]:
+    """The images that have captions left; the others are counted in `skipped`."""
+    usable = [image for image in images if image.captions]
+    if len(usable) < len(images):
+        skipped[WITHOUT_PEOPLE] += len(images) - len(usable)
+    return usable
 
 
 def by_people(image: CaptionedImage) -> CaptionedImage:
@@ -113,28 +120,41 @@ def load_images(
     if config.root is None or config.format == "scenes":
         folder = cache_dir / f"scenes-{config.num_scenes}-{config.seed}"
         return "scenes", make_scenes(folder, config.num_scenes, config.seed), Counter()
-    roots = [find_dataset_root(dataset.root) for dataset in config.datasets]
-    names = _distinct([root.name for root in roots])
+    datasets = named_datasets(config)
     together: list[CaptionedImage] = []
     skipped: Counter[str] = Counter()
-    for name, root, dataset in zip(names, roots, config.datasets, strict=True):
-        images, dropped = _load_dataset(root, dataset, config, need_files=need_files)
-        if len(roots) > 1:
-            images = [
-                replace(image, image_id=f"{name}/{image.image_id}", dataset=name, weight=dataset.weight)
-                for image in images
-            ]
+    for name, dataset in datasets.items():
+        images, dropped = _load_dataset(dataset, config, need_files=need_files)
+        images = [replace(image, weight=dataset.weight) for image in images]
+        if len(datasets) > 1:
+            images = [replace(image, image_id=f"{name}/{image.image_id}", dataset=name) for image in images]
         together += images
         skipped += dropped
-    return "+".join(names), together, skipped
+    return "+".join(datasets), together, skipped
+
+
+def named_datasets(config: DataConfig) -> dict[str, DatasetConfig]:
+    """The datasets to read by their names, which are those of their folders or files, in order.
+
+    Where a name comes again, it is followed by -2, -3, ...
+
+    Raises:
+        UsageError: a dataset is nowhere.
+    """
+    named: dict[str, DatasetConfig] = {}
+    for dataset in config.datasets:
+        first = find_dataset_root(dataset.root).absolute().name  # "." has none of its own
+        again = (f"{first}-{number}" for number in itertools.count(2))
+        named[next(name for name in itertools.chain([first], again) if name not in named)] = dataset
+    return named
 
 
 def _load_dataset(
-    root: Path, dataset: DatasetConfig, config: DataConfig, *, need_files: bool
+    dataset: DatasetConfig, config: DataConfig, *, need_files: bool
 ) -> tuple[list[CaptionedImage], Counter[str]]:
     """The images of one dataset, split, and how many entries were dropped, by reason."""
     loaded = load_annotations(
-        root,
+        find_dataset_root(dataset.root),
         format=dataset.format,
         images=Path(dataset.images) if dataset.images else None,
         skip_bad=config.skip_bad,
@@ -146,13 +166,3 @@ def _load_dataset(
             images, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed
         )
     return images, Counter(loaded.skipped_by_reason)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, with -2, -3, ... after those that came before."""
-    seen: Counter[str] = Counter()
-    distinct = []
-    for name in names:
-        seen[name] += 1
-        distinct.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return distinct

@@ -77,7 +77,7 @@ def _metadata(name: str, run: RunFacts | None) -> ModelCardData:
         EvalResult(
             task_type="image-to-text",
             task_name="Image captioning",
-            dataset_type=known[0] if known else dataset,
+            dataset_type=known[0] if len(known) == 1 else dataset,
             dataset_name=dataset,
             dataset_split="validation",
             metric_type=score.partition("-")[0].lower(),

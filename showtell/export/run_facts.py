@@ -32,9 +32,11 @@ class RunFacts:
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset: that of its folder, without the path."""
+        """Name of the dataset: that of its folder, without the path; of several joined by "+"."""
         root = self.settings.get("data", {}).get("root")
-        return Path(root).name if root else "scenes"
+        items = root if isinstance(root, list) else [root] if root else []
+        roots = [item.get("root", "") if isinstance(item, dict) else item for item in items]
+        return "+".join(Path(root).name for root in roots) or "scenes"
 
 
 def read_run(folder: Path) -> RunFacts | None:

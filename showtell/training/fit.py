@@ -131,6 +131,8 @@ def fit(
     if self_critical is not None and self_critical.epochs:
         rewarded, reward = _rewarded(train, self_critical, captioner)
         loader = CaptionLoader(rewarded, batch_size=size, seed=config.seed, num_workers=workers, share=share)
+        with first_goes_first():
+            _require_work_for_all(len(rewarded) // len(loader), len(val))
         if resumed != SelfCriticalModule.stage:
             log.info(
                 "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]

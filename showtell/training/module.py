@@ -261,7 +261,7 @@ def share(items: float) -> float:
     Gradients are averaged over the processes; with this factor that is the mean over all items.
     """
     (everything,) = total(items)
-    return items * processes().count / everything
+    return items * processes().count / everything if everything else 0.0
 
 
 def caption_texts(captioner: Captioner, features: Tensor, search: SearchConfig) -> list[str]:

@@ -12,6 +12,7 @@ from showtell.cli import main
 from showtell.commands import export
 from showtell.commands.export import _name
 from showtell.data.loading import Decoded
+from showtell.resources import DEFAULT_MODEL
 
 
 def test_a_model_is_exported_and_captions(
@@ -32,7 +33,7 @@ def test_a_model_is_exported_and_captions(
     [
         (["export", "--precision", "int8"], "name 20 or more"),
         (["export", "--precision", "int4"], "int4"),
-        (["caption", "--runtime", "onnx", "PHOTO"], "showtell export --model flickr8k"),
+        (["caption", "--runtime", "onnx", "PHOTO"], f"showtell export --model {DEFAULT_MODEL}"),
         (["caption", "--runtime", "tpu", "PHOTO"], "tpu"),
     ],
 )
@@ -72,7 +73,7 @@ def test_an_exported_model_is_no_model_of_pytorch(
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [("flickr8k", "flickr8k"), ("runs/a,runs/b/", "a+b"), ("runs/c/model.safetensors", "c")],
+    [("everyday", "everyday"), ("runs/a,runs/b/", "a+b"), ("runs/c/model.safetensors", "c")],
 )
 def test_the_folder_is_named_after_the_model(
     model: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,5 +101,5 @@ def test_photos_are_taken_from_all_parts(tiny_captioner: Captioner, monkeypatch:
 def test_exported_models_speak_alone(
     exported: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["caption", str(photos[0]), "--model", f"flickr8k,{exported}"]) == 2
+    assert main(["caption", str(photos[0]), "--model", f"{DEFAULT_MODEL},{exported}"]) == 2
     assert "speak alone" in capsys.readouterr().err

@@ -67,6 +67,27 @@ def test_coco_layouts(tmp_path: Path, year: str, inside: str) -> None:
     ]
 
 
+def test_coco_tells_who_wrote_a_caption(tmp_path: Path) -> None:
+    touch(tmp_path / "train2017", "1.jpg", "2.jpg", "3.jpg")
+    content = coco({1: "1.jpg", 2: "2.jpg", 3: "3.jpg"}, [(1, "a"), (1, "b"), (2, "c"), (3, "d"), (1, "e")])
+    for record, source in zip(content["annotations"], ["model", "person", "person", None, None], strict=True):
+        if source:
+            record["source"] = source
+    file = tmp_path / "annotations/captions_train2017.json"
+    write(file, content)
+    first, second, third = load_annotations(tmp_path).images
+    assert first.authors == ("model", "person", "person")
+    assert (first.captions, first.references) == (("a", "b", "e"), ("b", "e"))
+    assert second.authors == third.authors == ()  # people alone
+    for wrong in ("robot", None, 5, ["model"]):
+        content["annotations"][2]["source"] = wrong
+        write(file, content)
+        with pytest.raises(AnnotationError, match=r"annotations\[2\]: wrong fields: 'source' is"):
+            load_annotations(tmp_path)
+    loaded = load_annotations(tmp_path, skip_bad=True)
+    assert loaded.skipped_by_reason == {"wrong fields": 1, "image without captions": 1}
+
+
 def test_coco_takes_the_year_whose_images_are_there(tmp_path: Path) -> None:
     for year in ("2014", "2017"):
         write(tmp_path / f"annotations/captions_train{year}.json", coco({1: "a.jpg"}, [(1, year)]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -77,6 +80,60 @@ def test_processes_share_each_batch(size: int, batch_size: int, processes: int) 
         assert len(parts[0][number]) - len(parts[-1][number]) <= 1
 
 
+weights_of_items = st.lists(
+    st.one_of(st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0, 2.75]), st.floats(0.01, 4)), min_size=1, max_size=30
+)
+
+
+@given(weights_of_items, st.integers(1, 9), st.integers(0, 3), st.integers(1, 4))
+def test_weighted_epochs(weights: list[float], batch_size: int, seed: int, processes: int) -> None:
+    """All epochs are of one length; whole parts of weights always come, fractions once more or not."""
+    sampler = EpochSampler(len(weights), batch_size, seed, weights=weights)
+    for epoch in range(3):
+        sampler.epoch = epoch
+        whole = list(sampler)
+        assert len(whole) == len(sampler)
+        assert max(map(len, whole)) <= batch_size
+        assert max(map(len, whole)) - min(map(len, whole)) <= 1
+        assert sum(map(len, whole)) == sampler.size
+        counts = Counter(index for batch in whole for index, _ in batch)
+        for item, weight in enumerate(weights):
+            assert math.floor(weight) <= counts[item] <= math.ceil(weight)
+        draws = {draw for batch in whole for _, draw in batch}
+        assert len(draws) > sampler.size - 3, "an item that comes again is seen differently"
+        for first in range(len(whole)):
+            sampler.first_batch = first
+            assert list(sampler) == whole[first:]
+        shares = [
+            EpochSampler(len(weights), batch_size, seed, (rank, processes), weights)
+            for rank in range(processes)
+        ]
+        for share in shares:
+            share.epoch = epoch
+        for batch, *parts in zip(whole, *shares, strict=True):
+            assert sorted(item for part in parts for item in part) == sorted(batch)
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 5))
+def test_equal_weights_of_1_change_nothing(size: int, batch_size: int, seed: int) -> None:
+    plain, weighted = (EpochSampler(size, batch_size, seed, weights=w) for w in (None, [1.0] * size))
+    assert list(plain) == list(weighted)
+
+
+def test_the_mean_over_epochs_is_the_weight() -> None:
+    weights = [0.3] * 40 + [2.6] * 30 + [1.0] * 5
+    sampler, epochs, counts = EpochSampler(75, 16, 7, weights=weights), 400, Counter[int]()
+    for epoch in range(epochs):
+        sampler.epoch = epoch
+        drawn = Counter(index for batch in sampler for index, _ in batch)
+        assert sum(drawn[i] for i in range(40)) == 12, "0.3 of 40"
+        assert sum(drawn[i] for i in range(40, 70)) == 78, "2.6 of 30"
+        counts += drawn
+    for item, weight in enumerate(weights):
+        spread = math.sqrt(weight % 1 * (1 - weight % 1) / epochs)
+        assert abs(counts[item] / epochs - weight) <= 4.5 * spread
+
+
 def test_epochs_differ() -> None:
     sampler = EpochSampler(50, 10, 0)
     first = list(sampler)
@@ -113,6 +170,47 @@ def test_dataset_and_loaders() -> None:
         assert batch.images[:, 0].tolist() == batch.number.tolist()
     assert sorted(seen) == list(range(7))
     assert loader.state_dict() == {"epoch": 0, "taken": 3}
+
+
+def test_weights_are_those_of_the_images() -> None:
+    images = [replace(image, weight=2.0 if int(image.image_id) < 3 else 0.5) for image in IMAGES]
+    loader = CaptionLoader(CaptionDataset(images, VOCABULARY, Numbers()), batch_size=3, seed=0)
+    counts = Counter(number for batch in loader for number in batch.number.tolist())
+    assert [counts[i] for i in range(3)] == [2, 2, 2]
+    assert sum(counts[i] for i in range(3, 7)) == 2
+    assert max(counts[i] for i in range(3, 7)) == 1
+
+
+WRITTEN = [
+    replace(IMAGES[0], captions=("a dog", "a dog runs", "a big dog"), authors=("model", "person", "model")),
+    replace(IMAGES[1], captions=("a dog",)),
+    replace(IMAGES[2], captions=("a dog", "runs"), authors=("person", "model")),
+]
+
+
+def test_weights_of_captions() -> None:
+    dataset = CaptionDataset(WRITTEN, VOCABULARY, Numbers(), model_captions=0.25)
+    assert dataset.caption_weights is not None
+    for row, image in zip(dataset.caption_weights.tolist(), WRITTEN, strict=True):
+        authors = image.authors or ("person",) * len(image.captions)
+        assert row[: len(authors)] == [0.25 if author == "model" else 1.0 for author in authors]
+    part = dataset.subset([2, 0])
+    assert part.images == [WRITTEN[2], WRITTEN[0]]
+    assert part.caption_weights is not None
+    assert part.caption_weights.tolist() == dataset.caption_weights[[2, 0]].tolist()
+    assert [c.tolist() for c in part[1][1]] == [c.tolist() for c in dataset[0][1]]
+    assert CaptionDataset(WRITTEN, VOCABULARY, Numbers()).caption_weights is None
+    assert CaptionDataset(IMAGES, VOCABULARY, Numbers(), model_captions=0.5).caption_weights is None
+    assert dataset.subset([1]).caption_weights is None, "people alone"
+
+
+def test_a_batch_tells_which_caption_of_its_image_each_is() -> None:
+    dataset = CaptionDataset(WRITTEN, VOCABULARY, Numbers(), model_captions=0.25)
+    (batch,) = CaptionLoader(dataset, batch_size=3, seed=2)
+    for row, length in enumerate(batch.lengths.tolist()):
+        number = int(batch.number[batch.image_index[row]])
+        text = WRITTEN[number].captions[int(batch.caption_index[row])]
+        assert VOCABULARY.decode(batch.captions[row, :length].tolist()) == text.split()
 
 
 def test_workers_load_the_same_batches() -> None:

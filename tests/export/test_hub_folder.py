@@ -21,6 +21,7 @@ from showtell.config import RunConfig
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
 from showtell.export.hub_folder import check_hub_target, write_hub_folder
 from showtell.hub_config import CONFIG, PREPROCESSOR
+from showtell.resources import DEFAULT_MODEL, MODELS
 from tests.commands.test_caption import save_model
 
 HISTORY = """epoch,train_loss,val_loss,BLEU-1,BLEU-4,CIDEr,saved
@@ -140,12 +141,14 @@ def test_a_card_that_is_there_is_kept(tmp_path: Path, tiny_captioner: Captioner)
 
 
 def test_the_card_in_the_box_says_the_same_twice() -> None:
-    path = Path(__file__).resolve().parents[2] / "models" / "flickr8k" / "README.md"
-    card = ModelCard.load(path)
-    assert len(card.data.eval_results) == 7
+    card = ModelCard.load(MODELS / DEFAULT_MODEL / "README.md")
+    (head,) = (line for line in card.text.splitlines() if line.startswith("| score "))
+    datasets = [cell.strip() for cell in head.split("|")]
     for result in card.data.eval_results:
         (row,) = (line for line in card.text.splitlines() if line.startswith(f"| {result.metric_name} "))
-        assert f"{result.metric_value}" in row.split("|")[2]
+        place = datasets.index(f"{result.dataset_name} {result.dataset_split}")
+        assert f"{result.metric_value}" in row.split("|")[place]
+    assert {result.metric_name for result in card.data.eval_results} >= {"BLEU-4", "ROUGE-L", "CIDEr"}
 
 
 def test_damaged_settings_are_named(tmp_path: Path, tiny_captioner: Captioner) -> None:

@@ -16,6 +16,7 @@ from showtell.captioner import Captioner
 from showtell.captioning import Caption
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import CheckpointError, UsageError
+from showtell.resources import DEFAULT_MODEL
 from showtell.runtime import sessions
 from showtell.runtime.captioner import ArrayState, ExportedCaptioner
 from showtell.runtime.manifest import Manifest, find_exported
@@ -190,7 +191,7 @@ def test_what_was_written_is_read(exported: Path, tiny_captioner: Captioner, tmp
     assert Manifest.load(tmp_path) == manifest
     assert find_exported(str(exported)) == exported
     assert find_exported(str(exported.parent)) is None
-    assert find_exported("flickr8k") is None
+    assert find_exported(DEFAULT_MODEL) is None
 
 
 # Which runtime

@@ -15,6 +15,7 @@ from selenium_axe_python import Axe
 
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig
+from showtell.resources import DEFAULT_MODEL
 from tests.browser import Browser, open_browser
 from tests.serving.service import Service, running
 
@@ -42,7 +43,7 @@ return arguments[0].toDataURL() === empty.toDataURL();
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with running("flickr8k") as service:
+    with running(DEFAULT_MODEL) as service:
         yield service
 
 
@@ -56,7 +57,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def expected(photos: list[Path]) -> dict[str, list[str]]:
     """The three captions of each photo that the page should show."""
     config = SearchConfig(beam_size=3, num_captions=3)
-    found = Captioner.load("flickr8k").caption(photos, config)
+    found = Captioner.load(DEFAULT_MODEL).caption(photos, config)
     return {
         path.name: [caption.text for caption in captions]
         for path, captions in zip(photos, found, strict=True)
@@ -69,7 +70,7 @@ def page(browser: Browser, service: Service) -> Iterator[Browser]:
     browser.show_as(1280, 900)
     browser.open(service.address)
     browser.messages()
-    wait(browser, lambda: "Model: flickr8k" in browser.one("#model").text)
+    wait(browser, lambda: f"Model: {DEFAULT_MODEL}" in browser.one("#model").text)
     yield browser
     assert browser.messages() == []
 
@@ -212,7 +213,7 @@ def test_what_cannot_be_shown_says_why_and_can_be_tried_again(
 ) -> None:
     browser.show_as(1280, 900)
     browser.open(service.address)
-    wait(browser, lambda: "Model: flickr8k" in browser.one("#model").text)
+    wait(browser, lambda: f"Model: {DEFAULT_MODEL}" in browser.one("#model").text)
     browser.run(DROP, "drop", [["a.jpg", "image/jpeg", "AAAA"], ["b.txt", "text/plain", "AAAA"]])
     wait(browser, lambda: browser.all(".failed"))
     assert "not an image of a known format" in browser.one(".failed").text
@@ -264,7 +265,7 @@ def test_the_camera_takes_a_photo(service: Service, tmp_path: Path) -> None:
 
 def test_a_token_is_asked_for(browser: Browser, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOWTELL_TOKEN", "open sesame")
-    with running("flickr8k") as service:
+    with running(DEFAULT_MODEL) as service:
         browser.show_as(1280, 900)
         browser.open(service.address)
         wait(browser, lambda: browser.one("#token").is_displayed())
