@@ -22,6 +22,8 @@ View = Literal[
     "flip",
     "crop",
     "crop-flip",
+    "small",
+    "small-flip",
     "random-1",
     "random-2",
     "random-3",
@@ -151,7 +153,8 @@ class CacheConfig:
 
     views: tuple[View, ...] = ("full",)
     """Views of each training image to cache; each epoch takes one of them at random. `full` is the whole
-    picture, `crop` its middle, `flip` and `crop-flip` are these mirrored, `random-N` are random crops."""
+    picture, `crop` its middle, `small` the whole at 7/9 of the size (224 for 288), `flip`, `crop-flip` and
+    `small-flip` are these mirrored, `random-N` are random crops."""
     dir: str = "cache"
     """Folder of the cache."""
     dtype: FeatureType = "float16"

@@ -238,16 +238,23 @@ def _crop_margin(size: int) -> int:
     return round(size * 8 / 7) - size
 
 
+def small_size(size: int) -> int:
+    """Side in pixels of the views `small` and `small-flip`: 7/9 of the size, 224 for 288."""
+    return round(size * 7 / 9)
+
+
 def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Image.Image:
     """Make one of the deterministic views that the feature cache may hold.
 
     Args:
         image: an RGB image.
         view: `full` is the whole picture in its proportions (see `resize_in_proportion`), `crop` the middle
-            of the picture squeezed to a square of 8/7 of the size (256 for 224). `flip` and `crop-flip` are
-            these mirrored left to right. `random-N` is a random view (see `random_view`) whose randomness
-            comes from N and the picture itself.
-        size: side in pixels of the view, or of a square of the same area.
+            of the picture squeezed to a square of 8/7 of the size (256 for 224), `small` the whole picture in
+            its proportions at 7/9 of the size (224 for 288). `flip`, `crop-flip` and `small-flip` are these
+            mirrored left to right. `random-N` is a random view (see `random_view`) whose randomness comes
+            from N and the picture itself.
+        size: side in pixels of the view, or of a square of the same area (of `small` and `small-flip`: 7/9
+            of it).
 
     Raises:
         ValueError: `view` is not one of `VIEWS`.
@@ -261,7 +268,7 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
         left = margin // 2
         shown = resize_image(image, size + margin).crop((left, left, left + size, left + size))
     else:
-        shown = resize_in_proportion(image, size)
+        shown = resize_in_proportion(image, small_size(size) if view.startswith("small") else size)
     return ImageOps.mirror(shown) if view.endswith("flip") else shown
 
 

@@ -358,8 +358,9 @@ def test_pillow_guards_against_bombs_still() -> None:
 def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: images.View) -> None:
     image = picture(width, height)
     assert resize_image(image, size).size == (size, size)
-    whole = resize_in_proportion(image, size)
-    assert view_image(image, view, size).size == (whole.size if view in ("full", "flip") else (size, size))
+    squares = view.startswith(("crop", "random"))
+    whole = resize_in_proportion(image, round(size * 7 / 9) if view.startswith("small") else size)
+    assert view_image(image, view, size).size == ((size, size) if squares else whole.size)
     assert random_view(image, size, [0.5] * 5).size == (size, size)
 
 
@@ -424,6 +425,16 @@ def test_views() -> None:
     np.testing.assert_array_equal(crop_flip, crop[:, ::-1])
     with pytest.raises(ValueError, match="unknown view 'left': choose one of full, flip, crop, crop-flip"):
         view_image(image, "left")
+
+
+@pytest.mark.parametrize(("size", "small"), [(288, 224), (224, 174), (72, 56)])
+def test_small_views_are_the_whole_picture_at_seven_ninths_of_the_size(size: int, small: int) -> None:
+    image = picture(500, 375)
+    shown, mirrored = (np.asarray(view_image(image, view, size)) for view in ("small", "small-flip"))
+    np.testing.assert_array_equal(shown, resize_in_proportion(image, small))
+    np.testing.assert_array_equal(mirrored, shown[:, ::-1])
+    square = view_image(picture(400, 400), "small", size)
+    assert square.size == (small, small)
 
 
 def part_of(view: Image.Image) -> tuple[float, float, float, float, bool]:
