@@ -50,7 +50,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
         rows=tuple(_rows([*cards, *earlier])),
         footnotes=tuple(_footnotes(cards)),
         comparison=tuple(_comparison(measures)) if len(cards) > 1 else (),
-        curves=_curves([source.name for source in sources]),
+        curves=_curves(evaluation.compared(args)),
         pictures=tuple(_pictures(data, sources, measures)),
         usage=tuple(_usage(data, sources, measures)),
     )

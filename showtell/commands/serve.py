@@ -14,7 +14,15 @@ from typing import Final
 
 from jsonargparse import ArgumentParser, Namespace
 
-from showtell.commands.options import add_encoder, add_model, add_runtime, load_model, naming_options, option
+from showtell.commands.options import (
+    add_encoder,
+    add_image_size,
+    add_model,
+    add_runtime,
+    load_model,
+    naming_options,
+    option,
+)
 from showtell.config import ServingConfig
 from showtell.errors import UsageError
 
@@ -40,6 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_image_size(parser)
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all that others can reach")
     add("--port", type=int, default=8000, help="0 for any that is free")
     add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
