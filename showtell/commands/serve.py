@@ -24,6 +24,7 @@ from showtell.commands.options import (
     option,
 )
 from showtell.config import ServingConfig
+from showtell.data.images import check_image_size
 from showtell.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
         config = ServingConfig(**{name: args[name] for name in _LIMITS})
     if not 0 <= args.port < 2**16:
         raise UsageError(f"--port must be 0 to {2**16 - 1}")
+    check_image_size(args.image_size)
     token = _token(args.token_file)
     try:
         from showtell.serving import create_app
