@@ -46,5 +46,6 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_caption.py
 	$(BIN)/python benchmarks/bench_coldstart.py
 	$(BIN)/python benchmarks/bench_serve.py
+	-$(BIN)/python benchmarks/bench_image_size.py --scored 300    # needs Flickr8k
 	-$(BIN)/python benchmarks/bench_cider.py    # these two need captions of Flickr8k and COCO,
 	-$(BIN)/python benchmarks/bench_metrics.py  # and the second Java

@@ -37,9 +37,9 @@ from showtell.resources import DEFAULT_MODEL
 Task = tuple[str, list[Path]]
 
 
-def ours(model: str, runtime: Any) -> Callable[[Task], Any]:
+def ours(model: str, runtime: Any, image_size: int | None = None) -> Callable[[Task], Any]:
     """One of our models: encodes, captions, captions in a loop, or one photo at a time."""
-    captioner = open_model(model, runtime)
+    captioner = open_model(model, runtime, image_size=image_size)
     decoded: dict[Path, Any] = {}
 
     def pixels(paths: list[Path]) -> list[Any]:

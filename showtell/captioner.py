@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from showtell.captioning import CaptioningModel, Pixels, search_specials
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
-from showtell.data.images import ImageTransform
+from showtell.data.images import ImageTransform, check_image_size
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder, stepping
 from showtell.devices import pick_device
@@ -123,12 +123,7 @@ class Captioner(nn.Module, CaptioningModel):
             tensors |= {f"encoder.{k}": exact_half(v) for k, v in self.encoder.state_dict().items()}
         header = {
             "decoder": asdict(self.decoder.config),
-            "encoder": {
-                "name": self.encoder_name,
-                "fingerprint": weights_fingerprint(self.encoder.state_dict()),
-                "architecture": self.encoder.backbone.settings.to_json(),
-                "transform": asdict(self.encoder.transform),
-            },
+            "encoder": _describe_encoder(self.encoder, self.encoder_name),
             "vocabulary": self.vocabulary.to_json(),
             "vocabulary_fingerprint": self.vocabulary.fingerprint,
             "calibration": asdict(self.calibration) if self.calibration else None,
@@ -136,21 +131,33 @@ class Captioner(nn.Module, CaptioningModel):
         return write_model(folder, header, tensors)
 
     @classmethod
-    def load(cls, name: str, *, device: torch.device | None = None, encoder: str | None = None) -> Captioner:
+    def load(
+        cls,
+        name: str,
+        *,
+        device: torch.device | None = None,
+        encoder: str | None = None,
+        image_size: int | None = None,
+    ) -> Captioner:
         """Load a model that `save` wrote.
 
         Args:
             name: its folder or file, the name of a folder in models/, or a hub id.
             device: where it computes; by default a GPU where there is one.
             encoder: name of the encoder's weights, where they are not in the file and have moved.
+            image_size: side in pixels that images are brought to (64 to 1024), where it is not to be the
+                model's own. The grid of features stays that of the decoder: it is interpolated.
 
         Raises:
             CheckpointError: there is none, or it is damaged, of another version, or for another encoder.
             EncoderError: the encoder's weights cannot be loaded.
+            UsageError: the image size is out of range.
         """
+        check_image_size(image_size)
         path, header, tensors = read_model(name)
         with told_as_damage(path):
             model = cls._assemble(path, header, tensors, encoder)
+        model.encoder.transform = model.encoder.transform.at_size(image_size)
         return model.to(device or pick_device()).eval()
 
     @classmethod
@@ -185,6 +192,7 @@ class Captioner(nn.Module, CaptioningModel):
         *,
         revision: str | None = None,
         device: torch.device | str | None = None,
+        image_size: int | None = None,
     ) -> Captioner:
         """Load a model by name, as `load` does; of the hub also another revision than `main`.
 
@@ -193,18 +201,25 @@ class Captioner(nn.Module, CaptioningModel):
                 models/, or a hub id (`owner/name`), which is downloaded into the hub's cache.
             revision: of a hub id: branch, tag or commit.
             device: where it computes; by default a GPU where there is one.
+            image_size: see `load`.
 
         Raises:
             CheckpointError: there is none, or it is damaged, of another version, or contradicted by the files
                 beside it.
-            UsageError: a revision is given for what is no hub id.
+            UsageError: a revision is given for what is no hub id, or the image size is out of range.
         """
         path = locate_model(str(name), revision)
-        return cls.load(str(path), device=torch.device(device) if device is not None else None)
+        picked = torch.device(device) if device is not None else None
+        return cls.load(str(path), device=picked, image_size=image_size)
 
     @classmethod
     def load_ensemble(
-        cls, names: Sequence[str], *, device: torch.device | None = None, encoder: str | None = None
+        cls,
+        names: Sequence[str],
+        *,
+        device: torch.device | None = None,
+        encoder: str | None = None,
+        image_size: int | None = None,
     ) -> Captioner:
         """Load several models (see `load`) that caption as one, by the mean of their word probabilities.
 
@@ -212,12 +227,16 @@ class Captioner(nn.Module, CaptioningModel):
             names: one or more; of the same encoder weights, picture size and vocabulary.
             device: where they compute.
             encoder: name of the encoder's weights, where they are not in the files and have moved.
+            image_size: see `load`.
 
         Raises:
             CheckpointError: one cannot be loaded, or they do not fit together.
             EncoderError: the encoder's weights cannot be loaded.
+            UsageError: the image size is out of range.
         """
-        first, *others = (cls.load(name, device=device, encoder=encoder) for name in names)
+        first, *others = (
+            cls.load(name, device=device, encoder=encoder, image_size=image_size) for name in names
+        )
         for name, model in zip(names[1:], others, strict=True):
             if model.vocabulary != first.vocabulary:
                 raise CheckpointError(f"{name}: another vocabulary than that of {names[0]}; train them alike")
@@ -268,18 +287,33 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
+def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
+    """What a model's file tells of its encoder; `grid_side` only where the image size does not tell it."""
+    described: dict[str, Any] = {
+        "name": name,
+        "fingerprint": weights_fingerprint(encoder.state_dict()),
+        "architecture": encoder.backbone.settings.to_json(),
+        "transform": asdict(encoder.transform),
+    }
+    if encoder.grid_side != encoder.natural_grid_side:
+        described["grid_side"] = encoder.grid_side
+    return described
+
+
 def _build_encoder(
     description: Mapping[str, Any], weights: dict[str, Tensor], path: Path, name: str | None
 ) -> CNNEncoder:
     """The encoder that a model was trained with: from its own weights, or loaded by name and compared."""
     values = description["transform"]
     transform = ImageTransform(values["size"], tuple(values["mean"]), tuple(values["std"]))
+    grid_side = description.get("grid_side")
     if weights:
-        encoder = CNNEncoder(empty_resnet(ResNetSettings.from_config(description["architecture"])), transform)
+        backbone = empty_resnet(ResNetSettings.from_config(description["architecture"]))
+        encoder = CNNEncoder(backbone, transform, grid_side=grid_side)
         encoder.load_state_dict(weights, assign=True)
         return encoder.requires_grad_(False)
     loaded = CNNEncoder.from_config(EncoderConfig(name or description["name"], transform.size))
-    encoder = CNNEncoder(loaded.backbone, transform)
+    encoder = CNNEncoder(loaded.backbone, transform, grid_side=grid_side)
     if weights_fingerprint(encoder.state_dict()) != description["fingerprint"]:
         raise CheckpointError(
             f"{path}: trained with other encoder weights than those of {name or description['name']}; "

@@ -37,15 +37,30 @@ class CNNEncoder(nn.Module):
         backbone: the network without its classifier.
         transform: makes the pictures that the backbone was trained on.
         precision: number format to compute in.
+        grid_side: rows, and columns, of the grid of features; by default those that the backbone makes of a
+            square of the transform's size. A decoder that was trained on that grid can be given images of
+            another size: theirs is interpolated to it.
+
+    Raises:
+        ValueError: the grid has no cells.
     """
 
-    def __init__(self, backbone: ResNet, transform: ImageTransform, precision: Precision = "auto") -> None:
+    def __init__(
+        self,
+        backbone: ResNet,
+        transform: ImageTransform,
+        precision: Precision = "auto",
+        grid_side: int | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.transform = transform
         self.precision = precision
         self.feature_dim = backbone.settings.hidden_sizes[-1]
-        self.grid_cells = math.ceil(transform.size / backbone.settings.stride) ** 2
+        self.grid_side = self.natural_grid_side if grid_side is None else grid_side
+        if self.grid_side < 1:
+            raise ValueError(f"grid side {grid_side}: a grid has one row at least")
+        self.grid_cells = self.grid_side**2
         self.requires_grad_(False)
         self._folded: nn.Module | None = None
         self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
@@ -60,6 +75,11 @@ class CNNEncoder(nn.Module):
         """
         backbone, mean, std = load_backbone(config.weights)
         return cls(backbone, ImageTransform(config.image_size, mean, std), config.precision)
+
+    @property
+    def natural_grid_side(self) -> int:
+        """Rows, and columns, of the grid that the backbone makes of a square of the transform's size."""
+        return math.ceil(self.transform.size / self.backbone.settings.stride)
 
     @property
     def device(self) -> torch.device:
@@ -83,15 +103,15 @@ class CNNEncoder(nn.Module):
             images: (B, 3, H, W), normalised (see `transform`), of any proportions.
 
         Returns:
-            (B, R, D) in `dtype`; R = (size / 32)**2, rounded up, for the transform's size: (B, 49, 2048) for
-            224 pixels and a ResNet50. The grid of a picture that is not a square is interpolated to that.
+            (B, R, D) in `dtype`; R = `grid_side`**2: (B, 49, 2048) for 224 pixels and a ResNet50. The grid of
+            a picture that has another, because it is not a square or of another size, is interpolated to it.
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
         with torch.autocast(images.device.type, enabled=False):
             grid: Tensor = self._computing()(images)  # (B, D, H / 32, W / 32)
-            side = math.isqrt(self.grid_cells)
-            if grid.shape[2:] != (side, side):
-                grid = F.interpolate(grid.float(), (side, side), mode="bilinear").to(self.dtype)
+            sides = (self.grid_side, self.grid_side)
+            if grid.shape[2:] != sides:
+                grid = F.interpolate(grid.float(), sides, mode="bilinear").to(self.dtype)
         return grid.flatten(2).transpose(1, 2)
 
     def encode_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
@@ -124,11 +144,13 @@ class CNNEncoder(nn.Module):
         return f"PyTorch, {str(self.dtype).removeprefix('torch.')}"
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that decides the features: weights, architecture, transform, precision."""
+        """SHA-256 (hex) of what decides the features: weights, architecture, transform, grid, precision."""
         digest = hashlib.sha256(weights_fingerprint(self.backbone.state_dict()).encode())
         digest.update(json.dumps(self.backbone.settings.to_json(), sort_keys=True).encode())
         digest.update(self.transform.fingerprint().encode())
         digest.update(str(self.dtype).encode())
+        if self.grid_side != self.natural_grid_side:  # else as it has always been: caches stay valid
+            digest.update(f"grid side {self.grid_side}".encode())
         return digest.hexdigest()
 
     def _computing(self) -> nn.Module:

@@ -34,7 +34,12 @@ def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
         "model_type": MODEL_TYPE,
         "architectures": ["Captioner"],
         "decoder": dict(header["decoder"]),
-        "encoder": {"name": encoder["name"], "model_type": "resnet", **encoder["architecture"]},
+        "encoder": {
+            "name": encoder["name"],
+            "model_type": "resnet",
+            **encoder["architecture"],
+            **{key: encoder[key] for key in ("grid_side",) if key in encoder},
+        },
         "image_size": encoder["transform"]["size"],
         "vocab_size": len(vocabulary),
         "pad_token_id": vocabulary.pad_id,

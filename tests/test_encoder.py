@@ -307,6 +307,7 @@ CHANGES: dict[str, Callable[[CNNEncoder], CNNEncoder]] = {
     "mean": change_mean,
     "size": lambda encoder: make_tiny_encoder(size=96),
     "precision": lambda encoder: make_tiny_encoder(precision="bf16"),
+    "grid": lambda encoder: CNNEncoder(encoder.backbone, encoder.transform, "fp32", grid_side=3),
 }
 
 

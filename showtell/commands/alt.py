@@ -22,7 +22,7 @@ from tqdm import tqdm
 from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.survey import Missing, Survey, survey
-from showtell.commands.options import add_encoder, add_model, add_runtime, load_model
+from showtell.commands.options import add_encoder, add_image_size, add_model, add_runtime, load_model
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
@@ -53,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_image_size(parser)
     add("--min-confidence", metavar="P", type=float, help="leave what is less sure out of changes")
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import add_encoder, add_model, add_runtime, load_model, naming_options, option
+from showtell.commands.options import (
+    add_encoder,
+    add_image_size,
+    add_model,
+    add_runtime,
+    load_model,
+    naming_options,
+    option,
+)
 from showtell.config import SearchConfig
 from showtell.data.collect import find_images
 from showtell.errors import UsageError
@@ -72,6 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_image_size(parser)
     add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
     add(
         "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"

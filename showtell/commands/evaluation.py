@@ -14,8 +14,9 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import add_model, add_runtime, open_model
+from showtell.commands.options import add_image_size, add_model, add_runtime, open_model
 from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
+from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
@@ -60,7 +61,7 @@ class Captions:
     """What a model, or a file, says of the images.
 
     Attributes:
-        name: of the model, or of the file.
+        name: of the model (with `@` and the image size, where it is not the model's own), or of the file.
         texts: image id -> captions, best first.
         best: image id -> the best caption with all that the model knows of it; empty where a file said it.
         skipped: what was dropped, by reason.
@@ -79,6 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add_model(parser)
     add_runtime(parser)
+    add_image_size(parser)
     add(
         "--predictions",
         metavar="FILE",
@@ -191,7 +193,7 @@ def is_file(name: str) -> bool:
 def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: bool) -> Captions:
     number = args.num_captions
     config = SearchConfig(beam_size=max(args.beam_size, number), num_captions=number)
-    captioner = open_model(name, args.runtime)
+    captioner = open_model(name, args.runtime, image_size=args.image_size)
     stream = captioner.caption_stream(
         data.images,
         config,
@@ -212,7 +214,7 @@ def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: boo
     if not said:
         raise ShowtellError(f"{data.name}: no photo of the split can be shown")
     return Captions(
-        name,
+        name if args.image_size is None else f"{name}@{args.image_size}",
         {image: tuple(caption.text for caption in captions) for image, captions in said.items()},
         {image: captions[0] for image, captions in said.items()},
         skipped,
@@ -238,6 +240,11 @@ def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool
     ]
 
 
+def compared(args: Namespace) -> list[str]:
+    """Names of the model, or the file of predictions, that is measured, and of what it is compared with."""
+    return [args.predictions or args.model, *([args.against] if args.against else [])]
+
+
 def evaluate(
     args: Namespace, config: DataConfig, name: str, *, attention: bool = False
 ) -> tuple[EvaluationData, list[Captions], list[Measures], list[ScoreCard]]:
@@ -254,13 +261,16 @@ def evaluate(
     """
     if args.num_captions < 1 or args.beam_size < 1:
         raise UsageError("--num-captions and --beam-size must be at least 1")
-    names = [args.predictions or args.model, *([args.against] if args.against else [])]
+    names = compared(args)
     if len(set(names)) < len(names):
         raise UsageError(f"--against {args.against}: that is the model itself; name another")
     if args.predictions and not is_file(args.predictions):
         raise UsageError(
             f"{args.predictions}: predictions are read from {', '.join(SUFFIXES)} files; name one"
         )
+    check_image_size(args.image_size)
+    if args.image_size is not None and all(map(is_file, names)):
+        raise UsageError("--image-size is for models: leave it out where files of predictions are measured")
     data = load_data(args, config, name, need_files=attention or not all(map(is_file, names)))
     sources = [captions_of(each, data, args, attention=attention) for each in names]
     found = measure_all(sources, data, java=args.java)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import add_encoder, add_model
+from showtell.commands.options import add_encoder, add_image_size, add_model
 from showtell.data.collect import find_images
+from showtell.data.images import check_image_size
 from showtell.data.loading import decode_ahead
 from showtell.errors import UsageError
 from showtell.hub import is_hub_id
@@ -38,7 +39,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add_model(parser)
     add_encoder(parser)
-    add("--out", metavar="FOLDER", help="where to write (default: exported/MODEL-PRECISION)")
+    add_image_size(parser)
+    add(
+        "--out",
+        metavar="FOLDER",
+        help="where to write (default: exported/MODEL-PRECISION, with --image-size MODEL-N-PRECISION)",
+    )
     add("--precision", type=ExportPrecision, default="fp32", help="bf16 needs OpenVINO, int8 needs --photos")
     add(
         "--to-hub-folder",
@@ -61,6 +67,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
     """
     if find_exported(args.model):
         raise UsageError(f"--model {args.model}: it is an exported model already")
+    check_image_size(args.image_size)
     if args.to_hub_folder is not None:
         _to_hub_folder(args)
     else:
@@ -94,7 +101,9 @@ def _to_hub_folder(args: Namespace) -> None:
     from showtell.model_file import locate_model
 
     source = locate_model(args.model)
-    captioner = Captioner.load(str(source), encoder=args.encoder, device=torch.device("cpu"))
+    captioner = Captioner.load(
+        str(source), encoder=args.encoder, device=torch.device("cpu"), image_size=args.image_size
+    )
     write_hub_folder(captioner, source.parent, name, folder)
     _list_files(folder, "hub folder", time.monotonic() - start)
     print("Read README.md and complete it: licence, data, limits. Then, for instance:")
@@ -124,14 +133,18 @@ def _to_graphs(args: Namespace) -> None:
             f"exporting needs {error.name}: install it with pip install 'showtell[export]'"
         ) from error
     name = _name(args.model)
-    folder = Path(args.out or f"exported/{name}-{args.precision}")
+    sized = name if args.image_size is None else f"{name}-{args.image_size}"
+    folder = Path(args.out or f"exported/{sized}-{args.precision}")
     check_target(folder)
     import torch
 
     from showtell.captioner import Captioner
 
     captioner = Captioner.load_ensemble(
-        args.model.split(","), encoder=args.encoder, device=torch.device("cpu")
+        args.model.split(","),
+        encoder=args.encoder,
+        device=torch.device("cpu"),
+        image_size=args.image_size,
     )
     pixels = _decode(captioner, photos)
     if args.precision == "int8" and len(pixels) < FEWEST:

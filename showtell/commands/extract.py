@@ -34,8 +34,9 @@ def feature_encoder(config: CacheConfig, encoder: CNNEncoder) -> FeatureEncoder:
             f"--cache.exported {config.exported}: no exported model there; make one with showtell export"
         )
     exported = ExportedEncoder.load(folder)
-    same = exported.weights == weights_fingerprint(encoder.state_dict())
-    if not same or exported.transform != encoder.transform:
+    same_weights = exported.weights == weights_fingerprint(encoder.state_dict())
+    same_grid = exported.transform == encoder.transform and exported.grid_cells == encoder.grid_cells
+    if not (same_weights and same_grid):
         raise UsageError(
             f"--cache.exported {config.exported}: of other encoder weights, or another picture size, than"
             " --encoder says"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from showtell.data.images import check_image_size
 from showtell.errors import ConfigError, UsageError
 from showtell.resources import DEFAULT_MODEL
 from showtell.runtime.manifest import find_exported
@@ -46,18 +47,32 @@ def add_runtime(parser: ArgumentParser) -> None:
     )
 
 
+def add_image_size(parser: ArgumentParser) -> None:
+    """Add the option of the size that photos are brought to."""
+    parser.add_argument(
+        "--image-size",
+        metavar="N",
+        type=int,
+        help="side in pixels that photos are brought to (others than squares: at the same area); smaller is"
+        " faster; default: the model's own",
+    )
+
+
 def load_model(args: Namespace) -> CaptioningModel:
-    """The model that --model and --encoder name, run as --runtime says.
+    """The model that --model and --encoder name, run as --runtime and --image-size say.
 
     Raises:
         ModelError: it cannot be loaded.
-        UsageError: the runtime cannot run it.
+        UsageError: the runtime cannot run it, or the image size is out of range.
     """
-    return open_model(args.model, args.runtime, args.encoder)
+    return open_model(args.model, args.runtime, args.encoder, args.image_size)
 
 
-def open_model(name: str, runtime: Runtime, encoder: str | None = None) -> CaptioningModel:
+def open_model(
+    name: str, runtime: Runtime, encoder: str | None = None, image_size: int | None = None
+) -> CaptioningModel:
     """A model by name (see `load_model`)."""
+    check_image_size(image_size)  # before seconds of loading
     folder = find_exported(name)
     if folder is not None:
         from showtell.runtime.captioner import ExportedCaptioner
@@ -66,7 +81,7 @@ def open_model(name: str, runtime: Runtime, encoder: str | None = None) -> Capti
             raise UsageError(f"--runtime torch: {name} is an exported model; name the run it was made of")
         if encoder is not None:
             raise UsageError(f"--encoder has no effect on an exported model ({name})")
-        return ExportedCaptioner(folder, runtime)
+        return ExportedCaptioner(folder, runtime, image_size)
     members = name.split(",")
     if any(map(find_exported, members)):
         raise UsageError(
@@ -79,7 +94,7 @@ def open_model(name: str, runtime: Runtime, encoder: str | None = None) -> Capti
         )
     from showtell.captioner import Captioner
 
-    return Captioner.load_ensemble(members, encoder=encoder)
+    return Captioner.load_ensemble(members, encoder=encoder, image_size=image_size)
 
 
 def option(field: str) -> str:

@@ -42,11 +42,13 @@ def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all 
     several = evaluation.datasets(args)
     for name, config in several.items():
         found = evaluation.evaluate(args, config, name, attention=True)
-        _report(evaluation.results_folder(args, found[0], within=len(several) > 1), *found)
+        folder = evaluation.results_folder(args, found[0], within=len(several) > 1)
+        _report(folder, evaluation.compared(args), *found)
 
 
 def _report(
     folder: Path,
+    runs: list[str],
     data: EvaluationData,
     sources: list[Captions],
     measures: list[Measures],
@@ -63,7 +65,7 @@ def _report(
         rows=tuple(_rows([*cards, *earlier])),
         footnotes=tuple(_footnotes(cards)),
         comparison=tuple(_comparison(measures)) if len(cards) > 1 else (),
-        curves=_curves([source.name for source in sources]),
+        curves=_curves(runs),
         pictures=tuple(_pictures(data, sources, measures)),
         usage=tuple(_usage(data, sources, measures)),
     )

@@ -16,8 +16,17 @@ from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
 from showtell.commands.caption import add_search, search_config
-from showtell.commands.options import add_encoder, add_model, add_runtime, naming_options, open_model, option
+from showtell.commands.options import (
+    add_encoder,
+    add_image_size,
+    add_model,
+    add_runtime,
+    naming_options,
+    open_model,
+    option,
+)
 from showtell.config import CacheConfig, EncoderConfig, FeatureType
+from showtell.data.images import check_image_size
 from showtell.errors import UsageError
 from showtell.scale.job import FAILED, Job, only_run, open_job
 from showtell.scale.listing import Columns, list_units
@@ -38,6 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(captions)
     add_encoder(captions)
     add_runtime(captions)
+    add_image_size(captions)
     add_search(captions)
     _add_job(features)
     features.add_class_arguments(EncoderConfig, "encoder")
@@ -97,8 +107,12 @@ def _check(args: Namespace) -> None:
 
 def _caption_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
     config = search_config(args)
-    task = CaptionTask(partial(open_model, args.model, args.runtime, args.encoder), config, args.batch_size)
+    check_image_size(args.image_size)
+    load = partial(open_model, args.model, args.runtime, args.encoder, args.image_size)
+    task = CaptionTask(load, config, args.batch_size)
     named = {name: args[name] for name in ("model", "runtime", "encoder")}
+    if args.image_size is not None:  # jobs that were begun without the option go on
+        named["image_size"] = args.image_size
     return task, named | {"search": asdict(config)}
 
 

@@ -14,8 +14,17 @@ from typing import Final
 
 from jsonargparse import ArgumentParser, Namespace
 
-from showtell.commands.options import add_encoder, add_model, add_runtime, load_model, naming_options, option
+from showtell.commands.options import (
+    add_encoder,
+    add_image_size,
+    add_model,
+    add_runtime,
+    load_model,
+    naming_options,
+    option,
+)
 from showtell.config import ServingConfig
+from showtell.data.images import check_image_size
 from showtell.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -40,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_image_size(parser)
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all that others can reach")
     add("--port", type=int, default=8000, help="0 for any that is free")
     add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
@@ -65,6 +75,7 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
         config = ServingConfig(**{name: args[name] for name in _LIMITS})
     if not 0 <= args.port < 2**16:
         raise UsageError(f"--port must be 0 to {2**16 - 1}")
+    check_image_size(args.image_size)
     token = _token(args.token_file)
     try:
         from showtell.serving import create_app

@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from showtell.config import View
-from showtell.errors import ImageError
+from showtell.errors import ImageError, UsageError
 
 ImageSource = Path | str | bytes | Image.Image
 
@@ -40,6 +40,10 @@ STD: Final = (1 / 255, 1 / 255, 1 / 255)
 
 MAX_PIXELS: Final = 200_000_000
 """Pictures with more pixels than this are refused: the largest photos of telephones just fit."""
+
+SMALLEST_SIZE: Final = 64
+LARGEST_SIZE: Final = 1024
+"""Image sizes that a trained model may be given, in pixels."""
 
 TRANSFORM_VERSION: Final = 3
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
@@ -299,6 +303,16 @@ def random_view(image: Image.Image, size: int, chances: Sequence[float]) -> Imag
     return ImageOps.mirror(view) if mirrored < 0.5 else view
 
 
+def check_image_size(size: int | None) -> None:
+    """See whether a trained model may be given images of this size; None stands for its own.
+
+    Raises:
+        UsageError: it is less than `SMALLEST_SIZE` or more than `LARGEST_SIZE`.
+    """
+    if size is not None and not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise UsageError(f"image size {size}: choose {SMALLEST_SIZE} to {LARGEST_SIZE} pixels")
+
+
 def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Copy an image's pixels to a writable uint8 array (H, W, 3)."""
     return np.array(image.convert("RGB"))
@@ -321,6 +335,15 @@ class ImageTransform:
     def fingerprint(self) -> str:
         """Name everything that decides the encoder's input: features of another fingerprint are stale."""
         return f"transform v{TRANSFORM_VERSION} size={self.size} mean={self.mean!r} std={self.std!r}"
+
+    def at_size(self, size: int | None) -> ImageTransform:
+        """The same settings at another size; None keeps it.
+
+        Raises:
+            UsageError: the size is out of range (see `check_image_size`).
+        """
+        check_image_size(size)
+        return self if size is None else replace(self, size=size)
 
     def decode(self, source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """Decode a picture (see `decode_image`), large JPEGs at a reduced scale that is still enough.

@@ -29,7 +29,7 @@ class EncoderGraph(nn.Module):
     def __init__(self, encoder: CNNEncoder) -> None:
         super().__init__()
         self.network = encoder.backbone.folded()
-        self.side = round(encoder.grid_cells**0.5)
+        self.side = encoder.grid_side
         transform = encoder.transform
         self.mean = nn.Buffer(255 * torch.tensor(transform.mean))
         self.scale = nn.Buffer(1 / (255 * torch.tensor(transform.std)))

@@ -140,14 +140,23 @@ class ExportedCaptioner(CaptioningModel):
     Args:
         folder: of the model.
         runtime: what runs it.
+        image_size: side in pixels that images are brought to (64 to 1024); by default what it was exported
+            with.
 
     Raises:
         CheckpointError: the folder is damaged.
-        UsageError: the runtime is not installed, or does not compute in the model's precision.
+        UsageError: the runtime is not installed, or does not compute in the model's precision; or the image
+            size is out of range.
     """
 
-    def __init__(self, folder: Path, runtime: Literal["auto"] | GraphRuntime = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        runtime: Literal["auto"] | GraphRuntime = "auto",
+        image_size: int | None = None,
+    ) -> None:
         manifest = Manifest.load(folder)
+        manifest = replace(manifest, transform=manifest.transform.at_size(image_size))
         self.manifest, self.runtime = manifest, pick_runtime(runtime, manifest)
         self.vocabulary, self.calibration = manifest.vocabulary, manifest.calibration
         encoder, self._start, self._step = (
