@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,11 @@ def test_confidence_is_kept_in_the_file(captioner: Captioner, photos: list[Path]
     captioner.save(tmp_path / "known")
     again = load(tmp_path / "known")
     assert again.calibration == captioner.calibration
+    assert not any(caption.doubtful for (caption,) in again.caption(photos))
+    again.calibration = replace(captioner.calibration, doubtful=1.0)
+    again.save(tmp_path / "doubts")
+    assert load(tmp_path / "doubts").calibration == again.calibration
+    assert all(caption.doubtful for (caption,) in again.caption(photos))
     again.encoder.precision = "fp32"
     for (caption,) in again.caption(photos):
         logit = np.mean(caption.word_log_probs) + 0.5 * min(caption.word_log_probs) + 3

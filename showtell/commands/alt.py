@@ -233,8 +233,8 @@ def _tell_left_out(records: list[Record]) -> None:
         )
     if records:
         log.warning(
-            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the picture%s and"
-            " write the text by hand, or take all proposals with --min-confidence 0",
+            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the picture%s"
+            " and write the text by hand, or take all proposals with --min-confidence 0",
             len(records),
             *["s" * (len(records) != 1)] * 2,
         )
