@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,9 @@ def test_the_confidence_of_a_model_is_checked(data: Path, capsys: pytest.Capture
     content = json.loads(file.read_text())
     for copy in range(1, 10):  # 60 images: enough to say what is good
         for image in content["images"][:6]:
-            content["images"].append(image | {"id": 1000 * copy + image["id"]})
+            number = 1000 * copy + image["id"]
+            content["images"].append({"id": number, "file_name": f"{number:012}.jpg"})
+            shutil.copy(data / "val2017" / image["file_name"], data / "val2017" / f"{number:012}.jpg")
         for number in range(18):
             one = content["annotations"][number]
             content["annotations"].append(
