@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,6 +40,8 @@ class Caption:
             calibrated, and of drawn captions. It holds for the best caption of the run's own search; for
             further and diverse captions it is too low.
         word_confidences: (T,), probability that each word is one that people use for the picture, or None.
+        doubtful: whether the confidence is below the model's threshold (see `Calibration`); False where there
+            is no confidence, or no threshold.
     """
 
     text: str
@@ -48,6 +50,7 @@ class Caption:
     attention: np.ndarray[Any, np.dtype[np.float32]] | None = None
     confidence: float | None = None
     word_confidences: tuple[float, ...] | None = None
+    doubtful: bool = False
 
     @property
     def log_probability(self) -> float:
@@ -187,13 +190,15 @@ class CaptioningModel(ABC):
             side = int(len(hypothesis.attention[0]) ** 0.5) if len(hypothesis.attention) else 0
             looked = hypothesis.attention.reshape(-1, side, side) if side else None
         log_probs = hypothesis.token_log_probs
-        return Caption(
-            detokenize(words),
-            words,
-            log_probs,
-            looked,
-            calibration.of_caption(log_probs) if calibration else None,
-            calibration.of_words(log_probs) if calibration else None,
+        caption = Caption(detokenize(words), words, log_probs, looked)
+        if calibration is None:
+            return caption
+        confidence = calibration.of_caption(log_probs)
+        return replace(
+            caption,
+            confidence=confidence,
+            word_confidences=calibration.of_words(log_probs),
+            doubtful=calibration.is_doubtful(confidence),
         )
 
 

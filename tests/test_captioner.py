@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,11 +128,25 @@ def test_confidence_is_kept_in_the_file(captioner: Captioner, photos: list[Path]
     for (caption,) in again.caption(photos):
         logit = np.mean(caption.word_log_probs) + 0.5 * min(caption.word_log_probs) + 3
         assert caption.confidence == pytest.approx(1 / (1 + np.exp(-logit)))
+        assert not caption.doubtful
         assert caption.word_confidences == pytest.approx(
             [1 / (1 + np.exp(-2 - log_prob)) for log_prob in caption.word_log_probs[:-1]]
         )
     for (drawn,) in again.caption(photos, SearchConfig(sample=True)):
         assert drawn.confidence is drawn.word_confidences is None
+
+
+def test_the_threshold_of_doubt_is_kept_in_the_file(
+    captioner: Captioner, photos: list[Path], tmp_path: Path
+) -> None:
+    captioner.calibration = Calibration((0.0,) * 4, (0.0,) * 5, 0.6)  # all is half sure
+    captioner.save(tmp_path)
+    assert load(tmp_path).calibration == captioner.calibration
+    assert all(caption.doubtful for (caption,) in captioner.caption(photos))
+    for (drawn,) in captioner.caption(photos, SearchConfig(sample=True)):
+        assert not drawn.doubtful
+    captioner.calibration = replace(captioner.calibration, doubtful=0.5)
+    assert not any(caption.doubtful for (caption,) in captioner.caption(photos))
 
 
 def test_no_pictures_have_no_captions(captioner: Captioner) -> None:

@@ -2,6 +2,7 @@
 
 Name pages, pictures, or folders. Proposals are printed; --output writes them with the photos, --patch as a
 patch for pages, --write into the files, whose old content is kept. Nothing is changed without --write.
+Doubtful proposals are printed, but are neither in the patch nor written.
 """
 
 from __future__ import annotations
@@ -22,10 +23,20 @@ from tqdm import tqdm
 from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.survey import Missing, Survey, survey
-from showtell.commands.options import add_encoder, add_image_size, add_model, add_runtime, load_model
+from showtell.commands.options import (
+    add_encoder,
+    add_image_size,
+    add_min_confidence,
+    add_model,
+    add_runtime,
+    check_min_confidence,
+    load_model,
+    require_confidence,
+)
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
+from showtell.output.screen import one_line
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
     from showtell.captioning import CaptioningModel
@@ -54,7 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_encoder(parser)
     add_runtime(parser)
     add_image_size(parser)
-    add("--min-confidence", metavar="P", type=float, help="leave what is less sure out of changes")
+    add_min_confidence(parser, "mark as doubtful, and leave out of --patch and --write,")
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
     add("--write", action="store_true", help="write the proposals into pages and pictures")
@@ -87,8 +98,7 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
 def _validate(args: Namespace) -> None:
     if bool(args.paths) == bool(args.undo):
         raise UsageError("name pages, pictures or folders; or a backup with --undo")
-    if args.min_confidence is not None and not 0 <= args.min_confidence <= 1:
-        raise UsageError("--min-confidence is a probability: 0 to 1")
+    check_min_confidence(args.min_confidence)
     if args.backup and not args.write:
         raise UsageError("--backup has no effect without --write")
     if args.check and (args.write or args.patch or args.output):
@@ -130,6 +140,11 @@ def _propose(found: Survey, args: Namespace) -> int:
     if args.patch != "-":
         outputs.append(Screen(keep_going=bool(writer or args.patch or args.write)))
     captioner = load_model(args)
+    require_confidence(captioner, args.min_confidence)
+    changing = bool(args.patch or args.write)
+    if changing and args.min_confidence is None:
+        _tell_if_nothing_is_doubtful(captioner)
+    left_out: list[Record] = []
     records = _records(captioner, found.missing, args.min_confidence, isinstance(writer, GalleryWriter))
     try:
         with ExitStack() as stack:
@@ -138,13 +153,17 @@ def _propose(found: Survey, args: Namespace) -> int:
             for missing, record in stack.enter_context(closing(records)):
                 for output in outputs:
                     output.add(record)
-                if record.captions and not record.doubtful(record.captions[0]):
+                if record.captions and record.doubtful(record.captions[0]):
+                    left_out.append(record)
+                elif record.captions:
                     changes.add(missing, record.captions[0].text)
         if args.patch:
             _write_patch(args.patch, changes.patch())
         if backup:
             changes.write_pages()
     finally:
+        if changing:
+            _tell_left_out(left_out)
         _tell(changes)
     return 1 if changes.failed or not tally.captioned else 0
 
@@ -192,6 +211,35 @@ def _write_patch(target: str, patch: bytes) -> None:
     except OSError as error:
         raise ShowtellError(f"{target}: cannot be written ({error.strerror or error})") from error
     log.info("%s: apply it with git apply, or patch -p1", target)
+
+
+def _tell_if_nothing_is_doubtful(captioner: CaptioningModel) -> None:
+    if captioner.calibration is None:
+        log.info("this model's confidence is not calibrated: no proposal is doubtful, all are taken")
+    elif captioner.calibration.doubtful is None:
+        log.info(
+            "this model has no threshold of confidence: no proposal is doubtful, all are taken; set one with"
+            " --min-confidence 0.4"
+        )
+
+
+def _tell_left_out(records: list[Record]) -> None:
+    """Which proposals are not in the changes, since they are doubtful; and what to do."""
+    for record in records:
+        best = record.captions[0]
+        log.warning(
+            "left out %s: %s  (doubtful: %.0f%%)",
+            one_line(record.image),
+            best.text,
+            100 * (best.confidence or 0),
+        )
+    if records:
+        log.warning(
+            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the picture%s"
+            " and write the text by hand, or take all proposals with --min-confidence 0",
+            len(records),
+            *["s" * (len(records) != 1)] * 2,
+        )
 
 
 def _tell(changes: Changes) -> None:

@@ -21,11 +21,14 @@ from tqdm import tqdm
 from showtell.commands.options import (
     add_encoder,
     add_image_size,
+    add_min_confidence,
     add_model,
     add_runtime,
+    check_min_confidence,
     load_model,
     naming_options,
     option,
+    require_confidence,
 )
 from showtell.config import SearchConfig
 from showtell.data.collect import find_images
@@ -86,13 +89,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
     )
     add_search(parser)
-    add(
-        "--min-confidence",
-        metavar="P",
-        type=float,
-        help="mark captions as doubtful that are less than P likely to be better than the weakest quarter of"
-        " people's; 0.4 is a start",
-    )
+    add_min_confidence(parser, "mark as doubtful")
 
 
 def add_search(parser: ArgumentParser) -> None:
@@ -130,8 +127,7 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
         raise UsageError("--batch-size must be at least 1")
     if args.min_confidence is not None and args.sample:
         raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")
-    if args.min_confidence is not None and not 0 <= args.min_confidence <= 1:
-        raise UsageError("--min-confidence is a probability: 0 to 1")
+    check_min_confidence(args.min_confidence)
     writer = make_writer(Path(args.output)) if args.output else None
     pictures = AttentionPictures(Path(args.attention)) if args.attention else None
     photos = _photos(args.photos, pictures)
@@ -222,12 +218,7 @@ def _load(args: Namespace, *, attends: bool) -> CaptioningModel:
         raise UsageError(
             "--attention: this model's decoder (pooled) has no attention; choose another --model"
         )
-    if args.min_confidence is not None and captioner.calibration is None:
-        raise UsageError(
-            "--min-confidence: this model's confidence is not calibrated (an ensemble's never is); choose"
-            " another --model, finish its run with main.py --resume, or train it with 50 validation photos of"
-            " two captions or more (--data.val_fraction)"
-        )
+    require_confidence(captioner, args.min_confidence)
     return captioner
 
 

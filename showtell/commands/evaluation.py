@@ -22,7 +22,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.chair import load_instances
-from showtell.evaluation.measure import Measures, measure
+from showtell.evaluation.measure import Confidence, Measures, measure
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.scorecard import ScoreCard
 
@@ -66,6 +66,7 @@ class Captions:
         best: image id -> the best caption with all that the model knows of it; empty where a file said it.
         skipped: what was dropped, by reason.
         search: how captions were found; empty where a file said them.
+        doubts: whether the model has a threshold below which captions are doubtful.
     """
 
     name: str
@@ -73,6 +74,18 @@ class Captions:
     best: dict[str, Caption]
     skipped: Counter[str]
     search: str
+    doubts: bool = False
+
+    @property
+    def confidences(self) -> dict[str, Confidence] | None:
+        """Image id -> confidence of the best caption; empty where it is not calibrated, None of a file."""
+        if not self.best:
+            return None
+        return {
+            image: Confidence(caption.confidence, caption.doubtful if self.doubts else None)
+            for image, caption in self.best.items()
+            if caption.confidence is not None
+        }
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -219,6 +232,7 @@ def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: boo
         {image: captions[0] for image, captions in said.items()},
         skipped,
         f"beam {config.beam_size}",
+        captioner.calibration is not None and captioner.calibration.doubtful is not None,
     )
 
 
@@ -235,6 +249,7 @@ def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool
             training=data.training,
             objects=data.objects,
             java=java,
+            confidences=source.confidences,
         )
         for source in sources
     ]

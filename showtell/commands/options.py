@@ -58,6 +58,46 @@ def add_image_size(parser: ArgumentParser) -> None:
     )
 
 
+def add_min_confidence(parser: ArgumentParser, effect: str) -> None:
+    """Add the option of the threshold of doubt.
+
+    Args:
+        parser: of the command.
+        effect: what becomes of captions of less confidence.
+    """
+    parser.add_argument(
+        "--min-confidence",
+        metavar="P",
+        type=float,
+        help=f"{effect} captions that are less than P likely to be better than the weakest quarter of"
+        " people's; default: the model's own threshold; 0: none",
+    )
+
+
+def check_min_confidence(value: float | None) -> None:
+    """Check --min-confidence.
+
+    Raises:
+        UsageError: it is no probability.
+    """
+    if value is not None and not 0 <= value <= 1:
+        raise UsageError("--min-confidence is a probability: 0 to 1")
+
+
+def require_confidence(captioner: CaptioningModel, min_confidence: float | None) -> None:
+    """Check that the model has a confidence, where --min-confidence asks for one.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if min_confidence and captioner.calibration is None:
+        raise UsageError(
+            "--min-confidence: this model's confidence is not calibrated (an ensemble's never is); choose"
+            " another --model, finish its run with main.py --resume, or train it with 50 validation photos of"
+            " two captions or more (--data.val_fraction)"
+        )
+
+
 def load_model(args: Namespace) -> CaptioningModel:
     """The model that --model and --encoder name, run as --runtime and --image-size say.
 

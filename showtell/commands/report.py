@@ -153,7 +153,14 @@ def _shown(source: Captions, image: CaptionedImage, scores: dict[str, float]) ->
         return Shown(text, tuple(text.split()), (), None, scores.pop("CIDEr"), scores, None)
     probabilities = tuple(np.exp(best.word_log_probs[: len(best.words)]).tolist())
     return Shown(
-        best.text, best.words, probabilities, best.attention, scores.pop("CIDEr"), scores, best.confidence
+        best.text,
+        best.words,
+        probabilities,
+        best.attention,
+        scores.pop("CIDEr"),
+        scores,
+        best.confidence,
+        best.doubtful,
     )
 
 

@@ -16,13 +16,13 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from showtell.errors import DataError
-from showtell.evaluation.cider import cider_d
+from showtell.evaluation.reliability import FEWEST, Bools, Floats, Reliability
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-FEWEST: Final = 50
-"""Images from which a calibration can be made."""
+PRECISION: Final = 2 / 3
+"""Share of the doubtful captions that should not be good."""
+_THRESHOLDS: Final = np.arange(50, 0, -1) / 100
+_JUDGED: Final = 10
+"""Doubtful captions of a dataset from which their precision is looked at."""
 _FOLDS: Final = 5
 _DECAY: Final = 1e-3
 
@@ -35,10 +35,13 @@ class Calibration:
         caption: weights of the mean and the least log-probability and of the number of words; then the bias.
         word: weights of a word's log-probability, of the mean in its caption, of its place, and of the
             log-probability of the word before; then the bias.
+        doubtful: captions of less confidence are doubtful (see `doubtful_below`); None of a model that was
+            calibrated without such a threshold.
     """
 
     caption: tuple[float, ...]
     word: tuple[float, ...]
+    doubtful: float | None = None
 
     def of_caption(self, log_probs: Sequence[float]) -> float:
         """Probability that a caption is good (see `good_captions`), of its words' and its end's (T + 1,)."""
@@ -48,33 +51,17 @@ class Calibration:
         """Probability that each word is right (see `right_words`), of T + 1 log-probabilities: (T,)."""
         return tuple(_predict(word_features(log_probs), self.word).tolist())
 
+    def is_doubtful(self, confidence: float) -> bool:
+        """Whether a caption of this confidence is doubtful; none is without a threshold."""
+        return self.doubtful is not None and confidence < self.doubtful
+
     @classmethod
-    def from_json(cls, value: Mapping[str, Sequence[float]]) -> Calibration:
-        """Read what `dataclasses.asdict` gave."""
-        return cls(tuple(value["caption"]), tuple(value["word"]))
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """What a calibration promises of captions or words that it was not fitted on, and what holds.
-
-    Attributes:
-        promised: (N,) probabilities, each from the other four fifths of the images.
-        right: (N,), whether it held.
-    """
-
-    promised: Floats
-    right: Bools
-
-    def bins(self, number: int = 10) -> list[tuple[float, float]]:
-        """(mean promise, share that held) of equally many, from the least promise to the greatest."""
-        parts = np.array_split(np.argsort(self.promised, kind="stable"), number)
-        return [(float(self.promised[p].mean()), float(self.right[p].mean())) for p in parts if len(p)]
-
-    @property
-    def error(self) -> float:
-        """Mean distance between promise and share over the bins (expected calibration error)."""
-        return float(np.mean([abs(promise - share) for promise, share in self.bins()]))
+    def from_json(cls, value: Mapping[str, Any]) -> Calibration:
+        """Read what `dataclasses.asdict` gave; earlier versions knew no `doubtful`."""
+        doubtful = value.get("doubtful")
+        return cls(
+            tuple(value["caption"]), tuple(value["word"]), None if doubtful is None else float(doubtful)
+        )
 
 
 def caption_features(log_probs: Sequence[float]) -> Floats:
@@ -92,104 +79,162 @@ def word_features(log_probs: Sequence[float]) -> Floats:
     return np.stack([words, mean, np.arange(len(words), dtype=np.float64), before], axis=1)
 
 
-def right_words(said: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether each word is one that a person used for the picture."""
-    known = {word for reference in references for word in reference}
-    return [word in known for word in said]
+def doubtful_below(promised: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
+    """The confidence below which captions are doubtful, chosen by how good captions of images turned out.
 
-
-def good_captions(said: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> Bools:
-    """Whether captions are better than the weakest quarter of those that people write.
-
-    A caption is good where its CIDEr-D is at least that of the lower quartile of people's captions, each
-    compared with the others of its picture.
+    It is the largest threshold, of 0.50, 0.49, ..., below which at least two of three captions are not good,
+    in each dataset. Whoever leaves out the doubtful ones so loses one good caption for two that are not, and
+    a wrong text is worse than none. It is 0.50 at most, because a caption that is more likely good than not
+    should not be doubtful, however few of the model's captions are good. (Of the captions that people write,
+    one of four is not good, by definition.)
 
     Args:
-        said: N captions as words.
-        references: of each, people's captions as words.
+        promised: (N,) confidences, of captions that they were not calibrated on.
+        good: (N,) whether these are good.
+        datasets: (N,) which dataset each is of. A dataset is only asked for thresholds that make ten of its
+            captions doubtful.
 
-    Raises:
-        DataError: fewer than `FEWEST` pictures have two captions of people.
+    Returns:
+        The threshold; None where there is none.
     """
-    people: list[float] = []
-    for place in range(max(map(len, references), default=0)):
-        several = [captions for captions in references if len(captions) > max(place, 1)]
-        if len(several) >= FEWEST:  # document frequencies of few pictures mean little
-            others = [[*captions[:place], *captions[place + 1 :]] for captions in several]
-            people.extend(cider_d([captions[place] for captions in several], others).tolist())
-    if not people:
-        raise DataError(
-            f"fewer than {FEWEST} validation images have two captions or more, so it is not known how well"
-            " people agree; add captions, or raise data.val_fraction"
-        )
-    good: Bools = cider_d(said, references) >= np.quantile(people, 0.25)
-    return good
+    of_dataset = [datasets == name for name in np.unique(datasets)]
+    for threshold in _THRESHOLDS.tolist():
+        marked = [own & (promised < threshold) for own in of_dataset]
+        if all((~good[own]).mean() >= PRECISION for own in marked if own.sum() >= _JUDGED):
+            return float(threshold)
+    return None
 
 
 def calibrate(
-    log_probs: Sequence[Sequence[float]], good: Sequence[bool] | Bools, right: Sequence[Sequence[bool]]
-) -> tuple[Calibration, dict[str, Reliability]]:
+    log_probs: Sequence[Sequence[float]],
+    good: Sequence[bool] | Bools,
+    right: Sequence[Sequence[bool]],
+    datasets: Sequence[str] | None = None,
+) -> tuple[Calibration, dict[str, dict[str, Reliability]]]:
     """Fit a calibration, and measure it on images that it was not fitted on.
+
+    The images are taken in five parts. The confidence of each part, and the threshold below which its
+    captions are doubtful, are those that the other four give. Each dataset weighs the same in the fit.
 
     Args:
         log_probs: of N captions, of each word and of the end.
         good: whether each caption is good (see `good_captions`).
         right: whether each of their words is right (see `right_words`).
+        datasets: name of the dataset of each; without it, all are of one that is named "".
 
     Returns:
-        The calibration, and the reliability of "captions" and "words".
+        The calibration; and of each dataset, by its name, the reliability of "captions" and "words".
 
     Raises:
         DataError: fewer than `FEWEST` captions, or no words in them.
     """
     if len(log_probs) < FEWEST:
-        raise DataError(
-            f"{len(log_probs)} validation images are too few; {FEWEST} are needed: raise data.val_fraction"
-        )
-    captions = np.stack([caption_features(values) for values in log_probs])
-    words = np.concatenate([word_features(values) for values in log_probs])
-    if not len(words):
+        raise DataError(f"{len(log_probs)} images are too few; {FEWEST} are needed")
+    features = np.concatenate([word_features(values) for values in log_probs])
+    if not len(features):
         raise DataError("captions without words: nothing to calibrate with")
-    images = np.arange(len(log_probs))
-    of_words = np.repeat(images, [len(values) - 1 for values in log_probs])
-    outcomes = {
-        "captions": (captions, np.asarray(good, dtype=bool), images),
-        "words": (words, np.asarray([r for row in right for r in row], dtype=bool), of_words),
+    names = np.array([""] * len(log_probs) if datasets is None else datasets)
+    folds = np.empty(len(names), dtype=int)
+    for name in np.unique(names):
+        folds[names == name] = np.arange((names == name).sum()) % _FOLDS
+    captions = _Outcomes(
+        np.stack([caption_features(values) for values in log_probs]), np.asarray(good, bool), names, folds
+    )
+    lengths = [len(values) - 1 for values in log_probs]
+    held = np.array([r for row in right for r in row], dtype=bool)
+    words = _Outcomes(features, held, np.repeat(names, lengths), np.repeat(folds, lengths))
+    promised, of_words = captions.cross_fit(), words.cross_fit()
+    calibration = Calibration(captions.fit(), words.fit(), captions.threshold())
+    doubtful = captions.cross_mark(promised)
+    return calibration, {
+        str(name): {
+            "captions": _of(name, captions, promised, doubtful),
+            "words": _of(name, words, of_words, None),
+        }
+        for name in dict.fromkeys(names.tolist())
     }
-    calibration = Calibration(*(_fit(features, held) for features, held, _ in outcomes.values()))
-    return calibration, {name: _cross_fit(*values) for name, values in outcomes.items()}
 
 
-def _fit(features: Floats, held: Bools) -> tuple[float, ...]:
-    """Weights (F + 1,) of a logistic regression; Platt's targets keep it finite where all or none held."""
+@dataclass(frozen=True)
+class _Outcomes:
+    """Captions, or words, that held or did not.
+
+    Attributes:
+        features: (N, F).
+        held: (N,).
+        datasets: (N,) their names.
+        folds: (N,) numbers below `_FOLDS`; the words of an image are in one.
+    """
+
+    features: Floats
+    held: Bools
+    datasets: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.int_]
+
+    def of(self, rows: Bools) -> _Outcomes:
+        """Those of some rows (N,)."""
+        return _Outcomes(self.features[rows], self.held[rows], self.datasets[rows], self.folds[rows])
+
+    def fit(self) -> tuple[float, ...]:
+        """Weights (F + 1,) of a logistic regression."""
+        _, place, count = np.unique(self.datasets, return_inverse=True, return_counts=True)
+        weights = (len(self.held) / len(count) / count)[place]  # of each dataset the same sum, 1 on average
+        return _fit(self.features, self.held, weights)
+
+    def cross_fit(self) -> Floats:
+        """Predict (N,) each fold by what the others give."""
+        promised = np.zeros(len(self.held))
+        for fold in np.unique(self.folds):
+            out = self.folds == fold
+            promised[out] = _predict(self.features[out], self.of(~out).fit())
+        return promised
+
+    def threshold(self) -> float | None:
+        """See `doubtful_below`."""
+        return doubtful_below(self.cross_fit(), self.held, self.datasets)
+
+    def cross_mark(self, promised: Floats) -> Bools:
+        """Whether each (N,) is doubtful by the threshold that the other folds give, as if it were all."""
+        doubtful = np.zeros(len(self.held), dtype=bool)
+        for fold in np.unique(self.folds):
+            out = self.folds == fold
+            doubtful[out] = promised[out] < (self.of(~out).threshold() or 0.0)
+        return doubtful
+
+
+def _of(name: str, outcomes: _Outcomes, promised: Floats, doubtful: Bools | None) -> Reliability:
+    """The reliability of one dataset."""
+    own = outcomes.datasets == name
+    return Reliability(promised[own], outcomes.held[own], None if doubtful is None else doubtful[own])
+
+
+def _fit(features: Floats, held: Bools, weights: Floats) -> tuple[float, ...]:
+    """Weights (F + 1,) of a logistic regression; Platt's targets keep it finite where all or none held.
+
+    Args:
+        features: (N, F).
+        held: (N,).
+        weights: (N,) of each in the loss; 1 on average.
+    """
     from scipy.optimize import minimize  # slow to import, and captioning does not need it
 
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
     inputs = (features - mean) / scale
-    yes, no = int(held.sum()), int((~held).sum())
+    yes, no = weights @ held, weights @ ~held
     targets = np.where(held, (yes + 1) / (yes + 2), 1 / (no + 2))
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        logits = inputs @ weights[:-1] + weights[-1]
-        decay = _DECAY * np.append(weights[:-1], 0.0)
-        error = (expit(logits) - targets) / len(targets)
-        value = np.mean(np.logaddexp(0, logits) - targets * logits) + 0.5 * decay @ weights
+    def loss(values: Floats) -> tuple[float, Floats]:
+        logits = inputs @ values[:-1] + values[-1]
+        decay = _DECAY * np.append(values[:-1], 0.0)
+        error = weights * (expit(logits) - targets) / len(targets)
+        value = np.mean(weights * (np.logaddexp(0, logits) - targets * logits)) + 0.5 * decay @ values
         return float(value), np.append(error @ inputs, error.sum()) + decay
 
     found: Any = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B")
-    weights = found.x[:-1] / scale
-    return (*weights.tolist(), float(found.x[-1] - weights @ mean))
+    values = found.x[:-1] / scale
+    return (*values.tolist(), float(found.x[-1] - values @ mean))
 
 
 def _predict(features: Floats, weights: Sequence[float]) -> Floats:
     values: Floats = expit(features @ np.asarray(weights[:-1]) + weights[-1])
     return values
-
-
-def _cross_fit(features: Floats, held: Bools, images: npt.NDArray[np.int_]) -> Reliability:
-    """Predict each fold of the images by what the others give."""
-    promised = np.zeros(len(held))
-    for fold in range(_FOLDS):
-        out = images % _FOLDS == fold
-        promised[out] = _predict(features[out], _fit(features[~out], held[~out]))
-    return Reliability(promised, held)

@@ -16,6 +16,7 @@ from showtell.evaluation.cider import cider, cider_d
 from showtell.evaluation.diversity import distinct_n, self_bleu
 from showtell.evaluation.java import java_scores
 from showtell.evaluation.metrics import ends_badly
+from showtell.evaluation.reliability import Reliability, good_captions
 from showtell.evaluation.rouge import rouge_l
 from showtell.evaluation.statistic import Difference, Statistic, compare
 
@@ -33,11 +34,15 @@ MEANING: Final = {
     "self-BLEU": "BLEU-4 of an image's captions against each other: lower is more varied",
     "distinct-1": "distinct words of an image's captions / their words",
     "distinct-2": "distinct pairs of words of an image's captions / their words",
+    "good": "share of captions that are better than the weakest quarter of people's",
+    "ECE": "expected calibration error of the confidence: how far it is from the share of good captions",
+    "doubtful": "share of captions below the model's threshold of confidence",
+    "doubtful, bad": "share of the doubtful captions that are not good: how right the doubt is",
 }
 """What the rows mean that papers do not name alike."""
 
 
-_SHARES: Final = ("novel", "bad endings", "CHAIRs", "CHAIRi")
+_SHARES: Final = ("novel", "bad endings", "CHAIRs", "CHAIRi", "good", "ECE", "doubtful", "doubtful, bad")
 
 
 def format_score(value: float, name: str) -> str:
@@ -47,6 +52,19 @@ def format_score(value: float, name: str) -> str:
     if name == "distinct words":
         return f"{value:,.0f}"
     return f"{value:.2f}" if name == "length" else f"{value:.3f}"
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a model is of a caption.
+
+    Attributes:
+        probability: that the caption is good.
+        doubtful: whether that is below the model's threshold; None where it has none.
+    """
+
+    probability: float
+    doubtful: bool | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,7 @@ def measure(
     training: Collection[str] = (),
     objects: Mapping[str, frozenset[str]] | None = None,
     java: bool = True,
+    confidences: Mapping[str, Confidence] | None = None,
 ) -> Measures:
     """Measure captions.
 
@@ -87,6 +106,8 @@ def measure(
         training: captions of the training photos; without any, novelty is left out.
         objects: image id -> names of the COCO objects in it; without, CHAIR is left out.
         java: METEOR and SPICE, where they can run.
+        confidences: image id -> confidence of its first caption; empty of a model that is not calibrated,
+            None where the captions are not of a model.
 
     Raises:
         DataError: no captions, or an image without references.
@@ -116,6 +137,10 @@ def measure(
     statistics |= _style(said, training, left_out)
     statistics |= _objects(images, said, people, objects, left_out)
     statistics |= _diversity(captions, left_out)
+    if confidences is not None:
+        shares, calibration_error = _confidence(images, said, people, confidences, left_out)
+        statistics |= shares
+        values |= calibration_error
     return Measures(images, statistics, values, left_out)
 
 
@@ -173,6 +198,38 @@ def _objects(
         return {}
     sentences, mentions = chair(said, people, [objects.get(image, frozenset()) for image in images])
     return {"CHAIRs": sentences, "CHAIRi": mentions}
+
+
+def _confidence(
+    images: tuple[str, ...],
+    said: list[Words],
+    people: list[list[Words]],
+    confidences: Mapping[str, Confidence],
+    left_out: dict[str, str],
+) -> tuple[dict[str, Statistic], dict[str, float]]:
+    """Whether the confidence holds on these images: shares, and the calibration error."""
+    if not confidences:
+        left_out["confidence"] = "this model's is not calibrated"
+        return {}, {}
+    try:
+        good = good_captions(said, people)
+    except DataError as error:
+        left_out["confidence"] = str(error)
+        return {}, {}
+    promised = np.array([confidences[image].probability for image in images])
+    found = {"good": Statistic.mean(good)}
+    calibration_error = {"ECE": Reliability(promised, good).error}
+    doubtful = np.array([confidences[image].doubtful for image in images], dtype=object)
+    if None in doubtful:
+        left_out["doubtful"] = "this model has no threshold of doubt"
+        return found, calibration_error
+    marked = doubtful.astype(bool)
+    found["doubtful"] = Statistic.mean(marked)
+    if marked.any():
+        found["doubtful, bad"] = Statistic.ratio(marked & ~good, marked)
+    else:
+        left_out["doubtful, bad"] = "no caption is doubtful"
+    return found, calibration_error
 
 
 def _diversity(captions: Mapping[str, Sequence[str]], left_out: dict[str, str]) -> dict[str, Statistic]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import yaml
 
 from showtell.errors import UsageError
 
+FILES: Final = ("config.yaml", "history.csv", "reliability.json")
 SCORES: Final[tuple[str, ...]] = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr")
 
 
@@ -23,12 +25,14 @@ class RunFacts:
         epochs: how many it has had.
         best: the epoch whose model was saved last; 0 where there is no history.
         scores: of this epoch, on the validation photos, by name.
+        reliability: of the confidence, on the validation photos: what reliability.json holds, or empty.
     """
 
     settings: dict[str, Any]
     epochs: int
     best: int
     scores: dict[str, float]
+    reliability: dict[str, Any] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -40,12 +44,12 @@ class RunFacts:
 
 
 def read_run(folder: Path) -> RunFacts | None:
-    """Read config.yaml and history.csv of a run's folder; None where it is no run's.
+    """Read config.yaml, history.csv and reliability.json of a run's folder; None where it is no run's.
 
     Raises:
         UsageError: one of the files is damaged.
     """
-    config, history = folder / "config.yaml", folder / "history.csv"
+    config, history, confidence = (folder / name for name in FILES)
     if not config.is_file():
         return None
     try:
@@ -55,11 +59,12 @@ def read_run(folder: Path) -> RunFacts | None:
         rows = _rows(history) if history.is_file() else []
         saved = [row for row in rows if row.get("saved")]
         best = saved[-1] if saved else {}
+        reliability = json.loads(confidence.read_text(encoding="utf-8")) if confidence.is_file() else {}
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"{folder}: config.yaml or history.csv is damaged ({reason}); mend it") from error
+        raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); mend it") from error
     scores = {name: best[name] for name in SCORES if name in best}
-    return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores)
+    return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
 
 
 def _rows(history: Path) -> list[dict[str, float]]:

@@ -16,8 +16,8 @@ class JsonlWriter(FileWriter):
     """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` a line.
 
     `captions` are the further ones, best first. Captions of a calibrated model, unless drawn, also have their
-    `confidence`, `words` and `word_confidences`; where a least confidence is asked for, `doubtful`. A photo
-    that cannot be shown has `{"image", "error"}`.
+    `confidence`, `words` and `word_confidences`, and whether they are `doubtful`. A photo that cannot be
+    shown has `{"image", "error"}`.
     """
 
     def format(self, record: Record) -> str:
@@ -38,8 +38,7 @@ def _caption(record: Record, caption: Caption) -> dict[str, Any]:
     }
     if caption.confidence is not None:
         value["confidence"] = round(caption.confidence, 4)
+        value["doubtful"] = record.doubtful(caption)
         value["words"] = caption.words
         value["word_confidences"] = [round(share, 4) for share in caption.word_confidences or ()]
-    if record.min_confidence is not None:
-        value["doubtful"] = record.doubtful(caption)
     return value

@@ -19,7 +19,7 @@ class Record:
         captions: best first; empty where the photo cannot be shown.
         error: why there are no captions, in a few words, or None.
         preview: the photo as a small JPEG file, where one was asked for.
-        min_confidence: captions of less confidence are doubtful; None where doubt was not asked for.
+        min_confidence: captions of less confidence are doubtful; None for the model's own threshold.
     """
 
     image: str
@@ -30,11 +30,9 @@ class Record:
 
     def doubtful(self, caption: Caption) -> bool:
         """Whether a caption is to be marked."""
-        return (
-            self.min_confidence is not None
-            and caption.confidence is not None
-            and caption.confidence < self.min_confidence
-        )
+        if self.min_confidence is None or caption.confidence is None:
+            return caption.doubtful
+        return caption.confidence < self.min_confidence
 
 
 class Output(AbstractContextManager[Any], Protocol):

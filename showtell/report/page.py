@@ -46,6 +46,7 @@ class Shown:
         score: CIDEr of the picture.
         scores: name -> other scores of the picture.
         confidence: probability that the caption is good, or None.
+        doubtful: whether that is below the model's threshold.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Shown:
     score: float
     scores: Mapping[str, float]
     confidence: float | None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ def _shown(shown: Shown) -> dict[str, Any]:
     }
     if shown.confidence is not None:
         value["confidence"] = round(shown.confidence, 3)
+    if shown.doubtful:
+        value["doubtful"] = True
     if shown.attention is not None and len(shown.attention):
         value["grid"] = shown.attention.shape[1:]
         value["looked"] = base64.b64encode(_heat(shown.attention)).decode()

@@ -114,6 +114,7 @@ function modelDot(model) {
 function facts(shown) {
   const parts = [`CIDEr ${shown.score.toFixed(2)}`];
   if (shown.confidence !== undefined) parts.push(`confidence ${percent(shown.confidence)}`);
+  if (shown.doubtful) parts.push("doubtful");
   return parts.join(", ");
 }
 

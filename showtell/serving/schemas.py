@@ -82,6 +82,10 @@ class CaptionAnswer(BaseModel):
             description="probability that it is better than the weakest quarter of people's captions",
         ),
     ]
+    doubtful: Annotated[
+        bool,
+        Field(description="whether the confidence is so low that the caption should not be used unread"),
+    ]
     words: list[WordAnswer]
 
 
@@ -147,6 +151,7 @@ def describe(caption: Caption, *, attention: bool) -> CaptionAnswer:
         text=caption.text,
         log_probability=min(0.0, caption.log_probability),
         confidence=caption.confidence,
+        doubtful=caption.doubtful,
         words=[
             WordAnswer(text=word, probability=min(1.0, p), confidence=confidence, attention=grid)
             for word, p, confidence, grid in zip(

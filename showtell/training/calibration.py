@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -15,12 +17,18 @@ from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.data.text import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.confidence import Reliability, calibrate, good_captions, right_words
+from showtell.evaluation.confidence import Calibration, calibrate
+from showtell.evaluation.reliability import Reliability, good_captions, right_words
+from showtell.files import write_atomic
 from showtell.plotting import plot_lines
 
 log = logging.getLogger(__name__)
 
 PLOT = "reliability.png"
+FIGURES = "reliability.json"
+
+_Said = Sequence[tuple[tuple[str, ...], tuple[float, ...]]]
+_Found = dict[str, dict[str, Reliability]]
 
 
 def calibrate_model(
@@ -28,54 +36,42 @@ def calibrate_model(
     val_loader: DataLoader[Any],
     images: Sequence[CaptionedImage],
     search: SearchConfig,
-) -> dict[str, Reliability]:
-    """Calibrate the model of a run on the validation images, save it again, and draw its reliability.
+) -> dict[str, dict[str, Reliability]]:
+    """Calibrate the model of a run on the validation images, save it again, and keep its reliability.
+
+    Captions are compared with those that people wrote of the same dataset. A dataset with too few images to
+    compare is left out.
 
     Args:
-        folder: the run's; holds the model, and gets `reliability.png`.
+        folder: the run's; holds the model, and gets `reliability.png` and `reliability.json`.
         val_loader: of the validation images.
         images: these images, in their order.
         search: how captions are found.
 
     Returns:
-        The reliability of "captions" and of "words"; empty where there are too few images to calibrate with.
+        Of each dataset, by its name, the reliability of "captions" and of "words"; empty where there are too
+        few images to calibrate with.
     """
     captioner = Captioner.load(str(folder))
-    said, log_probs = _captions(captioner, val_loader, search)
-    people = [[tokenize(caption) for caption in image.captions] for image in images]
+    said = _captions(captioner, val_loader, search)
     try:
-        good = good_captions(said, people)
-        captioner.calibration, found = calibrate(log_probs, good, list(map(right_words, said, people)))
+        captioner.calibration, found = _calibrate(said, images)
     except DataError as error:
-        log.info("Confidence is not calibrated: %s", error)
+        log.info("Confidence is not calibrated: %s; raise data.val_fraction, or add captions", error)
         return {}
     captioner.save(folder)
-    lines = {name: reliability.bins() for name, reliability in found.items()}
-    plot_lines(
-        lines | {"promise kept": [(0.0, 0.0), (1.0, 1.0)]},
-        folder / PLOT,
-        title="Confidence on validation, cross-fitted",
-        x_label="confidence",
-        y_label="share that is right",
-        markers=True,
-    )
-    log.info(
-        "Confidence calibrated on %s captions: %s",
-        f"{len(said):,}",
-        "; ".join(
-            f"{100 * r.right.mean():.0f} % of {name} are right, calibration error {100 * r.error:.1f} %"
-            for name, r in found.items()
-        ),
-    )
+    _plot(found, folder / PLOT)
+    figures = _figures(captioner.calibration, found)
+    write_atomic(folder / FIGURES, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    _tell(captioner.calibration, found)
     return found
 
 
 def _captions(
     captioner: Captioner, val_loader: DataLoader[Any], search: SearchConfig
-) -> tuple[list[tuple[str, ...]], list[tuple[float, ...]]]:
-    """The best caption of each image in the order of the dataset: its words and their log-probabilities."""
-    said: list[tuple[str, ...]] = []
-    log_probs: list[tuple[float, ...]] = []
+) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """The best caption of each image in the order of the dataset: its words, and log-probabilities."""
+    said: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
     device = next(captioner.decoder.parameters()).device
     for batch in val_loader:
         with torch.inference_mode():
@@ -83,6 +79,93 @@ def _captions(
         found = find_captions(captioner.decoder, captioner.vocabulary, features, search)
         for row in batch.order.argsort().tolist():
             best = found[row][0]
-            said.append(tuple(captioner.vocabulary.decode(best.tokens)))
-            log_probs.append(best.token_log_probs)
-    return said, log_probs
+            said.append((tuple(captioner.vocabulary.decode(best.tokens)), best.token_log_probs))
+    return said
+
+
+def _calibrate(said: _Said, images: Sequence[CaptionedImage]) -> tuple[Calibration, _Found]:
+    """Calibrate on the images of all datasets that are large enough.
+
+    Raises:
+        DataError: none is, or the captions have no words.
+    """
+    people = [[tokenize(caption) for caption in image.references or image.captions] for image in images]
+    names = np.array([image.dataset for image in images])
+    chosen: list[int] = []
+    good: list[bool] = []
+    left: dict[str, str] = {}
+    for name in dict.fromkeys(names.tolist()):
+        own = np.flatnonzero(names == name).tolist()
+        try:
+            good += good_captions([said[i][0] for i in own], [people[i] for i in own]).tolist()
+            chosen += own
+        except DataError as error:
+            left[name] = str(error)
+    if not chosen:
+        raise DataError(next(iter(left.values()), "no validation images"))
+    for name, reason in left.items():
+        log.info("Confidence is calibrated without %s: %s", name, reason)
+    return calibrate(
+        [said[i][1] for i in chosen],
+        good,
+        [right_words(said[i][0], people[i]) for i in chosen],
+        [names[i] for i in chosen],
+    )
+
+
+def _plot(found: _Found, path: Path) -> None:
+    lines = {
+        f"{kind}, {dataset}" if len(found) > 1 else kind: reliability.bins()
+        for dataset, parts in found.items()
+        for kind, reliability in parts.items()
+    }
+    plot_lines(
+        lines | {"promise kept": [(0.0, 0.0), (1.0, 1.0)]},
+        path,
+        title="Confidence on validation, cross-fitted",
+        x_label="confidence",
+        y_label="share that is right",
+        markers=True,
+    )
+
+
+def _figures(calibration: Calibration, found: _Found) -> dict[str, Any]:
+    """What `reliability.json` holds."""
+    datasets = {dataset: {k: _values(r) for k, r in parts.items()} for dataset, parts in found.items()}
+    return {"doubtful_below": calibration.doubtful, "datasets": datasets}
+
+
+def _values(reliability: Reliability) -> Mapping[str, Any]:
+    values: dict[str, Any] = {
+        "number": len(reliability.right),
+        "right": float(reliability.right.mean()),
+        "calibration_error": reliability.error,
+        "bins": reliability.bins(),
+    }
+    if reliability.doubtful is not None:
+        values["doubtful"] = reliability.doubtful_share
+        values["doubtful_precision"] = reliability.doubtful_precision
+    return values
+
+
+def _tell(calibration: Calibration, found: _Found) -> None:
+    number = sum(len(parts["captions"].right) for parts in found.values())
+    if calibration.doubtful is None:
+        doubt = "no caption is doubtful, since the confidence does not tell good captions from others"
+    else:
+        doubt = f"captions below {calibration.doubtful:.2f} are doubtful"
+    log.info("Confidence calibrated on %s captions: %s", f"{number:,}", doubt)
+    for dataset, parts in found.items():
+        captions, words = parts["captions"], parts["words"]
+        line = (
+            f"{_percent(captions.right.mean())} of captions are good (calibration error"
+            f" {100 * captions.error:.1f} %), {_percent(captions.doubtful_share or 0.0)} are doubtful"
+        )
+        if captions.doubtful_precision is not None:
+            line += f" and {_percent(captions.doubtful_precision)} of these are not good"
+        line += f"; {_percent(words.right.mean())} of words are right ({100 * words.error:.1f} %)"
+        log.info("Confidence%s: %s", f" on {dataset}" if dataset else "", line)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from showtell.alt.metadata import read_description
 from showtell.captioner import Captioner
 from showtell.cli import main
+from showtell.evaluation.confidence import Calibration
 from tests.alt.site import MISSING, make_site
 from tests.commands.test_caption import Done, save_model
 
@@ -189,23 +191,88 @@ def test_a_photo_library_gets_descriptions_and_loses_nothing(
     assert contents(library) == before
 
 
-def test_doubtful_texts_are_proposed_but_not_written(
-    site: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def unsure(model: Path, snippets: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose confidence in some captions is below its threshold."""
+    captioner = Captioner.load(str(model))
+    captioner.calibration = Calibration((1.0, 0.0, 0.0, 0.0), (0.0,) * 5)
+    folder = tmp_path_factory.mktemp("site")
+    make_site(folder, snippets)
+    pictures = sorted((folder / "images").glob("photo*.jpg"))
+    confidences = sorted(captions[0].confidence or 0 for captions in captioner.caption(pictures))
+    middle = (confidences[len(confidences) // 2] + confidences[len(confidences) // 2 - 1]) / 2
+    captioner.calibration = replace(captioner.calibration, doubtful=middle)
+    return captioner.save(tmp_path_factory.mktemp("unsure")).parent
+
+
+def test_doubtful_texts_are_marked_and_neither_written_nor_in_the_patch(
+    site: Path, run: Run, unsure: Path
 ) -> None:
-    from showtell.evaluation.confidence import Calibration
-
-    load = Captioner.load_ensemble
-
-    def unsure(*names: object, **settings: object) -> Captioner:
-        captioner = load(*names, **settings)  # type: ignore[arg-type]
-        captioner.calibration = Calibration((-50.0, 0.0, 0.0, 0.0, 0.0), (0.0,) * 5)
-        return captioner
-
-    monkeypatch.setattr(Captioner, "load_ensemble", unsure)
     before = contents(site)
-    done = run(site, "--write", "--min-confidence", "0.4")
+    listed = run(site, model=unsure)
+    doubtful = [line for line in listed.out if line.endswith("%)")]
+    assert 0 < len(doubtful) < MISSING
+    assert "left out" not in "\n".join(listed.err)  # nothing was to be changed
+    patched = run(site, "--patch", "alt.patch", model=unsure)
     assert contents(site) == before
-    assert all(line.endswith("(doubtful: 0%)") for line in done.out)
+    patch = Path("alt.patch").read_text("utf-8", "replace")
+    done = run(site, "--write", model=unsure)
+    assert done.code == 0
+    assert contents(site) != before
+    for told in ("\n".join(patched.err), "\n".join(done.err)):
+        assert told.count("left out ") == len(doubtful) + 1
+        assert all(f"left out {line}" in told for line in doubtful)
+        assert f"left out {len(doubtful)} doubtful proposal" in told
+        assert "--min-confidence 0" in told
+    assert sum(f"left out {line}" in patch for line in doubtful) == 0
+    written = {place for line in listed.out if line not in doubtful for place in [line.split(": ")[0]]}
+    left = run(site, "--check").out
+    assert len(left) == len(doubtful)
+    assert len(written) == MISSING - len(doubtful)
+
+
+def test_with_no_least_confidence_all_are_written(site: Path, run: Run, unsure: Path) -> None:
+    done = run(site, "--write", "--min-confidence", "0", model=unsure)
+    assert not any(line.endswith("%)") for line in done.out)
+    assert "left out" not in "\n".join(done.err)
+    assert run(site, "--check").out == []
+
+
+def test_another_least_confidence_leaves_out_others(site: Path, run: Run, unsure: Path) -> None:
+    before = contents(site)
+    done = run(site, "--write", "--min-confidence", "1", model=unsure)
+    assert contents(site) == before
+    assert all(line.endswith("%)") for line in done.out)
+    assert f"left out {MISSING} doubtful proposals" in "\n".join(done.err)
+
+
+def test_a_doubtful_description_is_not_written_into_a_photo(
+    tmp_path: Path, photos: list[Path], run: Run, unsure: Path
+) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    shutil.copy(photos[0], library)
+    before = contents(library)
+    done = run(library, "--write", "--min-confidence", "1", model=unsure)
+    assert contents(library) == before
+    assert "left out 1 doubtful proposal, since" in "\n".join(done.err)
+
+
+def test_a_model_without_a_threshold_says_that_nothing_is_doubtful(
+    site: Path, run: Run, model: Path, tmp_path: Path
+) -> None:
+    refused = run(site, "--write", "--min-confidence", "0.5")
+    assert refused.code == 2
+    assert "confidence is not calibrated" in refused.err[-1]
+    assert "no proposal is doubtful" not in "\n".join(run(site).err)
+    captioner = Captioner.load(str(model))
+    captioner.calibration = Calibration((0.0,) * 4, (0.0,) * 5)
+    captioner.save(tmp_path / "earlier")
+    told = run(site, "--patch", "alt.patch", model=tmp_path / "earlier").err
+    assert sum("no threshold of confidence: no proposal is doubtful" in line for line in told) == 1
+    told = run(site, "--write").err
+    assert sum("confidence is not calibrated: no proposal is doubtful" in line for line in told) == 1
+    assert run(site, "--check").out == []
 
 
 def test_a_broken_picture_is_named_and_the_others_go_on(site: Path, run: Run) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -209,20 +210,32 @@ def test_the_likeliest_of_many_draws(run: Run, model: Path, photos: list[Path]) 
 def test_doubtful_captions_are_marked(run: Run, model: Path, photos: list[Path], tmp_path: Path) -> None:
     captioner = Captioner.load(str(model))
     captioner.calibration = Calibration((1.0, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 0.0))
-    captioner.save(tmp_path)
     confidences = [captions[0].confidence for captions in captioner.caption(photos)]
     limit = sorted(confidences)[1] + 1e-9
-    done = run(*photos, "--min-confidence", limit, "--output", tmp_path / "out.jsonl", model=tmp_path)
-    assert [line.endswith("%)") for line in done.out] == [confidence < limit for confidence in confidences]
-    rows = read_jsonl(tmp_path / "out.jsonl")
-    assert [row["doubtful"] for row in rows] == [confidence < limit for confidence in confidences]
-    assert [row["confidence"] for row in rows] == pytest.approx(confidences, abs=1e-4)
+    below = [confidence < limit for confidence in confidences]
+    captioner.save(tmp_path / "plain")
+    captioner.calibration = replace(captioner.calibration, doubtful=limit)
+    captioner.save(tmp_path / "own")
+    out = tmp_path / "out.jsonl"
+    for model_name, options, expected_doubt in (
+        ("plain", (), [False] * len(below)),
+        ("plain", ("--min-confidence", limit), below),
+        ("own", (), below),
+        ("own", ("--min-confidence", "0"), [False] * len(below)),
+        ("own", ("--min-confidence", "1"), [True] * len(below)),
+    ):
+        done = run(*photos, *options, "--output", out, model=tmp_path / model_name)
+        assert [line.endswith("%)") for line in done.out] == expected_doubt
+        rows = read_jsonl(out)
+        assert [row["doubtful"] for row in rows] == expected_doubt
+        assert [row["confidence"] for row in rows] == pytest.approx(confidences, abs=1e-4)
 
 
 def test_doubt_needs_a_calibrated_model(run: Run, photos: list[Path]) -> None:
     done = run(photos[0], "--min-confidence", "0.5")
     assert done.code == 2
     assert "this model's confidence is not calibrated" in done.err[-1]
+    assert run(photos[0], "--min-confidence", "0").code == 0
 
 
 # What is written

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from showtell.captioner import Captioner
 from showtell.cli import main
+from showtell.evaluation.confidence import Calibration
+from tests.commands.test_caption import save_model
 
 VAL_ONLY = "animals/annotations/captions_val2017.json"
 WORDS = ("dog", "cat", "bird", "horse", "boat", "tree")
@@ -124,3 +129,37 @@ def test_broken_predictions_are_counted(data: Path, capsys: pytest.CaptureFixtur
     assert "dropped 1: empty caption" in shown
     assert "dropped 1: no caption of an image" in shown
     assert evaluate("--predictions", results, "--skip-bad", "--submission", "x") == 2
+
+
+def test_the_confidence_of_a_model_is_checked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_model(Path("mine"))
+    captioner = Captioner.load(str(folder))
+    said = {
+        n: captions[0]
+        for n, captions in enumerate(captioner.caption(sorted((data / "val2017").iterdir())), start=1)
+    }
+    assert evaluate("--model", "mine") == 0
+    assert "left out: confidence (this model's is not calibrated)" in capsys.readouterr().out
+    file = data / "annotations" / "captions_val2017.json"
+    content = json.loads(file.read_text())
+    for copy in range(1, 10):  # 60 images: enough to say what is good
+        for image in content["images"][:6]:
+            number = 1000 * copy + image["id"]
+            content["images"].append({"id": number, "file_name": f"{number:012}.jpg"})
+            shutil.copy(data / "val2017" / image["file_name"], data / "val2017" / f"{number:012}.jpg")
+        for number in range(18):
+            one = content["annotations"][number]
+            content["annotations"].append(
+                one | {"id": 1000 * copy + one["id"], "image_id": 1000 * copy + one["image_id"]}
+            )
+    file.write_text(json.dumps(content))
+    means = [float(np.mean(caption.word_log_probs)) for caption in said.values()]
+    captioner.calibration = Calibration((1.0, 0.0, 0.0, -float(np.median(means))), (0.0,) * 5, 0.5)
+    captioner.save(folder)
+    assert evaluate("--model", "mine", "--out", "out") == 0
+    shown = capsys.readouterr().out
+    card = json.loads(Path("out/mine.json").read_text())
+    assert card["values"]["doubtful"] == pytest.approx(np.mean([m < np.median(means) for m in means]))
+    assert {"good", "ECE", "doubtful, bad"} <= card["values"].keys()
+    assert card["values"]["doubtful, bad"] == 1  # it is not trained
+    assert "doubtful, bad    100.0 %   100.0 % to 100.0 %" in shown

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from showtell.captioner import Captioner
 from showtell.cli import main
+from showtell.evaluation.confidence import Calibration
 from tests.commands.test_caption import save_model
 from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
 from tests.report.test_page import Page
@@ -43,6 +45,9 @@ def test_earlier_runs_stand_beside(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_model_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """The model is a run: its curves are shown, and where it looked."""
     model = save_model(Path("runs/tiny"))
+    captioner = Captioner.load(str(model))
+    captioner.calibration = Calibration((0.0,) * 4, (0.0,) * 5, 0.6)
+    captioner.save(model)
     (model / "history.csv").write_text("epoch,train_loss,val_loss,CIDEr\n1,3,3.5,0.1\n2,2,2.5,nan\n")
     write_results(Path("mine.json"))
     assert report("--model", model, "--against", "mine.json") == 0
@@ -55,6 +60,8 @@ def test_a_model_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert mine["grid"] == [2, 2]
     assert len(mine["p"]) == len(mine["words"])
     assert "looked" not in theirs
+    assert (mine["confidence"], mine["doubtful"]) == (0.5, True)
+    assert "doubtful" not in theirs
     assert "runs/tiny against mine.json" in page.text
 
 

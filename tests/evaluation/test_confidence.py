@@ -1,4 +1,4 @@
-"""Calibration, against pycocoevalcap, PyTorch and what calibration means."""
+"""Calibration, against PyTorch and what calibration means; the threshold of doubt."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocoevalcap.cider.cider import Cider
 
 from showtell.errors import DataError
 from showtell.evaluation.confidence import (
-    FEWEST,
     Calibration,
-    Reliability,
     calibrate,
     caption_features,
-    good_captions,
-    right_words,
+    doubtful_below,
     word_features,
 )
-
-WORDS = ["a", "dog", "runs", "on", "grass", "boy", "ball", "sits", "the", "red"]
+from showtell.evaluation.reliability import FEWEST
 
 
 def draw(seed: int, number: int) -> tuple[list[list[float]], np.ndarray, list[list[bool]]]:
@@ -34,43 +29,6 @@ def draw(seed: int, number: int) -> tuple[list[list[float]], np.ndarray, list[li
     good = random.random(number) < 1 / (1 + np.exp(-(2 + 2 * np.array([np.mean(v) for v in log_probs]))))
     right = [(random.random(len(v) - 1) < np.exp(0.5 * np.array(v[:-1]))).tolist() for v in log_probs]
     return log_probs, good, right
-
-
-def test_good_is_what_three_of_four_people_reach_by_the_reference_scorer() -> None:
-    random = np.random.default_rng(0)
-    people = [[random.choice(WORDS, random.integers(3, 8)).tolist() for _ in range(4)] for _ in range(60)]
-    said = [random.choice(WORDS, 6).tolist() for _ in people]
-
-    def score(candidates: list[list[str]], references: list[list[list[str]]]) -> np.ndarray:
-        return Cider().compute_score(
-            {i: [" ".join(c) for c in captions] for i, captions in enumerate(references)},
-            {i: [" ".join(candidate)] for i, candidate in enumerate(candidates)},
-        )[1]
-
-    human = np.concatenate(
-        [
-            score(
-                [captions[k] for captions in people],
-                [captions[:k] + captions[k + 1 :] for captions in people],
-            )
-            for k in range(4)
-        ]
-    )
-    expected = score(said, people) >= np.quantile(human, 0.25)
-    assert 0 < expected.sum() < 60
-    assert good_captions(said, people).tolist() == expected.tolist()
-
-
-def test_pictures_may_have_one_caption_but_not_all() -> None:
-    alone = [[["a", "dog"]]] * 30
-    several = [[["a", word], ["the", word]] for word in "bcdefghijk"] * 5
-    assert len(good_captions([["a"]] * 80, alone + several)) == 80
-    with pytest.raises(DataError, match="two captions"):
-        good_captions([["a"]] * 79, alone + several[1:])
-
-
-def test_right_words_are_those_that_somebody_used() -> None:
-    assert right_words(["a", "red", "dog"], [["a", "dog"], ["dogs", "run"]]) == [True, False, True]
 
 
 def test_features_of_a_small_caption() -> None:
@@ -112,10 +70,10 @@ def test_promises_are_kept_on_the_whole(seed: int) -> None:
     words = [promise for values in log_probs for promise in calibration.of_words(values)]
     assert np.mean(captions) == pytest.approx(good.mean(), abs=0.01)
     assert np.mean(words) == pytest.approx(np.mean([r for row in right for r in row]), abs=0.01)
-    for reliability in found.values():
+    for reliability in found[""].values():
         assert reliability.error < 0.12
         assert ((reliability.promised > 0) & (reliability.promised < 1)).all()
-    drawn_first = np.corrcoef(found["captions"].promised, captions)[0, 1]
+    drawn_first = np.corrcoef(found[""]["captions"].promised, captions)[0, 1]
     assert drawn_first > 0.8  # in the order of the captions
 
 
@@ -130,8 +88,8 @@ def test_a_promise_does_not_know_its_own_outcome() -> None:
     )
     of_words = np.repeat(fold, [len(row) for row in right])
     for name, own in (("captions", fold), ("words", of_words)):
-        np.testing.assert_allclose(after[name].promised[own], before[name].promised[own])
-        assert np.abs(after[name].promised[~own] - before[name].promised[~own]).max() > 0.01
+        np.testing.assert_allclose(after[""][name].promised[own], before[""][name].promised[own])
+        assert np.abs(after[""][name].promised[~own] - before[""][name].promised[~own]).max() > 0.01
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -140,7 +98,7 @@ def test_where_all_or_none_are_right_it_stays_finite(held: bool) -> None:
     calibration, found = calibrate(log_probs, [held] * 100, [[held] * len(row) for row in right])
     promise = calibration.of_caption(log_probs[0])
     assert (0.9 < promise < 1) if held else (0 < promise < 0.1)
-    assert found["captions"].error < 0.05
+    assert found[""]["captions"].error < 0.05
 
 
 def test_too_little_to_calibrate_with() -> None:
@@ -152,15 +110,100 @@ def test_too_little_to_calibrate_with() -> None:
         calibrate([[-1.0]] * FEWEST, good, [[]] * FEWEST)
 
 
-def test_bins_and_error_by_hand() -> None:
-    promised = np.array([0.9, 0.1, 0.8, 0.2, 0.3])
-    reliability = Reliability(promised, np.array([True, False, False, True, False]))
-    assert reliability.bins(2) == [(pytest.approx(0.2), pytest.approx(1 / 3)), (pytest.approx(0.85), 0.5)]
-    held = [0, 1, 0, 0, 1]
-    gaps = [abs(p - h) for p, h in zip(sorted(promised), held, strict=True)]
-    assert reliability.error == pytest.approx(np.mean(gaps))
+def test_datasets_weigh_the_same_however_large_they_are() -> None:
+    log_probs, good, right = draw(6, 120)
+    small, large = slice(0, 60), slice(60, 120)
+    many = [log_probs[small], *[log_probs[large]] * 5]
+    several, found = calibrate(
+        [values for part in many for values in part],
+        np.concatenate([good[small], *[good[large]] * 5]),
+        [row for part in [right[small], *[right[large]] * 5] for row in part],
+        ["small"] * 60 + ["large"] * 300,
+    )
+    alone, _ = calibrate(
+        log_probs[small] * 5 + log_probs[large] * 5,
+        np.concatenate([*[good[small]] * 5, *[good[large]] * 5]),
+        right[small] * 5 + right[large] * 5,
+    )
+    for values in log_probs:  # Platt's targets and the scale of the decay know how many there are
+        assert several.of_caption(values) == pytest.approx(alone.of_caption(values), abs=0.01)
+        assert several.of_words(values) == pytest.approx(alone.of_words(values), abs=0.01)
+    assert {name: len(parts["captions"].right) for name, parts in found.items()} == {
+        "small": 60,
+        "large": 300,
+    }
+    assert found["small"]["captions"].right.tolist() == good[small].tolist()
+    assert found["large"]["words"].right.tolist() == [r for row in right[large] for r in row] * 5
+
+
+def test_the_threshold_by_hand() -> None:
+    promised = np.linspace(0.005, 0.995, 100)
+    names = np.array(["a"] * 100)
+    good = np.ones(100, bool)
+    good[:20] = False  # 20 of the first 29 are 2/3 and more, of the first 31 less
+    assert doubtful_below(promised, good, names) == 0.30
+    assert doubtful_below(promised, np.zeros(100, bool), names) == 0.5  # not higher, if none is good
+    assert doubtful_below(promised, np.arange(100) % 2 == 1, names) == 0.09  # with fewer than ten, none asks
+    every = np.array(["a", "b"] * 50)
+    good[:20:2] = True  # all of a are good: from ten on it objects
+    assert doubtful_below(promised, good, every) == 0.18
+    assert doubtful_below(np.full(100, 0.001), good | True, every) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 3))
+def test_at_least_two_of_three_doubtful_captions_are_not_good_in_each_dataset(
+    seed: int, several: int
+) -> None:
+    random = np.random.default_rng(seed)
+    promised = random.random(400) ** random.uniform(0.5, 2)
+    good = random.random(400) < promised ** random.uniform(0.5, 2)
+    names = random.choice(list("abc")[:several], 400)
+    threshold = doubtful_below(promised, good, names)
+    assert threshold is None or 0 < threshold <= 0.5
+
+    def holds(limit: float) -> bool:
+        for name in names:
+            below = good[(names == name) & (promised < limit)].tolist()
+            if len(below) >= 10 and below.count(False) < 2 * below.count(True):
+                return False
+        return True
+
+    assert threshold is None or holds(threshold)
+    larger = [limit / 100 for limit in range(50, 0, -1) if threshold is None or limit / 100 > threshold]
+    assert not any(map(holds, larger))
+
+
+def test_whether_a_caption_is_doubtful_does_not_know_its_own_outcome() -> None:
+    log_probs, good, right = draw(7, 400)
+    fold = np.arange(400) % 5 == 1
+    calibration, before = calibrate(log_probs, good, right)
+    _, after = calibrate(log_probs, np.where(fold, ~good, good), right)
+    first, second = before[""]["captions"], after[""]["captions"]
+    assert first.doubtful is not None
+    assert second.doubtful is not None
+    assert first.doubtful[fold].tolist() == second.doubtful[fold].tolist()
+    assert first.doubtful.tolist() != second.doubtful.tolist()
+    assert calibration.doubtful is not None
+    assert first.doubtful_precision == pytest.approx(2 / 3, abs=0.1)
+    assert before[""]["words"].doubtful is None
+
+
+def test_doubt_begins_below_the_threshold() -> None:
+    calibration = Calibration((0.0,) * 4, (0.0,) * 5, 0.4)
+    assert [calibration.is_doubtful(confidence) for confidence in (0.0, 0.39, 0.4, 1.0)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not Calibration((0.0,) * 4, (0.0,) * 5).is_doubtful(0.0)
 
 
 def test_as_json_and_back() -> None:
     calibration, _ = calibrate(*draw(5, 60))
     assert Calibration.from_json(json.loads(json.dumps(asdict(calibration)))) == calibration
+    earlier = {"caption": list(calibration.caption), "word": list(calibration.word)}
+    assert Calibration.from_json(earlier) == Calibration(calibration.caption, calibration.word, None)
+    with pytest.raises((TypeError, ValueError)):
+        Calibration.from_json(earlier | {"doubtful": [0.4]})

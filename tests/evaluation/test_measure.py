@@ -11,7 +11,8 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from showtell.data.text import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.measure import MEANING, compare_measures, measure
+from showtell.evaluation.measure import MEANING, Confidence, compare_measures, format_score, measure
+from showtell.evaluation.reliability import good_captions
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 
 REFERENCES = {
@@ -58,7 +59,7 @@ def test_objects_and_diversity_join_the_table() -> None:
     found = measure(several, REFERENCES, objects=objects, java=False)
     assert {"CHAIRs", "CHAIRi", "self-BLEU", "distinct-1", "distinct-2"} <= found.statistics.keys()
     assert found.all_values["CHAIRs"] == 0  # what people name is there
-    assert set(MEANING) <= found.all_values.keys() | {"novel"}
+    assert set(MEANING) <= found.all_values.keys() | {"novel", "good", "ECE", "doubtful", "doubtful, bad"}
 
 
 def test_nothing_to_measure() -> None:
@@ -101,3 +102,41 @@ def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
 )
 def test_names_of_files(model: str, stem: str) -> None:
     assert file_stem(model) == stem
+
+
+MANY = {f"{image}-{copy}": captions for image, captions in REFERENCES.items() for copy in range(5)}
+
+
+def test_whether_the_confidence_holds() -> None:
+    said = {image: captions[0] if n % 3 else "a cat" for n, (image, captions) in enumerate(MANY.items())}
+    random = np.random.default_rng(0)
+    known = {image: Confidence(p := float(random.random()), p < 0.4) for image in said}
+    captions = {image: (text,) for image, text in said.items()}
+    found = measure(captions, MANY, java=False, confidences=known)
+    good = good_captions(
+        [tokenize(text) for text in said.values()], [[tokenize(c) for c in MANY[i]] for i in said]
+    ).tolist()
+    assert 0 < sum(good) < len(good)
+    values = found.all_values
+    assert values["good"] == pytest.approx(np.mean(good))
+    doubtful = [is_good for is_good, one in zip(good, known.values(), strict=True) if one.doubtful]
+    assert values["doubtful"] == pytest.approx(len(doubtful) / len(good))
+    assert values["doubtful, bad"] == pytest.approx(doubtful.count(False) / len(doubtful))
+    assert values["ECE"] > 0.1
+    assert format_score(values["doubtful"], "doubtful") == f"{100 * len(doubtful) / len(good):.1f} %"
+    right = {i: Confidence(float(is_good), None) for i, is_good in zip(said, good, strict=True)}
+    sure = measure(captions, MANY, java=False, confidences=right)
+    assert sure.all_values["ECE"] == pytest.approx(0)
+    assert "doubtful" not in sure.all_values
+    assert sure.left_out["doubtful"] == "this model has no threshold of doubt"
+    certain = measure(captions, MANY, java=False, confidences=dict.fromkeys(said, Confidence(1.0, False)))
+    assert certain.all_values["doubtful"] == 0
+    assert certain.left_out["doubtful, bad"] == "no caption is doubtful"
+
+
+def test_why_a_confidence_is_not_measured() -> None:
+    assert "confidence" not in measure(SAID, REFERENCES, java=False).left_out
+    of_none = measure(SAID, REFERENCES, java=False, confidences={})
+    assert of_none.left_out["confidence"] == "this model's is not calibrated"
+    few = measure(SAID, REFERENCES, java=False, confidences=dict.fromkeys(SAID, Confidence(0.5, False)))
+    assert "fewer than 50 images" in few.left_out["confidence"]

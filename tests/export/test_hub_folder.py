@@ -36,6 +36,21 @@ SETTINGS = {
     "out": "/home/me/secret/run",
 }
 
+CAPTIONS = {
+    "number": 100,
+    "right": 0.5,
+    "calibration_error": 0.0625,
+    "doubtful": 0.25,
+    "doubtful_precision": 0.75,
+}
+RELIABILITY = {
+    "doubtful_below": 0.31,
+    "datasets": {
+        "coco": {"captions": CAPTIONS},
+        "flickr8k": {"captions": CAPTIONS | {"doubtful": 0.0, "doubtful_precision": None}},
+    },
+}
+
 
 @pytest.fixture(scope="module")
 def hub_folder(tiny_captioner: Captioner, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,6 +66,7 @@ def make_run(folder: Path) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
     (folder / "history.csv").write_text(HISTORY)
     (folder / "reliability.png").write_bytes(b"a plot")
+    (folder / "reliability.json").write_text(json.dumps(RELIABILITY))
     return folder
 
 
@@ -94,6 +110,11 @@ def test_the_card_tells_what_the_run_tells(tmp_path: Path) -> None:
     assert "with 7 beams" in card.text
     assert "min_count: 4" in card.text
     assert "](reliability.png)" in card.text
+    assert "Captions below 0.31 are doubtful." in card.text
+    assert (
+        "| coco | 100 | 50 % | 6.2 % | 25 % | 75 % |\n| flickr8k | 100 | 50 % | 6.2 % | 0 % | - |\n"
+        in card.text
+    )
     assert "scores.png" not in card.text
     config = json.loads((folder / CONFIG).read_text())
     assert config["search"] == {"beam_size": 7}

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -81,8 +82,7 @@ def test_confidence_and_doubt_are_written(tmp_path: Path) -> None:
         (0.25, True),
     ]
     assert (first["words"], first["word_confidences"]) == (["a", "dog"], [1.0, 0.625])
-    assert second["confidence"] == 0.25
-    assert "doubtful" not in second
+    assert (second["confidence"], second["doubtful"]) == (0.25, False)
     rows = csv.DictReader(io.StringIO(write(tmp_path / "out.csv", items).decode(), newline=""))
     assert [(row["confidence"], row["doubtful"]) for row in rows] == [
         ("0.7500", ""),
@@ -93,6 +93,18 @@ def test_confidence_and_doubt_are_written(tmp_path: Path) -> None:
     page = write(tmp_path / "out.html", items + doubtful).decode()
     assert page.count("doubtful: 25 % confidence") == 1
     assert page.count("(doubtful: 25 %)") == 1
+
+
+def test_doubt_is_the_models_own_unless_a_least_confidence_is_asked_for() -> None:
+    own, unknown = replace(UNSURE, doubtful=True), replace(UNSURE, confidence=None)
+    for limit, caption, doubtful in (
+        (None, own, True),
+        (None, UNSURE, False),
+        (0.0, own, False),
+        (0.26, UNSURE, True),
+        (0.26, unknown, False),
+    ):
+        assert Record("a.jpg", (caption,), min_confidence=limit).doubtful(caption) is doubtful
 
 
 class Page(HTMLParser):

@@ -123,6 +123,14 @@ def test_captions_of_a_file_have_neither_looks_nor_probabilities(report: Report,
     assert found.keys() == {"text", "words", "p", "score", "scores"}
 
 
+def test_a_doubtful_caption_is_marked(report: Report, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    shown = tuple(make_shown(["a", "dog"], random, doubtful=doubtful) for doubtful in (True, False))
+    pictures = tuple(replace(report.pictures[0], shown=(one,)) for one in shown)
+    found = write(replace(report, pictures=pictures), tmp_path).data["pictures"]
+    assert [picture["shown"][0].get("doubtful") for picture in found] == [True, None]
+
+
 def test_a_thousand_photos_fit_into_ten_megabytes(snippets: list[Path], tmp_path: Path) -> None:
     report = make_report(snippets, models=("mine", "theirs"))
     sizes = []

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from showtell.captioner import Captioner
 from showtell.captioning import Caption
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import CheckpointError, UsageError
+from showtell.evaluation.confidence import Calibration
 from showtell.resources import DEFAULT_MODEL
 from showtell.runtime import sessions
 from showtell.runtime.captioner import ArrayState, ExportedCaptioner
@@ -225,3 +227,21 @@ def test_fingerprints_tell_runtimes_apart(tiny_captioner: Captioner, exported: P
     names = [ExportedCaptioner(exported, runtime).fingerprint() for runtime in ("onnx", "openvino", "onnx")]
     assert names[0] == names[2]
     assert len({*names, tiny_captioner.fingerprint()}) == 3
+
+
+def test_the_threshold_of_doubt_is_exported_and_older_folders_are_read(
+    exported: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    folder = changed(exported, tmp_path)
+    known = Calibration((0.0,) * 4, (0.0,) * 5, 0.6)  # all is half sure
+    replace(Manifest.load(folder), calibration=known).save(folder)
+    assert Manifest.load(folder).calibration == known
+    values = json.loads((folder / "showtell.json").read_text())
+    [[caption]] = ExportedCaptioner(folder, "onnx").caption(photos[:1])
+    assert (caption.confidence, caption.doubtful) == (0.5, True)
+    [[drawn]] = ExportedCaptioner(folder, "onnx").caption(photos[:1], SearchConfig(sample=True))
+    assert (drawn.confidence, drawn.doubtful) == (None, False)
+    del values["calibration"]["doubtful"]
+    (folder / "showtell.json").write_text(json.dumps(values))
+    [[caption]] = ExportedCaptioner(folder, "onnx").caption(photos[:1])
+    assert (caption.confidence, caption.doubtful) == (0.5, False)

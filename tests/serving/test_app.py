@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ConfigError
+from showtell.evaluation.confidence import Calibration
 from showtell.serving import Batcher
 from tests.serving.conftest import Gate, StartService
 
@@ -63,6 +64,20 @@ def test_options_give_more_captions_words_and_attention(
         for word, grid in zip(answered["words"], caption.attention, strict=True):
             assert sum(map(sum, word["attention"])) == pytest.approx(1, abs=1e-3)
             assert word["attention"] == pytest.approx(grid, abs=1e-4)
+
+
+def test_doubtful_captions_are_marked(client: TestClient, captioner: Captioner, snippets: list[Path]) -> None:
+    def answered() -> dict[str, object]:
+        found: dict[str, object] = client.post("/v1/captions", files=files(snippets[0])).json()["results"][0]
+        return found["captions"][0]  # type: ignore[index, no-any-return]
+
+    assert (answered()["confidence"], answered()["doubtful"]) == (None, False)
+    captioner.calibration = Calibration((0.0,) * 4, (0.0,) * 5, 0.6)
+    assert (answered()["confidence"], answered()["doubtful"]) == (0.5, True)
+    captioner.calibration = Calibration((0.0,) * 4, (0.0,) * 5, 0.4)
+    assert answered()["doubtful"] is False
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["CaptionAnswer"]["properties"]["doubtful"]["type"] == "boolean"
 
 
 def test_attention_is_left_out_unless_asked_for(client: TestClient, snippets: list[Path]) -> None:

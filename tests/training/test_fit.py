@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import os
 import signal
 from dataclasses import replace
@@ -127,6 +128,34 @@ def test_the_confidence_of_the_best_model_is_calibrated(tiny_encoder: CNNEncoder
         assert caption.word_confidences is not None
         promised += sum(caption.word_confidences)
     assert promised == pytest.approx(right, rel=0.02)
+
+
+def test_confidence_is_checked_on_each_dataset(
+    tiny_encoder: CNNEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {"first": 60, "second": 80, "small": 10}
+    val = [
+        replace(IMAGES[i % 32], split="val", image_id=str(i % 32), dataset=name)
+        for name, size in sizes.items()
+        for i in range(size)
+    ]
+    caplog.set_level("INFO")
+    train(tiny_encoder, tmp_path, images=[*IMAGES[:32], *val])
+    model = Captioner.load(str(tmp_path), device=torch.device("cpu"))
+    kept = json.loads((tmp_path / "reliability.json").read_text())
+    assert model.calibration is not None
+    assert kept["doubtful_below"] == model.calibration.doubtful
+    assert {name: parts["captions"]["number"] for name, parts in kept["datasets"].items()} == {
+        "first": 60,
+        "second": 80,
+    }
+    for name, parts in kept["datasets"].items():
+        captions = parts["captions"]
+        assert 0 <= captions["calibration_error"] < 0.5
+        assert (captions["doubtful_precision"] is None) == (captions["doubtful"] == 0)
+        assert f"Confidence on {name}: {100 * captions['right']:.0f} % of captions are good" in caplog.text
+        assert len(parts["words"]["bins"]) == 10
+    assert "Confidence is calibrated without small: fewer than 50 images have two captions" in caplog.text
 
 
 def test_saved_model_is_the_one_of_the_lowest_validation_loss(

@@ -1,6 +1,5 @@
 const AT_ONCE = 6; // requests, as many as browsers open to a host
 const CAPTIONS = 3; // of each photo: the best and its alternatives
-const DOUBTFUL = 0.4; // of confidence
 const TRIES = 5; // where the server is full
 let limits = null; // what GET v1/model told
 let token = "";
@@ -71,7 +70,8 @@ async function send(entry) {
     const result = await ask(entry);
     entry.captions = result.captions;
     if (!entry.captions.length) throw new Error(result.error);
-    say(`${entry.file.name}: ${entry.captions[0].text}`);
+    const [best] = entry.captions;
+    say(`${entry.file.name}: ${best.text}${best.doubtful ? " (doubtful)" : ""}`);
     showCaption(entry, 0);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -226,8 +226,8 @@ function wordButton(entry, caption, word) {
 function clearLook(entry) {
   clearCanvas(entry.canvas);
   entry.card.querySelectorAll(".said.on").forEach((node) => node.classList.remove("on"));
-  const { confidence } = entry.captions[entry.chosen];
-  const doubt = confidence < DOUBTFUL ? ", doubtful" : "";
+  const { confidence, doubtful } = entry.captions[entry.chosen];
+  const doubt = doubtful ? ", doubtful: look at the photo before you use it" : "";
   entry.note.textContent = confidence === null ? "" : `Confidence ${percent(confidence)}${doubt}`;
 }
 
@@ -279,10 +279,11 @@ function copyTheOldWay(text) {
 const csvCell = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replace(/"/g, '""')}"`;
 
 function csv() {
-  const rows = [["image", "caption", "confidence", "error"]];
+  const rows = [["image", "caption", "confidence", "doubtful", "error"]];
   for (const { file, captions, chosen, error } of entries) {
-    if (captions.length) rows.push([file.name, captions[chosen].text, captions[chosen].confidence?.toFixed(4) ?? "", ""]);
-    else if (error) rows.push([file.name, "", "", error]);
+    const caption = captions[chosen];
+    if (caption) rows.push([file.name, caption.text, caption.confidence?.toFixed(4) ?? "", caption.doubtful ? "yes" : "", ""]);
+    else if (error) rows.push([file.name, "", "", "", error]);
   }
   return rows.map((row) => `${row.map(csvCell).join(",")}\r\n`).join("");
 }
