@@ -11,6 +11,9 @@ _PLACES = (_PACKAGE / "models", _PACKAGE.parent / "models")
 MODELS = next((folder for folder in _PLACES if folder.is_dir()), _PLACES[0])
 """Folder of the models that ship with showtell."""
 
+DEFAULT_MODEL = "flickr8k"
+"""The captioner among them that commands use where none is named."""
+
 
 def find_model(name: str) -> Path | None:
     """The file or folder that a model's name stands for: a path, or a folder in models/; None if neither."""

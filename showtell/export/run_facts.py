@@ -36,6 +36,12 @@ class RunFacts:
         root = self.settings.get("data", {}).get("root")
         return Path(root).name if root else "scenes"
 
+    @property
+    def initial(self) -> str | None:
+        """Name of the model that training started from, without the path; None from scratch."""
+        name = self.settings.get("init", "none")
+        return None if name in ("none", "auto") else Path(name).name
+
 
 def read_run(folder: Path) -> RunFacts | None:
     """Read config.yaml and history.csv of a run's folder; None where it is no run's.
