@@ -7,7 +7,7 @@ starts has been validated as a whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -121,8 +121,9 @@ class DataConfig:
     """Share of the training images in the subset for hyperparameter tuning."""
     tuning: bool = False
     """Train on the subset for hyperparameter tuning only."""
-    min_count: int = 5
-    """Words seen fewer times than this in the training captions become <unk>."""
+    min_count: int | Literal["auto"] = "auto"
+    """Words seen fewer times than this in the training captions become <unk>. `auto`: 5, of few captions
+    fewer (below 20,000: 3, below 5,000: 2, below 1,000: 1)."""
     max_caption_length: int = 30
     """Longer training captions are cut to this many words."""
     skip_bad: bool = False
@@ -158,7 +159,9 @@ class DataConfig:
             self.val_fraction + self.test_fraction < 1, "data.val_fraction + data.test_fraction must be < 1"
         )
         _require(0 < self.tuning_fraction <= 1, "data.tuning_fraction must be over 0 and at most 1")
-        _require(self.min_count >= 1, "data.min_count must be at least 1")
+        _require(
+            self.min_count == "auto" or self.min_count >= 1, "data.min_count must be at least 1, or auto"
+        )
         _require(self.max_caption_length >= 1, "data.max_caption_length must be at least 1")
         _require(self.num_scenes >= 20, "data.num_scenes must be at least 20")
 
@@ -268,6 +271,43 @@ class TrainingConfig:
             _require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
         for name in ("warmup", "label_smoothing"):
             _require(0 <= getattr(self, name) < 1, f"training.{name} must be at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class FineTuningConfig:
+    """The optimisation where training starts from a model (`init`).
+
+    These settings take the place of the defaults of `training`; a value that is set there counts.
+    """
+
+    epochs: int = 10
+    """Epochs at most."""
+    batch_size: int = 16
+    """Images a batch at most, over all devices."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+    patience: int = 3
+    """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
+    distillation: float = 0.3
+    """Share of the loss that holds the model to the word probabilities of the one that it started from: more
+    keeps more of what that knew, 0 nothing."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, f"finetune.{name} must be at least 1")
+        _require(self.learning_rate > 0, "finetune.learning_rate must be over 0")
+        _require(self.patience >= 0, "finetune.patience must be at least 0")
+        _require(0 <= self.distillation < 1, "finetune.distillation must be at least 0 and less than 1")
+
+    def applied_to(self, training: TrainingConfig) -> TrainingConfig:
+        """The settings of `training` with these in place of its defaults."""
+        usual, ours = TrainingConfig(), FineTuningConfig()
+        taken = {
+            name: getattr(self, name)
+            for name in ("epochs", "batch_size", "learning_rate", "patience")
+            if getattr(training, name) == getattr(usual, name) or getattr(self, name) != getattr(ours, name)
+        }
+        return replace(training, **taken)
 
 
 @dataclass(frozen=True)
@@ -421,6 +461,10 @@ class ServingConfig:
 class RunConfig:
     """A training run: data, encoder, decoder, training and the search that validates it."""
 
+    init: str = "auto"
+    """Model to start from, with its encoder, decoder and words: a run, a folder in models/, or a hub id;
+    `none` to train from scratch. `auto`: the model in the box, where there are fewer than 3,000 training
+    photos and nothing else contradicts it."""
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     features: FeatureMode = "cached"
@@ -429,6 +473,7 @@ class RunConfig:
     cache: CacheConfig = field(default_factory=CacheConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    finetune: FineTuningConfig = field(default_factory=FineTuningConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

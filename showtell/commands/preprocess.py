@@ -40,7 +40,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     data = prepare_data(config.data, cache_dir)
     describe(data)
     folder = Path(args.report or Path("reports", data.name))
-    stats = dataset_statistics(data.images, tokenize=tokenize, min_count=config.data.min_count)
+    stats = dataset_statistics(data.images, tokenize=tokenize, min_count=data.min_count)
     _show_coverage(stats)
     tuning = tuning_subset(data.images, config.data.tuning_fraction, config.data.seed)
     _write_splits(folder, data, [image.image_id for image in tuning])

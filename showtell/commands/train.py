@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +17,14 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.captioner import Captioner
-from showtell.commands.run_config import add_run_arguments, describe, run_settings, to_run_config
+from showtell.commands.initial import NONE, Initial, load_initial
+from showtell.commands.run_config import (
+    add_run_arguments,
+    describe,
+    run_settings,
+    to_run_config,
+    warn_of_few,
+)
 from showtell.commands.training_parts import caption_sets, image_source, new_captioner
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData, prepare_data
@@ -25,9 +34,11 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError
 from showtell.files import write_atomic
 from showtell.gpu_memory import MemoryByStage, find_gpu
-from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError, scores_of_dataset
+from showtell.resources import DEFAULT_MODEL
+from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError, collapsed, scores_of_dataset
 from showtell.training.distributed import FirstFailed, first_goes_first, of_first, processes, start_processes
 from showtell.training.fit import TrainingResult, fit
+from showtell.training.initial import extended_captioner, place_new_words
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +60,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         logging.getLogger("showtell").setLevel(logging.ERROR)
     memory = MemoryByStage(find_gpu())
     try:
-        result, data, folder = _train(config, run_settings(parser, args), args.resume, memory)
+        result, data, folder = _train(config, lambda c: run_settings(parser, args, c), args.resume, memory)
     except (InterruptedTrainingError, FirstFailed):
         if ours.is_first:
             raise
@@ -57,23 +68,33 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     if ours.is_first:
         _show_captions(Captioner.load(str(folder)), data, config)
         _summarise(result, memory, (time.monotonic() - started) / 60)
+        if collapsed(result.best, len(data.val)):
+            log.warning(
+                "it says the same of every photo: it has learned how captions go, and not to look;"
+                " train on more photos or longer, or start from a model (--init %s)",
+                DEFAULT_MODEL,
+            )
         log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", folder)
 
 
 def _train(
-    config: RunConfig, settings: str, resume: bool, memory: MemoryByStage
+    config: RunConfig, settings: Callable[[RunConfig], str], resume: bool, memory: MemoryByStage
 ) -> tuple[TrainingResult, PreparedData, Path]:
-    """Train, in each of the processes that were started."""
+    """Train, in each of the processes that were started; `settings` writes the run's configuration."""
     with first_goes_first():
         folder = _run_folder(config.out_dir, resume)
         data = prepare_data(config.data, Path(config.cache.dir))
+        initial = load_initial(config, data)
     folder = of_first(folder)
+    config = replace(config, init=NONE, data=replace(config.data, min_count=data.min_count))
+    if initial is not None:
+        config = initial.settle(config)
     describe(data)
+    warn_of_few(data, config)
     if not resume and processes().is_first:
-        write_atomic(folder / CONFIG, settings)
+        write_atomic(folder / CONFIG, settings(config))
     torch.manual_seed(config.training.seed)
-    encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-    captioner = new_captioner(config, encoder, data.vocabulary)
+    captioner = _new_or_extended(config, data, initial)
     log.info(
         "Decoder %s (%s): %.1f M weights; encoder %s: frozen",
         config.decoder.kind,
@@ -83,8 +104,10 @@ def _train(
     )
     log_gpu_memory("before training")
     with first_goes_first(), memory.stage("features"):
-        load, images = image_source(config, encoder, data.train + data.val)
-    train, val = caption_sets(config, images, data.vocabulary, load)
+        load, images = image_source(config, captioner.encoder, data.train + data.val)
+    train, val = caption_sets(config, images, captioner.vocabulary, load)
+    if initial is not None and not resume:  # else the checkpoint has them
+        place_new_words(captioner, initial.decoder, train)
     result = fit(
         captioner,
         train,
@@ -96,8 +119,25 @@ def _train(
         trainer=config.trainer,
         memory=memory,
         resume=resume,
+        distillation=initial.distillation(config.finetune.distillation) if initial else None,
     )
     return result, data, folder
+
+
+def _new_or_extended(config: RunConfig, data: PreparedData, initial: Initial | None) -> Captioner:
+    """A captioner with fresh weights, or the initial model with the words that it lacks."""
+    if initial is None:
+        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+        return new_captioner(config, encoder, data.vocabulary)
+    captioner = extended_captioner(initial.captioner, data.vocabulary.words, config.decoder.dropout)
+    known = len(initial.captioner.vocabulary)
+    log.info(
+        "Starting from %s: its %s words and %s new ones",
+        initial.name,
+        f"{known:,}",
+        f"{len(captioner.vocabulary) - known:,}",
+    )
+    return captioner
 
 
 def _summarise(result: TrainingResult, memory: MemoryByStage, minutes: float) -> None:

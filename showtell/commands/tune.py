@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from showtell.commands.initial import AUTO, NONE
 from showtell.commands.logs import log_to_screen
 from showtell.commands.run_config import add_run_arguments, run_settings, to_run_config
 from showtell.commands.training_parts import caption_sets, image_source, new_captioner
@@ -87,6 +88,9 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     if args.trials < 1 or args.processes < 1:
         raise UsageError("--trials and --processes must be at least 1")
     config = to_run_config(parser, args)
+    if config.init not in (AUTO, NONE):
+        raise UsageError("--init has no effect here: trials train from scratch; leave it out")
+    args["init"] = NONE
     text = _space_text(args.space)
     space = SearchSpace.read(text, config)
     job = _prepare(config, args, text)

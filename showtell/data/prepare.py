@@ -14,7 +14,7 @@ from showtell.data.annotations import find_dataset_root, load_annotations
 from showtell.data.records import CaptionedImage
 from showtell.data.scenes import make_scenes
 from showtell.data.splits import by_split, split_train_test, tuning_subset
-from showtell.data.vocabulary import Vocabulary, build_vocab
+from showtell.data.vocabulary import Vocabulary, build_vocab, choose_min_count
 from showtell.errors import DataError
 
 WITHOUT_PEOPLE: Final = "image without a caption that a person wrote"
@@ -29,12 +29,14 @@ class PreparedData:
         name: of the dataset, for people; of several datasets their names, joined by "+".
         images: all records, with their splits.
         vocabulary: of the training captions.
+        min_count: words seen fewer times in the training captions are not in it.
         skipped: unusable annotations that were dropped, by reason.
     """
 
     name: str
     images: list[CaptionedImage]
     vocabulary: Vocabulary
+    min_count: int
     skipped: Counter[str]
 
     @property
@@ -82,8 +84,9 @@ def prepare_data(config: DataConfig, cache_dir: Path) -> PreparedData:
             raise DataError(
                 f"{dataset or name}: no image to validate on; set data.val_fraction to more than 0"
             )
-    vocabulary = build_vocab((c for image in train for c in image.captions), config.min_count)
-    return PreparedData(name, usable, vocabulary, skipped)
+    captions = [caption for image in train for caption in image.captions]
+    min_count = choose_min_count(len(captions)) if config.min_count == "auto" else config.min_count
+    return PreparedData(name, usable, build_vocab(captions, min_count), min_count, skipped)
 
 
 def with_captions(images: Sequence[CaptionedImage], skipped: Counter[str]) -> list[CaptionedImage]:

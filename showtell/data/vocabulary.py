@@ -13,6 +13,9 @@ from showtell.errors import CheckpointError, ConfigError
 
 SPECIALS: Final = ("<pad>", "<start>", "<end>", "<unk>")
 """Tokens that are not words; their ids are 0 to 3. The tokenizer never makes them of a caption."""
+DEFAULT_MIN_COUNT: Final = 5
+_MIN_COUNTS: Final = ((1_000, 1), (5_000, 2), (20_000, 3))
+"""Below so many training captions -> the least count of a word."""
 
 
 class Vocabulary:
@@ -66,6 +69,11 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the words in their order."""
         return hashlib.sha256("\n".join(self._words).encode()).hexdigest()
+
+    def extended(self, words: Iterable[str]) -> Vocabulary:
+        """These words with their ids, and after them those of `words` that are new, in their order."""
+        new = dict.fromkeys(word for word in words if word not in self)
+        return Vocabulary([*self.words, *new]) if new else self
 
     def id(self, word: str) -> int:
         """The id of a word; `unk_id` where it is not known."""
@@ -126,6 +134,14 @@ class Vocabulary:
 def count_words(captions: Iterable[str]) -> Counter[str]:
     """How often each word comes in the captions."""
     return Counter(word for caption in captions for word in tokenize(caption))
+
+
+def choose_min_count(captions: int) -> int:
+    """The least count of a word in so many training captions that earns it a place in the vocabulary.
+
+    Of few captions nearly all words are rare: with a threshold for many, most would be unknown.
+    """
+    return next((least for below, least in _MIN_COUNTS if captions < below), DEFAULT_MIN_COUNT)
 
 
 def build_vocab(captions: Iterable[str], min_count: int = 5, max_size: int | None = None) -> Vocabulary:

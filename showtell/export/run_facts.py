@@ -42,6 +42,12 @@ class RunFacts:
         roots = [item.get("root", "") if isinstance(item, dict) else item for item in items]
         return "+".join(Path(root).name for root in roots) or "scenes"
 
+    @property
+    def initial(self) -> str | None:
+        """Name of the model that training started from, without the path; None from scratch."""
+        name = self.settings.get("init", "none")
+        return None if name in ("none", "auto") else Path(name).name
+
 
 def read_run(folder: Path) -> RunFacts | None:
     """Read config.yaml, history.csv and reliability.json of a run's folder; None where it is no run's.

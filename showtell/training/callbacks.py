@@ -39,6 +39,7 @@ _VALIDATION = (  # each also of every dataset, where there are several: "val_los
     "words",
     "vocabulary",
     "bad_endings",
+    "different",
 )
 
 _TIDY: Final = 5.0
@@ -126,6 +127,11 @@ def _validation_order(name: str) -> tuple[bool, str, int]:
     """The means first, then the values of each dataset."""
     kind, _, dataset = name.partition("/")
     return bool(dataset), dataset, _VALIDATION.index(kind) if kind in _VALIDATION else 0
+
+
+def collapsed(row: Mapping[str, float], images: int) -> bool:
+    """Whether an epoch ended with one caption for all of several validation images."""
+    return images > 1 and row.get("different") == 1
 
 
 def scores_of_dataset(row: Mapping[str, float], dataset: str) -> str:
@@ -231,6 +237,8 @@ class History(Callback):
         )
         for dataset in pl_module.datasets if len(pl_module.datasets) > 1 else ():
             log.info("    %s", scores_of_dataset(row, dataset))
+        if collapsed(row, len(pl_module.val_images)):
+            log.warning("the captions of all validation photos are the same one after epoch %d", row["epoch"])
         if self.on_epoch is not None:
             self.on_epoch(row)
 

@@ -102,3 +102,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def soft_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, soft_targets: Tensor) -> Tensor:
+    """Cross-entropy with targets that are probabilities: distillation (Hinton et al. 2015).
+
+    Args:
+        hidden: (P, E).
+        weight: (V, E).
+        bias: (V,).
+        soft_targets: (P, K) probabilities of the first K words; the others have none.
+
+    Returns:
+        (P,), fp32.
+    """
+    log_probs = F.linear(hidden, weight, bias).float().log_softmax(dim=1)
+    return -(soft_targets * log_probs[:, : soft_targets.shape[1]]).sum(dim=1)

@@ -106,14 +106,29 @@ class CaptionModule(LightningModule):
         Returns:
             The mean, weighted by the words' captions, and the sum of the weights of all words.
         """
+        hidden, targets = self.hidden_states(batch)
+        return self.loss_of(batch, hidden, targets, label_smoothing, caption_weights)
+
+    def hidden_states(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
+        """What the decoder knows before each next word (P, E), and these words (P,), in packed order."""
         lengths = batch.lengths.cpu()
-        targets = packed_targets(batch.captions, lengths)
-        hidden = self.decoder(
-            self.captioner.features(batch.images), batch.captions, lengths, batch.image_index
-        )
+        features = self.captioner.features(batch.images)
+        hidden = self.decoder(features, batch.captions, lengths, batch.image_index)
+        return hidden, packed_targets(batch.captions, lengths)
+
+    def loss_of(
+        self,
+        batch: CaptionBatch,
+        hidden: Tensor,
+        targets: Tensor,
+        label_smoothing: float,
+        caption_weights: Tensor | None,
+    ) -> tuple[Tensor, float]:
+        """See `loss`; of what `hidden_states` gave."""
         word_weights, words = None, float(len(targets))
         if caption_weights is not None:
-            word_weights = caption_weights[caption_rows(lengths - 1, targets.device)]  # (P,)
+            rows = caption_rows(batch.lengths.cpu() - 1, targets.device)  # (P,)
+            word_weights = caption_weights[rows]
             words = float(word_weights.sum())
             word_weights = word_weights * (len(targets) / max(words, 1e-9))
         loss = linear_cross_entropy(
@@ -215,7 +230,7 @@ class CaptionModule(LightningModule):
             scores[dataset] = score_captions(
                 predictions, {image.image_id: image.captions for image, _ in chosen}
             )
-        return with_means(scores) | describe_captions(said)
+        return with_means(scores) | describe_captions(said) | {"different": float(len(set(said)))}
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises linearly, then falls to zero by a cosine."""

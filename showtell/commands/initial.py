@@ -1,0 +1,112 @@
+"""The model that training starts from: which one, and what it decides of the settings."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from showtell.captioner import Captioner
+from showtell.config import DecoderConfig, EncoderConfig, RunConfig
+from showtell.data.prepare import PreparedData
+from showtell.decoder import RNNDecoder
+from showtell.errors import UsageError
+from showtell.resources import DEFAULT_MODEL, find_model
+from showtell.training.finetuning import Distillation
+
+log = logging.getLogger(__name__)
+
+AUTO: Final = "auto"
+NONE: Final = "none"
+ENOUGH_IMAGES: Final = 3_000
+"""From so many training images on, `auto` trains from scratch."""
+
+
+@dataclass(frozen=True)
+class Initial:
+    """The model that training starts from.
+
+    Attributes:
+        name: as `--init` takes it.
+        captioner: the model; not changed.
+    """
+
+    name: str
+    captioner: Captioner
+
+    @property
+    def decoder(self) -> RNNDecoder:
+        """Its decoder."""
+        assert isinstance(self.captioner.decoder, RNNDecoder)  # `Captioner.load` gives no ensemble
+        return self.captioner.decoder
+
+    def distillation(self, share: float) -> Distillation | None:
+        """What training keeps of it; None for a share of 0."""
+        return Distillation(self.decoder.eval().requires_grad_(False), share) if share else None
+
+    def settle(self, config: RunConfig) -> RunConfig:
+        """The settings of a run that starts from it: encoder and decoder are its own."""
+        model = self.captioner
+        model.encoder.precision = config.encoder.precision
+        encoder = replace(config.encoder, weights=model.encoder_name, image_size=model.encoder.transform.size)
+        dropout = config.decoder.dropout
+        own = self.decoder.config
+        return replace(
+            config,
+            init=self.name,
+            encoder=encoder,
+            decoder=own if dropout == DecoderConfig().dropout else replace(own, dropout=dropout),
+            training=config.finetune.applied_to(config.training),
+        )
+
+
+def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
+    """The model that the settings ask to start from; None to train from scratch.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        UsageError: a setting contradicts it.
+    """
+    if config.init == NONE or (config.init == AUTO and not _few_photos(config, data)):
+        return None
+    name = DEFAULT_MODEL if config.init == AUTO else config.init
+    initial = Initial(name, Captioner.load(name))
+    contradicts = _contradiction(config, initial)
+    if config.init == AUTO and contradicts:
+        log.info("Training from scratch: %s; leave it out to start from that model", contradicts)
+        return None
+    if contradicts:
+        raise UsageError(f"--init {name}: {contradicts}; leave it out, or train from scratch (--init none)")
+    if config.init == AUTO:
+        log.info(
+            "Fewer than %s training photos: starting from the model in the box, %s"
+            " (--init none trains from scratch)",
+            f"{ENOUGH_IMAGES:,}",
+            name,
+        )
+    return initial
+
+
+def _few_photos(config: RunConfig, data: PreparedData) -> bool:
+    """Whether `auto` starts from the model in the box, which has to be there."""
+    drawn = config.data.root is None or config.data.format == "scenes"
+    return not drawn and len(data.train) < ENOUGH_IMAGES and find_model(DEFAULT_MODEL) is not None
+
+
+def _contradiction(config: RunConfig, initial: Initial) -> str | None:
+    """A setting that was given and is not the model's, for people."""
+    model = initial.captioner
+    usual, own = DecoderConfig(), initial.decoder.config
+    decided: list[tuple[str, Any, Any, Any]] = [
+        (f"decoder.{name}", getattr(config.decoder, name), getattr(usual, name), getattr(own, name))
+        for name in (field.name for field in fields(DecoderConfig))
+        if name != "dropout"
+    ]
+    size = config.encoder.image_size, EncoderConfig().image_size, model.encoder.transform.size
+    decided.append(("encoder.image_size", *size))
+    weights = config.encoder.weights, EncoderConfig().weights, model.encoder_name
+    decided.append(("encoder.weights", *weights))
+    for name, given, default, models in decided:
+        if given not in (default, models):
+            return f"{name} is {given}, that of {initial.name} is {models}"
+    return None
