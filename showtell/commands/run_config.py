@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import asdict, fields, replace
-from typing import Final
+from typing import Final, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData
+from showtell.data.records import Split
 from showtell.resources import DEFAULT_MODEL
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,11 @@ def describe(data: PreparedData) -> None:
         *(f"{len(part):,}" for part in (data.train, data.val, data.test)),
         f"{len(data.vocabulary):,}",
     )
+    datasets = list(dict.fromkeys(image.dataset for image in data.images))
+    for dataset in datasets if len(datasets) > 1 else ():
+        splits = Counter(image.split for image in data.images if image.dataset == dataset)
+        counts = (f"{splits[split]:,}" for split in get_args(Split))
+        log.info("  %s: %s train, %s val, %s test images", dataset, *counts)
     for reason, count in data.skipped.items():
         log.warning("dropped %d: %s", count, reason)
 

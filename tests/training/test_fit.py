@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
-from showtell.errors import CheckpointError
+from showtell.errors import CheckpointError, ConfigError
 from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.training import callbacks
 from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
@@ -293,3 +294,69 @@ def test_gpu_memory_and_speed_are_in_the_history(tiny_encoder: CNNEncoder, tmp_p
     logged = events.Tags()["scalars"]
     assert {"gpu_peak_mib", "gpu_reserved_mib", "images_per_second"} <= set(logged)
     assert [event.value for event in events.Scalars("gpu_peak_mib")] == [136, 136, 136]
+
+
+TWO = [replace(image, dataset="ab"[int(image.image_id) % 2]) for image in IMAGES]
+
+
+def test_of_two_datasets_the_mean_decides(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    result = train(tiny_encoder, tmp_path, images=TWO, self_critical=replace(CRITICAL, epochs=1))
+    for row in result.epochs:
+        for name in ("val_loss", "CIDEr", "BLEU-4"):
+            assert row[name] == pytest.approx((row[f"{name}/a"] + row[f"{name}/b"]) / 2, rel=1e-5)
+    cross_entropy = result.epochs[:3]
+    lowest = [min(row["val_loss"] for row in cross_entropy[: n + 1]) for n in range(3)]
+    assert [bool(row["saved"]) for row in cross_entropy] == [
+        row["val_loss"] == low for row, low in zip(cross_entropy, lowest, strict=True)
+    ]
+    header = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
+    wanted = [f"{name}{of}" for of in ("", "/a", "/b") for name in ("val_loss", "BLEU-4", "CIDEr")]
+    assert [name for name in header if name in wanted] == wanted
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert set(wanted) <= set(events.Tags()["scalars"])
+
+
+def test_few_references_are_left_out_of_self_critical_training(
+    tiny_encoder: CNNEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of every fourth image a model wrote the second caption; resuming numbers what is left as before."""
+    images = [
+        replace(image, authors=("person", "model")) if int(image.image_id) % 4 == 0 else image
+        for image in IMAGES
+    ]
+    policy = replace(CRITICAL, epochs=2, min_references=2)
+    calls: list[str] = []
+
+    class Counting(Features):
+        def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+            calls.append(image.image_id)
+            return super().__call__(image, draw)
+
+    config = replace(CONFIG, epochs=1, checkpoint_minutes=0)
+    options = {"images": images, "config": config, "self_critical": policy}
+    with caplog.at_level("INFO"):
+        whole = train(tiny_encoder, tmp_path / "whole", source=Counting, **options)
+    assert "leaves out 8 of 32 images: fewer than 2 captions" in caplog.text
+    trained = Counter(calls[32 + 8 : 32 + 8 + 24])
+    assert trained == Counter(str(n) for n in range(32) if n % 4)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tiny_encoder, tmp_path / "killed", 2 * (32 + 8) + 10, **options)
+    resumed = train(tiny_encoder, tmp_path / "killed", resume=True, **options)
+    kept = ("epoch", "reward", "val_loss", "CIDEr", "saved")
+    ours, theirs = ([{k: row.get(k) for k in kept} for row in r.epochs] for r in (resumed, whole))
+    assert ours == theirs
+    everything = replace(policy, references="all", epochs=1)
+    calls.clear()
+    train(
+        tiny_encoder,
+        tmp_path / "all",
+        source=Counting,
+        images=images,
+        config=config,
+        self_critical=everything,
+    )
+    assert len(set(calls[32 + 8 : 32 + 8 + 32])) == 32
+    options["self_critical"] = replace(policy, min_references=3)
+    with pytest.raises(ConfigError, match=r"has 3 captions to compare with; lower self_critical\.min"):
+        train(tiny_encoder, tmp_path / "none", **options)
