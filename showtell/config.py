@@ -290,7 +290,10 @@ class FineTuningConfig:
     """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
     distillation: float = 0.3
     """Share of the loss that holds the model to the word probabilities of the one that it started from: more
-    keeps more of what that knew, 0 nothing."""
+    keeps more of what that knew."""
+    mixing: float = 0.8
+    """Share of the trained weights in those that are validated and saved; the rest are those of the start.
+    Less keeps more of what the start knew; 1 is the trained model itself."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -298,6 +301,7 @@ class FineTuningConfig:
         _require(self.learning_rate > 0, "finetune.learning_rate must be over 0")
         _require(self.patience >= 0, "finetune.patience must be at least 0")
         _require(0 <= self.distillation < 1, "finetune.distillation must be at least 0 and less than 1")
+        _require(0 < self.mixing <= 1, "finetune.mixing must be over 0 and at most 1")
 
     def applied_to(self, training: TrainingConfig) -> TrainingConfig:
         """The settings of `training` with these in place of its defaults."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from showtell.captioner import Captioner
-from showtell.config import DecoderConfig, EncoderConfig, RunConfig
+from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, RunConfig
 from showtell.data.prepare import PreparedData
 from showtell.decoder import RNNDecoder
 from showtell.errors import UsageError
 from showtell.resources import DEFAULT_MODEL, find_model
-from showtell.training.finetuning import Distillation
+from showtell.training.finetuning import Retention
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,10 @@ class Initial:
         assert isinstance(self.captioner.decoder, RNNDecoder)  # `Captioner.load` gives no ensemble
         return self.captioner.decoder
 
-    def distillation(self, share: float) -> Distillation | None:
-        """What training keeps of it; None for a share of 0."""
-        return Distillation(self.decoder.eval().requires_grad_(False), share) if share else None
+    def retention(self, config: FineTuningConfig) -> Retention:
+        """What training keeps of it."""
+        teacher = self.decoder.eval().requires_grad_(False)
+        return Retention(teacher, config.distillation, config.mixing)
 
     def settle(self, config: RunConfig) -> RunConfig:
         """The settings of a run that starts from it: encoder and decoder are its own."""

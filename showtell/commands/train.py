@@ -106,7 +106,7 @@ def _train(
     with first_goes_first(), memory.stage("features"):
         load, images = image_source(config, captioner.encoder, data.train + data.val)
     train, val = caption_sets(config, images, captioner.vocabulary, load)
-    if initial is not None and not resume:  # else the checkpoint has them
+    if initial is not None:  # a resumed run also needs the weights that it started from
         place_new_words(captioner, initial.decoder, train)
     result = fit(
         captioner,
@@ -119,7 +119,7 @@ def _train(
         trainer=config.trainer,
         memory=memory,
         resume=resume,
-        distillation=initial.distillation(config.finetune.distillation) if initial else None,
+        retention=initial.retention(config.finetune) if initial else None,
     )
     return result, data, folder
 

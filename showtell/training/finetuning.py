@@ -1,4 +1,9 @@
-"""What a step of fine-tuning does: new captions are learned, and what the initial model knew is kept."""
+"""What a step of fine-tuning does: new captions are learned, and what the initial model knew is kept.
+
+It is kept in two ways. The loss has a share that compares with the word probabilities of the initial model
+(Li & Hoiem 2016, arXiv:1606.09282), and what is validated and saved are weights between the initial and the
+trained ones (Wortsman et al. 2022, arXiv:2109.01903).
+"""
 
 from __future__ import annotations
 
@@ -19,28 +24,31 @@ from showtell.training.module import CaptionModule, share
 
 
 @dataclass(frozen=True)
-class Distillation:
-    """What is kept of the initial model (learning without forgetting: Li & Hoiem 2016, arXiv:1606.09282).
+class Retention:
+    """What is kept of the initial model.
 
     Attributes:
         teacher: the initial decoder, of the first words of the vocabulary; not changed.
-        share: of the loss that compares with its word probabilities.
+        distillation: share of the loss that compares with its word probabilities.
+        mixing: share of the trained weights in those that are validated and saved; the rest are the weights
+            that training starts from.
     """
 
     teacher: RNNDecoder
-    share: float
+    distillation: float
+    mixing: float
 
 
 class FineTuningModule(CaptionModule):
-    """Cross-entropy, and beside it the distance from the initial model's word probabilities.
+    """Trains as `CaptionModule` does, and keeps what the initial model knew.
 
     Args:
-        captioner: the whole model.
+        captioner: the whole model, with the weights that training starts from.
         config: the optimisation.
         search: how captions are found in validation.
         val_images: the validation images, in the order of their loader.
         loader: of the training batches.
-        distillation: what is kept of the initial model.
+        retention: what is kept of the initial model.
     """
 
     def __init__(
@@ -50,10 +58,29 @@ class FineTuningModule(CaptionModule):
         search: SearchConfig,
         val_images: Sequence[CaptionedImage],
         loader: CaptionLoader,
-        distillation: Distillation,
+        retention: Retention,
     ) -> None:
         super().__init__(captioner, config, search, val_images, loader)
-        self._distillation = (distillation,)  # in a tuple: not a submodule, so it stays out of checkpoints
+        self._retention = (retention,)  # in a tuple: not a submodule, so it stays out of checkpoints
+        self._start = self._weights()
+        self._trained: list[Tensor] = []
+
+    def _weights(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self.decoder.parameters()]
+
+    @torch.no_grad()
+    def on_validation_start(self) -> None:
+        """Mix the trained weights with those of the start."""
+        self._trained = self._weights()
+        for parameter, start in zip(self.decoder.parameters(), self._start, strict=True):
+            parameter.copy_(torch.lerp(start.to(parameter.device), parameter, self._retention[0].mixing))
+
+    @torch.no_grad()
+    def on_validation_end(self) -> None:
+        """Go on with the trained weights; Lightning calls this after `SaveBest` has saved the mixed ones."""
+        for parameter, trained in zip(self.decoder.parameters(), self._trained, strict=True):
+            parameter.copy_(trained)
+        self._trained = []
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
         """Loss of a batch, with label smoothing, and the distance from the initial model."""
@@ -62,13 +89,15 @@ class FineTuningModule(CaptionModule):
             batch, hidden, targets, self.config.label_smoothing, self.caption_weights(batch)
         )
         self.train_loss.add(float(loss.detach()), words)
-        kept = self._distillation[0].share
+        kept = self._retention[0].distillation
+        if not kept:
+            return loss * share(words)
         distance = self._distance(batch, hidden, targets)
         return (1 - kept) * loss * share(words) + kept * distance * share(len(targets))
 
     def _distance(self, batch: CaptionBatch, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with the initial model's word probabilities; 0 where the next word is new."""
-        teacher = self._distillation[0].teacher
+        teacher = self._retention[0].teacher
         with torch.no_grad():
             tokens = known_tokens(batch.captions, teacher)
             features = self.captioner.features(batch.images)

@@ -38,7 +38,7 @@ from showtell.training.distributed import (
     quiet_lightning,
     wait_for_all,
 )
-from showtell.training.finetuning import Distillation, FineTuningModule
+from showtell.training.finetuning import FineTuningModule, Retention
 from showtell.training.module import CaptionModule
 from showtell.training.self_critical import CaptionReward
 from showtell.training.self_critical_module import SelfCriticalModule
@@ -80,7 +80,7 @@ def fit(
     resume: bool = False,
     memory: MemoryByStage | None = None,
     calibrate: bool = True,
-    distillation: Distillation | None = None,
+    retention: Retention | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainingResult:
     """Train the decoder of `captioner`; the best model is `folder`/model.safetensors.
@@ -105,7 +105,7 @@ def fit(
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
         memory: gets what training and validation take of the GPU.
         calibrate: do this last step.
-        distillation: what is kept of the model that training starts from.
+        retention: what is kept of the model that training starts from.
         on_epoch: called with the row of each epoch (losses, scores, rates); what it raises ends training.
 
     Raises:
@@ -129,7 +129,7 @@ def fit(
     rows: list[dict[str, float]] = []
     if resumed != SelfCriticalModule.stage:
         parts = (captioner, config, search, val.images, loader)
-        module = CaptionModule(*parts) if distillation is None else FineTuningModule(*parts, distillation)
+        module = CaptionModule(*parts) if retention is None else FineTuningModule(*parts, retention)
         start = checkpoint if resume else None
         rows = run.stage(module, config.epochs, rows, start, _early_stopping(config))
     if self_critical is not None and self_critical.epochs:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.text import tokenize
-from showtell.data.vocabulary import SPECIALS, Vocabulary, build_vocab, count_words
+from showtell.data.vocabulary import SPECIALS, Vocabulary, build_vocab, choose_min_count, count_words
 from showtell.errors import CheckpointError, ConfigError
 
 CAPTIONS = ["A dog runs.", "A dog sits", "a cat sits", "The dog's cat"]
@@ -144,3 +144,23 @@ def test_other_words_or_order_have_another_fingerprint() -> None:
 def test_malformed_json_is_an_error(text: str) -> None:
     with pytest.raises(CheckpointError, match="vocabulary"):
         Vocabulary.from_json(text)
+
+
+@given(
+    st.lists(st.text("abc", min_size=1), unique=True, max_size=10),
+    st.lists(st.text("abc", min_size=1), max_size=10),
+)
+def test_an_extended_vocabulary_keeps_its_ids(words: list[str], more: list[str]) -> None:
+    known = Vocabulary(words)
+    extended = known.extended(more)
+    assert extended.words[: len(words)] == tuple(words)
+    assert set(extended.words) == {*words, *more}
+    assert len(extended.words) == len(set(extended.words))
+    assert extended.extended(more) is extended
+
+
+@pytest.mark.parametrize(
+    ("captions", "least"), [(1, 1), (999, 1), (1_000, 2), (5_000, 3), (19_999, 3), (20_000, 5), (600_000, 5)]
+)
+def test_words_of_few_captions_need_less(captions: int, least: int) -> None:
+    assert choose_min_count(captions) == least

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from showtell.training import losses
-from showtell.training.losses import CHUNK, linear_cross_entropy
+from showtell.training.losses import CHUNK, linear_cross_entropy, soft_cross_entropy
 
 
 def inputs(
@@ -151,3 +151,11 @@ def test_logits_are_held_a_chunk_at_a_time() -> None:
     with Products() as products:
         linear_cross_entropy(*tensors, targets, 0.1).backward()
     assert products.largest < rows * words / 4
+
+
+def test_soft_targets_as_in_torch() -> None:
+    tensors, _ = inputs(7, 9)
+    soft = torch.rand(7, 6).softmax(dim=1)
+    full = F.pad(soft, (0, 3))  # the last three words have no probability
+    expected = F.cross_entropy(F.linear(*tensors), full, reduction="none")
+    torch.testing.assert_close(soft_cross_entropy(*tensors, soft), expected)
