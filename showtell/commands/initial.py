@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from showtell.captioner import Captioner
 from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, RunConfig
 from showtell.data.prepare import PreparedData
+from showtell.data.text import tokenize
 from showtell.decoder import RNNDecoder
 from showtell.errors import UsageError
 from showtell.resources import DEFAULT_MODEL, find_model
@@ -20,6 +22,8 @@ AUTO: Final = "auto"
 NONE: Final = "none"
 ENOUGH_IMAGES: Final = 3_000
 """From so many training images on, `auto` trains from scratch."""
+_FEWEST_KNOWN: Final = 0.5
+"""Share of the captions' words that a model must know for `auto` to start from it: the same language."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,15 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
     if config.init == AUTO and contradicts:
         log.info("Training from scratch: %s; leave it out to start from that model", contradicts)
         return None
+    if config.init == AUTO and (share := _known_share(data, initial)) < _FEWEST_KNOWN:
+        log.info(
+            "Training from scratch: %s knows %.0f %% of the words of these captions (--init %s starts from it"
+            " all the same)",
+            name,
+            100 * share,
+            name,
+        )
+        return None
     if contradicts:
         raise UsageError(f"--init {name}: {contradicts}; leave it out, or train from scratch (--init none)")
     if config.init == AUTO:
@@ -92,6 +105,13 @@ def _few_photos(config: RunConfig, data: PreparedData) -> bool:
     """Whether `auto` starts from the model in the box, which has to be there."""
     drawn = config.data.root is None or config.data.format == "scenes"
     return not drawn and len(data.train) < ENOUGH_IMAGES and find_model(DEFAULT_MODEL) is not None
+
+
+def _known_share(data: PreparedData, initial: Initial) -> float:
+    """Share of the words of the training captions that a model knows."""
+    words = Counter(word for image in data.train for caption in image.captions for word in tokenize(caption))
+    known = sum(count for word, count in words.items() if word in initial.captioner.vocabulary)
+    return known / max(words.total(), 1)
 
 
 def _contradiction(config: RunConfig, initial: Initial) -> str | None:

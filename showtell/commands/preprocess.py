@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from showtell.commands.extract import extract_features, feature_encoder
 from showtell.commands.run_config import add_run_arguments, describe, to_run_config
+from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.splits import tuning_subset
 from showtell.data.statistics import DatasetStatistics, dataset_statistics, write_statistics_page
@@ -36,8 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(parser: ArgumentParser, args: Namespace) -> None:
     """Preprocess."""
     config = to_run_config(parser, args)
-    cache_dir = Path(config.cache.dir)
-    data = prepare_data(config.data, cache_dir)
+    data = prepare_data(config.data, Path(config.cache.dir))
     describe(data)
     folder = Path(args.report or Path("reports", data.name))
     stats = dataset_statistics(data.images, tokenize=tokenize, min_count=data.min_count)
@@ -49,14 +49,24 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     log.info("\nStatistics for people: %s\nVocabulary and splits: beside it", page)
     log_gpu_memory("after reading the annotations")
     if args.extract:
-        from showtell.encoder import CNNEncoder
-        from showtell.features import FeatureStore
+        _extract(config, data)
 
+
+def _extract(config: RunConfig, data: PreparedData) -> None:
+    """Cache the features that training will ask for: by the encoder of the model that it starts from."""
+    from showtell.commands.initial import load_initial  # they import torch
+    from showtell.encoder import CNNEncoder
+    from showtell.features import FeatureStore
+
+    initial = load_initial(config, data)
+    if initial is None:
         encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-        store = FeatureStore(cache_dir, feature_encoder(config.cache, encoder), config.cache.dtype)
-        with MemoryByStage(find_gpu()).stage("extracting features"):
-            extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
-        log.info("Features are cached in %s", store.folder)
+    else:
+        config, encoder = initial.settle(config), initial.captioner.encoder
+    store = FeatureStore(Path(config.cache.dir), feature_encoder(config.cache, encoder), config.cache.dtype)
+    with MemoryByStage(find_gpu()).stage("extracting features"):
+        extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)
+    log.info("Features are cached in %s", store.folder)
 
 
 def _show_coverage(stats: DatasetStatistics) -> None:
