@@ -58,11 +58,11 @@ def read_run(folder: Path) -> RunFacts | None:
         saved = [row for row in rows if row.get("saved")]
         best = saved[-1] if saved else {}
         reliability = json.loads(confidence.read_text(encoding="utf-8")) if confidence.is_file() else {}
-        if not isinstance(reliability, dict):
-            raise ValueError("no figures of confidence")
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); mend it") from error
+    if not isinstance(reliability, dict):
+        raise UsageError(f"{confidence}: damaged, no figures of confidence; move it away or mend it")
     scores = {name: best[name] for name in SCORES if name in best}
     return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
 
