@@ -69,6 +69,8 @@ def read_run(folder: Path) -> RunFacts | None:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); mend it") from error
+    if not isinstance(reliability, dict):
+        raise UsageError(f"{confidence}: damaged, no figures of confidence; move it away or mend it")
     scores = {name: best[name] for name in SCORES if name in best}
     return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
 
