@@ -52,7 +52,6 @@ class Initial:
     def settle(self, config: RunConfig) -> RunConfig:
         """The settings of a run that starts from it: encoder and decoder are its own."""
         model = self.captioner
-        model.encoder.precision = config.encoder.precision
         encoder = replace(config.encoder, weights=model.encoder_name, image_size=model.encoder.transform.size)
         dropout = config.decoder.dropout
         own = self.decoder.config
@@ -76,6 +75,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
         return None
     name = DEFAULT_MODEL if config.init == AUTO else config.init
     initial = Initial(name, Captioner.load(name))
+    initial.captioner.encoder.precision = config.encoder.precision
     contradicts = _contradiction(config, initial)
     if config.init == AUTO and contradicts:
         log.info("Training from scratch: %s; leave it out to start from that model", contradicts)
