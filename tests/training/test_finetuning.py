@@ -13,15 +13,16 @@ from torch.nn import functional as F
 
 from showtell.captioner import Captioner
 from showtell.config import DecoderConfig, DecoderKind, SearchConfig
-from showtell.data.dataset import CaptionDataset
+from showtell.data.dataset import CaptionDataset, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
-from showtell.decoder import RNNDecoder, make_decoder
+from showtell.decoder import RNNDecoder, make_decoder, packed_targets
 from showtell.encoder import CNNEncoder
 from showtell.errors import ModelError
 from showtell.training.finetuning import Retention
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
+from tests.conftest import make_tiny_encoder
 from tests.training.test_fit import CONFIG, IMAGES, VOCABULARY, Features, losses
 
 NEW = [
@@ -34,7 +35,7 @@ WORDS = build_vocab([c for image in NEW for c in image.captions], 1).words
 def initial_model(encoder: CNNEncoder, kind: DecoderKind = "topdown") -> Captioner:
     torch.manual_seed(1)
     decoder = make_decoder(
-        DecoderConfig(kind=kind, embedding_dim=16, hidden_dim=16, attention_dim=16, dropout=0.3),
+        DecoderConfig(kind=kind, embedding_dim=16, hidden_dim=16, attention_dim=16, dropout=0.1),
         vocab_size=len(VOCABULARY),
         feature_dim=encoder.feature_dim,
         grid_cells=encoder.grid_cells,
@@ -66,7 +67,7 @@ def finetune(
     teacher = initial.decoder
     assert isinstance(teacher, RNNDecoder)
     captioner = extended_captioner(initial, WORDS)
-    train, val = datasets(captioner, NEW)
+    train, _ = datasets(captioner, NEW)
     place_new_words(captioner, teacher, train)
     train, val = datasets(captioner, NEW, fail_at)
     retention = Retention(teacher.eval().requires_grad_(False), distillation, mixing)
@@ -76,13 +77,21 @@ def finetune(
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
-    """A model of the old words that has learned them."""
-    from tests.conftest import make_tiny_encoder
-
-    folder, model = tmp_path_factory.mktemp("trained"), initial_model(make_tiny_encoder())
-    fit(model, *datasets(model, IMAGES), replace(CONFIG, epochs=12), SearchConfig(), folder)
-    return Captioner.load(str(folder), device=torch.device("cpu"))
+def trained() -> Captioner:
+    """A model of the old words that has learned them, by plain steps of Adam."""
+    model = initial_model(make_tiny_encoder())
+    decoder = model.decoder
+    assert isinstance(decoder, RNNDecoder)
+    (batch,) = CaptionLoader(datasets(model, IMAGES)[0], batch_size=32, seed=0)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.02)
+    for _ in range(150):
+        hidden = decoder(batch.images, batch.captions, batch.lengths, batch.image_index)
+        loss = F.cross_entropy(decoder.logits(hidden), packed_targets(batch.captions, batch.lengths))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.5
+    return model.eval()
 
 
 @pytest.mark.parametrize("kind", ["topdown", "attention", "pooled"])
@@ -142,8 +151,8 @@ def test_a_new_word_is_expected_as_often_as_it_comes_and_means_what_it_replaces(
     assert expected == pytest.approx(comes, rel=0.02)
 
 
-def kept(model: Captioner, teacher: Captioner) -> float:
-    """Mean cross-entropy of the old captions, the lower the more is kept."""
+def forgotten(model: Captioner) -> float:
+    """Mean cross-entropy of the old captions: the lower, the more is kept."""
     total = words = 0.0
     for image, captions in datasets(model, IMAGES)[0]:
         for caption in captions:
@@ -157,7 +166,7 @@ def kept(model: Captioner, teacher: Captioner) -> float:
 
 def test_new_captions_are_learned_and_the_teacher_stays(trained: Captioner, tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
-    result, model = finetune(trained, tmp_path, config=replace(CONFIG, epochs=8))
+    result, model = finetune(trained, tmp_path, config=replace(CONFIG, epochs=6))
     assert "puppy" in model.vocabulary
     assert losses(result)[-1][1] < losses(result)[0][1]
     load = Features(model.encoder.grid_cells, model.encoder.feature_dim)
@@ -167,14 +176,14 @@ def test_new_captions_are_learned_and_the_teacher_stays(trained: Captioner, tmp_
     assert all(torch.equal(trained.state_dict()[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize(
-    "options", [{"distillation": 0.9, "mixing": 1.0}, {"distillation": 0.0, "mixing": 0.3}]
-)
-def test_more_can_be_kept(trained: Captioner, tmp_path: Path, options: dict[str, float]) -> None:
-    config = replace(CONFIG, epochs=6)
-    _, free = finetune(trained, tmp_path / "free", config=config, distillation=0.0, mixing=1.0)
-    _, held = finetune(trained, tmp_path / "held", config=config, **options)  # type: ignore[arg-type]
-    assert kept(held, trained) < kept(free, trained)
+def test_more_can_be_kept(trained: Captioner, tmp_path: Path) -> None:
+    def of(name: str, distillation: float, mixing: float) -> float:
+        model = finetune(trained, tmp_path / name, distillation=distillation, mixing=mixing)[1]
+        return forgotten(model)
+
+    free = of("free", 0.0, 1.0)
+    assert of("distilled", 0.9, 1.0) < free
+    assert of("mixed", 0.0, 0.3) < free
 
 
 def test_the_mixed_weights_are_saved(trained: Captioner, tmp_path: Path) -> None:
