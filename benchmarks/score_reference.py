@@ -43,7 +43,7 @@ def main() -> None:
     rate = len(said) / (time.monotonic() - start)
     tokenizer = PTBTokenizer()
     predictions = tokenizer.tokenize({image: [{"caption": text}] for image, text in said.items()})
-    references = tokenizer.tokenize({i.image_id: [{"caption": c} for c in i.captions] for i in images})
+    references = tokenizer.tokenize({i.image_id: [{"caption": c} for c in i.references] for i in images})
     bleu, _ = Bleu(4).compute_score(references, predictions, verbose=0)
     scores = {f"BLEU-{n}": score for n, score in enumerate(bleu, 1)}
     for name, scorer in (("METEOR", Meteor()), ("ROUGE-L", Rouge()), ("CIDEr", Cider())):
