@@ -140,7 +140,7 @@ def test_confidence_is_checked_on_each_dataset(
         for name, size in sizes.items()
         for i in range(size)
     ]
-    caplog.set_level("INFO", "showtell")
+    caplog.set_level("INFO", "showtell.training.calibration")
     train(tiny_encoder, tmp_path, images=[*IMAGES[:32], *val])
     model = Captioner.load(str(tmp_path), device=torch.device("cpu"))
     kept = json.loads((tmp_path / "reliability.json").read_text())
@@ -335,7 +335,7 @@ def test_few_references_are_left_out_of_self_critical_training(
 
     config = replace(CONFIG, epochs=1, checkpoint_minutes=0)
     options = {"images": images, "config": config, "self_critical": policy}
-    with caplog.at_level("INFO", "showtell"):
+    with caplog.at_level("INFO", "showtell.training.fit"):
         whole = train(tiny_encoder, tmp_path / "whole", source=Counting, **options)
     assert "leaves out 8 of 32 images: fewer than 2 captions" in caplog.text
     trained = Counter(calls[32 + 8 : 32 + 8 + 24])
