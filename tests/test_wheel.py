@@ -109,7 +109,7 @@ def test_it_captions_where_there_is_no_checkout(installed: Path, tmp_path: Path,
     environment = {"HF_HUB_OFFLINE": "1"}
     [line] = run(installed / "showtell", "caption", "photo.jpg", cwd=tmp_path, **environment).splitlines()
     caption = Captioner.load(DEFAULT_MODEL).caption([tmp_path / "photo.jpg"])[0][0].text
-    assert line == f"photo.jpg: {caption}"
+    assert line.partition("  (doubtful")[0] == f"photo.jpg: {caption}"
     run(installed / "showtell", "export", "--to-hub-folder", "hub", cwd=tmp_path, **environment)
     said = run(
         installed / "python",
