@@ -132,10 +132,15 @@ def main() -> None:
         recorded("finetune", command_line(sys.argv[1:]), keep=args.keep),
     ):
         bench = Bench(args, Path(work))
-        counts = f"{len(bench.val)} photos of {Path(args.data).name}", f"{len(bench.kept)} of {args.retain}"
-        print(f"From {args.init}; scored on {counts[0]}, kept on {counts[1]}; {args.seeds} seeds\n")
+        counts = (
+            f"{len(bench.val)} photos of {Path(args.data).name}",
+            f"{len(bench.kept)} of {Path(args.retain).name}",
+        )
+        print(
+            f"From {Path(args.init).name}; scored on {counts[0]}, kept on {counts[1]}; {args.seeds} seeds\n"
+        )
         print("| photos | training | CIDEr | BLEU-4 | kept: CIDEr |\n| --- | --- | --- | --- | --- |")
-        print(row("0", f"{args.init} alone", [bench.score(args.init)]), flush=True)
+        print(row("0", f"{Path(args.init).name} alone", [bench.score(args.init)]), flush=True)
         for size in (size for size in args.sizes if size <= len(bench.train)):
             for what, options in (
                 ("from scratch", ["--init", "none", *SCRATCH]),

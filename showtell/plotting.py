@@ -51,6 +51,7 @@ _STYLE: dict[Any, Any] = {
     "grid.alpha": 0.25,
     "lines.linewidth": 2,
     "legend.frameon": False,
+    "legend.loc": "upper right",  # "best" is slow, and warns of it on a busy machine
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
