@@ -1,6 +1,6 @@
 """An image size's price and gain: CIDEr and BLEU-4 on datasets, images/s of the encoder and of captioning.
 
-    python benchmarks/bench_image_size.py [DATASET ...] [--model flickr8k] [--sizes 224 288 320] [--keep]
+    python benchmarks/bench_image_size.py [DATASET ...] [--model everyday] [--sizes 224 288 320] [--keep]
 
 The same model, given photos at each size (`--image-size`). Scores are of the datasets' validation split, by
 `caption_stream` with three beams, against the captions of people. Speeds are of the first photos of these
@@ -28,6 +28,7 @@ from showtell.data.prepare import by_people, load_images
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
 from showtell.evaluation.metrics import score_captions
+from showtell.resources import DEFAULT_MODEL
 
 SCORES = ("CIDEr", "BLEU-4")
 Datasets = dict[str, list[CaptionedImage]]
@@ -105,7 +106,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Scores and speed of a model by the size of its images.")
     parser.add_argument("data", nargs="*", default=["flickr8k"], help="datasets, as for --data.root")
-    parser.add_argument("--model", default="flickr8k", help="a run, an exported model, a folder in models/")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="a run, an exported model, a folder in models/"
+    )
     parser.add_argument("--runtime", default="auto", help="as of showtell caption")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 288, 320], help="in pixels")
     parser.add_argument("--scored", type=int, help="images of each dataset to score at most; default: all")
