@@ -88,6 +88,11 @@ class CaptioningModel(ABC):
     def attends(self) -> bool:
         """Whether it tells where it looked for each word."""
 
+    @property
+    def search_batch_size(self) -> int:
+        """Images whose captions are searched together where nothing else is asked for."""
+        return 64
+
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
@@ -131,7 +136,7 @@ class CaptioningModel(ABC):
         config: SearchConfig | None = None,
         *,
         open_source: Callable[[T], ImageSource],
-        batch_size: int = 64,
+        batch_size: int | None = None,
         attention: bool = False,
     ) -> Iterator[Captioned]:
         """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
@@ -140,20 +145,21 @@ class CaptioningModel(ABC):
             sources: the pictures, taken lazily.
             config: how to search.
             open_source: what to decode of a source; called in threads.
-            batch_size: pictures whose captions are searched together. The first batches are smaller (one
-                picture, then four, ...), so that the first captions come soon.
+            batch_size: images whose captions are searched together; by default `search_batch_size`. The
+                first batches are smaller (one image, then four, ...), so that the first captions come soon.
             attention: keep where the decoder looked.
 
         Yields:
             A `Captioned` for each source, in order; pictures that cannot be shown have their error.
         """
+        largest = batch_size or self.search_batch_size
         decoded = decode_ahead(
-            sources, lambda source: self.transform.pixels(open_source(source)), ahead=batch_size
+            sources, lambda source: self.transform.pixels(open_source(source)), ahead=largest
         )
         size, since_tidy = 1, 0
         while batch := next(batched(decoded, size), None):
             yield from self._caption_batch(batch, config, attention)
-            size = min(4 * size, batch_size)
+            size = min(4 * size, largest)
             since_tidy += len(batch)
             if since_tidy >= TIDY:
                 release_free_memory()
@@ -175,7 +181,7 @@ class CaptioningModel(ABC):
         return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in found]
 
     def _caption_batch(
-        self, batch: list[Decoded[T]], config: SearchConfig | None, attention: bool
+        self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
     ) -> Iterator[Captioned]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
         found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())

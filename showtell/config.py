@@ -32,7 +32,7 @@ View = Literal[
     "random-6",
 ]
 References = Literal["person", "all"]
-FeatureMode = Literal["cached", "online"]
+FeatureMode = Literal["auto", "cached", "memory", "online"]
 FeatureType = Literal["float16", "int8"]
 
 
@@ -471,9 +471,10 @@ class RunConfig:
     photos and nothing else contradicts it."""
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    features: FeatureMode = "cached"
-    """`cached`: every image through the encoder once, into a file. `online`: through random crop and flip
-    and the encoder every epoch (the classic recipe; slow)."""
+    features: FeatureMode = "auto"
+    """`cached`: every image through the encoder once, into a file. `memory`: once, and its features stay in
+    the memory of the device that trains. `auto`: `memory` on a GPU that has room, else `cached`. `online`:
+    through random crop and flip and the encoder every epoch (the classic recipe; slow)."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -117,13 +117,19 @@ def add_search(parser: ArgumentParser) -> None:
     for name, text in _SAMPLING.items():
         value = getattr(default, name)
         add(option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
-    add("--batch-size", metavar="N", type=int, default=64, help="photos whose captions are searched together")
+    add(
+        "--batch-size",
+        metavar="N",
+        type=int | None,
+        default=None,
+        help="photos whose captions are searched together; by default 64, on a GPU more",
+    )
 
 
 def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Caption; returns 1 where no photo could be captioned, else 0."""
     config = search_config(args)
-    if args.batch_size < 1:
+    if args.batch_size is not None and args.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
     if args.min_confidence is not None and args.sample:
         raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")

@@ -11,7 +11,9 @@ from showtell.config import CacheConfig, View
 from showtell.data.records import CaptionedImage
 from showtell.encoder import CNNEncoder
 from showtell.errors import UsageError
-from showtell.features import FeatureEncoder, FeatureStore
+from showtell.feature_encoding import ExtractionReport, FeatureEncoder, ImageView
+from showtell.feature_table import FeatureTable
+from showtell.features import FeatureStore
 from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.captioner import ExportedEncoder
 from showtell.runtime.manifest import find_exported
@@ -58,22 +60,62 @@ def extract_features(
     Returns:
         The images whose features are cached.
     """
-    wanted = [
-        (image.path, view)
-        for image in images
-        for view in (train_views if image.split == "train" else ("full",))
-    ]
+    wanted = views_of(images, train_views)
     plan = store.plan(wanted)
     log.info("%s", plan)
     if not plan.missing:
         return list(images)
     with tqdm(total=plan.missing, desc="features", unit="img", disable=None) as bar:
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
+    return _usable(images, report)
+
+
+def compute_table(
+    encoder: FeatureEncoder, images: Sequence[CaptionedImage], train_views: Sequence[View], *, skip_bad: bool
+) -> tuple[FeatureTable, list[CaptionedImage]]:
+    """Compute the views of the training images, and all other images whole, and keep them in memory.
+
+    Args:
+        encoder: makes the features; they stay on its device.
+        images: the dataset.
+        train_views: views of the training images.
+        skip_bad: leave out images that cannot be decoded, and count them, instead of stopping.
+
+    Returns:
+        The features, and the images that have some.
+    """
+    wanted = views_of(images, train_views)
+    size = table_bytes(encoder, len(wanted))
+    log.info("%s feature rows, %.1f GB, computed and kept in memory", f"{len(wanted):,}", size / 1e9)
+    report = ExtractionReport()
+    with tqdm(total=len(wanted), desc="features", unit="img", disable=None) as bar:
+        table = FeatureTable.compute(
+            encoder, wanted, train_views, report, skip_bad=skip_bad, progress=bar.update
+        )
+    return table, _usable(images, report)
+
+
+def table_bytes(encoder: FeatureEncoder, rows: int) -> int:
+    """Bytes of `rows` rows of features in memory, in 16 bits."""
+    return rows * encoder.grid_cells * encoder.feature_dim * 2
+
+
+def views_of(images: Sequence[CaptionedImage], train_views: Sequence[View]) -> list[ImageView]:
+    """The views of the training images, and the whole of all others."""
+    return [
+        (image.path, view)
+        for image in images
+        for view in (train_views if image.split == "train" else ("full",))
+    ]
+
+
+def _usable(images: Sequence[CaptionedImage], report: ExtractionReport) -> list[CaptionedImage]:
+    """Log what an extraction did; the images that could be decoded."""
     log.info(
         "%s rows in %.0f s: %.1f images/s",
         f"{report.extracted:,}",
         report.seconds,
-        report.extracted / report.seconds,
+        report.extracted / max(report.seconds, 1e-9),
     )
     if report.failed:
         log.warning(

@@ -34,7 +34,7 @@ from showtell.scale.running import run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
-    from showtell.features import FeatureEncoder
+    from showtell.feature_encoding import FeatureEncoder
 
 log = logging.getLogger(__name__)
 

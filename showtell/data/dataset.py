@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -17,11 +20,28 @@ LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
 the whole picture."""
 Item = tuple[Tensor, list[Tensor]]
+
+
 NumberedItem = tuple[Tensor, list[Tensor], int]
+
+
+class ImageTable(ABC):
+    """A `LoadImage` whose tensors are in memory: it gives their rows, which loaders turn into tensors."""
+
+    @abstractmethod
+    def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+        """The row () of an image, of a view by `draw`."""
+
+    @abstractmethod
+    def gather(self, images: Tensor) -> Tensor:
+        """The tensors (B, ...) of rows (B,), on the device where they are."""
 
 
 class CaptionBatch(NamedTuple):
     """A batch of B images with N captions of at most T tokens.
+
+    Only images and captions go to the device where the model computes (`to`): what the rest decides is
+    prepared on the CPU, where asking for it does not wait for a GPU.
 
     Attributes:
         images: (B, 3, H, W) pixels or (B, R, D) features, those with the longest captions first.
@@ -40,6 +60,22 @@ class CaptionBatch(NamedTuple):
     order: Tensor
     number: Tensor
     caption_index: Tensor
+
+    def to(self, device: torch.device, *, non_blocking: bool = True) -> CaptionBatch:
+        """Images and captions on `device`, the rest as it is; pinned tensors are copied without waiting."""
+        images, captions = (
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.images, self.captions)
+        )
+        return self._replace(images=images, captions=captions)
+
+    def pin_memory(self) -> CaptionBatch:
+        """Images and captions in pinned memory, from which a GPU copies them by itself."""
+        return self._replace(
+            **{
+                name: tensor if tensor.is_cuda else tensor.pin_memory()
+                for name, tensor in (("images", self.images), ("captions", self.captions))
+            }
+        )
 
 
 class CaptionDataset(Dataset[Item]):
@@ -118,18 +154,37 @@ def collate_fn(
     """
     several = [[item[1]] if isinstance(item[1], Tensor) else item[1] for item in items]
     numbers = [item[2] if len(item) == 3 else place for place, item in enumerate(items)]
-    order = sorted(range(len(items)), key=lambda i: -max(len(caption) for caption in several[i]))
-    flat = [(caption, row, place) for row, i in enumerate(order) for place, caption in enumerate(several[i])]
-    flat.sort(key=lambda item: -len(item[0]))  # a stable sort
+    captions = [caption for of_image in several for caption in of_image]
+    tokens = torch.cat(captions).numpy()
+    length = np.array([len(caption) for caption in captions])  # (N,)
+    counts = np.array([len(of_image) for of_image in several])  # (B,)
+    first = np.cumsum(counts) - counts
+    item = np.repeat(np.arange(len(items)), counts)  # (N,)
+    place = np.arange(len(captions)) - np.repeat(first, counts)  # (N,)
+    order = np.argsort(-np.maximum.reduceat(length, first), kind="stable")  # (B,)
+    row = np.argsort(order)[item]  # (N,), the row of each caption's image
+    by_length = np.lexsort((place, row, -length))
     return CaptionBatch(
-        torch.stack([items[i][0] for i in order]),
-        torch.nn.utils.rnn.pad_sequence([c for c, _, _ in flat], batch_first=True, padding_value=pad_id),
-        torch.tensor([len(caption) for caption, _, _ in flat]),
-        torch.tensor([row for _, row, _ in flat]),
-        torch.tensor(order),
-        torch.tensor([numbers[i] for i in order]),
-        torch.tensor([place for _, _, place in flat]),
+        torch.stack([items[i][0] for i in order.tolist()]),
+        torch.from_numpy(_padded(tokens, length, by_length, pad_id)),
+        torch.from_numpy(length[by_length]),
+        torch.from_numpy(row[by_length]),
+        torch.from_numpy(order),
+        torch.tensor([numbers[i] for i in order.tolist()]),
+        torch.from_numpy(place[by_length]),
     )
+
+
+def _padded(
+    tokens: npt.NDArray[np.int64], length: npt.NDArray[np.int64], order: npt.NDArray[np.int64], pad_id: int
+) -> npt.NDArray[np.int64]:
+    """Captions (N, T) in `order` (N,), longest first, of `length` (N,), which lie end to end in `tokens`."""
+    begin = (np.cumsum(length) - length)[order, None]
+    steps = np.arange(length[order[0]])
+    inside = steps < length[order, None]
+    padded = np.full(inside.shape, pad_id, np.int64)
+    padded[inside] = tokens[(begin + steps)[inside]]
+    return padded
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -240,7 +295,7 @@ class CaptionLoader(DataLoader[Any]):
         self.taken = self.epochs.first_batch
         for batch in super().__iter__():
             self.taken += 1
-            yield batch
+            yield with_images(batch, self.captions)
 
     def state_dict(self) -> dict[str, int]:
         """Where in the epoch it is."""
@@ -251,15 +306,41 @@ class CaptionLoader(DataLoader[Any]):
         self.epochs.epoch, self.epochs.first_batch = state["epoch"], state["taken"] % len(self.epochs)
 
 
-def eval_loader(
-    dataset: CaptionDataset, *, batch_size: int, num_workers: int = 0, share: tuple[int, int] = (0, 1)
-) -> DataLoader[Any]:
-    """Every image once, whole, in order; of several processes (rank, processes) each every so-many-th."""
-    rank, processes = share
-    return DataLoader(
-        _Numbered(dataset),
-        batch_size=batch_size,
-        sampler=[(number, None) for number in range(rank, len(dataset), processes)],
-        collate_fn=collate_fn,
-        num_workers=num_workers,
-    )
+class EvalLoader(DataLoader[Any]):
+    """Every image of a dataset once, whole, in order.
+
+    Args:
+        dataset: the dataset.
+        batch_size: images a batch.
+        num_workers: processes that load batches.
+        share: (rank, processes): of several processes each gets every so-many-th image.
+    """
+
+    def __init__(
+        self,
+        dataset: CaptionDataset,
+        *,
+        batch_size: int,
+        num_workers: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        rank, processes = share
+        self.captions = dataset
+        super().__init__(
+            _Numbered(dataset),
+            batch_size=batch_size,
+            sampler=[(number, None) for number in range(rank, len(dataset), processes)],
+            collate_fn=collate_fn,
+            num_workers=num_workers,
+        )
+
+    def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
+        """The batches."""
+        for batch in super().__iter__():
+            yield with_images(batch, self.captions)
+
+
+def with_images(batch: CaptionBatch, dataset: CaptionDataset) -> CaptionBatch:
+    """A batch with the tensors of its images, where its dataset gives rows of a table."""
+    table = dataset.load_image
+    return batch._replace(images=table.gather(batch.images)) if isinstance(table, ImageTable) else batch

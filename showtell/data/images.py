@@ -361,3 +361,14 @@ class ImageTransform:
             ImageError: the picture cannot be shown (see `decode_image`).
         """
         return to_pixels(view_image(self.decode(source, max_pixels), view, self.size))
+
+    def views(
+        self, source: ImageSource, views: Sequence[View], max_pixels: int = MAX_PIXELS
+    ) -> list[npt.NDArray[np.uint8]]:
+        """Decode an image once and make several views of it, each (H, W, 3) uint8.
+
+        Raises:
+            ImageError: the image cannot be decoded (see `decode_image`).
+        """
+        image = self.decode(source, max_pixels)
+        return [to_pixels(view_image(image, view, self.size)) for view in views]

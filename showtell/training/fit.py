@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
-from showtell.data.dataset import CaptionDataset, CaptionLoader, eval_loader
+from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.devices import compute_dtype, pick_device
 from showtell.errors import CheckpointError, ConfigError
 from showtell.gpu_memory import MemoryByStage, find_gpu
@@ -122,7 +122,7 @@ def fit(
     loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
     with first_goes_first():
         _require_work_for_all(len(train) // len(loader), len(val))
-    val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
+    val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
     run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
     resumed = _stage_of(checkpoint) if resume else None
@@ -149,7 +149,7 @@ def fit(
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_first:
         with memory.stage("calibration"):
-            whole = eval_loader(val, batch_size=size, num_workers=workers)
+            whole = EvalLoader(val, batch_size=size, num_workers=workers)
             calibrate_model(folder, whole, val.images, search)
     wait_for_all()
     return TrainingResult(rows)

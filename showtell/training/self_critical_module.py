@@ -15,6 +15,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.decoder.base import LockedDropout
+from showtell.devices import CopyToCPU, to_device
 from showtell.training.module import CaptionModule, share
 from showtell.training.self_critical import (
     CaptionReward,
@@ -59,30 +60,46 @@ class SelfCriticalModule(CaptionModule):
         return -metrics["CIDEr"]
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
-        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting."""
+        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting.
+
+        On a GPU the cross-entropy is computed while the CPU computes the rewards.
+        """
         features = self.captioner.features(batch.images)
         specials = search_specials(self.captioner.vocabulary)
         policy = self.policy
+        uniform = random_numbers(
+            (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
+        )
         with _without_dropout(self.decoder):
-            drawn = draw_captions(
+            drawn = CopyToCPU(
+                draw_captions(
+                    self.decoder,
+                    features,
+                    specials,
+                    to_device(uniform, features.device),
+                    temperature=policy.temperature,
+                )
+            )
+        guard, words = self._guard(batch)
+        rewards = self.reward(batch.number, drawn.wait())
+        with _without_dropout(self.decoder):
+            loss = policy_loss(
                 self.decoder,
                 features,
+                drawn.wait(),
+                advantages(rewards),
                 specials,
-                random_numbers(
-                    (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
-                ),
                 temperature=policy.temperature,
-            )
-            rewards = self.reward(batch.number, drawn)
-            loss = policy_loss(
-                self.decoder, features, drawn, advantages(rewards), specials, temperature=policy.temperature
             )
         self.train_loss.add(float(rewards.mean()), rewards.numel())
         loss = loss * share(len(features))
-        if policy.cross_entropy:
-            guard, words = self.loss(batch, 0.0, self.caption_weights(batch))
-            loss = loss + policy.cross_entropy * guard * share(words)
-        return loss
+        return loss if guard is None else loss + policy.cross_entropy * guard * share(words)
+
+    def _guard(self, batch: CaptionBatch) -> tuple[Tensor | None, float]:
+        """The cross-entropy of the captions of the batch, if it has a share in the loss, and its words."""
+        if not self.policy.cross_entropy:
+            return None, 0.0
+        return self.loss(batch, 0.0, self.caption_weights(batch))
 
     def configure_optimizers(self) -> Any:
         """AdamW; after a short rise the rate falls linearly to a tenth."""
