@@ -36,7 +36,7 @@ def test_loaders_give_the_features_of_the_views(tiny_encoder: CNNEncoder, snippe
     }
     images = [CaptionedImage(path, CAPTIONS, "train", path.name) for path in snippets]
     dataset = CaptionDataset(images, build_vocab(CAPTIONS, 1), table)
-    whole = [b for b in EvalLoader(dataset, batch_size=16)]
+    whole = list(EvalLoader(dataset, batch_size=16))
     for batch in whole:
         for number, features in zip(batch.number.tolist(), batch.images, strict=True):
             torch.testing.assert_close(features, expected[snippets[number], "full"], rtol=1e-3, atol=1e-4)
