@@ -141,7 +141,7 @@ class Captioner(nn.Module, CaptioningModel):
         cls,
         name: str,
         *,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         encoder: str | None = None,
         image_size: int | None = None,
     ) -> Captioner:
@@ -149,7 +149,7 @@ class Captioner(nn.Module, CaptioningModel):
 
         Args:
             name: its folder or file, the name of a folder in models/, or a hub id.
-            device: where it computes; by default a GPU where there is one.
+            device: `cpu`, `cuda`, `cuda:1`, `mps` or a `torch.device`; by default what `pick_device` picks.
             encoder: name of the encoder's weights, where they are not in the file and have moved.
             image_size: side in pixels that images are brought to (64 to 1024), where it is not to be the
                 model's own. The grid of features stays that of the decoder: it is interpolated.
@@ -157,14 +157,14 @@ class Captioner(nn.Module, CaptioningModel):
         Raises:
             CheckpointError: there is none, or it is damaged, of another version, or for another encoder.
             EncoderError: the encoder's weights cannot be loaded.
-            UsageError: the image size is out of range.
+            UsageError: the image size is out of range, or this machine does not have the device.
         """
         check_image_size(image_size)
         path, header, tensors = read_model(name)
         with told_as_damage(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)
-        return model.to(device or pick_device()).eval()
+        return model.to(pick_device(device)).eval()
 
     @classmethod
     def _assemble(
@@ -206,7 +206,7 @@ class Captioner(nn.Module, CaptioningModel):
             name: a folder that `showtell export --to-hub-folder` or a run wrote, the name of a folder in
                 models/, or a hub id (`owner/name`), which is downloaded into the hub's cache.
             revision: of a hub id: branch, tag or commit.
-            device: where it computes; by default a GPU where there is one.
+            device: `cpu`, `cuda`, `cuda:1`, `mps` or a `torch.device`; by default what `pick_device` picks.
             image_size: see `load`.
 
         Raises:
@@ -215,15 +215,14 @@ class Captioner(nn.Module, CaptioningModel):
             UsageError: a revision is given for what is no hub id, or the image size is out of range.
         """
         path = locate_model(str(name), revision)
-        picked = torch.device(device) if device is not None else None
-        return cls.load(str(path), device=picked, image_size=image_size)
+        return cls.load(str(path), device=device, image_size=image_size)
 
     @classmethod
     def load_ensemble(
         cls,
         names: Sequence[str],
         *,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         encoder: str | None = None,
         image_size: int | None = None,
     ) -> Captioner:
@@ -231,7 +230,7 @@ class Captioner(nn.Module, CaptioningModel):
 
         Args:
             names: one or more; of the same encoder weights, picture size and vocabulary.
-            device: where they compute.
+            device: see `load`.
             encoder: name of the encoder's weights, where they are not in the files and have moved.
             image_size: see `load`.
 

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 from showtell import __version__
 from showtell.commands.logs import log_to_screen
+from showtell.commands.options import computing_on
 from showtell.errors import ShowtellError
 
 COMMANDS = {
@@ -58,7 +59,9 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
     log_to_screen(debug)
     try:
         args = parser.parse_args(list(argv))
-        return int(command.run(parser, args) or 0)
+        chosen = args[args.subcommand] if "subcommand" in args else args
+        with computing_on(chosen.get("device", "auto")):
+            return int(command.run(parser, args) or 0)
     except ShowtellError as error:
         return _fail(error, error.exit_code, debug)
     except KeyboardInterrupt:

@@ -17,6 +17,8 @@ DatasetFormat = Literal["auto", "scenes", "coco", "karpathy", "flickr8k", "csv",
 DecoderKind = Literal["topdown", "attention", "pooled"]
 Cell = Literal["lstm", "gru"]
 Precision = Literal["auto", "bf16", "fp32"]
+DEVICE_VARIABLE = "SHOWTELL_DEVICE"
+"""Environment variable that names the device of a process and of those that it starts; see `pick_device`."""
 View = Literal[
     "full",
     "flip",

@@ -82,6 +82,12 @@ def make_snippets(folder: Path, count: int, side: int = 80) -> list[Path]:
     return paths
 
 
+@pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device at hand that models are tested on."""
+    return torch.device(request.param)
+
+
 @pytest.fixture
 def tiny_encoder() -> CNNEncoder:
     """A tiny encoder of this test's own."""

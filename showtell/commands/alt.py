@@ -24,6 +24,7 @@ from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.survey import Missing, Survey, survey
 from showtell.commands.options import (
+    add_device,
     add_encoder,
     add_image_size,
     add_min_confidence,
@@ -64,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_device(parser)
     add_image_size(parser)
     add_min_confidence(parser, "mark as doubtful, and leave out of --patch and --write,")
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")

@@ -19,6 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
 from showtell.commands.options import (
+    add_device,
     add_encoder,
     add_image_size,
     add_min_confidence,
@@ -83,6 +84,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_device(parser)
     add_image_size(parser)
     add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
     add(

@@ -14,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import add_image_size, add_model, add_runtime, open_model
+from showtell.commands.options import add_device, add_image_size, add_model, add_runtime, open_model
 from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
@@ -93,6 +93,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add_model(parser)
     add_runtime(parser)
+    add_device(parser)
     add_image_size(parser)
     add(
         "--predictions",

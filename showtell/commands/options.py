@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from showtell.config import DEVICE_VARIABLE
 from showtell.data.images import check_image_size
 from showtell.errors import ConfigError, UsageError
 from showtell.resources import DEFAULT_MODEL
@@ -45,6 +47,42 @@ def add_runtime(parser: ArgumentParser) -> None:
         default="auto",
         help="auto: of an exported model OpenVINO, else ONNX Runtime; of others PyTorch",
     )
+
+
+def add_device(parser: ArgumentParser) -> None:
+    """Add the option of the device to compute on."""
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        type=str,
+        default="auto",
+        help=f"auto, cpu, cuda, cuda:1 or mps; auto: what {DEVICE_VARIABLE} names, else a GPU where there is"
+        " one; exported models run on the CPU",
+    )
+
+
+@contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Make a device the choice of this process, and of those that it starts, for the block.
+
+    Args:
+        device: value of --device; `auto` leaves the choice as it is.
+
+    Raises:
+        UsageError: it is no name of a device. (Whether the machine has it, `pick_device` checks.)
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda, cuda:1 (the second GPU) or mps")
+    before = os.environ.get(DEVICE_VARIABLE)
+    if device != "auto":
+        os.environ[DEVICE_VARIABLE] = device
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(DEVICE_VARIABLE, None)
+        else:
+            os.environ[DEVICE_VARIABLE] = before
 
 
 def add_image_size(parser: ArgumentParser) -> None:
@@ -105,11 +143,15 @@ def load_model(args: Namespace) -> CaptioningModel:
         ModelError: it cannot be loaded.
         UsageError: the runtime cannot run it, or the image size is out of range.
     """
-    return open_model(args.model, args.runtime, args.encoder, args.image_size)
+    return open_model(args.model, args.runtime, args.encoder, args.image_size, args.device)
 
 
 def open_model(
-    name: str, runtime: Runtime, encoder: str | None = None, image_size: int | None = None
+    name: str,
+    runtime: Runtime,
+    encoder: str | None = None,
+    image_size: int | None = None,
+    device: str = "auto",
 ) -> CaptioningModel:
     """A model by name (see `load_model`)."""
     check_image_size(image_size)  # before seconds of loading
@@ -121,6 +163,8 @@ def open_model(
             raise UsageError(f"--runtime torch: {name} is an exported model; name the run it was made of")
         if encoder is not None:
             raise UsageError(f"--encoder has no effect on an exported model ({name})")
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"--device {device}: exported models run on the CPU; name what it was made of")
         return ExportedCaptioner(folder, runtime, image_size)
     members = name.split(",")
     if any(map(find_exported, members)):
@@ -134,7 +178,7 @@ def open_model(
         )
     from showtell.captioner import Captioner
 
-    return Captioner.load_ensemble(members, encoder=encoder, image_size=image_size)
+    return Captioner.load_ensemble(members, device=device, encoder=encoder, image_size=image_size)
 
 
 def option(field: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final, get_args
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from showtell.commands.options import add_device
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData
 from showtell.data.records import Split
@@ -30,6 +31,7 @@ def add_run_arguments(parser: ArgumentParser) -> None:
         "--config", action="config", help="a YAML file of settings, e.g. configs/flickr8k.yaml"
     )
     parser.add_class_arguments(RunConfig, nested_key=None)
+    add_device(parser)
     parser.add_argument(
         "--skip-bad",
         action="store_true",

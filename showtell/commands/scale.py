@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from showtell.commands.caption import add_search, search_config
 from showtell.commands.options import (
+    add_device,
     add_encoder,
     add_image_size,
     add_model,
@@ -72,6 +73,7 @@ def _add_job(parser: ArgumentParser) -> None:
     add("--unit-size", metavar="N", type=int, default=512, help="pictures a work unit, and a shard, at most")
     add("--column", metavar="NAME", help="of Parquet files: holds the pictures (bytes, or names of files)")
     add("--id-column", metavar="NAME", help="of Parquet files: names the pictures; else they are numbered")
+    add_device(parser)
     parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 
@@ -99,16 +101,21 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
 def _check(args: Namespace) -> None:
     least = {"workers": 0, "unit_size": 1, "batch_size": 1}
     for name, value in least.items():
-        if name in args and args[name] < value:
+        if args.get(name) is not None and args[name] < value:
             raise UsageError(f"{option(name)} must be at least {value}")
     if args.address is not None and not args.workers:
         raise UsageError("--address: say how many workers the cluster shall run, with --workers")
+    if args.workers and args.device.startswith("cuda:"):
+        raise UsageError(
+            f"--device {args.device}: Ray gives each worker a GPU of its own; take --device cuda, and show it"
+            f" only that GPU with CUDA_VISIBLE_DEVICES={args.device.removeprefix('cuda:')}"
+        )
 
 
 def _caption_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
     config = search_config(args)
     check_image_size(args.image_size)
-    load = partial(open_model, args.model, args.runtime, args.encoder, args.image_size)
+    load = partial(open_model, args.model, args.runtime, args.encoder, args.image_size, args.device)
     task = CaptionTask(load, config, args.batch_size)
     named = {name: args[name] for name in ("model", "runtime", "encoder")}
     if args.image_size is not None:  # jobs that were begun without the option go on
@@ -119,15 +126,20 @@ def _caption_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
 def _feature_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
     with naming_options("encoder"):
         config = EncoderConfig(**vars(args.encoder))
-    task = FeatureTask(partial(load_encoder, config, args.cache.exported), args.cache.dtype)
+    task = FeatureTask(partial(load_encoder, config, args.cache.exported, args.device), args.cache.dtype)
     return task, {
         "encoder": asdict(config),
         **{f"cache.{name}": value for name, value in vars(args.cache).items()},
     }
 
 
-def load_encoder(config: EncoderConfig, exported: str | None) -> FeatureEncoder:
+def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> FeatureEncoder:
     """What makes the features: the encoder by its settings, or in its place that of an exported model.
+
+    Args:
+        config: settings of the encoder.
+        exported: folder of the exported model.
+        device: see `pick_device`.
 
     Raises:
         EncoderError: the weights cannot be loaded.
@@ -137,7 +149,7 @@ def load_encoder(config: EncoderConfig, exported: str | None) -> FeatureEncoder:
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
 
-    encoder = CNNEncoder.from_config(config).to(pick_device())
+    encoder = CNNEncoder.from_config(config).to(pick_device(device))
     return feature_encoder(CacheConfig(exported=exported), encoder)
 
 
@@ -146,7 +158,14 @@ def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
     bar = tqdm(total=total, initial=total - job.pictures(missing), desc=what, unit="img", disable=None)
     with bar:
         try:
-            summary = run_job(job, task, workers=args.workers, address=args.address, progress=bar.update)
+            summary = run_job(
+                job,
+                task,
+                workers=args.workers,
+                address=args.address,
+                gpus=args.device != "cpu",
+                progress=bar.update,
+            )
         except KeyboardInterrupt:
             done = total - job.pictures(job.missing())
             log.info("%s of %s pictures are done; the same command goes on", f"{done:,}", f"{total:,}")

@@ -15,6 +15,7 @@ from typing import Final
 from jsonargparse import ArgumentParser, Namespace
 
 from showtell.commands.options import (
+    add_device,
     add_encoder,
     add_image_size,
     add_model,
@@ -49,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_encoder(parser)
     add_runtime(parser)
+    add_device(parser)
     add_image_size(parser)
     add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all that others can reach")
     add("--port", type=int, default=8000, help="0 for any that is free")

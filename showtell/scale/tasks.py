@@ -69,13 +69,13 @@ class CaptionTask(Task):
     Attributes:
         load: gives the model.
         search: how to search.
-        batch_size: pictures whose captions are searched together.
+        batch_size: images whose captions are searched together; None for the model's choice.
     """
 
     shards: ClassVar[str] = "captions-{}.jsonl"
     load: Callable[[], CaptioningModel]
     search: SearchConfig
-    batch_size: int
+    batch_size: int | None
 
     @cached_property
     def _model(self) -> CaptioningModel:

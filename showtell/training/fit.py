@@ -32,6 +32,7 @@ from showtell.training.callbacks import (
     TidyMemory,
 )
 from showtell.training.distributed import (
+    accelerator_of,
     devices_and_nodes,
     first_goes_first,
     processes,
@@ -223,8 +224,8 @@ class _Run:
         devices, nodes = devices_and_nodes(self.trainer)
         low = compute_dtype(self.config.precision, device) == torch.bfloat16
         return Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=devices,
+            accelerator=accelerator_of(device),
+            devices=devices if device.index is None else [device.index],
             num_nodes=nodes,
             strategy="ddp" if devices * nodes > 1 else "auto",
             use_distributed_sampler=False,  # our loaders know their share
