@@ -178,7 +178,7 @@ def training(bench: Bench, table: FeatureTable, work: Path) -> Captioner:
     val = CaptionDataset(bench.data.val[:200], vocabulary, table)
     plain_loop(bench, train)
     captioner = new_captioner(bench)
-    epochs = 1 if bench.small else max(4, 24_000 // len(train))
+    epochs = 1 if bench.small else max(4, 12_000 // len(train))
     config = TrainingConfig(epochs=epochs, batch_size=128, learning_rate=2e-3)
     policy = SelfCriticalConfig(epochs=1 if bench.small else 3, learning_rate=3e-4)
     rows: list[dict[str, float]] = []
