@@ -153,24 +153,52 @@ def collate_fn(
         The batch. With one caption an image, row i of captions belongs to row i of images.
     """
     several = [[item[1]] if isinstance(item[1], Tensor) else item[1] for item in items]
-    numbers = [item[2] if len(item) == 3 else place for place, item in enumerate(items)]
     captions = [caption for of_image in several for caption in of_image]
-    tokens = torch.cat(captions).numpy()
-    length = np.array([len(caption) for caption in captions])  # (N,)
-    counts = np.array([len(of_image) for of_image in several])  # (B,)
-    first = np.cumsum(counts) - counts
-    item = np.repeat(np.arange(len(items)), counts)  # (N,)
-    place = np.arange(len(captions)) - np.repeat(first, counts)  # (N,)
+    return _collate(
+        _Items(
+            [item[0] for item in items],
+            torch.cat(captions).numpy(),
+            np.array([len(caption) for caption in captions]),
+            np.array([len(of_image) for of_image in several]),
+            [item[2] if len(item) == 3 else place for place, item in enumerate(items)],
+        ),
+        pad_id,
+    )
+
+
+class _Items(NamedTuple):
+    """B images with N captions, to be collated.
+
+    Attributes:
+        images: B tensors.
+        tokens: token ids of all captions, end to end.
+        lengths: (N,) tokens of each caption.
+        counts: (B,) captions of each image.
+        numbers: (B,) the number of each image in its dataset.
+    """
+
+    images: list[Tensor]
+    tokens: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    numbers: list[int]
+
+
+def _collate(items: _Items, pad_id: int = 0) -> CaptionBatch:
+    """See `collate_fn`."""
+    length, first = items.lengths, np.cumsum(items.counts) - items.counts
+    item = np.repeat(np.arange(len(items.images)), items.counts)  # (N,)
+    place = np.arange(len(length)) - np.repeat(first, items.counts)  # (N,)
     order = np.argsort(-np.maximum.reduceat(length, first), kind="stable")  # (B,)
     row = np.argsort(order)[item]  # (N,), the row of each caption's image
     by_length = np.lexsort((place, row, -length))
     return CaptionBatch(
-        torch.stack([items[i][0] for i in order.tolist()]),
-        torch.from_numpy(_padded(tokens, length, by_length, pad_id)),
+        torch.stack([items.images[i] for i in order.tolist()]),
+        torch.from_numpy(_padded(items.tokens, length, by_length, pad_id)),
         torch.from_numpy(length[by_length]),
         torch.from_numpy(row[by_length]),
         torch.from_numpy(order),
-        torch.tensor([numbers[i] for i in order.tolist()]),
+        torch.tensor(items.numbers)[order],
         torch.from_numpy(place[by_length]),
     )
 
@@ -256,14 +284,16 @@ def _whole_and_parts(weights: Sequence[float]) -> tuple[Tensor, list[tuple[Tenso
     return whole, parts
 
 
-class _Numbered(Dataset[NumberedItem]):
-    """A dataset's items with their numbers."""
+class _Batches(Dataset[NumberedItem]):
+    """A dataset's items (number, draw), several at once."""
 
     def __init__(self, dataset: CaptionDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: tuple[int, int | None]) -> NumberedItem:
-        return *self.dataset[key], key[0]
+    def __getitems__(self, keys: list[tuple[int, int | None]]) -> _Items:
+        dataset, numbers = self.dataset, [number for number, _ in keys]
+        images = [dataset.load_image(dataset.images[number], draw) for number, draw in keys]
+        return _Items(images, *dataset.captions.gather(numbers), numbers)
 
 
 class CaptionLoader(DataLoader[Any]):
@@ -283,9 +313,9 @@ class CaptionLoader(DataLoader[Any]):
         self.taken = 0
         self.captions = dataset
         super().__init__(
-            _Numbered(dataset),
+            _Batches(dataset),
             batch_sampler=self.epochs,
-            collate_fn=collate_fn,
+            collate_fn=_collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
         )
@@ -327,10 +357,10 @@ class EvalLoader(DataLoader[Any]):
         rank, processes = share
         self.captions = dataset
         super().__init__(
-            _Numbered(dataset),
+            _Batches(dataset),
             batch_size=batch_size,
             sampler=[(number, None) for number in range(rank, len(dataset), processes)],
-            collate_fn=collate_fn,
+            collate_fn=_collate,
             num_workers=num_workers,
         )
 
