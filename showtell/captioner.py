@@ -17,6 +17,7 @@ from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.images import ImageTransform, check_image_size
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder, stepping
+from showtell.decoder.captured import CapturedSearch
 from showtell.decoder.tensor_search import TensorBeams, searches_on_device
 from showtell.devices import pick_device
 from showtell.encoder import CNNEncoder
@@ -52,6 +53,7 @@ class Captioner(nn.Module, CaptioningModel):
         self.vocabulary, self.encoder_name = vocabulary, encoder_name
         self.calibration = calibration
         self._low: tuple[object, StepDecoder] | None = None
+        self._captured: CapturedSearch | None = None
 
     @property
     def transform(self) -> ImageTransform:
@@ -64,9 +66,14 @@ class Captioner(nn.Module, CaptioningModel):
         return self.decoder.attends
 
     @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return self.encoder.device.type
+
+    @property
     def search_batch_size(self) -> int:
         """64 on a CPU; on a GPU as many as it encodes at once, twice over."""
-        return max(64, 2 * self.encoder.batch_size) if self.encoder.device.type == "cuda" else 64
+        return max(64, 2 * self.encoder.batch_size) if self.device_type == "cuda" else 64
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
@@ -92,7 +99,12 @@ class Captioner(nn.Module, CaptioningModel):
         if features.dtype != torch.bfloat16:
             return find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
         with torch.inference_mode():
-            return _search(self._low_decoder(), self.vocabulary, features, config, attention)
+            decoder = self._low_decoder()
+            if features.is_cuda and len(features) and searches_on_device(config):
+                if self._captured is None:
+                    self._captured = CapturedSearch(decoder, search_specials(self.vocabulary))
+                return self._captured(features, config, attention=attention)
+            return _search(decoder, self.vocabulary, features, config, attention)
 
     def _low_decoder(self) -> StepDecoder:
         """The decoder in bf16, made anew when a weight has changed."""
@@ -100,6 +112,7 @@ class Captioner(nn.Module, CaptioningModel):
         if self._low is None or self._low[0] != versions:
             # In a tuple: not a submodule, so it is no part of the state dictionary.
             self._low = (versions, copy.deepcopy(self.decoder).bfloat16().eval())
+            self._captured = None
         return self._low[1]
 
     def features(self, images: Tensor) -> Tensor:

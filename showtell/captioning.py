@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -89,6 +89,11 @@ class CaptioningModel(ABC):
         """Whether it tells where it looked for each word."""
 
     @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return "cpu"
+
+    @property
     def search_batch_size(self) -> int:
         """Images whose captions are searched together where nothing else is asked for."""
         return 64
@@ -142,9 +147,10 @@ class CaptioningModel(ABC):
         """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
 
         Args:
-            sources: the pictures, taken lazily.
+            sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
+                on a GPU.
             config: how to search.
-            open_source: what to decode of a source; called in threads.
+            open_source: what to decode of a source; called in threads, or in those processes.
             batch_size: images whose captions are searched together; by default `search_batch_size`. The
                 first batches are smaller (one image, then four, ...), so that the first captions come soon.
             attention: keep where the decoder looked.
@@ -153,9 +159,7 @@ class CaptioningModel(ABC):
             A `Captioned` for each source, in order; pictures that cannot be shown have their error.
         """
         largest = batch_size or self.search_batch_size
-        decoded = decode_ahead(
-            sources, lambda source: self.transform.pixels(open_source(source)), ahead=largest
-        )
+        decoded = self._decoded(sources, open_source, largest)
         size, since_tidy = 1, 0
         while batch := next(batched(decoded, size), None):
             yield from self._caption_batch(batch, config, attention)
@@ -164,6 +168,23 @@ class CaptioningModel(ABC):
             if since_tidy >= TIDY:
                 release_free_memory()
                 since_tidy = 0
+
+    def _decoded(
+        self, sources: Iterable[T], open_source: Callable[[T], ImageSource], ahead: int
+    ) -> Generator[Decoded[T, Pixels], None, None]:
+        """The sources with their pixels: decoded in threads, or in processes where these pay."""
+
+        def decode(source: T) -> Pixels:
+            return self.transform.pixels(open_source(source))
+
+        if self.device_type == "cuda" and isinstance(sources, Sequence):
+            from showtell.data.processes import decode_in_processes, processes_pay
+
+            if processes_pay(len(sources)):
+                for item in decode_in_processes(sources, lambda source: [decode(source)]):
+                    yield Decoded(item.source, item.pixels[0] if item.pixels else None, item.error)
+                return
+        yield from decode_ahead(sources, decode, ahead=ahead)
 
     def caption_pixels(
         self, pixels: Sequence[Pixels], config: SearchConfig | None = None, *, attention: bool = False

@@ -112,6 +112,11 @@ class CNNEncoder(nn.Module):
         return grid.flatten(2).transpose(1, 2)
 
     @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return self.device.type
+
+    @property
     def batch_size(self) -> int:
         """Images of one shape that are encoded together, by the device that computes."""
         return encoder_batch_size(self.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -17,6 +17,7 @@ import torch
 from showtell.config import View
 from showtell.data.images import ImageTransform
 from showtell.data.loading import batched, decode_ahead
+from showtell.data.processes import decode_in_processes, processes_pay
 from showtell.errors import ImageError
 
 AT_ONCE: Final = 4
@@ -45,6 +46,10 @@ class FeatureEncoder(Protocol):
     @property
     def batch_size(self) -> int:
         """Images of one shape that are encoded together."""
+
+    @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
 
     @property
     def made_by(self) -> str:
@@ -96,7 +101,7 @@ def encode_views(
         ImageError: an image cannot be decoded, and `skip_bad` is not set.
     """
     size = AT_ONCE * encoder.batch_size
-    with closing(_decoded_views(encoder.transform, wanted, size)) as decoded:
+    with closing(_decoded_views(encoder, wanted, size)) as decoded:
         for batch in batched(decoded, size):
             good = [(view, pixels) for view, pixels in batch if not isinstance(pixels, ImageError)]
             for (path, _), error in batch:
@@ -113,11 +118,20 @@ def encode_views(
 
 
 def _decoded_views(
-    transform: ImageTransform, wanted: Iterable[ImageView], ahead: int
+    encoder: FeatureEncoder, wanted: Sequence[ImageView], ahead: int
 ) -> Generator[tuple[ImageView, Pixels | ImageError], None, None]:
     """Each view with its pixels (H, W, 3), or why there are none."""
     files = ((path, [view for _, view in views]) for path, views in groupby(wanted, itemgetter(0)))
-    with closing(decode_ahead(files, lambda file: transform.views(*file), ahead=ahead)) as decoded:
+    transform = encoder.transform
+
+    def decode(file: tuple[Path, list[View]]) -> list[Pixels]:
+        return transform.views(*file)
+
+    if encoder.device_type == "cuda" and processes_pay(len(wanted)):
+        stream = decode_in_processes(files, decode)
+    else:
+        stream = decode_ahead(files, decode, ahead=ahead)
+    with closing(stream) as decoded:
         for item in decoded:
             path, views = item.source
             for place, view in enumerate(views):

@@ -246,9 +246,9 @@ def _records(
     *,
     previews: bool,
 ) -> Generator[Record, None, None]:
-    """Caption photos as they come."""
+    """Caption photos as they come; all names are read first, but those of standard input."""
     stream = captioner.caption_stream(
-        photos,
+        photos if previews or "-" in args.photos else list(photos),
         config,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
         batch_size=args.batch_size,

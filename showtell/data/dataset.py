@@ -184,8 +184,9 @@ class _Items(NamedTuple):
     numbers: list[int]
 
 
-def _collate(items: _Items, pad_id: int = 0) -> CaptionBatch:
-    """See `collate_fn`."""
+def _collate(items: Any, pad_id: int = 0) -> CaptionBatch:
+    """See `collate_fn`; `items` are those of `_Batches`."""
+    assert isinstance(items, _Items)
     length, first = items.lengths, np.cumsum(items.counts) - items.counts
     item = np.repeat(np.arange(len(items.images)), items.counts)  # (N,)
     place = np.arange(len(length)) - np.repeat(first, items.counts)  # (N,)

@@ -103,6 +103,27 @@ class _Ended:
         return _Ended(kept, best[:, :count], lengths.gather(1, order))
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search has found, on the device.
+
+    Attributes:
+        ended: the complete captions.
+        finite: () whether all logits were finite.
+    """
+
+    ended: _Ended
+    finite: Tensor
+
+    def hypotheses(self, count: int, images: int | None = None) -> list[list[Hypothesis]]:
+        """The `count` best captions of each image, copied to the CPU; of the first `images`.
+
+        Raises:
+            ModelError: the decoder's logits are not finite.
+        """
+        return _to_hypotheses(self.ended, self.finite, count, images)
+
+
 class TensorBeams:
     """The search of `showtell.search.beams.Beams` without diversity, over tensors.
 
@@ -115,6 +136,7 @@ class TensorBeams:
 
     def __init__(self, step: TensorStep, specials: Specials, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
+        self._never: Tensor | None = None
 
     def run(self, state: SearchState) -> list[list[Hypothesis]]:
         """The captions of each image, best first.
@@ -122,8 +144,19 @@ class TensorBeams:
         Raises:
             ModelError: the decoder's logits are not finite.
         """
+        return self.tensors(state).hypotheses(self.config.num_captions)
+
+    def tensors(self, state: SearchState, *, wait: bool = True) -> Found:
+        """What is found, on the device.
+
+        Args:
+            state: at the start, with one hypothesis an image.
+            wait: stop when the captions of all images are complete, which waits for the device; else go on
+                until the longest caption would be.
+        """
         images, device = state.images, state.device
-        self._never = to_device(torch.tensor(self.specials.never), device)
+        if self._never is None:
+            self._never = to_device(torch.tensor(self.specials.never), device)
         last = torch.full((images, 1), self.specials.start, device=device)
         is_open = torch.ones(images, dtype=torch.bool, device=device)
         finite = torch.ones((), dtype=torch.bool, device=device)
@@ -132,7 +165,7 @@ class TensorBeams:
         for position in range(self.config.max_length + 1):
             output = self.step(last, state)
             log_probs = output.logits.float().log_softmax(dim=2)  # (B, K, V)
-            finite &= log_probs.sum().isfinite()
+            finite = finite & log_probs.sum().isfinite()
             looked = output.attention if self.keep_attention else None
             if beams is None or ended is None:
                 beams, ended = self._start(images, device, looked)
@@ -141,13 +174,14 @@ class TensorBeams:
             ended, beams, totals, parents = self._extend(
                 words, end, beams, totals, ended, is_open, position, looked
             )
-            is_open &= self._may_improve(totals, ended)
+            is_open = is_open & self._may_improve(totals, ended)
             last = beams.tokens[:, :, position]
             state = output.state.select_hypotheses(parents)
-            if (images <= _FEW or position % _STEPS == _STEPS - 1) and not bool(is_open.any()):
+            asks = wait and (images <= _FEW or position % _STEPS == _STEPS - 1)
+            if asks and not bool(is_open.any()):
                 break
         assert ended is not None
-        return _to_hypotheses(ended, finite, self.config.num_captions)
+        return Found(ended, finite)
 
     def _start(self, images: int, device: torch.device, looked: Tensor | None) -> tuple[_Hypotheses, _Ended]:
         """One empty hypothesis an image, and no complete caption."""
@@ -181,6 +215,7 @@ class TensorBeams:
         config, position, stop = self.config, tokens.shape[2], self.specials.end
         if position == config.max_length:
             return end.unsqueeze(2), torch.full_like(end, stop, dtype=torch.long).unsqueeze(2)
+        assert self._never is not None
         log_probs.index_fill_(2, self._never, NEVER)
         if position < config.min_length:
             log_probs[:, :, stop] = NEVER
@@ -258,12 +293,12 @@ def _strike_repeats(log_probs: Tensor, tokens: Tensor, n: int) -> None:
     log_probs.scatter_add_(2, followers, torch.where(again, NEVER, 0.0))
 
 
-def _to_hypotheses(ended: _Ended, finite: Tensor, count: int) -> list[list[Hypothesis]]:
-    """The `count` best captions of each image, copied to the CPU."""
+def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None) -> list[list[Hypothesis]]:
+    """See `Found.hypotheses`."""
     kept = ended.hypotheses
     tensors = [ended.scores, ended.lengths, kept.tokens, kept.log_probs]
-    copies = [CopyToCPU(tensor[:, :count]) for tensor in tensors]
-    looked = None if kept.attention is None else CopyToCPU(kept.attention[:, :count])
+    copies = [CopyToCPU(tensor[:images, :count]) for tensor in tensors]
+    looked = None if kept.attention is None else CopyToCPU(kept.attention[:images, :count])
     if not bool(finite):
         raise ModelError(LOGITS_NOT_FINITE)
     scores, lengths, tokens, log_probs = (copy.wait().tolist() for copy in copies)

@@ -65,6 +65,11 @@ class ExportedEncoder:
         return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
+    def device_type(self) -> str:
+        """What computes."""
+        return "cpu"
+
+    @property
     def batch_size(self) -> int:
         """Images of one shape that are encoded together."""
         return BATCH

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -39,8 +40,21 @@ def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: 
         samples: captions an image.
         length: words a caption.
     """
-    made = [np.random.default_rng((*seed, image)).random((samples, length)) for image in number.tolist()]
-    return torch.from_numpy(np.stack(made)).float()
+    key = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    count = samples * length
+    counter = number.numpy()[:, None] * count + np.arange(count)  # (B, K T)
+    values = _mixed(counter.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key[0])
+    # The 24 bits that fp32 holds: never 1.
+    return torch.from_numpy((values >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).view(
+        -1, samples, length
+    )
+
+
+def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The output function of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 @torch.no_grad()
@@ -49,6 +63,7 @@ def draw_captions(
     features: Tensor,
     specials: Specials,
     uniform: Tensor,
+    struck_out: Tensor,
     *,
     temperature: float,
     pad_id: int = 0,
@@ -63,6 +78,7 @@ def draw_captions(
         specials: ids of the special tokens.
         uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
             reaches T has no end.
+        struck_out: (V,) what is added to the logits, by `strike_out`.
         temperature: what logits are divided by.
         pad_id: what follows a caption's end.
 
@@ -71,11 +87,10 @@ def draw_captions(
     """
     images, samples, max_length = uniform.shape
     state = decoder.init_state(features)
-    state = state.select_hypotheses(np.zeros((images, samples), np.int64))
     device = features.device
+    state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=device))
     tokens = torch.full((images, samples), specials.start, device=device)
     done = torch.zeros_like(tokens, dtype=torch.bool)
-    struck_out = _struck_out(torch.zeros(decoder.vocab_size, device=device), specials)
     drawn: list[Tensor] = []
     while len(drawn) < max_length and not (device.type == "cpu" and bool(done.all())):
         output = decoder.step(tokens, state)
@@ -87,7 +102,7 @@ def draw_captions(
     return torch.stack(drawn, dim=2)
 
 
-def _struck_out(bias: Tensor, specials: Specials) -> Tensor:
+def strike_out(bias: Tensor, specials: Specials) -> Tensor:
     """`bias` (V,) of the words, very low for those that are never drawn."""
     return bias.index_fill(0, to_device(torch.tensor(specials.never), bias.device), STRUCK_OUT)
 
@@ -177,7 +192,7 @@ def policy_loss(
     loss = linear_cross_entropy(
         hidden / temperature,
         decoder.embedding.weight,
-        _struck_out(decoder.word_bias, specials) / temperature,
+        strike_out(decoder.word_bias, specials) / temperature,
         targets,
         row_weights=to_device(advantage.flatten()[order][rows], device),
     )

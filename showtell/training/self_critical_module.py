@@ -15,6 +15,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.decoder.base import LockedDropout
+from showtell.decoder.captured import Captured
 from showtell.devices import CopyToCPU, to_device
 from showtell.training.module import CaptionModule, share
 from showtell.training.self_critical import (
@@ -23,6 +24,7 @@ from showtell.training.self_critical import (
     draw_captions,
     policy_loss,
     random_numbers,
+    strike_out,
 )
 
 
@@ -54,6 +56,7 @@ class SelfCriticalModule(CaptionModule):
     ) -> None:
         super().__init__(captioner, config, search, val_images, loader)
         self.policy, self.reward = policy, reward
+        self._captured: dict[torch.Size, Captured[Tensor]] = {}
 
     def objective(self, metrics: dict[str, float]) -> float:
         """Minus the CIDEr of the validation images, of several datasets minus the mean of theirs."""
@@ -71,15 +74,7 @@ class SelfCriticalModule(CaptionModule):
             (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
         )
         with _without_dropout(self.decoder):
-            drawn = CopyToCPU(
-                draw_captions(
-                    self.decoder,
-                    features,
-                    specials,
-                    to_device(uniform, features.device),
-                    temperature=policy.temperature,
-                )
-            )
+            drawn = CopyToCPU(self._draw(features, to_device(uniform, features.device)))
         guard, words = self._guard(batch)
         rewards = self.reward(batch.number, drawn.wait())
         with _without_dropout(self.decoder):
@@ -94,6 +89,27 @@ class SelfCriticalModule(CaptionModule):
         self.train_loss.add(float(rewards.mean()), rewards.numel())
         loss = loss * share(len(features))
         return loss if guard is None else loss + policy.cross_entropy * guard * share(words)
+
+    def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
+        """Captions (B, K, T) drawn for features (B, R, D); on a GPU by a graph for each size of the batch."""
+        specials = search_specials(self.captioner.vocabulary)
+        struck_out = strike_out(torch.zeros(self.decoder.vocab_size, device=features.device), specials)
+
+        def draw(features: Tensor, uniform: Tensor) -> Tensor:
+            return draw_captions(
+                self.decoder, features, specials, uniform, struck_out, temperature=self.policy.temperature
+            )
+
+        def draw_uncached(features: Tensor, uniform: Tensor) -> Tensor:
+            # Weights are to be converted in the graph: those that autocast keeps are of this step only.
+            with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
+                return draw(features, uniform)
+
+        if not features.is_cuda:
+            return draw(features, uniform)
+        if features.shape not in self._captured:
+            self._captured[features.shape] = Captured(draw_uncached, features, uniform)
+        return self._captured[features.shape](features, uniform)
 
     def _guard(self, batch: CaptionBatch) -> tuple[Tensor | None, float]:
         """The cross-entropy of the captions of the batch, if it has a share in the loss, and its words."""

@@ -21,6 +21,7 @@ from showtell.training.self_critical import (
     advantages,
     draw_captions,
     policy_loss,
+    strike_out,
 )
 
 CAPTIONS = [
@@ -45,7 +46,8 @@ def decoder_of(kind: DecoderKind) -> RNNDecoder:
 
 def draw(decoder: RNNDecoder, features: Tensor, samples: int = 5, temperature: float = 0.7) -> Tensor:
     uniform = torch.rand(len(features), samples, 6)
-    return draw_captions(decoder, features, SPECIALS, uniform, temperature=temperature)
+    struck_out = strike_out(torch.zeros(decoder.vocab_size), SPECIALS)
+    return draw_captions(decoder, features, SPECIALS, uniform, struck_out, temperature=temperature)
 
 
 def step_by_step(decoder: RNNDecoder, features: Tensor, words: list[int], temperature: float) -> Tensor:
