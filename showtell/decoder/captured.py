@@ -36,6 +36,7 @@ class Captured(Generic[R]):
     """
 
     def __init__(self, function: Callable[..., R], *arguments: Tensor) -> None:
+        self._function = function  # kept: the graph reads the tensors that it refers to at each call
         self._arguments = tuple(argument.clone() for argument in arguments)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
