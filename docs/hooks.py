@@ -25,6 +25,7 @@ OUTSIDE = {
 }
 """Path in the site -> file of the repository, for files that are not in docs/."""
 LINK = re.compile(r"(?P<text>\[[^\]]*\])\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
+HTML_SOURCE = re.compile(r"""(?<=<img src=")[^":]+(?=")""")
 EXTERNAL = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
 
 
@@ -43,17 +44,24 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = OUTSIDE.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     in_site = {repository: site for site, repository in OUTSIDE.items()}
 
-    def relink(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link["target"]))
-        if not (ROOT / target).exists():
-            return link[0]  # MkDocs reports it
-        site = in_site.get(target, target.removeprefix("docs/"))
+    def page_of(target: str) -> str | None:
+        """The address in the site of a link's target; None where the site lacks it."""
+        repository = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        if not (ROOT / repository).exists():
+            return target  # MkDocs reports it
+        site = in_site.get(repository, repository.removeprefix("docs/"))
         if files.get_file_from_path(site) is None:
-            return link["text"][1:-1]
-        relative = posixpath.relpath(site, posixpath.dirname(page.file.src_uri))
-        return f"{link['text']}({relative}{link['anchor'] or ''})"
+            return None
+        return posixpath.relpath(site, posixpath.dirname(page.file.src_uri))
 
-    return LINK.sub(relink, markdown)
+    def relink(link: re.Match[str]) -> str:
+        address = page_of(link["target"])
+        return link["text"][1:-1] if address is None else f"{link['text']}({address}{link['anchor'] or ''})"
+
+    def resource(link: re.Match[str]) -> str:
+        return page_of(link[0]) or link[0]
+
+    return LINK.sub(relink, HTML_SOURCE.sub(resource, markdown))
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
