@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNS ?= runs
 
-.PHONY: help demo test test-slow lint bench
+DOCS := $(VENV)-docs
+
+.PHONY: help demo test test-slow lint docs bench
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +15,7 @@ help:
 	@echo "make test       the fast tests"
 	@echo "make test-slow  real training, real data, kills at random moments"
 	@echo "make lint       ruff, mypy"
+	@echo "make docs       the documents and the API reference as a site, in site/"
 	@echo "make bench      the benchmarks, each against a baseline in the same run"
 
 $(READY): requirements.lock pyproject.toml
@@ -37,6 +40,16 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+	@echo "site/index.html"
+
+# An environment of its own: the reference is made from the source, without torch.
+$(DOCS)/.ready: requirements-docs.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
+	@touch $@
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench_profile.py
