@@ -19,7 +19,7 @@ from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder, stepping
 from showtell.decoder.captured import CapturedSearch
 from showtell.decoder.tensor_search import TensorBeams, searches_on_device
-from showtell.devices import pick_device
+from showtell.devices import pick_device, warm_up
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, ModelError
 from showtell.evaluation.confidence import Calibration
@@ -173,11 +173,13 @@ class Captioner(nn.Module, CaptioningModel):
             UsageError: the image size is out of range, or this machine does not have the device.
         """
         check_image_size(image_size)
+        place = pick_device(device)
+        warm_up(place)
         path, header, tensors = read_model(name)
         with told_as_damage(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)
-        return model.to(pick_device(device)).eval()
+        return model.to(place).eval()
 
     @classmethod
     def _assemble(

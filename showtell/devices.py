@@ -7,8 +7,10 @@ variable, so that all processes which they start (spawned, DDP, Ray) compute on 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -124,6 +126,21 @@ def encoder_batch_size(device: torch.device) -> int:
         return 64
     gigabytes = torch.cuda.get_device_properties(device).total_memory / 2**30
     return 256 if gigabytes > 12 else 64
+
+
+def warm_up(device: torch.device) -> None:
+    """Have a GPU get ready in a thread, while the CPU reads weights: its libraries take seconds to load."""
+    if device.type == "cuda" and not torch.cuda.is_initialized():
+        threading.Thread(target=_compute_a_little, args=(device,), name="warm-up", daemon=True).start()
+
+
+def _compute_a_little(device: torch.device) -> None:
+    with contextlib.suppress(RuntimeError):  # whoever needs the device will meet the error again
+        images = torch.zeros(1, 8, 8, 8, device=device, dtype=torch.bfloat16)
+        weights = torch.zeros(8, 8, 3, 3, device=device, dtype=torch.bfloat16)
+        torch.nn.functional.conv2d(images, weights, padding=1)
+        torch.mm(images[0, 0], images[0, 0])
+        torch.cuda.synchronize(device)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -89,6 +89,12 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 
 @pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute on the CPU, where a run that is repeated gives the same bits (a GPU adds in varying order)."""
+    monkeypatch.setenv("SHOWTELL_DEVICE", "cpu")
+
+
+@pytest.fixture
 def tiny_encoder() -> CNNEncoder:
     """A tiny encoder of this test's own."""
     return make_tiny_encoder()

@@ -315,7 +315,7 @@ def check_image_size(size: int | None) -> None:
 
 def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Copy an image's pixels to a writable uint8 array (H, W, 3)."""
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # converting copies, too
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ _FEWEST_CORES: Final = 6
 _MOST_PROCESSES: Final = 24
 _CHUNK: Final = 8
 """Images that a process decodes at a time."""
+_AHEAD: Final = 2048
+"""Images that are decoded while others are encoded and their captions searched."""
 _SHARED_MEMORY: Final = 2**30
 """Bytes of /dev/shm that processes need."""
 
@@ -54,13 +56,13 @@ def decode_in_processes(
         decode: makes arrays (H, W, 3) uint8 of a source, or raises ImageError. It goes to the processes by
             fork, with all that it refers to.
     """
-    workers = min(_MOST_PROCESSES, max(1, (os.cpu_count() or 1) - 2))
+    workers = min(_MOST_PROCESSES, max(1, (os.cpu_count() or 1) - 1))
     loader: DataLoader[_Chunk[T]] = DataLoader(
         _Decoding(decode),
         batch_sampler=batched(sources, _CHUNK),  # lists of sources, as indices
         collate_fn=_same,
         num_workers=workers,
-        prefetch_factor=3,
+        prefetch_factor=max(2, _AHEAD // (_CHUNK * workers)),
         multiprocessing_context="fork",
         worker_init_fn=_ignore_interrupts,
     )

@@ -65,6 +65,10 @@ class FineTuningModule(CaptionModule):
         self._start = self._weights()
         self._trained: list[Tensor] = []
 
+    def on_fit_start(self) -> None:
+        """The initial model computes where the trained one does."""
+        self._retention[0].teacher.to(self.device)
+
     def _weights(self) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in self.decoder.parameters()]
 
