@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNS ?= runs
+DATA ?= data/flickr8k
 
 DOCS := $(VENV)-docs
 
-.PHONY: help demo test test-slow lint docs bench
+.PHONY: help demo test test-slow lint docs bench bench-gpu
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +18,7 @@ help:
 	@echo "make lint       ruff, mypy"
 	@echo "make docs       the documents and the API reference as a site, in site/"
 	@echo "make bench      the benchmarks, each against a baseline in the same run"
+	@echo "make bench-gpu  what a GPU does, with the photos and captions of DATA=folder"
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -62,3 +64,6 @@ bench: $(READY)
 	-$(BIN)/python benchmarks/bench_image_size.py --scored 300    # needs Flickr8k
 	-$(BIN)/python benchmarks/bench_cider.py    # these two need captions of Flickr8k and COCO,
 	-$(BIN)/python benchmarks/bench_metrics.py  # and the second Java
+
+bench-gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py $(DATA)
