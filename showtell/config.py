@@ -375,7 +375,7 @@ class SearchConfig:
     """Words a caption at most."""
     min_length: int = 1
     """Words a caption at least."""
-    length_penalty: float = 0.6
+    length_penalty: float = 0.8
     """Captions are ranked by log-probability / length ** length_penalty; 0 ranks by log-probability alone."""
     block_ngram: int = 3
     """No sequence of this many words is repeated in a caption; 0 to allow it."""
