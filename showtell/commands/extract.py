@@ -13,6 +13,7 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import UsageError
 from showtell.features import FeatureEncoder, FeatureStore
 from showtell.fingerprints import weights_fingerprint
+from showtell.progress import bars_hidden
 from showtell.runtime.captioner import ExportedEncoder
 from showtell.runtime.manifest import find_exported
 
@@ -67,7 +68,7 @@ def extract_features(
     log.info("%s", plan)
     if not plan.missing:
         return list(images)
-    with tqdm(total=plan.missing, desc="features", unit="img", disable=None) as bar:
+    with tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar:
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
     log.info(
         "%s rows in %.0f s: %.1f images/s",
