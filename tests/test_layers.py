@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [  # from the ground up; the longest prefix of a module's name counts
-    {"showtell", "showtell.errors", "showtell.files", "showtell.memory"},
+    {"showtell", "showtell.errors", "showtell.files", "showtell.memory", "showtell.progress"},
     {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting", "showtell.web"},
     {"showtell.devices"},
     {"showtell.gpu_memory"},

@@ -13,6 +13,7 @@ from showtell.alt.gaps import Gap
 from showtell.alt.pages import PAGE_SUFFIXES, Page, find_pages, read_page
 from showtell.data.collect import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
+from showtell.progress import bars_hidden
 
 Kind = Literal["auto", "pages", "pictures"]
 
@@ -108,7 +109,7 @@ def _add_pages(found: Survey, paths: Sequence[Path], root: Path) -> None:
 def _add_pictures(found: Survey, names: Iterator[str]) -> None:
     from showtell.alt.metadata import read_description
 
-    for name in tqdm(names, desc="looking", unit="img", disable=None):
+    for name in tqdm(names, desc="looking", unit="img", disable=bars_hidden()):
         path = Path(name)
         if not found.is_new(path):
             continue

@@ -17,27 +17,25 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.survey import Missing, Survey, survey
 from showtell.commands.options import (
-    add_device,
-    add_encoder,
-    add_image_size,
     add_min_confidence,
-    add_model,
-    add_runtime,
+    add_model_options,
     check_min_confidence,
     load_model,
     require_confidence,
 )
+from showtell.commands.parser import Parser
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
 from showtell.output.screen import one_line
+from showtell.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
     from showtell.captioning import CaptioningModel
@@ -45,38 +43,46 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks ar
 log = logging.getLogger(__name__)
 
 BACKUPS: Final = ".showtell-backup"
+KINDS: Final = ("auto", "pages", "pictures")
 _MANY: Final = 16
 """More pictures than this get a progress bar."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+EXAMPLES: Final = (
+    ("{prog} site/", "what its pages lack, with proposals"),
+    ("{prog} site/ --patch alt.patch", "as a patch, for git apply"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell alt`."""
-    add = parser.add_argument
-    add("paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these")
+    parser.add_argument(
+        "paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these"
+    )
+    add = parser.add_argument_group("search").add_argument
     add(
         "--only",
-        choices=("auto", "pages", "pictures"),
+        metavar="|".join(KINDS),
+        choices=KINDS,
         default="auto",
         help="what to look at in folders; auto takes pages where there are any, else pictures",
     )
     add(
         "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
     )
-    add_model(parser)
-    add_encoder(parser)
-    add_runtime(parser)
-    add_device(parser)
-    add_image_size(parser)
-    add_min_confidence(parser, "mark as doubtful, and leave out of --patch and --write,")
+    add("--check", action="store_true", help="only list what has no alt text; exit code 1 if there is any")
+    add_model_options(parser)
+    group = parser.add_argument_group("output")
+    add_min_confidence(group, "mark as doubtful, and leave out of --patch and --write,")
+    add = group.add_argument
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
     add("--write", action="store_true", help="write the proposals into pages and pictures")
     add("--backup", metavar="FOLDER", help=f"new folder for old content; default: {BACKUPS}/TIME")
     add("--undo", metavar="FOLDER", help="restore what was changed, from its backup")
-    add("--check", action="store_true", help="only list what has no alt text; exit code 1 if there is any")
 
 
-def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Propose; returns 1 where nothing that is missing could be captioned, or a check found something."""
     _validate(args)
     if args.undo:
@@ -190,7 +196,7 @@ def _records(
         photos,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
     )
-    quiet = len(photos) <= _MANY or not sys.stderr.isatty()
+    quiet = len(photos) <= _MANY or bars_hidden()
     for done in tqdm(stream, total=len(photos), desc="captions", unit="img", disable=quiet):
         captions = tuple(replace(c, text=_sentence(c.text)) for c in done.captions)
         reason = done.error.reason if done.error else None

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from showtell.commands import evaluation
 from showtell.commands.evaluation import Captions, EvaluationData
+from showtell.commands.parser import Parser
 from showtell.errors import UsageError
 from showtell.evaluation.measure import MEANING, compare_measures, format_score
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.statistic import Difference
 from showtell.evaluation.submission import write_submission
 
+EXAMPLES: Final = (
+    ("{prog} --data coco", "the model in the box on the validation photos of a dataset"),
+    ("{prog} --predictions mine.json --data coco", "anybody's captions"),
+)
 
-def add_arguments(parser: ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell evaluate`."""
     evaluation.add_arguments(parser)
     parser.add_argument(
@@ -30,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Evaluate."""
     several = evaluation.datasets(args)
     for number, (name, config) in enumerate(several.items()):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import add_device, add_image_size, add_model, add_runtime, open_model
-from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
+from showtell.commands.options import add_model_options, open_model
+from showtell.commands.parser import Parser
+from showtell.commands.settings import add_plain_settings
+from showtell.config import DataConfig, SearchConfig
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.records import CaptionedImage
@@ -25,6 +26,7 @@ from showtell.evaluation.chair import load_instances
 from showtell.evaluation.measure import Confidence, Measures, measure
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.scorecard import ScoreCard
+from showtell.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
     from showtell.captioning import Caption
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 RUN_CONFIG = "config.yaml"
 DEFAULT_DATA = "flickr8k"
+SPLITS = ("train", "val", "test", "all")
 
 
 @dataclass(frozen=True)
@@ -88,41 +91,39 @@ class Captions:
         }
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the arguments that both commands take."""
-    add = parser.add_argument
-    add_model(parser)
-    add_runtime(parser)
-    add_device(parser)
-    add_image_size(parser)
+    add_model_options(parser, encoder=False)
+    add = parser.add_argument_group("captions").add_argument
     add(
         "--predictions",
         metavar="FILE",
         help=f"captions to measure instead of a model's: {', '.join(SUFFIXES)}",
     )
     add("--against", metavar="NAME", help="a second model, or file of predictions, to compare with")
+    add_plain_settings(parser, SearchConfig, "search", ["beam_size", "num_captions"], title="search")
+    add = parser.add_argument_group("dataset").add_argument
     add(
         "--data",
         metavar="PATH",
         help="the dataset's folder or annotation file, in any format that training reads; default: what the"
         f" run was trained on, else {DEFAULT_DATA}",
     )
-    add("--format", choices=get_args(DatasetFormat), default="auto", help="how the annotations are written")
-    add("--images", metavar="FOLDER", help="folder of the images, where it is not beside the annotations")
-    add("--split", choices=("train", "val", "test", "all"), default="val", help="the images to caption")
-    add(
-        "--references",
-        choices=get_args(References),
-        help="captions to compare with: those that people wrote, or all (default: the run's, else person)",
-    )
+    add("--split", metavar="|".join(SPLITS), choices=SPLITS, default="val", help="the images to caption")
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
-    add("--beam-size", metavar="N", type=int, default=SearchConfig().beam_size, help="beams; 1 is greedy")
-    add(
-        "--num-captions", metavar="N", type=int, default=1, help="captions an image; over 1: diversity scores"
-    )
-    add("--java", type=bool, default=True, help="METEOR and SPICE, where Java and their models are present")
-    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--cache", metavar="FOLDER", default="cache", help="where the drawn scenes of a run are")
+    add_plain_settings(
+        parser, DataConfig, "data", ["format", "images", "references"], defaults={"references": None}
+    )
+    add = parser.add_argument
+    add(
+        "--java",
+        metavar="true|false",
+        type=bool,
+        default=True,
+        help="METEOR and SPICE, where Java and their models are present",
+    )
+    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
 
 
@@ -216,8 +217,9 @@ def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: boo
     )
     said: dict[str, tuple[Caption, ...]] = {}
     skipped: Counter[str] = Counter()
-    hidden = not sys.stderr.isatty()
-    for done in tqdm(stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=hidden):
+    for done in tqdm(
+        stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=bars_hidden()
+    ):
         if done.error is None:
             said[done.source.image_id] = done.captions
         elif args.skip_bad:

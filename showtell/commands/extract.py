@@ -15,6 +15,7 @@ from showtell.feature_encoding import ExtractionReport, FeatureEncoder, ImageVie
 from showtell.feature_table import FeatureTable
 from showtell.features import FeatureStore
 from showtell.fingerprints import weights_fingerprint
+from showtell.progress import bars_hidden
 from showtell.runtime.captioner import ExportedEncoder
 from showtell.runtime.manifest import find_exported
 
@@ -65,7 +66,7 @@ def extract_features(
     log.info("%s", plan)
     if not plan.missing:
         return list(images)
-    with tqdm(total=plan.missing, desc="features", unit="img", disable=None) as bar:
+    with tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar:
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
     return _usable(images, report)
 

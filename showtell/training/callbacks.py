@@ -23,6 +23,7 @@ from showtell.files import write_atomic
 from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.memory import release_free_memory
 from showtell.plotting import plot_lines
+from showtell.progress import bars_hidden
 from showtell.training.distributed import gathered, processes, total
 from showtell.training.module import CaptionModule
 
@@ -385,7 +386,7 @@ class Progress(Callback):
                 desc=f"epoch {trainer.current_epoch + 1}",
                 leave=False,
                 unit="batch",
-                disable=None if processes().is_first else True,
+                disable=bars_hidden(),
             )
             self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
             self._shown = 0.0
