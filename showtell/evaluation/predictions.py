@@ -17,7 +17,7 @@ from showtell.data.annotations.sources import (
     read_json,
     read_lines,
 )
-from showtell.data.annotations.tables import rows
+from showtell.data.annotations.tables import Row, rows
 from showtell.data.records import CaptionedImage
 from showtell.errors import AnnotationError, UsageError
 
@@ -137,7 +137,7 @@ def _contents(file: Path) -> Iterator[tuple[str, Any]]:
         yield from read_lines(file)
     elif suffix in TABLES:
         by_id = "image_id" in first_line(file).lower()
-        yield from rows(file, "image_id" if by_id else "image")
+        yield from rows(file, "image_id" if by_id else "")
     else:
         content = read_json(file)
         if not isinstance(content, list):
@@ -156,8 +156,8 @@ def _parse(content: Any) -> _Entry:
     record = content
     if isinstance(content, str):
         record = parse_json_line(content)
-    elif isinstance(content, tuple):
-        record = content.record()  # type: ignore[attr-defined]
+    elif isinstance(content, Row):
+        record = content.record()
     by_id = isinstance(record, dict) and "image_id" in record
     image = id_field(record, "image_id" if by_id else "image").strip()
     if record.get("error"):
