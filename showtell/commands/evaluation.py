@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -18,7 +18,7 @@ from showtell.commands.options import add_image_size, add_model, add_runtime, op
 from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
-from showtell.data.records import CaptionedImage
+from showtell.data.records import CaptionedImage, Split
 from showtell.data.splits import by_split
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.chair import load_instances
@@ -46,6 +46,7 @@ class EvaluationData:
         training: captions of the training images.
         objects: image id -> COCO objects in it, where they are known.
         skipped: annotations that were dropped, by reason.
+        others: the images of the other splits.
     """
 
     name: str
@@ -54,6 +55,7 @@ class EvaluationData:
     training: list[str]
     objects: Mapping[str, frozenset[str]] | None
     skipped: Counter[str]
+    others: list[CaptionedImage]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add("--format", choices=get_args(DatasetFormat), default="auto", help="how the annotations are written")
     add("--images", metavar="FOLDER", help="folder of the images, where it is not beside the annotations")
-    add("--split", choices=("train", "val", "test", "all"), default="val", help="the images to caption")
+    add(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        help="the images to caption (default: val; of a file of predictions on data without splits: all)",
+    )
     add(
         "--references",
         choices=get_args(References),
@@ -125,7 +131,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
 
 
-def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: bool) -> EvaluationData:
+def load_data(
+    args: Namespace, config: DataConfig, name: str, *, need_files: bool, cut_splits: bool = True
+) -> EvaluationData:
     """The images of the split that the arguments name, with the captions to compare with.
 
     Args:
@@ -133,30 +141,34 @@ def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: boo
         config: of one dataset.
         name: of the dataset.
         need_files: refuse images whose files are not there.
+        cut_splits: cut the splits that the data lack from the training images, as training does.
 
     Raises:
         UsageError: there are none in the split, or no such dataset.
         AnnotationError: the annotations cannot be used.
     """
-    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files)
-    chosen = images if args.split == "all" else by_split(images, args.split)
+    cut_splits = cut_splits and args.split != "all"
+    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files, cut_splits=cut_splits)
+    without_splits = not cut_splits and all(image.split == "train" for image in images)
+    split: Split | Literal["all"] = args.split or ("all" if without_splits else "val")
+    chosen = images if split == "all" else by_split(images, split)
     if config.references == "person":
         chosen = with_captions([by_people(image) for image in chosen], skipped)
     if not chosen:
         present = sorted({image.split for image in images})
-        raise UsageError(
-            f"{name}: no images in the split {args.split!r}; choose --split of {present} or 'all'"
-        )
-    training = [] if args.split in ("train", "all") else by_split(images, "train")
+        raise UsageError(f"{name}: no images in the split {split!r}; choose --split of {present} or 'all'")
+    training = [] if split in ("train", "all") else by_split(images, "train")
     if config.model_captions == 0:
         training = [by_people(image) for image in training]
+    ids = {image.image_id for image in chosen}
     return EvaluationData(
         name,
-        args.split,
+        split,
         chosen,
         [caption for image in training for caption in image.captions],
         load_instances(Path(args.instances)) if args.instances else None,
         skipped,
+        [image for image in images if image.image_id not in ids],
     )
 
 
@@ -193,7 +205,7 @@ def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: 
         ShowtellError: the file, the model or a photo cannot be used.
     """
     if is_file(name):
-        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad)
+        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad, others=data.others)
         return Captions(name, read.captions, {}, read.skipped_by_reason, "")
     return _caption(name, data, args, attention=attention)
 
@@ -286,7 +298,8 @@ def evaluate(
     check_image_size(args.image_size)
     if args.image_size is not None and all(map(is_file, names)):
         raise UsageError("--image-size is for models: leave it out where files of predictions are measured")
-    data = load_data(args, config, name, need_files=attention or not all(map(is_file, names)))
+    files_only = all(map(is_file, names))
+    data = load_data(args, config, name, need_files=attention or not files_only, cut_splits=not files_only)
     sources = [captions_of(each, data, args, attention=attention) for each in names]
     found = measure_all(sources, data, java=args.java)
     cards = [

@@ -106,7 +106,7 @@ def by_people(image: CaptionedImage) -> CaptionedImage:
 
 
 def load_images(
-    config: DataConfig, cache_dir: Path, *, need_files: bool = True
+    config: DataConfig, cache_dir: Path, *, need_files: bool = True, cut_splits: bool = True
 ) -> tuple[str, list[CaptionedImage], Counter[str]]:
     """Load the annotations, split by image as training splits them (without training images: as they are).
 
@@ -114,6 +114,7 @@ def load_images(
         config: the settings.
         cache_dir: where the embedded dataset is drawn, if it is asked for.
         need_files: refuse images whose files are not there.
+        cut_splits: cut the splits that a dataset lacks from its training images.
 
     Returns:
         The name of the dataset, or of several joined by "+"; the images, those of several datasets with the
@@ -130,7 +131,7 @@ def load_images(
     together: list[CaptionedImage] = []
     skipped: Counter[str] = Counter()
     for name, dataset in datasets.items():
-        images, dropped = _load_dataset(dataset, config, need_files=need_files)
+        images, dropped = _load_dataset(dataset, config, need_files=need_files, cut_splits=cut_splits)
         images = [replace(image, weight=dataset.weight) for image in images]
         if len(datasets) > 1:
             images = [replace(image, image_id=f"{name}/{image.image_id}", dataset=name) for image in images]
@@ -179,7 +180,7 @@ def _first_few(names: Sequence[str]) -> str:
 
 
 def _load_dataset(
-    dataset: DatasetConfig, config: DataConfig, *, need_files: bool
+    dataset: DatasetConfig, config: DataConfig, *, need_files: bool, cut_splits: bool
 ) -> tuple[list[CaptionedImage], Counter[str]]:
     """The images of one dataset, split, and how many entries were dropped, by reason."""
     root = find_dataset_root(dataset.root)
@@ -192,7 +193,7 @@ def _load_dataset(
     )
     _log_what_was_read(root, loaded)
     images = loaded.images
-    if by_split(images, "train"):
+    if cut_splits and by_split(images, "train"):
         images = split_train_test(
             images, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from showtell.errors import AnnotationError
 
@@ -25,6 +25,7 @@ Reason = Literal[
     "not UTF-8 text",
     "no caption of an image",
     "photo that could not be captioned",
+    "empty caption, counted as wrong",
 ]
 
 FIXES: dict[Reason, str] = {
@@ -43,7 +44,10 @@ FIXES: dict[Reason, str] = {
     "not UTF-8 text": "save the file as UTF-8",
     "no caption of an image": "caption all images of the split",
     "photo that could not be captioned": "caption it again",
+    "empty caption, counted as wrong": "write at least one word",
 }
+EMPTY_CAPTION: Final = "empty caption, counted as wrong"
+"""Reason of an empty prediction, which is not dropped."""
 SKIP_HINT = "or drop and count such entries with --skip-bad"
 
 
