@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from showtell.config import CacheConfig, View
 from showtell.data.records import CaptionedImage
+from showtell.data.sources import SKIP_PHOTOS_HINT
 from showtell.encoder import CNNEncoder
-from showtell.errors import UsageError
+from showtell.errors import DataError, ImageError, UsageError
 from showtell.features import FeatureEncoder, FeatureStore
 from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.captioner import ExportedEncoder
@@ -53,10 +54,13 @@ def extract_features(
         store: where they go.
         images: the dataset.
         train_views: views of the training images.
-        skip_bad: leave out images that cannot be shown, and count them, instead of stopping.
+        skip_bad: leave out images that cannot be decoded, and count them, instead of stopping.
 
     Returns:
         The images whose features are cached.
+
+    Raises:
+        DataError: an image cannot be decoded; or none of the training or of the validation images can.
     """
     wanted = [
         (image.path, view)
@@ -68,16 +72,32 @@ def extract_features(
     if not plan.missing:
         return list(images)
     with tqdm(total=plan.missing, desc="features", unit="img", disable=None) as bar:
-        report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
+        try:
+            report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
+        except ImageError as error:
+            raise DataError(f"{error}; {SKIP_PHOTOS_HINT}") from error
     log.info(
         "%s rows in %.0f s: %.1f images/s",
         f"{report.extracted:,}",
         report.seconds,
         report.extracted / report.seconds,
     )
-    if report.failed:
-        log.warning(
-            "%d images cannot be shown and are left out, the first: %s", len(report.failed), report.failed[0]
-        )
-    failed = {error.source for error in report.failed}
-    return [image for image in images if str(image.path) not in failed]
+    return without_failed(images, report.failed)
+
+
+def without_failed(images: Sequence[CaptionedImage], failed: Sequence[ImageError]) -> list[CaptionedImage]:
+    """The images that could be decoded; how many could not is logged.
+
+    Raises:
+        DataError: of the training images, or of those to validate on, none is left.
+    """
+    if failed:
+        log.warning("dropped %d: photo that cannot be decoded, the first: %s", len(failed), failed[0])
+    sources = {error.source for error in failed}
+    decoded = [image for image in images if str(image.path) not in sources]
+    for split, name in (("train", "training"), ("val", "validation")):
+        if any(image.split == split for image in images) and not any(i.split == split for i in decoded):
+            raise DataError(
+                f"no {name} image can be decoded, the first: {failed[0]}; mend them, or add others"
+            )
+    return decoded

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import extract_features, feature_encoder
+from showtell.commands.extract import extract_features, feature_encoder, without_failed
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.records import CaptionedImage
-from showtell.data.sources import OnlineImages
+from showtell.data.sources import OnlineImages, undecodable
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
@@ -33,7 +33,8 @@ def image_source(
 ) -> tuple[LoadImage, list[CaptionedImage]]:
     """What gives the images' tensors (features are extracted first), and the images that can be shown."""
     if config.features == "online":
-        return OnlineImages(encoder.transform), list(images)
+        failed = undecodable(images, encoder.transform) if config.data.skip_bad else []
+        return OnlineImages(encoder.transform), without_failed(images, failed)
     store = FeatureStore(Path(config.cache.dir), feature_encoder(config.cache, encoder), config.cache.dtype)
     shown = extract_features(store, images, config.cache.views, skip_bad=config.data.skip_bad)
     return CachedFeatures(store, config.cache.views), shown

@@ -7,17 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from showtell.data.collect import is_left_by_system
 from showtell.data.records import Split
 
-_LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "lost+found"})
 _MOST_FOLDERS = 500
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|dev|test)(?:20\d\d)?(?=$|[^a-z0-9])")
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}  # all others are val
-
-
-def is_left_by_system(name: str) -> bool:
-    """Whether a name is hidden (`._photo.jpg`, `.DS_Store`) or that of a file that a system leaves."""
-    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
 def files_in(folder: Path, *suffixes: str) -> list[Path]:
