@@ -32,6 +32,7 @@ View = Literal[
     "random-6",
 ]
 References = Literal["person", "all"]
+Segmentation = Literal["spaces", "characters"]
 FeatureMode = Literal["cached", "online"]
 FeatureType = Literal["float16", "int8"]
 
@@ -111,6 +112,9 @@ class DataConfig:
     0 leaves them out."""
     references: References = "person"
     """Captions that validation compares with: those that people wrote, or all."""
+    segmentation: Segmentation = "spaces"
+    """What separates words: `spaces`; or, for scripts without them (Chinese, Japanese, Thai), `characters`:
+    each is a word of its own."""
     num_scenes: int = 2400
     """Number of drawn scenes to make, where the embedded dataset is used."""
     val_fraction: float = 0.1

@@ -15,10 +15,11 @@ from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
 from showtell.commands.options import add_image_size, add_model, add_runtime, open_model
-from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
+from showtell.config import DataConfig, DatasetFormat, References, SearchConfig, Segmentation
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.records import CaptionedImage, Split
+from showtell.data.segmentation import segment
 from showtell.data.splits import by_split
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.chair import load_instances
@@ -89,6 +90,10 @@ class Captions:
             if caption.confidence is not None
         }
 
+    def segmented(self) -> Captions:
+        """These with spaces around each character of a script without spaces, as the references have them."""
+        return replace(self, texts={i: tuple(map(segment, texts)) for i, texts in self.texts.items()})
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that both commands take."""
@@ -119,6 +124,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--references",
         choices=get_args(References),
         help="captions to compare with: those that people wrote, or all (default: the run's, else person)",
+    )
+    add(
+        "--segmentation",
+        choices=get_args(Segmentation),
+        help="what separates words: spaces, or (Chinese, Japanese, Thai) characters; default: the run's, else"
+        " spaces",
     )
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
     add("--beam-size", metavar="N", type=int, default=SearchConfig().beam_size, help="beams; 1 is greedy")
@@ -195,7 +206,11 @@ def _data_config(args: Namespace) -> DataConfig:
     if args.data is None and not args.predictions and (Path(args.model) / RUN_CONFIG).is_file():
         settings = yaml.safe_load((Path(args.model) / RUN_CONFIG).read_text(encoding="utf-8"))["data"]
         config = replace(DataConfig(**settings), skip_bad=settings["skip_bad"] or args.skip_bad, tuning=False)
-    return replace(config, references=args.references or config.references)
+    return replace(
+        config,
+        references=args.references or config.references,
+        segmentation=args.segmentation or config.segmentation,
+    )
 
 
 def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: bool = False) -> Captions:
@@ -301,6 +316,8 @@ def evaluate(
     files_only = all(map(is_file, names))
     data = load_data(args, config, name, need_files=attention or not files_only, cut_splits=not files_only)
     sources = [captions_of(each, data, args, attention=attention) for each in names]
+    if config.segmentation == "characters":
+        sources = [source.segmented() for source in sources]
     found = measure_all(sources, data, java=args.java)
     cards = [
         ScoreCard.of(

@@ -52,7 +52,7 @@ SMALLEST_SIZE: Final = 64
 LARGEST_SIZE: Final = 1024
 """Image sizes that a trained model may be given, in pixels."""
 
-TRANSFORM_VERSION: Final = 3
+TRANSFORM_VERSION: Final = 4
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
 
 _STEPS = 7  # sides of a view in its own proportions are multiples of a 7th of the size: few shapes

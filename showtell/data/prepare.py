@@ -14,6 +14,7 @@ from showtell.config import DataConfig, DatasetConfig
 from showtell.data.annotations import LoadedAnnotations, find_dataset_root, load_annotations
 from showtell.data.records import CaptionedImage
 from showtell.data.scenes import make_scenes
+from showtell.data.segmentation import segment, unsegmented_length
 from showtell.data.splits import by_split, split_train_test, tuning_subset
 from showtell.data.vocabulary import Vocabulary, build_vocab, choose_min_count
 from showtell.errors import DataError
@@ -193,6 +194,15 @@ def _load_dataset(
     )
     _log_what_was_read(root, loaded)
     images = loaded.images
+    if config.segmentation == "characters":
+        images = [replace(image, captions=tuple(map(segment, image.captions))) for image in images]
+    elif letters := unsegmented_length(caption for image in images for caption in image.captions):
+        log.warning(
+            "%s: its words have %.0f letters on average, of a script without spaces: put spaces between the"
+            " words first (jieba, fugashi, pythainlp), or set data.segmentation to characters",
+            root,
+            letters,
+        )
     if cut_splits and by_split(images, "train"):
         images = split_train_test(
             images, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed
