@@ -35,6 +35,7 @@ View = Literal[
 ]
 References = Literal["person", "all"]
 FeatureMode = Literal["auto", "cached", "memory", "online"]
+Segmentation = Literal["spaces", "characters"]
 FeatureType = Literal["float16", "int8"]
 
 
@@ -113,6 +114,9 @@ class DataConfig:
     annotations), 0 to 1; 0 leaves them out."""
     references: References = "person"
     """References of validation: the captions that people wrote, or all."""
+    segmentation: Segmentation = "spaces"
+    """What separates words: `spaces`; or, for scripts without them (Chinese, Japanese, Thai), `characters`:
+    each is a word of its own."""
     num_scenes: int = 2400
     """Images of drawn scenes to make, where no dataset is named."""
     val_fraction: float = 0.1

@@ -15,6 +15,7 @@ from jsonargparse import Namespace
 from showtell.commands import evaluation
 from showtell.commands.evaluation import Captions, EvaluationData
 from showtell.commands.parser import Parser
+from showtell.data.annotations.entries import EMPTY_CAPTION
 from showtell.errors import UsageError
 from showtell.evaluation.measure import MEANING, compare_measures, format_score
 from showtell.evaluation.scorecard import ScoreCard
@@ -25,6 +26,7 @@ EXAMPLES: Final = (
     ("{prog} --data coco", "the model in the box on the validation photos of a dataset"),
     ("{prog} --predictions mine.json --data coco", "anybody's captions"),
 )
+_UNSCORED = ("no caption of an image", "photo that cannot be shown")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -60,11 +62,14 @@ def _print_card(card: ScoreCard) -> None:
         span = (
             f"{format_score(interval.low, name)} to {format_score(interval.high, name)}" if interval else ""
         )
-        print(f"{name:<15}{format_score(value, name):>9}   {span:<20} {MEANING.get(name, '')}".rstrip())
+        meaning = card.notes.get(name) or MEANING.get(name, "")
+        print(f"{name:<15}{format_score(value, name):>9}   {span:<20} {meaning}".rstrip())
     for name, reason in card.left_out.items():
         print(f"left out: {name} ({reason})")
     for reason, number in card.skipped.items():
-        print(f"dropped {number:,}: {reason}")
+        print(f"{number:,}: {reason}" if reason == EMPTY_CAPTION else f"dropped {number:,}: {reason}")
+    if left := sum(number for reason, number in card.skipped.items() if reason in _UNSCORED):
+        print(f"{left:,} images have no caption and are not in the scores, which may rise by that")
 
 
 def _print_comparison(cards: list[ScoreCard], differences: dict[str, Difference]) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 from jsonargparse import Namespace
@@ -19,7 +19,8 @@ from showtell.commands.settings import add_plain_settings
 from showtell.config import DataConfig, SearchConfig
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
-from showtell.data.records import CaptionedImage
+from showtell.data.records import CaptionedImage, Split
+from showtell.data.segmentation import segment
 from showtell.data.splits import by_split
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.chair import load_instances
@@ -49,6 +50,7 @@ class EvaluationData:
         training: captions of the training images.
         objects: image id -> COCO objects in it, where they are known.
         skipped: annotations that were dropped, by reason.
+        others: the images of the other splits.
     """
 
     name: str
@@ -57,6 +59,7 @@ class EvaluationData:
     training: list[str]
     objects: Mapping[str, frozenset[str]] | None
     skipped: Counter[str]
+    others: list[CaptionedImage]
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class Captions:
             if caption.confidence is not None
         }
 
+    def segmented(self) -> Captions:
+        """These with spaces around each character of a script without spaces, as the references have them."""
+        return replace(self, texts={i: tuple(map(segment, texts)) for i, texts in self.texts.items()})
+
 
 def add_arguments(parser: Parser) -> None:
     """Add the arguments that both commands take."""
@@ -109,11 +116,20 @@ def add_arguments(parser: Parser) -> None:
         help="the dataset's folder or annotation file, in any format that training reads; default: what the"
         f" run was trained on, else {DEFAULT_DATA}",
     )
-    add("--split", metavar="|".join(SPLITS), choices=SPLITS, default="val", help="the images to caption")
+    add(
+        "--split",
+        metavar="|".join(SPLITS),
+        choices=SPLITS,
+        help="the images to caption (default: val; of a file of predictions on data without splits: all)",
+    )
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
     add("--cache", metavar="FOLDER", default="cache", help="where the drawn scenes of a run are")
     add_plain_settings(
-        parser, DataConfig, "data", ["format", "images", "references"], defaults={"references": None}
+        parser,
+        DataConfig,
+        "data",
+        ["format", "images", "references", "segmentation"],
+        defaults={"references": None, "segmentation": None},
     )
     add = parser.add_argument
     add(
@@ -127,7 +143,9 @@ def add_arguments(parser: Parser) -> None:
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
 
 
-def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: bool) -> EvaluationData:
+def load_data(
+    args: Namespace, config: DataConfig, name: str, *, need_files: bool, cut_splits: bool = True
+) -> EvaluationData:
     """The images of the split that the arguments name, with the captions to compare with.
 
     Args:
@@ -135,30 +153,34 @@ def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: boo
         config: of one dataset.
         name: of the dataset.
         need_files: refuse images whose files are not there.
+        cut_splits: cut the splits that the data lack from the training images, as training does.
 
     Raises:
         UsageError: there are none in the split, or no such dataset.
         AnnotationError: the annotations cannot be used.
     """
-    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files)
-    chosen = images if args.split == "all" else by_split(images, args.split)
+    cut_splits = cut_splits and args.split != "all"
+    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files, cut_splits=cut_splits)
+    without_splits = not cut_splits and all(image.split == "train" for image in images)
+    split: Split | Literal["all"] = args.split or ("all" if without_splits else "val")
+    chosen = images if split == "all" else by_split(images, split)
     if config.references == "person":
         chosen = with_captions([by_people(image) for image in chosen], skipped)
     if not chosen:
         present = sorted({image.split for image in images})
-        raise UsageError(
-            f"{name}: no images in the split {args.split!r}; choose --split of {present} or 'all'"
-        )
-    training = [] if args.split in ("train", "all") else by_split(images, "train")
+        raise UsageError(f"{name}: no images in the split {split!r}; choose --split of {present} or 'all'")
+    training = [] if split in ("train", "all") else by_split(images, "train")
     if config.model_captions == 0:
         training = [by_people(image) for image in training]
+    ids = {image.image_id for image in chosen}
     return EvaluationData(
         name,
-        args.split,
+        split,
         chosen,
         [caption for image in training for caption in image.captions],
         load_instances(Path(args.instances)) if args.instances else None,
         skipped,
+        [image for image in images if image.image_id not in ids],
     )
 
 
@@ -185,7 +207,11 @@ def _data_config(args: Namespace) -> DataConfig:
     if args.data is None and not args.predictions and (Path(args.model) / RUN_CONFIG).is_file():
         settings = yaml.safe_load((Path(args.model) / RUN_CONFIG).read_text(encoding="utf-8"))["data"]
         config = replace(DataConfig(**settings), skip_bad=settings["skip_bad"] or args.skip_bad, tuning=False)
-    return replace(config, references=args.references or config.references)
+    return replace(
+        config,
+        references=args.references or config.references,
+        segmentation=args.segmentation or config.segmentation,
+    )
 
 
 def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: bool = False) -> Captions:
@@ -195,7 +221,7 @@ def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: 
         ShowtellError: the file, the model or a photo cannot be used.
     """
     if is_file(name):
-        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad)
+        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad, others=data.others)
         return Captions(name, read.captions, {}, read.skipped_by_reason, "")
     return _caption(name, data, args, attention=attention)
 
@@ -289,8 +315,11 @@ def evaluate(
     check_image_size(args.image_size)
     if args.image_size is not None and all(map(is_file, names)):
         raise UsageError("--image-size is for models: leave it out where files of predictions are measured")
-    data = load_data(args, config, name, need_files=attention or not all(map(is_file, names)))
+    files_only = all(map(is_file, names))
+    data = load_data(args, config, name, need_files=attention or not files_only, cut_splits=not files_only)
     sources = [captions_of(each, data, args, attention=attention) for each in names]
+    if config.segmentation == "characters":
+        sources = [source.segmented() for source in sources]
     found = measure_all(sources, data, java=args.java)
     cards = [
         ScoreCard.of(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
 from showtell.config import CacheConfig, View
 from showtell.data.records import CaptionedImage
+from showtell.data.sources import SKIP_PHOTOS_HINT
 from showtell.encoder import CNNEncoder
-from showtell.errors import UsageError
+from showtell.errors import DataError, ImageError, UsageError
 from showtell.feature_encoding import ExtractionReport, FeatureEncoder, ImageView
 from showtell.feature_table import FeatureTable
 from showtell.features import FeatureStore
@@ -56,17 +59,23 @@ def extract_features(
         store: where they go.
         images: the dataset.
         train_views: views of the training images.
-        skip_bad: leave out images that cannot be shown, and count them, instead of stopping.
+        skip_bad: leave out images that cannot be decoded, and count them, instead of stopping.
 
     Returns:
         The images whose features are cached.
+
+    Raises:
+        DataError: an image cannot be decoded; or none of the training or of the validation images can.
     """
     wanted = views_of(images, train_views)
     plan = store.plan(wanted)
     log.info("%s", plan)
     if not plan.missing:
         return list(images)
-    with tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar:
+    with (
+        tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar,
+        _naming_skip_bad(),
+    ):
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
     return _usable(images, report)
 
@@ -84,16 +93,35 @@ def compute_table(
 
     Returns:
         The features, and the images that have some.
+
+    Raises:
+        DataError: an image cannot be decoded; or none of the training or of the validation images can.
     """
     wanted = views_of(images, train_views)
     size = table_bytes(encoder, len(wanted))
     log.info("%s feature rows, %.1f GB, computed and kept in memory", f"{len(wanted):,}", size / 1e9)
     report = ExtractionReport()
-    with tqdm(total=len(wanted), desc="features", unit="img", disable=None) as bar:
+    with (
+        tqdm(total=len(wanted), desc="features", unit="img", disable=bars_hidden()) as bar,
+        _naming_skip_bad(),
+    ):
         table = FeatureTable.compute(
             encoder, wanted, train_views, report, skip_bad=skip_bad, progress=bar.update
         )
     return table, _usable(images, report)
+
+
+def _progress(rows: int) -> tqdm[Any]:
+    return tqdm(total=rows, desc="features", unit="img", disable=bars_hidden())
+
+
+@contextmanager
+def _naming_skip_bad() -> Iterator[None]:
+    """The error of an image that cannot be decoded names the option that leaves it out."""
+    try:
+        yield
+    except ImageError as error:
+        raise DataError(f"{error}; {SKIP_PHOTOS_HINT}") from error
 
 
 def table_bytes(encoder: FeatureEncoder, rows: int) -> int:
@@ -118,9 +146,22 @@ def _usable(images: Sequence[CaptionedImage], report: ExtractionReport) -> list[
         report.seconds,
         report.extracted / max(report.seconds, 1e-9),
     )
-    if report.failed:
-        log.warning(
-            "%d images cannot be shown and are left out, the first: %s", len(report.failed), report.failed[0]
-        )
-    failed = {error.source for error in report.failed}
-    return [image for image in images if str(image.path) not in failed]
+    return without_failed(images, report.failed)
+
+
+def without_failed(images: Sequence[CaptionedImage], failed: Sequence[ImageError]) -> list[CaptionedImage]:
+    """The images that could be decoded; how many could not is logged.
+
+    Raises:
+        DataError: of the training images, or of those to validate on, none is left.
+    """
+    if failed:
+        log.warning("dropped %d: photo that cannot be decoded, the first: %s", len(failed), failed[0])
+    sources = {error.source for error in failed}
+    decoded = [image for image in images if str(image.path) not in sources]
+    for split, name in (("train", "training"), ("val", "validation")):
+        if any(image.split == split for image in images) and not any(i.split == split for i in decoded):
+            raise DataError(
+                f"no {name} image can be decoded, the first: {failed[0]}; mend them, or add others"
+            )
+    return decoded

@@ -15,11 +15,12 @@ from showtell.commands.extract import (
     feature_encoder,
     table_bytes,
     views_of,
+    without_failed,
 )
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.records import CaptionedImage
-from showtell.data.sources import OnlineImages
+from showtell.data.sources import OnlineImages, undecodable
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
@@ -46,7 +47,8 @@ def image_source(
 ) -> tuple[LoadImage, list[CaptionedImage]]:
     """What gives the images' tensors (features are extracted first), and the images that can be decoded."""
     if config.features == "online":
-        return OnlineImages(encoder.transform), list(images)
+        failed = undecodable(images, encoder.transform) if config.data.skip_bad else []
+        return OnlineImages(encoder.transform), without_failed(images, failed)
     made_by = feature_encoder(config.cache, encoder)
     views, skip_bad = config.cache.views, config.data.skip_bad
     if config.features == "memory" or (config.features == "auto" and _fits(encoder, images, config)):
