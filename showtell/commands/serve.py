@@ -37,6 +37,7 @@ _LIMITS: Final = {
     "max_request_bytes": "bytes a request at most",
     "queue_length": "pictures that may wait at most; more are refused (503)",
     "upload_memory": "bytes of requests held at most; more are refused (503)",
+    "decode_seconds": "seconds of processor time that decoding a photo may take at most",
     "time_limit": "seconds a request at most; also what a shutdown waits",
     "batch_size": "pictures captioned together at most",
     "max_wait": "seconds that a batch waits for pictures which are being decoded",

@@ -25,6 +25,7 @@ from showtell.errors import ImageError
 from showtell.serving.batcher import Answer, Batcher, BatcherBusyError
 from showtell.serving.guards import RequireToken, Watch
 from showtell.serving.pages import add_pages
+from showtell.serving.refusals import RefusedError
 from showtell.serving.schemas import (
     MAX_CAPTIONS,
     CaptionRequest,
@@ -38,7 +39,7 @@ from showtell.serving.schemas import (
     describe,
 )
 from showtell.serving.telemetry import Telemetry
-from showtell.serving.uploads import PICTURES, Memory, RefusedError, Upload, read_upload
+from showtell.serving.uploads import PICTURES, Memory, Upload, read_upload
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +301,7 @@ def _add_state(app: FastAPI, batcher: Batcher, telemetry: Telemetry, security: l
 
     @app.get("/readyz", summary="Whether it takes pictures", responses=broken)
     async def readyz() -> State:
-        if app.state.closing or not batcher.alive:
+        if app.state.closing or not batcher.ready:
             raise HTTPException(503, "not ready", {"Retry-After": "5"})
         return State(status="ready")
 

@@ -38,6 +38,12 @@ class Gate:
         self.opened.set()
 
 
+@pytest.fixture(autouse=True)
+def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick and a patient decoder are enough for services of these tests, and start sooner."""
+    monkeypatch.setattr("showtell.serving.decoders.decode_threads", lambda: 1)
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model"))
