@@ -50,7 +50,8 @@ def estimate_decode_seconds(image: bytes) -> float:
         case _:
             return UNKNOWN
     pixels = abs(width * height)
-    return pixels * _PER_PIXEL[kind] + len(image) * _PER_BYTE if pixels else UNKNOWN
+    packed = 0 if kind == "bmp" else len(image)
+    return pixels * _PER_PIXEL[kind] + packed * _PER_BYTE if pixels else UNKNOWN
 
 
 def _numbers(form: str, image: bytes, place: int) -> tuple[int, int]:

@@ -57,6 +57,7 @@ class DecoderProcess:
 
         Raises:
             DecoderStartError: it cannot be started.
+            DecoderStoppedError: `kill` was called.
         """
         if self._process is not None and (self._killed or self._process.poll() is not None):
             self.close()  # it was ended after its last reply
@@ -66,6 +67,8 @@ class DecoderProcess:
                 self._receive(0)
             except (OSError, EOFError, ValueError) as error:
                 code = self.close()
+                if self._killed:
+                    raise DecoderStoppedError("ended before it was ready") from error
                 raise DecoderStartError(f"a decoder process cannot be started (exit code {code})") from error
 
     def _start(self) -> None:

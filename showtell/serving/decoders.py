@@ -205,6 +205,8 @@ class Decoders:
         try:
             if not self._ended:
                 process.prepare()
+        except DecoderStoppedError:  # the service ends
+            pass
         except Exception as error:  # so long as that lasts, each image gets this error
             log.error("%s", error)  # noqa: TRY400 - one line
             self._works = False

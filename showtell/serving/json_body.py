@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from showtell.serving.refusals import RefusedError, invalid, too_many_images
 from showtell.serving.schemas import CaptionRequest
@@ -38,7 +38,7 @@ def read_caption_request(content: bytes, max_images: int) -> CaptionRequest:
         images = beginning.get("images") if isinstance(beginning, dict) else None
         if isinstance(images, list) and len(images) > max_images:
             raise too_many_images(max_images)
-        CaptionRequest.model_validate(beginning, strict=True)
+        CaptionRequest.model_validate_json(to_json(beginning), strict=True)
     except ValidationError as error:
         raise invalid(error) from error
     except ValueError as error:
