@@ -9,13 +9,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 
 from showtell.serving import connections
 from showtell.serving.connections import AcceptErrors, fit_connections
-from tests.serving.service import Service, running
+from tests.serving.service import Service
 from tests.serving.test_fuzz import exchange
 
 
@@ -82,12 +81,6 @@ def test_failing_accepts_are_one_line_a_minute(
 
 
 # ---- A service of few connections
-
-
-@pytest.fixture(scope="module")
-def service(model: Path) -> Iterator[Service]:
-    with running(model, "--time-limit", "2", files=128) as service:
-        yield service
 
 
 def get(service: Service, path: str = "/healthz") -> int:
