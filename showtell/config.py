@@ -436,8 +436,8 @@ class ServingConfig:
 
     max_bytes: int = 20 * 2**20
     """Bytes in a photo, at most."""
-    max_pixels: int = 100_000_000
-    """Pixels in a photo, at most."""
+    max_pixels: int = 48 * 2**20
+    """Pixels in a photo, at most: 48 megapixels, such as 8064 x 6048."""
     max_images: int = 16
     """Photos in a request, at most."""
     max_request_bytes: int = 64 * 2**20
@@ -448,6 +448,8 @@ class ServingConfig:
     """Bytes of requests held in memory, at most; more are refused (503)."""
     time_limit: float = 30.0
     """Seconds for a request at most, with its upload; a shutdown waits as long."""
+    decode_seconds: float = 8.0
+    """Seconds of processor time that decoding a photo may take, at most."""
     batch_size: int = 32
     """Photos captioned together, at most."""
     max_wait: float = 0.005
@@ -457,6 +459,7 @@ class ServingConfig:
         for name in ("max_bytes", "max_pixels", "max_images", "queue_length", "batch_size"):
             _require(getattr(self, name) >= 1, f"serving.{name} must be at least 1")
         _require(self.time_limit > 0, "serving.time_limit must be over 0")
+        _require(self.decode_seconds > 0, "serving.decode_seconds must be over 0")
         _require(self.max_wait >= 0, "serving.max_wait must be at least 0")
         _require(
             self.queue_length >= self.max_images, "serving.queue_length must be at least serving.max_images"
