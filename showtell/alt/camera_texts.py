@@ -32,7 +32,7 @@ _CONSTANTS: Final = frozenset(
 _MODEL_IN_BRACKETS: Final = re.compile(r"<[^<>]*\b(?:samsung|kenox|digimax)\b[^<>]*>", re.IGNORECASE)
 _NUMBERED: Final = re.compile(
     r"(?:(?:p|dsc|dscn|dscf|_dsc|img|_mg|pict|imgp|sam|dji|mvimg|pxl|gopr|wp|cimg|sdc|kif|hpim|imag|image|picture|photo"
-    r"|screenshot|scan)[ _-]?)?\d{3,}(?:[ _.-]?\d+)*(?:[_-]\w{1,4})?",
+    r"|screenshot|scan)[ _-]?)?\d{3,}(?:[ _.-]?\d+)*(?:[_-]\w{1,6})?",
     re.IGNORECASE,
 )
 """`P1010001`, `DSC_0042`, `IMG_20190619_105917`, `20190619_105917`"""

@@ -75,8 +75,9 @@ class Page:
 
     def _file(self, name: str, base: str) -> Path:
         """The file of a path in an address; as in browsers, a backslash is a slash where no name has one."""
-        joined = name if name.startswith("/") else base[: base.rfind("/") + 1] + name
-        for full in (joined, joined.replace("\\", "/")):
+        slashed = (name.replace("\\", "/"), base.replace("\\", "/"))
+        for last, first in ((name, base), slashed):
+            full = last if last.startswith("/") else first[: first.rfind("/") + 1] + last
             if "\0" in full:
                 raise DataError("its address makes no sense")
             path = self.root / full.lstrip("/") if full.startswith("/") else self.path.parent / full

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-from showtell.alt.templates import MaskedText, is_made
+from showtell.alt.templates import MaskedText, is_made, without_masks
 from showtell.data.collect import IMAGE_SUFFIXES
 
 MADE_ADDRESS: Final = "its address is made by a template"
@@ -86,17 +86,15 @@ def read_tag(offset: int, attributes: Iterable[tuple[str, str | None]], page: Ma
     values: dict[str, str] = {}
     bound, whole = set(), False
     for name, value in attributes:
+        short = re.fullmatch(r"\{\s*([a-z-]+)\s*\}", page.original(name)) if is_made(name) else None
+        whole = whole or name in _WHOLE or (is_made(name) and not short)  # {...props}, {{ attributes }}
+        name = without_masks(name)  # of {% if x %}alt="y"{% endif %}
         match = _BOUND.fullmatch(name)
-        if is_made(name):  # a template in the tag, or {...props}; {alt} is short for alt={alt}
-            short = re.fullmatch(r"\{\s*([a-z-]+)\s*\}", page.original(name))
-            if short:
-                bound.add(short[1])
-            whole = whole or not short
-        elif name in _WHOLE:
-            whole = True
+        if short:
+            bound.add(short[1])
         elif match:
             bound.add(match["prefixed"] or match["suffixed"])
-        else:
+        elif name:
             values.setdefault(name, value or "")
     return ImageTag(offset, values, frozenset(bound), whole)
 

@@ -99,6 +99,11 @@ def is_made(text: str) -> bool:
     return any(_FIRST <= ord(character) <= _LAST for character in text)
 
 
+def without_masks(text: str) -> str:
+    """A piece of a masked text without what a program makes."""
+    return "".join(character for character in text if not _FIRST <= ord(character) <= _LAST)
+
+
 def _braces_in_tags(text: str) -> Iterator[tuple[int, int]]:
     """Where in tags of images JSX has expressions: `src={photo}`, `{...props}`."""
     end = 0

@@ -109,9 +109,10 @@ def _validate(args: Namespace) -> None:
 
 def _undo(folder: Path) -> int:
     """Restore; returns 1 if a file was left alone."""
-    left = 0
+    files = left = 0
     for file, what, reason in undo(folder):
         print(one_line(f"{file}: {what}{f' ({reason})' if reason else ''}"))
+        files += 1
         left += what not in ("restored", "as before")
     if not files:
         log.info("%s: nothing was changed", folder)
@@ -129,7 +130,8 @@ def _check(found: Survey) -> int:
 
 def _searched(found: Survey) -> str:
     parts = [f"{found.pages} pages"] if found.pages else []
-    parts += [f"{found.described} pictures that have a description"] if found.described else []
+    photos = found.described + sum(missing.page is None for missing in found.missing)
+    parts += [f"{photos} photos, of which {found.described} have a description"] if photos else []
     return f"looked at {' and '.join(parts) or 'nothing that could be read'}"
 
 
