@@ -23,3 +23,6 @@ def log_to_screen(level: int = logging.INFO) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(level)
+    for name in list(logging.root.manager.loggerDict):  # a command before, in this process, may have set some
+        if name.startswith("showtell."):
+            logging.getLogger(name).setLevel(logging.NOTSET)

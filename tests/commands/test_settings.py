@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -9,10 +10,12 @@ from typing import Literal
 import pytest
 
 from showtell import config
+from showtell.commands.logs import log_to_screen
 from showtell.commands.parser import Parser, suggest
 from showtell.commands.run_config import SECTIONS, add_run_arguments, run_settings, to_run_config
 from showtell.commands.settings import add_plain_settings, add_settings, docstrings, section_of
 from showtell.config import RunConfig, SearchConfig
+from showtell.progress import bars_hidden
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,16 @@ def test_options_after_a_file_override_it(tmp_path: Path) -> None:
     assert (made.training.epochs, made.data.val_fraction, made.search) == (7, 0.3, SearchConfig(beam_size=5))
     (again := tmp_path / "again.yaml").write_text(run_settings(parser, args))
     assert to_run_config(parser, parser.parse(["--config", str(again)])) == made
+
+
+def test_a_command_logs_what_it_is_asked_to_whatever_ran_before() -> None:
+    quiet = logging.getLogger("showtell.training")
+    quiet.setLevel(logging.ERROR)  # as `showtell tune` does
+    log_to_screen(logging.INFO)
+    assert quiet.isEnabledFor(logging.INFO)
+    log_to_screen(logging.WARNING)
+    assert not quiet.isEnabledFor(logging.INFO)
+    assert bars_hidden()
 
 
 def test_defaults_are_those_of_the_dataclasses() -> None:
