@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, get_loader, set_loader
 
 from showtell import __version__
 from showtell.commands.logs import log_to_screen
 from showtell.errors import ShowtellError
+from showtell.printable import one_line
+from showtell.yaml_files import check_aliases
 
 COMMANDS = {
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
@@ -53,6 +56,7 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
     command: Any = importlib.import_module(f"showtell.commands.{name}")
     parser = ArgumentParser(prog=prog, description=command.__doc__.strip().split("\n\n")[0])
     command.add_arguments(parser)
+    set_loader("yaml", _load_yaml, (yaml.YAMLError,))
     parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     debug = "--debug" in argv
     log_to_screen(debug)
@@ -71,6 +75,15 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
         return _fail(error, 1, debug)
 
 
+_jsonargparse_load = get_loader("yaml")
+
+
+def _load_yaml(text: str) -> Any:
+    """Values of an argument, or of the file of `--config`."""
+    check_aliases(text)
+    return _jsonargparse_load(text)
+
+
 def _usage(arguments: Sequence[str], prog: str) -> int:
     asked = bool({"-h", "--help"} & set(arguments[:1])) or not arguments
     stream = sys.stdout if asked else sys.stderr
@@ -84,7 +97,7 @@ def _usage(arguments: Sequence[str], prog: str) -> int:
 def _fail(error: Exception, code: int, debug: bool) -> int:
     if debug:
         logging.getLogger("showtell").exception("failed")
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(" ".join(str(error).split())) or type(error).__name__
     if not isinstance(error, ShowtellError):
         text = f"{type(error).__name__}: {text} (unexpected; run again with --debug to see where)"
     print(f"error: {text}", file=sys.stderr)

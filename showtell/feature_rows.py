@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ class RowFormat:
         rows["levels"] = np.rint(levels).clip(max=_LEVELS)  # a step so small that it is rounded gives more
         return rows
 
-    def unpack(self, row: Record) -> npt.NDArray[np.float16]:
+    def unpack(self, row: Record | Mapping[str, Any]) -> npt.NDArray[np.float16]:
         """Features (R, D) of a row; of `float16` they are the row itself, not a copy."""
         if self.kind == "float16":
             features: npt.NDArray[np.float16] = row["features"]

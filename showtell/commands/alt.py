@@ -36,7 +36,7 @@ from showtell.commands.options import (
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
-from showtell.output.screen import one_line
+from showtell.printable import one_line
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
     from showtell.captioning import CaptioningModel

@@ -12,6 +12,7 @@ from showtell.data.records import CaptionedImage
 from showtell.encoder import CNNEncoder
 from showtell.errors import UsageError
 from showtell.features import FeatureEncoder, FeatureStore
+from showtell.files import reraise_os_error
 from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.captioner import ExportedEncoder
 from showtell.runtime.manifest import find_exported
@@ -67,7 +68,8 @@ def extract_features(
     log.info("%s", plan)
     if not plan.missing:
         return list(images)
-    with tqdm(total=plan.missing, desc="features", unit="img", disable=None) as bar:
+    bar = tqdm(total=plan.missing, desc="features", unit="img", disable=None)
+    with bar, reraise_os_error(store.folder):
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
     log.info(
         "%s rows in %.0f s: %.1f images/s",

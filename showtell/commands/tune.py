@@ -15,7 +15,7 @@ import os
 import shutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -119,7 +119,7 @@ class _Job:
     config: RunConfig
     space: str
     folder: Path
-    storage: str
+    storage: str = field(repr=False)  # it may hold a password
     settings: str
     metric: Metric
     trials: int
@@ -138,9 +138,9 @@ class _Job:
 
 def _space_text(file: str | None) -> str:
     if file is None:
-        return importlib.resources.files("showtell.tuning").joinpath("space.yaml").read_text()
+        return importlib.resources.files("showtell.tuning").joinpath("space.yaml").read_text(encoding="utf-8")
     try:
-        return Path(file).read_text()
+        return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--space {file}: cannot be read ({error})") from error
 
