@@ -80,7 +80,7 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     """
     try:
         from showtell.tuning.report import write_report
-        from showtell.tuning.study import finished, try_first
+        from showtell.tuning.study import finished, storage_errors, try_first
     except ModuleNotFoundError as error:
         raise UsageError(
             f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
@@ -95,7 +95,8 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
     space = SearchSpace.read(text, config)
     job = _prepare(config, args, text)
     study = job.open_study()
-    try_first(study, space.own(config))
+    with storage_errors(job.storage):
+        try_first(study, space.own(config))
     if before := len(finished(study)):
         log.info("%s: %d trials are done, going on", job.folder, before)
     try:
@@ -187,7 +188,7 @@ def _run_all(job: _Job, processes: int) -> None:
 
 def _work(job: _Job, seed: int) -> None:
     """Run trials until the study has enough."""
-    from showtell.tuning.study import run_trials
+    from showtell.tuning.study import run_trials, storage_errors
 
     torch.set_num_threads(job.threads)
     for name in ("showtell.training", "showtell.commands.extract"):
@@ -219,7 +220,9 @@ def _work(job: _Job, seed: int) -> None:
         best = result.best
         return Outcome(best[job.metric], {name: best[name] for name in notes if name in best})
 
-    run_trials(job.open_study(seed), space, job.config, objective, job.trials)
+    study = job.open_study(seed)
+    with storage_errors(job.storage):
+        run_trials(study, space, job.config, objective, job.trials)
 
 
 def _clear(folder: Path) -> None:

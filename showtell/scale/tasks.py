@@ -110,13 +110,14 @@ class CaptionTask(Task):
         names: list[str] = []
         failed: Failures = {}
         try:
-            for line in shard.read_text(encoding="utf-8").split("\n")[:-1]:
-                record = json.loads(line)
-                names.append(str(record["image"]))
-                if "error" in record:
-                    failed[names[-1]] = str(record["error"])
-                elif not isinstance(record["caption"], str):
-                    raise ValueError("a caption is no text")  # noqa: TRY301
+            with shard.open(encoding="utf-8", newline="\n") as file:
+                for line in file:
+                    record = json.loads(line)
+                    names.append(str(record["image"]))
+                    if "error" in record:
+                        failed[names[-1]] = str(record["error"])
+                    elif not isinstance(record["caption"], str):
+                        raise ValueError("a caption is no text")  # noqa: TRY301
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{shard}: damaged, line {len(names) + 1} is no record ({error}); run the same command again"

@@ -161,7 +161,9 @@ class ParquetUnit:
         """Some rows at a time: about as many as `_BYTES` hold, of a column that is read piece by piece."""
         columns = [self.column, *([self.id_column] if self.id_column else [])]
         read = 0
-        with import_pyarrow().parquet.ParquetFile(self.file, buffer_size=_BUFFER) as parquet:
+        with import_pyarrow().parquet.ParquetFile(
+            self.file, buffer_size=_BUFFER, pre_buffer=False
+        ) as parquet:
             group = parquet.metadata.row_group(self.group)
             rows = min(_ROWS, max(1, _BYTES * group.num_rows // max(group.total_byte_size, 1)))
             for batch in parquet.iter_batches(rows, row_groups=[self.group], columns=columns):

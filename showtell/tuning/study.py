@@ -11,21 +11,23 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_plus
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.pruners import PercentilePruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from showtell.config import RunConfig
-from showtell.errors import ConfigError, TrainingDivergedError, UsageError
+from showtell.errors import ConfigError, ShowtellError, TrainingDivergedError, UsageError
 from showtell.tuning.space import SearchSpace, with_settings
 
 log = logging.getLogger(__name__)
@@ -126,6 +128,23 @@ def open_study(
     return study
 
 
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Turn what the database raises while trials run (a full disk, a lost connection) into one line.
+
+    Raises:
+        ShowtellError: in place of it.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reasons = " ".join(f"{error} {error.__cause__ or ''}".split())
+        raise ShowtellError(
+            f"--storage {hide_password(storage, storage)}: the study cannot be written or read"
+            f" ({hide_password(reasons, storage)}); what is done is kept, the same command goes on"
+        ) from None
+
+
 def hide_password(text: str, storage: str) -> str:
     """A text without the passwords of a database's URL, which drivers repeat in their errors.
 
@@ -134,6 +153,8 @@ def hide_password(text: str, storage: str) -> str:
         storage: the URL.
     """
     secrets = {each for pattern in _PASSWORDS for each in pattern.findall(storage)}
+    with suppress(ArgumentError, ValueError):
+        secrets.add(make_url(storage).password or "")
     secrets |= {unquote_plus(each) for each in secrets}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")

@@ -18,6 +18,7 @@ from showtell.features import FeatureStore
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.record import Record
 from showtell.scale import job as jobs
+from showtell.scale.checksums import Checksum
 from showtell.scale.job import Job, only_run, open_job
 from showtell.scale.listing import list_units
 from showtell.scale.running import Summary, run_job
@@ -37,11 +38,11 @@ class Recorder(CaptionTask):
         self.ran: list[str] = []
         self.stop_at: int | None = None
 
-    def run(self, unit: Unit, shard: Path) -> None:
+    def run(self, unit: Unit, shard: Path) -> Checksum:
         if self.stop_at == len(self.ran):
             raise KeyboardInterrupt
         self.ran.append(shard.name)
-        super().run(unit, shard)
+        return super().run(unit, shard)
 
 
 @pytest.fixture
