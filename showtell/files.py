@@ -7,6 +7,7 @@ another run is writing, and deletes it.
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -156,10 +157,10 @@ def read_small(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
     with open(handle, "rb") as file:  # noqa: PTH123 - a file descriptor
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(None, "not a regular file", str(path))
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         content = file.read(limit + 1) if status.st_size <= limit else None
     if content is None or len(content) > limit:
-        raise OSError(None, f"larger than {limit:,} bytes", str(path))
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
     return content
 
 

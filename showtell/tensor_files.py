@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import struct
 import zipfile
@@ -31,7 +32,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         OSError: it cannot be read, or is no regular file.
     """
     if not path.is_file():  # a folder, a named pipe, a device
-        raise FileNotFoundError(None, "no such file, or not a regular one", str(path))
+        raise FileNotFoundError(errno.ENOENT, "no such file, or not a regular one", str(path))
     with path.open("rb") as file:
         start = file.read(_LENGTH.size)
     if len(start) == _LENGTH.size and _LENGTH.unpack(start)[0] > MAX_HEADER_BYTES:
@@ -56,7 +57,7 @@ def read_pickled(path: Path) -> Any:
         OSError: it cannot be read, or is no regular file.
     """
     if not path.is_file():
-        raise FileNotFoundError(None, "no such file, or not a regular one", str(path))
+        raise FileNotFoundError(errno.ENOENT, "no such file, or not a regular one", str(path))
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):

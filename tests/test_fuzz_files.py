@@ -107,11 +107,11 @@ def changed(data: st.DataObject, value: Any) -> Any:
             part = part[step]
         match data.draw(st.sampled_from(["replace", "replace", "leave out", "add"])):
             case "replace":
-                part[key] = data.draw(VALUES)
+                part[key] = copy.deepcopy(data.draw(VALUES))
             case "leave out":
                 del part[key]
             case _ if isinstance(part, dict):
-                part[data.draw(st.text(max_size=5))] = data.draw(VALUES)
+                part[data.draw(st.text(max_size=5))] = copy.deepcopy(data.draw(VALUES))
     return value
 
 

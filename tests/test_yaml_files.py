@@ -36,4 +36,4 @@ def test_a_configuration_of_aliases_is_refused_in_few_lines(
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert "its aliases stand for more than" in said
-    assert len(said) < 3000
+    assert len(said.splitlines()[-1]) < 200, "the values are not printed"
