@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Final
 
 import yaml
-from jsonargparse import ArgumentParser
 
 from showtell.captioner import Captioner
 from showtell.captioning import Caption
 from showtell.commands import evaluation
 from showtell.commands.caption import SAMPLE_PHOTOS
+from showtell.commands.parser import Parser
 from showtell.data.records import CaptionedImage
 from showtell.data.text import tokenize
 from showtell.decoder import RNNDecoder
@@ -94,7 +94,7 @@ class Evaluated:
 
 def evaluate(model: str, data: str, *, java: bool) -> Evaluated:
     """Caption a dataset's validation photos, and measure, as `showtell evaluate` does."""
-    parser = ArgumentParser()
+    parser = Parser()
     evaluation.add_arguments(parser)
     args = parser.parse_args(["--model", model, "--data", data, "--java", str(java).lower()])
     ((name, config),) = evaluation.datasets(args).items()

@@ -1,3 +1,3 @@
 """showtell: caption images with a frozen ResNet50 encoder and a recurrent decoder."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -88,6 +88,16 @@ class CaptioningModel(ABC):
     def attends(self) -> bool:
         """Whether it tells where it looked for each word."""
 
+    @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return "cpu"
+
+    @property
+    def search_batch_size(self) -> int:
+        """Images whose captions are searched together where nothing else is asked for."""
+        return 64
+
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
@@ -131,33 +141,50 @@ class CaptioningModel(ABC):
         config: SearchConfig | None = None,
         *,
         open_source: Callable[[T], ImageSource],
-        batch_size: int = 64,
+        batch_size: int | None = None,
         attention: bool = False,
     ) -> Iterator[Captioned]:
         """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
 
         Args:
-            sources: the pictures, taken lazily.
+            sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
+                on a GPU.
             config: how to search.
-            open_source: what to decode of a source; called in threads.
-            batch_size: pictures whose captions are searched together. The first batches are smaller (one
-                picture, then four, ...), so that the first captions come soon.
+            open_source: what to decode of a source; called in threads, or in those processes.
+            batch_size: images whose captions are searched together; by default `search_batch_size`. The
+                first batches are smaller (one image, then four, ...), so that the first captions come soon.
             attention: keep where the decoder looked.
 
         Yields:
             A `Captioned` for each source, in order; pictures that cannot be shown have their error.
         """
-        decoded = decode_ahead(
-            sources, lambda source: self.transform.pixels(open_source(source)), ahead=batch_size
-        )
+        largest = batch_size or self.search_batch_size
+        decoded = self._decoded(sources, open_source, largest)
         size, since_tidy = 1, 0
         while batch := next(batched(decoded, size), None):
             yield from self._caption_batch(batch, config, attention)
-            size = min(4 * size, batch_size)
+            size = min(4 * size, largest)
             since_tidy += len(batch)
             if since_tidy >= TIDY:
                 release_free_memory()
                 since_tidy = 0
+
+    def _decoded(
+        self, sources: Iterable[T], open_source: Callable[[T], ImageSource], ahead: int
+    ) -> Generator[Decoded[T, Pixels], None, None]:
+        """The sources with their pixels: decoded in threads, or in processes where these pay."""
+
+        def decode(source: T) -> Pixels:
+            return self.transform.pixels(open_source(source))
+
+        if self.device_type == "cuda" and isinstance(sources, Sequence):
+            from showtell.data.processes import decode_in_processes, processes_pay
+
+            if processes_pay(len(sources)):
+                for item in decode_in_processes(sources, lambda source: [decode(source)]):
+                    yield Decoded(item.source, item.pixels[0] if item.pixels else None, item.error)
+                return
+        yield from decode_ahead(sources, decode, ahead=ahead)
 
     def caption_pixels(
         self, pixels: Sequence[Pixels], config: SearchConfig | None = None, *, attention: bool = False
@@ -175,7 +202,7 @@ class CaptioningModel(ABC):
         return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in found]
 
     def _caption_batch(
-        self, batch: list[Decoded[T]], config: SearchConfig | None, attention: bool
+        self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
     ) -> Iterator[Captioned]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
         found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())

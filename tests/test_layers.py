@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [  # from the ground up; the longest prefix of a module's name counts
-    {"showtell", "showtell.errors", "showtell.files", "showtell.memory", "showtell.printable"},
+    {
+        "showtell",
+        "showtell.errors",
+        "showtell.files",
+        "showtell.memory",
+        "showtell.printable",
+        "showtell.progress",
+    },
     {
         "showtell.config",
         "showtell.resources",

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from showtell.commands import evaluation
 from showtell.commands.evaluation import Captions, EvaluationData
+from showtell.commands.parser import Parser
+from showtell.data.annotations.entries import EMPTY_CAPTION
 from showtell.errors import UsageError
 from showtell.evaluation.measure import MEANING, compare_measures, format_score
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.statistic import Difference
 from showtell.evaluation.submission import write_submission
 
+EXAMPLES: Final = (
+    ("{prog} --data coco", "the model in the box on the validation photos of a dataset"),
+    ("{prog} --predictions mine.json --data coco", "anybody's captions"),
+)
+_UNSCORED = ("no caption of an image", "photo that cannot be shown")
 
-def add_arguments(parser: ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell evaluate`."""
     evaluation.add_arguments(parser)
     parser.add_argument(
@@ -30,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Evaluate."""
     several = evaluation.datasets(args)
     for number, (name, config) in enumerate(several.items()):
@@ -53,11 +62,14 @@ def _print_card(card: ScoreCard) -> None:
         span = (
             f"{format_score(interval.low, name)} to {format_score(interval.high, name)}" if interval else ""
         )
-        print(f"{name:<15}{format_score(value, name):>9}   {span:<20} {MEANING.get(name, '')}".rstrip())
+        meaning = card.notes.get(name) or MEANING.get(name, "")
+        print(f"{name:<15}{format_score(value, name):>9}   {span:<20} {meaning}".rstrip())
     for name, reason in card.left_out.items():
         print(f"left out: {name} ({reason})")
     for reason, number in card.skipped.items():
-        print(f"dropped {number:,}: {reason}")
+        print(f"{number:,}: {reason}" if reason == EMPTY_CAPTION else f"dropped {number:,}: {reason}")
+    if left := sum(number for reason, number in card.skipped.items() if reason in _UNSCORED):
+        print(f"{left:,} images have no caption and are not in the scores, which may rise by that")
 
 
 def _print_comparison(cards: list[ScoreCard], differences: dict[str, Difference]) -> None:

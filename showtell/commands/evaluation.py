@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import add_image_size, add_model, add_runtime, open_model
-from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
+from showtell.commands.options import add_model_options, open_model
+from showtell.commands.parser import Parser
+from showtell.commands.settings import add_plain_settings
+from showtell.config import DataConfig, SearchConfig
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
-from showtell.data.records import CaptionedImage
+from showtell.data.records import CaptionedImage, Split
+from showtell.data.segmentation import segment
 from showtell.data.splits import by_split
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.chair import load_instances
@@ -26,6 +28,7 @@ from showtell.evaluation.measure import Confidence, Measures, measure
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.printable import message_line
+from showtell.progress import bars_hidden
 from showtell.yaml_files import read_yaml
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 RUN_CONFIG = "config.yaml"
 DEFAULT_DATA = "flickr8k"
+SPLITS = ("train", "val", "test", "all")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class EvaluationData:
         training: captions of the training images.
         objects: image id -> COCO objects in it, where they are known.
         skipped: annotations that were dropped, by reason.
+        others: the images of the other splits.
     """
 
     name: str
@@ -56,6 +61,7 @@ class EvaluationData:
     training: list[str]
     objects: Mapping[str, frozenset[str]] | None
     skipped: Counter[str]
+    others: list[CaptionedImage]
 
 
 @dataclass(frozen=True)
@@ -89,45 +95,59 @@ class Captions:
             if caption.confidence is not None
         }
 
+    def segmented(self) -> Captions:
+        """These with spaces around each character of a script without spaces, as the references have them."""
+        return replace(self, texts={i: tuple(map(segment, texts)) for i, texts in self.texts.items()})
 
-def add_arguments(parser: ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments that both commands take."""
-    add = parser.add_argument
-    add_model(parser)
-    add_runtime(parser)
-    add_image_size(parser)
+    add_model_options(parser, encoder=False)
+    add = parser.add_argument_group("captions").add_argument
     add(
         "--predictions",
         metavar="FILE",
         help=f"captions to measure instead of a model's: {', '.join(SUFFIXES)}",
     )
     add("--against", metavar="NAME", help="a second model, or file of predictions, to compare with")
+    add_plain_settings(parser, SearchConfig, "search", ["beam_size", "num_captions"], title="search")
+    add = parser.add_argument_group("dataset").add_argument
     add(
         "--data",
         metavar="PATH",
         help="the dataset's folder or annotation file, in any format that training reads; default: what the"
         f" run was trained on, else {DEFAULT_DATA}",
     )
-    add("--format", choices=get_args(DatasetFormat), default="auto", help="how the annotations are written")
-    add("--images", metavar="FOLDER", help="folder of the images, where it is not beside the annotations")
-    add("--split", choices=("train", "val", "test", "all"), default="val", help="the images to caption")
     add(
-        "--references",
-        choices=get_args(References),
-        help="captions to compare with: those that people wrote, or all (default: the run's, else person)",
+        "--split",
+        metavar="|".join(SPLITS),
+        choices=SPLITS,
+        help="the images to caption (default: val; of a file of predictions on data without splits: all)",
     )
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
-    add("--beam-size", metavar="N", type=int, default=SearchConfig().beam_size, help="beams; 1 is greedy")
-    add(
-        "--num-captions", metavar="N", type=int, default=1, help="captions an image; over 1: diversity scores"
-    )
-    add("--java", type=bool, default=True, help="METEOR and SPICE, where Java and their models are present")
-    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--cache", metavar="FOLDER", default="cache", help="where the drawn scenes of a run are")
+    add_plain_settings(
+        parser,
+        DataConfig,
+        "data",
+        ["format", "images", "references", "segmentation"],
+        defaults={"references": None, "segmentation": None},
+    )
+    add = parser.add_argument
+    add(
+        "--java",
+        metavar="true|false",
+        type=bool,
+        default=True,
+        help="METEOR and SPICE, where Java and their models are present",
+    )
+    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
 
 
-def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: bool) -> EvaluationData:
+def load_data(
+    args: Namespace, config: DataConfig, name: str, *, need_files: bool, cut_splits: bool = True
+) -> EvaluationData:
     """The images of the split that the arguments name, with the captions to compare with.
 
     Args:
@@ -135,30 +155,34 @@ def load_data(args: Namespace, config: DataConfig, name: str, *, need_files: boo
         config: of one dataset.
         name: of the dataset.
         need_files: refuse images whose files are not there.
+        cut_splits: cut the splits that the data lack from the training images, as training does.
 
     Raises:
         UsageError: there are none in the split, or no such dataset.
         AnnotationError: the annotations cannot be used.
     """
-    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files)
-    chosen = images if args.split == "all" else by_split(images, args.split)
+    cut_splits = cut_splits and args.split != "all"
+    _, images, skipped = load_images(config, Path(args.cache), need_files=need_files, cut_splits=cut_splits)
+    without_splits = not cut_splits and all(image.split == "train" for image in images)
+    split: Split | Literal["all"] = args.split or ("all" if without_splits else "val")
+    chosen = images if split == "all" else by_split(images, split)
     if config.references == "person":
         chosen = with_captions([by_people(image) for image in chosen], skipped)
     if not chosen:
         present = sorted({image.split for image in images})
-        raise UsageError(
-            f"{name}: no images in the split {args.split!r}; choose --split of {present} or 'all'"
-        )
-    training = [] if args.split in ("train", "all") else by_split(images, "train")
+        raise UsageError(f"{name}: no images in the split {split!r}; choose --split of {present} or 'all'")
+    training = [] if split in ("train", "all") else by_split(images, "train")
     if config.model_captions == 0:
         training = [by_people(image) for image in training]
+    ids = {image.image_id for image in chosen}
     return EvaluationData(
         name,
-        args.split,
+        split,
         chosen,
         [caption for image in training for caption in image.captions],
         load_instances(Path(args.instances)) if args.instances else None,
         skipped,
+        [image for image in images if image.image_id not in ids],
     )
 
 
@@ -190,7 +214,11 @@ def _data_config(args: Namespace) -> DataConfig:
             reason = message_line(str(error))
             raise UsageError(f"{file}: damaged ({reason}); name the data with --data") from error
         config = replace(own, skip_bad=own.skip_bad or args.skip_bad, tuning=False)
-    return replace(config, references=args.references or config.references)
+    return replace(
+        config,
+        references=args.references or config.references,
+        segmentation=args.segmentation or config.segmentation,
+    )
 
 
 def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: bool = False) -> Captions:
@@ -200,7 +228,7 @@ def captions_of(name: str, data: EvaluationData, args: Namespace, *, attention: 
         ShowtellError: the file, the model or a photo cannot be used.
     """
     if is_file(name):
-        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad)
+        read = read_predictions(Path(name), data.images, skip_bad=args.skip_bad, others=data.others)
         return Captions(name, read.captions, {}, read.skipped_by_reason, "")
     return _caption(name, data, args, attention=attention)
 
@@ -222,8 +250,9 @@ def _caption(name: str, data: EvaluationData, args: Namespace, *, attention: boo
     )
     said: dict[str, tuple[Caption, ...]] = {}
     skipped: Counter[str] = Counter()
-    hidden = not sys.stderr.isatty()
-    for done in tqdm(stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=hidden):
+    for done in tqdm(
+        stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=bars_hidden()
+    ):
         if done.error is None:
             said[done.source.image_id] = done.captions
         elif args.skip_bad:
@@ -293,8 +322,11 @@ def evaluate(
     check_image_size(args.image_size)
     if args.image_size is not None and all(map(is_file, names)):
         raise UsageError("--image-size is for models: leave it out where files of predictions are measured")
-    data = load_data(args, config, name, need_files=attention or not all(map(is_file, names)))
+    files_only = all(map(is_file, names))
+    data = load_data(args, config, name, need_files=attention or not files_only, cut_splits=not files_only)
     sources = [captions_of(each, data, args, attention=attention) for each in names]
+    if config.segmentation == "characters":
+        sources = [source.segmented() for source in sources]
     found = measure_all(sources, data, java=args.java)
     cards = [
         ScoreCard.of(

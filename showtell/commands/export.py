@@ -10,17 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from showtell.commands.options import add_encoder, add_image_size, add_model
+from showtell.commands.parser import Parser
 from showtell.data.collect import find_images
 from showtell.data.images import check_image_size
 from showtell.data.loading import decode_ahead
 from showtell.errors import UsageError
 from showtell.hub import is_hub_id
+from showtell.progress import bars_hidden
 from showtell.resources import find_model
 from showtell.runtime.manifest import ExportPrecision, find_exported
 
@@ -34,7 +36,13 @@ _PHOTOS: Final = 200
 _COMPARED: Final = 16
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+EXAMPLES: Final = (
+    ("{prog} --out exported/fp32", "the model in the box, for OpenVINO and ONNX Runtime"),
+    ("{prog} --precision int8 --photos my_photos/", "the fastest, calibrated on your photos"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell export`."""
     add = parser.add_argument
     add_model(parser)
@@ -45,7 +53,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FOLDER",
         help="where to write (default: exported/MODEL-PRECISION, with --image-size MODEL-N-PRECISION)",
     )
-    add("--precision", type=ExportPrecision, default="fp32", help="bf16 needs OpenVINO, int8 needs --photos")
+    add(
+        "--precision",
+        metavar="|".join(get_args(ExportPrecision)),
+        type=ExportPrecision,
+        default="fp32",
+        help="number format of the graphs; bf16 needs OpenVINO, int8 needs --photos",
+    )
     add(
         "--to-hub-folder",
         metavar="FOLDER",
@@ -59,7 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Export.
 
     Raises:
@@ -180,7 +194,7 @@ def _decode(captioner: Captioner, photos: Sequence[str]) -> list[Pixels]:
     count = min(_PHOTOS, len(photos))
     chosen = [photos[number * len(photos) // count] for number in range(count)]
     decoded = decode_ahead(chosen, captioner.transform.pixels)
-    bar = tqdm(decoded, total=count, desc="photos", unit="img", disable=None)
+    bar = tqdm(decoded, total=count, desc="photos", unit="img", disable=bars_hidden())
     return [item.pixels for item in bar if item.pixels is not None]
 
 

@@ -10,12 +10,14 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from showtell.commands import evaluation
 from showtell.commands.evaluation import Captions, EvaluationData
+from showtell.commands.parser import Parser
 from showtell.data.records import CaptionedImage
 from showtell.data.text import tokenize
 from showtell.errors import ImageError, ShowtellError, UsageError
@@ -32,12 +34,18 @@ _EARLIER = 6
 """Columns of earlier runs at most: the latest."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+EXAMPLES: Final = (
+    ("{prog} --data flickr8k", "a page on the validation photos of a dataset"),
+    ("{prog} --model runs/mine --against everyday", "two models side by side, on the data of the run"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell report`."""
     evaluation.add_arguments(parser)
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Report."""
     several = evaluation.datasets(args)
     for name, config in several.items():

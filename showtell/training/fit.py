@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
-from showtell.data.dataset import CaptionDataset, CaptionLoader, eval_loader
+from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.devices import compute_dtype, pick_device
 from showtell.errors import CheckpointError, ConfigError
 from showtell.files import reraise_os_error
@@ -35,6 +35,7 @@ from showtell.training.callbacks import (
     TidyMemory,
 )
 from showtell.training.distributed import (
+    accelerator_of,
     devices_and_nodes,
     first_goes_first,
     processes,
@@ -127,7 +128,7 @@ def fit(
     loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
     with first_goes_first():
         _require_work_for_all(len(train) // len(loader), len(val))
-    val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
+    val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
     run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
     resumed = _stage_of(checkpoint) if resume else None
@@ -154,7 +155,7 @@ def fit(
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_first:
         with memory.stage("calibration"):
-            whole = eval_loader(val, batch_size=size, num_workers=workers)
+            whole = EvalLoader(val, batch_size=size, num_workers=workers)
             calibrate_model(folder, whole, val.images, search)
     wait_for_all()
     return TrainingResult(rows)
@@ -245,8 +246,8 @@ class _Run:
         devices, nodes = devices_and_nodes(self.trainer)
         low = compute_dtype(self.config.precision, device) == torch.bfloat16
         return Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=devices,
+            accelerator=accelerator_of(device),
+            devices=devices if device.index is None else [device.index],
             num_nodes=nodes,
             strategy="ddp" if devices * nodes > 1 else "auto",
             use_distributed_sampler=False,  # our loaders know their share
