@@ -183,7 +183,7 @@ def spent(scored: Scored, name: str) -> float:
 def machine() -> str:
     """Processor, cores and load in a line."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
     return f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}"
 

@@ -119,7 +119,7 @@ def start_service(model: str) -> tuple[subprocess.Popen[str], str]:
 
 def resident(process: subprocess.Popen[str]) -> float:
     """Memory of a process in MiB."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 2**10
 
 

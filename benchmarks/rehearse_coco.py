@@ -112,7 +112,7 @@ class BorrowedRows:
 def memory() -> str:
     """Memory of this process; pages of mapped files apart, which the system takes back when it needs them."""
     with contextlib.suppress(OSError):
-        text = Path("/proc/self/status").read_text()
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
         sizes = {line.split(":")[0]: line.split()[1] for line in text.splitlines() if line[:3] == "Rss"}
         own, mapped = (int(sizes[name]) / 1e6 for name in ("RssAnon", "RssFile"))
         return f"{own:.2f} GB, and {mapped:.2f} GB of mapped files"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from showtell.errors import EncoderError
+from showtell.files import read_json
 from showtell.resnet import ResNet, ResNetSettings, empty_resnet
 from showtell.resources import find_model
+from showtell.tensor_files import misfit, not_finite, read_pickled, read_safetensors
 from showtell.torchvision_weights import IMAGENET_MEAN, IMAGENET_STD, convert_torchvision
 
 RGB = tuple[float, float, float]
@@ -43,6 +44,18 @@ def load_backbone(name: str) -> Backbone:
     if found is not None and found.is_file():
         return _load_torchvision(found)
     return _load_transformers(str(found or name))
+
+
+def find_encoder(name: str) -> Path | None:
+    """The folder of this machine that a model's file names as its encoder's; None where there is none.
+
+    A file may come from a stranger. So its name of an encoder is no hub id, no address of another machine
+    (`//host/...`) and no pickled file: these have to be named by the user.
+    """
+    if not isinstance(name, str) or name.replace("\\", "/").startswith("//"):
+        return None
+    found = find_model(name)
+    return found if found is not None and found.is_dir() else None
 
 
 def _load_transformers(name: str) -> Backbone:
@@ -77,41 +90,43 @@ def _file(name: str, file: str) -> Path:
 
 def _read_json(name: str, file: str) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads(_file(name, file).read_bytes())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
-    return values
+        return read_json(_file(name, file))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _read_weights(name: str) -> dict[str, Tensor]:
     """The state dictionary, without the classifier and without the prefix that models with one have."""
     try:
-        state = load_file(_file(name, _WEIGHTS[0]))
+        state = read_safetensors(_file(name, _WEIGHTS[0]))[1]
     except OSError as error:  # there is none: older ones are pickled
         try:
-            state = torch.load(_file(name, _WEIGHTS[1]), map_location="cpu", weights_only=True)
+            state = read_pickled(_file(name, _WEIGHTS[1]))
         except OSError:
             raise error from None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ValueError("not a state dictionary of tensors")
     return {
-        key.removeprefix("resnet."): tensor.float() if tensor.is_floating_point() else tensor
+        str(key).removeprefix("resnet."): tensor
         for key, tensor in state.items()
-        if not key.startswith("classifier.")
+        if not str(key).startswith("classifier.")
     }
 
 
 def _with_weights(settings: ResNetSettings, state: dict[str, Tensor], name: str) -> ResNet:
+    """A network of these weights, whose shapes are compared before anything is allocated."""
     network = empty_resnet(settings)
     expected = network.state_dict()
     for key in expected.keys() - state.keys():
         if key.endswith("num_batches_tracked"):  # not used in evaluation, and not in older files
             state[key] = torch.tensor(0)
-    if missing := expected.keys() - state.keys():
-        raise EncoderError(f"{name}: weights are missing, {min(missing)} among them")
-    if odd := [key for key, tensor in expected.items() if state[key].shape != tensor.shape]:
-        raise EncoderError(
-            f"{name}: weights are of another size than config.json says, {min(odd)} among them"
-        )
-    network.load_state_dict({key: state[key] for key in expected}, assign=True)
+    wanted = {key: state[key] for key in expected.keys() & state.keys()}
+    if reason := misfit(wanted, expected):
+        raise EncoderError(f"{name}: {reason}: of another size than its configuration says, or damaged")
+    if odd := not_finite(wanted):
+        raise EncoderError(f"{name}: damaged, {odd} has values that are infinite or not numbers")
+    floats = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in wanted.items()}
+    network.load_state_dict(floats, assign=True)
     return network
 
 
@@ -123,24 +138,27 @@ def _normalisation(name: str) -> tuple[RGB, RGB]:
     if any(not isinstance(value, list) or len(value) != 3 for value in values):
         raise ValueError("preprocessor_config.json has no image_mean and image_std of three numbers")
     mean, std = ([v / 255 / scale for v in value] for value in values)  # type: ignore[union-attr]
+    if not all(math.isfinite(value) for value in (*mean, *std)) or min(std) <= 0:
+        raise ValueError("image_mean and image_std in preprocessor_config.json make no sense")
     return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def _load_torchvision(path: Path) -> Backbone:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise about anything inside the unpickler
+        state = read_pickled(path)
+    except (OSError, ValueError) as error:
         raise EncoderError(
-            f"{path}: damaged, or not weights that can be loaded safely; save them by "
+            f"{path}: damaged, or not weights that can be loaded safely ({_reason(error)}); save them by "
             "torch.save(model.state_dict(), ...)"
         ) from error
     config, converted = convert_torchvision(state, str(path))
-    network = ResNet(ResNetSettings.from_config(config))
     try:
-        network.load_state_dict(converted)
-    except RuntimeError as error:
+        settings = ResNetSettings.from_config(config)
+    except ValueError as error:
         raise EncoderError(f"{path}: not the weights of a plain ResNet ({_reason(error)})") from error
-    return Backbone(network, IMAGENET_MEAN, IMAGENET_STD)
+    if more := converted.keys() - empty_resnet(settings).state_dict().keys():
+        raise EncoderError(f"{path}: not the weights of a plain ResNet ({min(more)} is none)")
+    return Backbone(_with_weights(settings, converted, str(path)), IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _reason(error: Exception) -> str:

@@ -6,12 +6,14 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from showtell.backbones import find_encoder
 from showtell.captioning import CaptioningModel, Pixels, search_specials
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.images import ImageTransform, check_image_size
@@ -27,6 +29,9 @@ from showtell.fingerprints import weights_fingerprint
 from showtell.model_file import exact_half, locate_model, read_model, told_as_damage, write_model
 from showtell.resnet import ResNetSettings, empty_resnet
 from showtell.search import Hypothesis, search
+from showtell.tensor_files import misfit
+
+_MAX_GRID_SIDE: Final = 128
 
 
 class Captioner(nn.Module, CaptioningModel):
@@ -191,17 +196,7 @@ class Captioner(nn.Module, CaptioningModel):
                 f"{path}: its vocabulary is not the one it was trained with; train it again"
             )
         built = _build_encoder(header["encoder"], _part(tensors, "encoder."), path, encoder)
-        decoder = make_decoder(
-            DecoderConfig(**header["decoder"]),
-            vocab_size=len(vocabulary),
-            feature_dim=built.feature_dim,
-            grid_cells=built.grid_cells,
-        )
-        try:
-            decoder.load_state_dict(_part(tensors, "decoder."))
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{path}: its weights do not fit its description ({reason})") from error
+        decoder = _build_decoder(DecoderConfig(**header["decoder"]), tensors, path, len(vocabulary), built)
         known = header.get("calibration")
         calibration = Calibration.from_json(known) if known else None
         return cls(built, decoder, vocabulary, encoder or header["encoder"]["name"], calibration)
@@ -309,6 +304,27 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
+def _build_decoder(
+    config: DecoderConfig, tensors: Mapping[str, Tensor], path: Path, words: int, encoder: CNNEncoder
+) -> RNNDecoder:
+    """The decoder of a model's file. Sizes are compared with its tensors before memory is allocated."""
+    make = partial(
+        make_decoder,
+        config,
+        vocab_size=words,
+        feature_dim=encoder.feature_dim,
+        grid_cells=encoder.grid_cells,
+    )
+    stored = {name: tensor for name, tensor in tensors.items() if name.startswith("decoder.")}
+    with torch.device("meta"):
+        expected = {f"decoder.{name}": tensor for name, tensor in make().state_dict().items()}
+    if reason := misfit(stored, expected):
+        raise CheckpointError(f"{path}: its weights do not fit its description ({reason}); train it again")
+    decoder = make()
+    decoder.load_state_dict(_part(stored, "decoder."))
+    return decoder
+
+
 def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
     """What a model's file tells of its encoder; `grid_side` only where the image size does not tell it."""
     described: dict[str, Any] = {
@@ -326,15 +342,23 @@ def _build_encoder(
     description: Mapping[str, Any], weights: dict[str, Tensor], path: Path, name: str | None
 ) -> CNNEncoder:
     """The encoder that a model was trained with: from its own weights, or loaded by name and compared."""
-    values = description["transform"]
-    transform = ImageTransform(values["size"], tuple(values["mean"]), tuple(values["std"]))
+    transform = ImageTransform.from_json(description["transform"])
     grid_side = description.get("grid_side")
+    if grid_side is not None and (type(grid_side) is not int or not 1 <= grid_side <= _MAX_GRID_SIDE):
+        raise CheckpointError(f"{path}: damaged, its grid has {grid_side!r} rows; train it again")
     if weights:
         backbone = empty_resnet(ResNetSettings.from_config(description["architecture"]))
         encoder = CNNEncoder(backbone, transform, grid_side=grid_side)
+        if reason := misfit(weights, encoder.state_dict()):
+            raise CheckpointError(f"{path}: its encoder does not fit its description ({reason})")
         encoder.load_state_dict(weights, assign=True)
         return encoder.requires_grad_(False)
-    loaded = CNNEncoder.from_config(EncoderConfig(name or description["name"], transform.size))
+    if name is None and (folder := find_encoder(description["name"])) is None:
+        raise CheckpointError(
+            f"{path}: its encoder {description['name']} is not on this machine; name its folder, or a hub id"
+            " that you trust, with --encoder"
+        )
+    loaded = CNNEncoder.from_config(EncoderConfig(name or str(folder), transform.size))
     encoder = CNNEncoder(loaded.backbone, transform, grid_side=grid_side)
     if weights_fingerprint(encoder.state_dict()) != description["fingerprint"]:
         raise CheckpointError(

@@ -13,6 +13,7 @@ from showtell.commands.logs import log_to_screen
 from showtell.commands.options import add_general, computing_on
 from showtell.commands.parser import Parser, suggest
 from showtell.errors import ShowtellError, UsageError
+from showtell.printable import one_line
 
 COMMANDS = {
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
@@ -100,7 +101,7 @@ def _fail(error: Exception, *, debug: bool) -> int:
     """Print an error in one line (with --debug also its traceback); returns the exit code."""
     if debug:
         logging.getLogger("showtell").error("failed", exc_info=error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(" ".join(str(error).split())) or type(error).__name__
     if not isinstance(error, ShowtellError):
         text = f"{type(error).__name__}: {text} (unexpected; run again with --debug to see where)"
     print(f"error: {text}", file=sys.stderr)

@@ -9,16 +9,26 @@ ShowtellError                  exit code 1: it failed
 ├── ModelError
 │   ├── EncoderError           encoder weights that are missing or of an unknown form
 │   └── CheckpointError        a captioner's file that is damaged, or of another version or vocabulary
-└── FeatureStoreError          a feature cache that cannot be read or written
+├── FeatureStoreError          a feature cache that cannot be read or written
+├── TrainingDivergedError      a validation loss that says that training has failed
+└── WriteError                 a file that cannot be written: no room, no permission (also an OSError)
 """
 
 from __future__ import annotations
 
+from showtell.printable import message_line
+
 
 class ShowtellError(Exception):
-    """Base of all errors that showtell raises on purpose."""
+    """Base of all errors that showtell raises on purpose.
+
+    Control characters in the message, which may come from a file, are escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(message_line(message) if isinstance(message, str) else message, *more)
 
 
 class UsageError(ShowtellError):
@@ -71,3 +81,28 @@ class CheckpointError(ModelError):
 
 class FeatureStoreError(ShowtellError):
     """A feature cache cannot be read or written."""
+
+
+class TrainingDivergedError(ShowtellError):
+    """The validation loss is not finite, or worse than that of guessing: no model was saved."""
+
+
+class WriteError(ShowtellError, OSError):
+    """A file cannot be written.
+
+    Attributes:
+        filename: the file.
+        strerror: why, as the system says it.
+        errno: its number, or None.
+    """
+
+    def __init__(self, filename: str, strerror: str, errno: int | None = None) -> None:
+        OSError.__init__(self, errno, strerror, filename)
+
+    def __str__(self) -> str:
+        """One line that names the file."""
+        return message_line(f"{self.filename}: cannot be written ({self.strerror})")
+
+    def __reduce__(self) -> tuple[type[WriteError], tuple[str, str, int | None]]:
+        """Pickle by the arguments, so that the error crosses process borders."""
+        return type(self), (str(self.filename), str(self.strerror), self.errno)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,7 +64,7 @@ class RowFormat:
         packed: Record = rows.numpy().view(self.record)[:, 0]
         return packed
 
-    def unpack(self, row: Record) -> npt.NDArray[np.float16]:
+    def unpack(self, row: Record | Mapping[str, Any]) -> npt.NDArray[np.float16]:
         """Features (R, D) of a row; of `float16` they are the row itself, not a copy."""
         if self.kind == "float16":
             features: npt.NDArray[np.float16] = row["features"]

@@ -6,10 +6,10 @@ HF_HUB_OFFLINE=1 that nothing is asked of the network, HF_TOKEN (or `hf auth log
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from showtell.errors import CheckpointError
+from showtell.files import read_json
 from showtell.hub_config import CONFIG, MODEL_TYPE
 
 
@@ -101,7 +101,6 @@ def _reason(error: Exception, file: str) -> str:
 
 def _model_type(config: Path) -> object:
     try:
-        values = json.loads(config.read_bytes())
-    except (ValueError, RecursionError):
+        return read_json(config).get("model_type")
+    except (OSError, ValueError):
         return None
-    return values.get("model_type") if isinstance(values, dict) else None

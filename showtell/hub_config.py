@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import CheckpointError
+from showtell.files import read_json
 
 CONFIG: Final = "config.json"
 PREPROCESSOR: Final = "preprocessor_config.json"
@@ -97,14 +98,12 @@ def check_configs(folder: Path, header: Mapping[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_bytes())
+        return read_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged, or not JSON ({error}); export the model again") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: damaged, no JSON object; export the model again")
-    return values
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CheckpointError(f"{path}: damaged ({reason}); export the model again") from error
 
 
 def _compare(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

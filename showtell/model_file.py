@@ -13,7 +13,6 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from showtell.fingerprints import weights_fingerprint
 from showtell.hub import fetch_model, is_hub_id
 from showtell.hub_config import check_configs
 from showtell.resources import find_model
+from showtell.tensor_files import not_finite, read_safetensors
 
 FORMAT_VERSION = 1
 FILE_NAME = "model.safetensors"
@@ -69,10 +69,9 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     """
     path = locate_model(name)
     try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("showtell", "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        metadata, tensors = read_safetensors(path)
+        header = json.loads(metadata.get("showtell", "null"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged, or not a model of showtell ({error})") from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: not a model of showtell")
@@ -84,6 +83,11 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     if KEYS - header.keys() or weights_fingerprint(tensors) != header["checksum"]:
         raise CheckpointError(
             f"{path}: damaged (the checksum is not that of its weights); copy or train it again"
+        )
+    if odd := not_finite(tensors):
+        raise CheckpointError(
+            f"{path}: {odd} has values that are infinite or not numbers; its training diverged: train it"
+            " again with a lower learning rate"
         )
     with told_as_damage(path):
         check_configs(path.parent, header)
@@ -103,7 +107,7 @@ def told_as_damage(path: Path) -> Iterator[None]:
         yield
     except ShowtellError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         reason = shorten(f"{type(error).__name__}: {error}", 240)
         raise CheckpointError(
             f"{path}: damaged, its description is not that of a model ({reason}); copy or train it again"

@@ -22,6 +22,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+MAX_LAYERS = 256
+"""Residual layers at most; a ResNet152 has 50."""
+MAX_CHANNELS = 16_384
+
+
 @dataclass(frozen=True)
 class ResNetSettings:
     """The architecture; the defaults are those of a ResNet50. The names are those of `ResNetConfig`.
@@ -57,6 +62,7 @@ class ResNetSettings:
             if name in known:
                 known[name] = tuple(known[name])
         settings = cls(**known)
+        _check_numbers(settings)
         if settings.layer_type not in ("basic", "bottleneck"):
             raise ValueError(f"layer_type {settings.layer_type!r}")
         if settings.hidden_act not in ACTIVATIONS:
@@ -73,6 +79,22 @@ class ResNetSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which `from_config` makes the same again."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+
+def _check_numbers(settings: ResNetSettings) -> None:
+    """See whether the numbers are such that a network can be made of them.
+
+    Raises:
+        ValueError: one is no whole number, or too large.
+    """
+    numbers = (*settings.depths, *settings.hidden_sizes, settings.embedding_size)
+    if not all(type(number) is int and 1 <= number <= MAX_CHANNELS for number in numbers):
+        raise ValueError("depths, hidden_sizes or embedding_size are no whole numbers of a usual size")
+    if sum(settings.depths) > MAX_LAYERS:
+        raise ValueError(f"more than {MAX_LAYERS} layers")
+    for name in ("downsample_in_bottleneck", "downsample_in_first_stage"):
+        if type(getattr(settings, name)) is not bool:
+            raise ValueError(f"{name} is neither true nor false")
 
 
 class ConvLayer(nn.Module):

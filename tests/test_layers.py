@@ -9,8 +9,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [  # from the ground up; the longest prefix of a module's name counts
-    {"showtell", "showtell.errors", "showtell.files", "showtell.memory", "showtell.progress"},
-    {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting", "showtell.web"},
+    {
+        "showtell",
+        "showtell.errors",
+        "showtell.files",
+        "showtell.memory",
+        "showtell.printable",
+        "showtell.progress",
+    },
+    {
+        "showtell.config",
+        "showtell.resources",
+        "showtell.fingerprints",
+        "showtell.tensor_files",
+        "showtell.plotting",
+        "showtell.web",
+        "showtell.yaml_files",
+    },
     {"showtell.devices"},
     {"showtell.gpu_memory"},
     {"showtell.data"},
@@ -35,9 +50,14 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.captioner", "showtell.runtime", "showtell.training.self_critical"},
     {"showtell.export", "showtell.training.initial"},
     {"showtell.training.module", "showtell.training.calibration", "showtell.output", "showtell.report"},
-    {"showtell.training.callbacks", "showtell.training.finetuning", "showtell.training.self_critical_module"},
+    {
+        "showtell.training.callbacks",
+        "showtell.training.divergence",
+        "showtell.training.finetuning",
+        "showtell.training.self_critical_module",
+    },
     {"showtell.serving", "showtell.alt", "showtell.scale"},
-    {"showtell.training.fit", "showtell.tuning"},
+    {"showtell.training.fit", "showtell.training.run_folder", "showtell.tuning"},
     {"showtell.commands"},
     {"showtell.cli"},
     {"main", "inference", "data_preprocessing", "setup"},

@@ -34,7 +34,7 @@ from showtell.commands.parser import Parser
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
 from showtell.output import FileWriter, GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
-from showtell.output.screen import one_line
+from showtell.printable import one_line
 from showtell.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once

@@ -27,7 +27,9 @@ from showtell.evaluation.chair import load_instances
 from showtell.evaluation.measure import Confidence, Measures, measure
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.scorecard import ScoreCard
+from showtell.printable import message_line
 from showtell.progress import bars_hidden
+from showtell.yaml_files import read_yaml
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
     from showtell.captioning import Caption
@@ -205,8 +207,13 @@ def _data_config(args: Namespace) -> DataConfig:
         root=args.data or DEFAULT_DATA, format=args.format, images=args.images, skip_bad=args.skip_bad
     )
     if args.data is None and not args.predictions and (Path(args.model) / RUN_CONFIG).is_file():
-        settings = yaml.safe_load((Path(args.model) / RUN_CONFIG).read_text(encoding="utf-8"))["data"]
-        config = replace(DataConfig(**settings), skip_bad=settings["skip_bad"] or args.skip_bad, tuning=False)
+        file = Path(args.model) / RUN_CONFIG
+        try:
+            own = DataConfig(**read_yaml(file)["data"])
+        except (OSError, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+            reason = message_line(str(error))
+            raise UsageError(f"{file}: damaged ({reason}); name the data with --data") from error
+        config = replace(own, skip_bad=own.skip_bad or args.skip_bad, tuning=False)
     return replace(
         config,
         references=args.references or config.references,

@@ -17,6 +17,7 @@ from showtell.errors import DataError, ImageError, UsageError
 from showtell.feature_encoding import ExtractionReport, FeatureEncoder, ImageView
 from showtell.feature_table import FeatureTable
 from showtell.features import FeatureStore
+from showtell.files import reraise_os_error
 from showtell.fingerprints import weights_fingerprint
 from showtell.progress import bars_hidden
 from showtell.runtime.captioner import ExportedEncoder
@@ -75,6 +76,7 @@ def extract_features(
     with (
         tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar,
         _naming_skip_bad(),
+        reraise_os_error(store.folder),
     ):
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
     return _usable(images, report)

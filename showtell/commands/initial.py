@@ -11,7 +11,7 @@ from showtell.captioner import Captioner
 from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, RunConfig
 from showtell.data.prepare import PreparedData
 from showtell.data.text import tokenize
-from showtell.decoder import RNNDecoder
+from showtell.decoder import RNNDecoder, single_decoder
 from showtell.errors import UsageError
 from showtell.resources import DEFAULT_MODEL, find_model
 from showtell.training.finetuning import Retention
@@ -41,8 +41,7 @@ class Initial:
     @property
     def decoder(self) -> RNNDecoder:
         """Its decoder."""
-        assert isinstance(self.captioner.decoder, RNNDecoder)  # `Captioner.load` gives no ensemble
-        return self.captioner.decoder
+        return single_decoder(self.captioner.decoder)
 
     def retention(self, config: FineTuningConfig) -> Retention:
         """What training keeps of it."""

@@ -9,14 +9,31 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final, Literal, NoReturn, Protocol, get_args, get_origin
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+import yaml
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
 
 from showtell.errors import UsageError
+from showtell.yaml_files import check_aliases
 
 EXAMPLES: Final = "examples:"
 """Begins the text under the options of a command, whose lines are kept as they are."""
 _SUGGESTIONS: Final = 3
 _KINDS: Final[dict[Any, str]] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+_jsonargparse_load = get_loader("yaml")
+
+
+def _load_yaml(text: str) -> Any:
+    """Values of an argument, or of the file of `--config`, whose aliases are bounded."""
+    check_aliases(text)
+    try:
+        return _jsonargparse_load(text)
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
+
+
+set_loader("yaml", _load_yaml, (yaml.YAMLError,))
 
 
 class Options(Protocol):

@@ -32,7 +32,7 @@ from showtell.errors import UsageError
 from showtell.progress import bars_hidden
 from showtell.scale.job import FAILED, Job, only_run, open_job
 from showtell.scale.listing import Columns, list_units
-from showtell.scale.running import run_job
+from showtell.scale.running import remove_damaged, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
@@ -171,6 +171,7 @@ def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> Fe
 
 
 def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
+    remove_damaged(job, task)
     total, missing = job.pictures(range(len(job.units))), job.missing()
     bar = tqdm(
         total=total, initial=total - job.pictures(missing), desc=what, unit="img", disable=bars_hidden()

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,18 +22,17 @@ from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.scenes import judge_caption, read_scenes
 from showtell.devices import log_gpu_memory, pick_device
 from showtell.encoder import CNNEncoder
-from showtell.errors import CheckpointError
+from showtell.errors import TrainingDivergedError
 from showtell.files import write_atomic
 from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.resources import DEFAULT_MODEL
-from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError, collapsed, scores_of_dataset
+from showtell.training.callbacks import InterruptedTrainingError, collapsed, scores_of_dataset
 from showtell.training.distributed import FirstFailed, first_goes_first, of_first, processes, start_processes
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
+from showtell.training.run_folder import CONFIG, run_folder
 
 log = logging.getLogger(__name__)
-
-CONFIG = "config.yaml"
 
 
 def train(config: RunConfig, settings: Callable[[RunConfig], str], *, resume: bool) -> None:
@@ -49,8 +49,9 @@ def train(config: RunConfig, settings: Callable[[RunConfig], str], *, resume: bo
         logging.getLogger("showtell").setLevel(logging.ERROR)
     memory = MemoryByStage(find_gpu())
     try:
-        result, data, folder = _train(config, settings, resume, memory)
-    except (InterruptedTrainingError, FirstFailed):
+        with ExitStack() as held:
+            result, data, folder = _train(config, settings, resume, memory, held)
+    except (InterruptedTrainingError, TrainingDivergedError, FirstFailed):
         if ours.is_first:
             raise
         return  # process 0 says it
@@ -67,11 +68,25 @@ def train(config: RunConfig, settings: Callable[[RunConfig], str], *, resume: bo
 
 
 def _train(
-    config: RunConfig, settings: Callable[[RunConfig], str], resume: bool, memory: MemoryByStage
+    config: RunConfig,
+    settings: Callable[[RunConfig], str],
+    resume: bool,
+    memory: MemoryByStage,
+    held: ExitStack,
 ) -> tuple[TrainingResult, PreparedData, Path]:
-    """Train, in each of the processes that were started; `settings` writes the run's configuration."""
+    """Train, in each of the processes that were started.
+
+    Args:
+        config: the run.
+        settings: gives the run's configuration as YAML.
+        resume: continue a run.
+        memory: of the GPU.
+        held: keeps the run's folder locked until it is closed.
+    """
     with first_goes_first():
-        folder = _run_folder(config.out_dir, resume)
+        folder = config.out_dir
+        if processes().is_first:
+            folder = held.enter_context(run_folder(config.out_dir, resume=resume))
         data = prepare_data(config.data, Path(config.cache.dir))
         initial = load_initial(config, data)
     folder = of_first(folder)
@@ -146,24 +161,6 @@ def _summarise(result: TrainingResult, memory: MemoryByStage, minutes: float) ->
     log.info("Training speed, median of the epochs: %.0f captions/s, %.0f images/s", *rates)
     if said := memory.summary():
         log.info("%s", said)
-
-
-def _run_folder(wanted: Path, resume: bool) -> Path:
-    """The first free one of `wanted`, `wanted`-2, -3, ...; to resume, the last one that is there."""
-    folders = [wanted, *(wanted.with_name(f"{wanted.name}-{n}") for n in range(2, 10_000))]
-    first_free = next(i for i, folder in enumerate(folders) if not (folder / CONFIG).exists())
-    if not resume:
-        return folders[first_free]
-    if first_free == 0:
-        raise CheckpointError(
-            f"{wanted}: no run to resume there; leave out --resume, or name its folder with --out"
-        )
-    folder = folders[first_free - 1]
-    if not (folder / CHECKPOINT).exists():
-        raise CheckpointError(
-            f"{folder}: stopped before its first checkpoint; leave out --resume to start again"
-        )
-    return folder
 
 
 def _show_captions(captioner: Captioner, data: PreparedData, config: RunConfig) -> None:

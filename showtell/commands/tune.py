@@ -15,7 +15,7 @@ import os
 import shutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -91,7 +91,7 @@ def run(parser: Parser, args: Namespace) -> None:
     """
     try:
         from showtell.tuning.report import write_report
-        from showtell.tuning.study import finished, try_first
+        from showtell.tuning.study import finished, storage_errors, try_first
     except ModuleNotFoundError as error:
         raise UsageError(
             f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
@@ -108,7 +108,8 @@ def run(parser: Parser, args: Namespace) -> None:
     space = SearchSpace.read(text, config)
     job = _prepare(config, args, text)
     study = job.open_study()
-    try_first(study, space.own(config))
+    with storage_errors(job.storage):
+        try_first(study, space.own(config))
     if before := len(finished(study)):
         log.info("%s: %d trials are done, going on", job.folder, before)
     try:
@@ -132,7 +133,7 @@ class _Job:
     config: RunConfig
     space: str
     folder: Path
-    storage: str
+    storage: str = field(repr=False)  # it may hold a password
     settings: str
     metric: Metric
     trials: int
@@ -151,9 +152,9 @@ class _Job:
 
 def _space_text(file: str | None) -> str:
     if file is None:
-        return importlib.resources.files("showtell.tuning").joinpath("space.yaml").read_text()
+        return importlib.resources.files("showtell.tuning").joinpath("space.yaml").read_text(encoding="utf-8")
     try:
-        return Path(file).read_text()
+        return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--space {file}: cannot be read ({error})") from error
 
@@ -213,7 +214,7 @@ def _work(job: _Job, seed: int) -> None:
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
     from showtell.training.fit import fit
-    from showtell.tuning.study import run_trials
+    from showtell.tuning.study import run_trials, storage_errors
 
     torch.set_num_threads(job.threads)
     for name in ("showtell.training", "showtell.commands.extract"):
@@ -245,7 +246,9 @@ def _work(job: _Job, seed: int) -> None:
         best = result.best
         return Outcome(best[job.metric], {name: best[name] for name in notes if name in best})
 
-    run_trials(job.open_study(seed), space, job.config, objective, job.trials)
+    study = job.open_study(seed)
+    with storage_errors(job.storage):
+        run_trials(study, space, job.config, objective, job.trials)
 
 
 def _clear(folder: Path) -> None:

@@ -13,7 +13,7 @@ import re
 import threading
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +51,8 @@ MAX_PIXELS: Final = 200_000_000
 SMALLEST_SIZE: Final = 64
 LARGEST_SIZE: Final = 1024
 """Image sizes that a trained model may be given, in pixels."""
+_LARGEST_KNOWN: Final = 4096
+"""Image size of a model's own, in pixels, at most."""
 
 TRANSFORM_VERSION: Final = 4
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
@@ -311,6 +313,14 @@ def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # converting copies, too
 
 
+def _three_numbers(value: object) -> tuple[float, float, float] | None:
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        return None
+    if not all(type(v) in (int, float) and abs(v) < 1e6 for v in value):  # not NaN either
+        return None
+    return (value[0], value[1], value[2])
+
+
 @dataclass(frozen=True)
 class ImageTransform:
     """The settings of the path from a picture to an encoder's input; an encoder holds its own.
@@ -324,6 +334,23 @@ class ImageTransform:
     size: int = 224
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ImageTransform:
+        """Read what `dataclasses.asdict` gave.
+
+        Raises:
+            ValueError: a value is missing, of another type, or makes no sense.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError("the transform is no object")  # noqa: TRY004 - what a file holds
+        size, mean, std = (values.get(name) for name in ("size", "mean", "std"))
+        if type(size) is not int or not 32 <= size <= _LARGEST_KNOWN:
+            raise ValueError(f"the image size is {size!r}")
+        colors = [_three_numbers(value) for value in (mean, std)]
+        if colors[0] is None or colors[1] is None or min(colors[1]) <= 0:
+            raise ValueError("mean and std are not three numbers each")
+        return cls(size, colors[0], colors[1])
 
     def fingerprint(self) -> str:
         """Name everything that decides the encoder's input: features of another fingerprint are stale."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -16,6 +17,11 @@ SPECIALS: Final = ("<pad>", "<start>", "<end>", "<unk>")
 DEFAULT_MIN_COUNT: Final = 5
 _MIN_COUNTS: Final = ((1_000, 1), (5_000, 2), (20_000, 3))
 """Below so many training captions -> the least count of a word."""
+
+
+MAX_WORDS: Final = 500_000
+"""Words of a vocabulary that is read from a file, at most."""
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Vocabulary:
@@ -122,13 +128,25 @@ class Vocabulary:
         """
         try:
             found = json.loads(text)
-            words = found.get("words") if isinstance(found, dict) else None
-            if isinstance(words, list) and all(isinstance(word, str) for word in words):
-                return cls(words)
-            reason = "no list of words"
-        except ValueError as error:
-            reason = str(error)
-        raise CheckpointError(f"not a vocabulary of showtell ({reason})")
+            return cls.from_words(found.get("words") if isinstance(found, dict) else None)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise CheckpointError(f"not a vocabulary of showtell ({error})") from error
+
+    @classmethod
+    def from_words(cls, words: object) -> Vocabulary:
+        """The vocabulary of a list of words that a file holds.
+
+        Raises:
+            ValueError: it is something else, too long, or holds what no tokenizer gives: control characters,
+                line breaks, bytes that are no text.
+        """
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise ValueError("no list of words")
+        if len(words) > MAX_WORDS:
+            raise ValueError(f"more than {MAX_WORDS:,} words")
+        if odd := next((word for word in words if _UNPRINTABLE.search(word)), None):
+            raise ValueError(f"{odd[:40]!a} is no word")
+        return cls(words)
 
 
 def count_words(captions: Iterable[str]) -> Counter[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from showtell.config import DecoderConfig
 from showtell.decoder.attention import AttentionDecoder
-from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets
+from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets, single_decoder
 from showtell.decoder.ensemble import EnsembleDecoder
 from showtell.decoder.pooled import PooledDecoder
 from showtell.decoder.state import SearchState, StepOutput, stepping
@@ -30,5 +30,6 @@ __all__ = [
     "StepOutput",
     "make_decoder",
     "packed_targets",
+    "single_decoder",
     "stepping",
 ]

@@ -13,6 +13,7 @@ from showtell.config import Cell, DecoderConfig
 from showtell.decoder.lstm import lstm_update, packed_lstm
 from showtell.decoder.state import SearchState, StepOutput
 from showtell.devices import to_device
+from showtell.errors import ModelError
 
 
 class LockedDropout(nn.Module):
@@ -101,6 +102,17 @@ class RNNDecoder(StepDecoder):
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of `hidden` (..., E), by the embedding of the words (Press & Wolf 2017)."""
         return nn.functional.linear(hidden, self.embedding.weight, self.word_bias)
+
+
+def single_decoder(decoder: StepDecoder) -> RNNDecoder:
+    """A decoder that is no ensemble, as such.
+
+    Raises:
+        ModelError: it is an ensemble.
+    """
+    if not isinstance(decoder, RNNDecoder):
+        raise ModelError("an ensemble cannot be trained or published as one model: take one of its members")
+    return decoder
 
 
 def make_rnn(cell: Cell, input_dim: int, hidden_dim: int) -> nn.LSTM | nn.GRU:

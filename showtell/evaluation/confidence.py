@@ -24,6 +24,9 @@ _THRESHOLDS: Final = np.arange(50, 0, -1) / 100
 _JUDGED: Final = 10
 """Doubtful captions of a dataset from which their precision is looked at."""
 _FOLDS: Final = 5
+_CAPTION_WEIGHTS: Final = 4
+_WORD_WEIGHTS: Final = 5
+_LARGEST_WEIGHT: Final = 1e9
 _DECAY: Final = 1e-3
 
 
@@ -57,11 +60,29 @@ class Calibration:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Calibration:
-        """Read what `dataclasses.asdict` gave; earlier versions knew no `doubtful`."""
+        """Read what `dataclasses.asdict` gave; earlier versions knew no `doubtful`.
+
+        Raises:
+            ValueError: a value is missing, of another type, or not finite.
+        """
+        if not isinstance(value, Mapping):
+            raise ValueError("the calibration is no object")  # noqa: TRY004 - what a file holds
         doubtful = value.get("doubtful")
-        return cls(
-            tuple(value["caption"]), tuple(value["word"]), None if doubtful is None else float(doubtful)
+        if doubtful is not None and (type(doubtful) not in (int, float) or not 0 <= doubtful <= 1):
+            raise ValueError(f"the calibration's threshold is {doubtful!r}")
+        caption, word = (
+            _weights(value.get(name), count)
+            for name, count in (("caption", _CAPTION_WEIGHTS), ("word", _WORD_WEIGHTS))
         )
+        return cls(caption, word, None if doubtful is None else float(doubtful))
+
+
+def _weights(value: object, count: int) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise ValueError(f"a calibration has {count} weights here")
+    if not all(type(weight) in (int, float) and abs(weight) < _LARGEST_WEIGHT for weight in value):
+        raise ValueError("a weight of the calibration is no number")
+    return tuple(float(weight) for weight in value)
 
 
 def caption_features(log_probs: Sequence[float]) -> Floats:

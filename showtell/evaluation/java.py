@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from showtell.data.text import tokenize
+from showtell.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,8 @@ def _without_java() -> str | None:
 
 def _package() -> Path:
     spec = find_spec("pycocoevalcap")
-    assert spec is not None
-    assert spec.submodule_search_locations
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError("pycocoevalcap is not installed: pip install pycocoevalcap")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from showtell.captioner import Captioner
 from showtell.captioning import Pixels
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.export.graphs import write_graphs
+from showtell.files import new_folder
 from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.manifest import FILE_NAME, ExportPrecision, Manifest
 
@@ -84,10 +84,7 @@ def check_target(folder: Path) -> None:
 def _write(
     captioner: Captioner, name: str, folder: Path, precision: ExportPrecision, pixels: Sequence[Pixels]
 ) -> Manifest:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
-        fresh, old = Path(made) / "export", Path(made) / "old"
-        fresh.mkdir()
+    with new_folder(folder) as fresh:
         context, memory, top = write_graphs(captioner, fresh)
         if precision == "int8":
             from showtell.export.quantize import quantize_graphs
@@ -113,14 +110,6 @@ def _write(
         )
         manifest.save(fresh)
         _write_readme(fresh, (example / "README.md").read_text(encoding="utf-8"), manifest)
-        if folder.exists():
-            folder.rename(old)
-        try:
-            fresh.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
     return manifest
 
 

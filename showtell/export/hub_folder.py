@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from showtell.config import SearchConfig
 from showtell.errors import ShowtellError, UsageError
 from showtell.export.model_card import CARD, ENCODER_LICENSE, make_card
 from showtell.export.run_facts import read_run
+from showtell.files import new_folder
 from showtell.hub_config import CONFIG, PREPROCESSOR, model_config, preprocessor_config
 from showtell.model_file import exact_half, read_model
 from showtell.resources import find_model
@@ -59,14 +59,8 @@ def write_hub_folder(captioner: Captioner, source: Path, name: str, folder: Path
     check_hub_target(folder)
     folder = folder.resolve()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
-            fresh = Path(made) / folder.name
-            fresh.mkdir()
+        with new_folder(folder, replace=False) as fresh:
             _write(captioner, source, name, fresh)
-            if folder.exists():
-                folder.rmdir()
-            fresh.rename(folder)
     except OSError as error:
         raise ShowtellError(
             f"{folder}: cannot be written ({error.strerror or error}); name another folder"

@@ -12,9 +12,11 @@ import yaml
 
 from showtell import __version__
 from showtell.captioner import Captioner
-from showtell.decoder import RNNDecoder
+from showtell.decoder import single_decoder
 from showtell.errors import UsageError
 from showtell.export.run_facts import RunFacts
+from showtell.files import read_small
+from showtell.yaml_files import check_aliases
 
 if TYPE_CHECKING:  # imported where it is used: it is not needed for graphs
     from huggingface_hub import ModelCardData
@@ -47,8 +49,7 @@ def make_card(
     if (source / CARD).is_file():
         return _kept(source / CARD, data, files)
     template = (resources.files("showtell.export") / "model_card.md").read_text(encoding="utf-8")
-    decoder = captioner.decoder
-    assert isinstance(decoder, RNNDecoder)
+    decoder = single_decoder(captioner.decoder)
     card = ModelCard.from_template(
         data,
         template_str=template,
@@ -103,8 +104,10 @@ def _kept(path: Path, data: ModelCardData, files: Collection[str]) -> str:
     from huggingface_hub import ModelCard
 
     try:
-        card = ModelCard(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+        text = read_small(path).decode("utf-8")
+        check_aliases(text.split("\n---", 1)[0])  # the metadata stand first
+        card = ModelCard(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: its metadata are damaged ({reason}); mend or remove them") from error
     for key, value in data.to_dict().items():  # type: ignore[no-untyped-call]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,8 @@ from typing import Any, Final
 import yaml
 
 from showtell.errors import UsageError
+from showtell.files import read_json
+from showtell.yaml_files import read_yaml
 
 FILES: Final = ("config.yaml", "history.csv", "reliability.json")
 SCORES: Final[tuple[str, ...]] = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr")
@@ -59,18 +60,16 @@ def read_run(folder: Path) -> RunFacts | None:
     if not config.is_file():
         return None
     try:
-        settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+        settings = read_yaml(config)
         if not isinstance(settings, dict):
             raise UsageError(f"{config}: damaged, no settings; move it away or mend it")
         rows = _rows(history) if history.is_file() else []
         saved = [row for row in rows if row.get("saved")]
         best = saved[-1] if saved else {}
-        reliability = json.loads(confidence.read_text(encoding="utf-8")) if confidence.is_file() else {}
+        reliability = read_json(confidence) if confidence.is_file() else {}
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); mend it") from error
-    if not isinstance(reliability, dict):
-        raise UsageError(f"{confidence}: damaged, no figures of confidence; move it away or mend it")
     scores = {name: best[name] for name in SCORES if name in best}
     return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
 

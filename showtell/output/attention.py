@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from showtell.errors import UsageError
+from showtell.files import reraise_os_error
 from showtell.output.record import Record
-from showtell.output.writer import telling
 from showtell.plotting import plot_attention
 
 SUFFIX: Final = ".attention.png"
@@ -40,7 +40,7 @@ class AttentionPictures:
 
     def __enter__(self) -> Self:
         """Make the folder."""
-        with telling(self.target, UsageError):
+        with reraise_os_error(self.target, UsageError):
             (self.target.parent if self.single else self.target).mkdir(parents=True, exist_ok=True)
         return self
 
@@ -65,7 +65,7 @@ class AttentionPictures:
             return
         path = self.target if self.single else self._free_path(Path(record.image).stem[:70])
         photo = np.asarray(Image.open(io.BytesIO(record.preview)))
-        with telling(path):
+        with reraise_os_error(path):
             plot_attention(
                 photo, best.words, best.attention, path, title=best.text, log_probs=best.word_log_probs
             )

@@ -5,23 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import unicodedata
 from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
 from showtell.output.record import Record
+from showtell.printable import one_line, printable_words
 
 log = logging.getLogger(__name__)
-
-
-def one_line(name: str) -> str:
-    """A file's name as text of one line: control characters, and bytes that are no text, are escaped."""
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char
-        for char in name
-    )
 
 
 class Screen:
@@ -58,7 +50,7 @@ class Screen:
             log.warning("skipped %s: %s", name, one_line(record.error or ""))
         for caption in record.captions:
             doubt = f"  (doubtful: {caption.confidence:.0%})" if record.doubtful(caption) else ""
-            self._print(f"{name}: {caption.text}{doubt}")
+            self._print(f"{name}: {printable_words(caption.text)}{doubt}")
 
     def _print(self, line: str) -> None:
         if self._silent:

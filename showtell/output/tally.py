@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from showtell.output.record import Record
-from showtell.output.screen import one_line
+from showtell.printable import one_line
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from showtell.errors import ShowtellError, UsageError
+from showtell.errors import UsageError
+from showtell.files import publish, reraise_os_error
 from showtell.output.record import Record
 
 log = logging.getLogger(__name__)
@@ -39,20 +40,6 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def telling(path: Path, kind: type[ShowtellError] = ShowtellError) -> Iterator[None]:
-    """Say which file it was that could not be written.
-
-    Args:
-        path: the file.
-        kind: the class of the error that is raised for an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 class FileWriter(ABC):
@@ -94,7 +81,7 @@ class FileWriter(ABC):
         Raises:
             UsageError: it cannot be written there.
         """
-        with telling(self.path, UsageError):
+        with reraise_os_error(self.path, UsageError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.partial.open("x", encoding="utf-8", errors="backslashreplace", newline="")
         self._write(self.head())
@@ -123,16 +110,16 @@ class FileWriter(ABC):
                 self._abandon()
 
     def _write(self, text: str) -> None:
-        with telling(self.path):
+        with reraise_os_error(self.path):
             self._file.write(text)
             self._file.flush()
 
     def _finish(self) -> None:
         self._write(self.foot())
-        with telling(self.path):
+        with reraise_os_error(self.path):
             os.fsync(self._file.fileno())
             self._file.close()
-            self.partial.replace(self.path)
+            publish(self.partial, self.path)
 
     def _abandon(self) -> None:
         with suppress(OSError):  # the error that got us here is told

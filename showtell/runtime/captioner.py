@@ -14,7 +14,8 @@ from showtell.captioning import CaptioningModel, Pixels, search_specials
 from showtell.config import SearchConfig
 from showtell.data.images import ImageTransform
 from showtell.data.loading import batches_of_a_shape
-from showtell.runtime.manifest import Manifest
+from showtell.errors import CheckpointError
+from showtell.runtime.manifest import FILE_NAME, Manifest
 from showtell.runtime.sessions import Array, GraphRuntime, Session, open_session, pick_runtime
 from showtell.search import Hypothesis, Next, TopWords, search
 from showtell.search.interface import FloatArray, IntArray
@@ -172,6 +173,7 @@ class ExportedCaptioner(CaptioningModel):
         encoder, self._start, self._step = (
             open_session(folder, graph, manifest, self.runtime) for graph in ("encoder", "start", "step")
         )
+        _check_graphs(folder, manifest, self._start, self._step)
         self.encoder = ExportedEncoder(encoder, manifest, self.runtime)
         self._specials = search_specials(self.vocabulary)
 
@@ -211,4 +213,19 @@ class ExportedCaptioner(CaptioningModel):
         memory = tuple(outputs[-len(state.memory) :])
         return _NextOfArrays(
             ArrayState(state.context, memory), outputs, self._specials.end, self.manifest.attends
+        )
+
+
+def _check_graphs(folder: Path, manifest: Manifest, start: Session, step: Session) -> None:
+    """See whether the graphs of a decoder take and give as many tensors as the manifest says.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    remembered = manifest.context + manifest.memory
+    expected = (remembered, 1 + remembered, 4 + manifest.attends + manifest.memory)
+    if not manifest.memory or (start.outputs, step.inputs, step.outputs) != expected:
+        raise CheckpointError(
+            f"{folder}: damaged (its graphs do not have the tensors that {FILE_NAME} tells of); export the"
+            " model again"
         )

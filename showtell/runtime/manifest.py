@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -22,8 +22,9 @@ from showtell.data.images import ImageTransform
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import CheckpointError
 from showtell.evaluation.confidence import Calibration
-from showtell.files import write_atomic
+from showtell.files import read_json, write_atomic
 from showtell.resources import find_model
+from showtell.runtime.external_data import external_files
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "showtell.json"
@@ -83,55 +84,84 @@ class Manifest:
         """
         path = folder / FILE_NAME
         try:
-            values: dict[str, Any] = json.loads(path.read_bytes())
-            version = values.pop("version")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{path}: damaged; export the model again") from error
+            values = read_json(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise CheckpointError(f"{path}: damaged ({reason}); export the model again") from error
+        version = values.pop("version", None)
+        if version is None:
+            raise CheckpointError(f"{path}: damaged (no version); export the model again")
         if version != FORMAT_VERSION:
             raise CheckpointError(
                 f"{path}: of version {version}, this showtell reads version {FORMAT_VERSION}; export the"
                 " model again"
             )
         try:
-            transform, calibration = values.pop("transform"), values.pop("calibration")
-            _check_types(values)
-            return cls(
-                **values
-                | {
-                    "transform": ImageTransform(
-                        transform["size"], tuple(transform["mean"]), tuple(transform["std"])
-                    ),
-                    "vocabulary": Vocabulary(values["vocabulary"]),
-                    "calibration": Calibration.from_json(calibration) if calibration else None,
-                }
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            return _from_json(values)
+        except ValueError as error:
             raise CheckpointError(f"{path}: damaged ({error}); export the model again") from error
 
     def check(self, path: Path) -> Path:
-        """`path`, after comparing the file with its checksum.
+        """`path`, after comparing the file with its checksum; of an ONNX graph also the files of its weights.
 
         Raises:
-            CheckpointError: the file is missing, or is another.
+            CheckpointError: a file is missing, or is another.
         """
         try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            self._compare(path)
+            for name in sorted(external_files(path)) if path.suffix == ".onnx" else ():
+                if name not in self.files or Path(name).name != name:
+                    raise CheckpointError(
+                        f"{path}: has weights in {name}, which is not a file of this model; export it again"
+                    )
+                self._compare(path.with_name(name))
         except OSError as error:
             reason = error.strerror or "cannot be read"
             raise CheckpointError(f"{path}: {reason}; export the model again") from error
-        if found != self.files.get(path.name):
-            raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
+        except ValueError as error:
+            raise CheckpointError(f"{path}: no ONNX graph ({error}); export the model again") from error
         return path
 
+    def _compare(self, path: Path) -> None:
+        if not path.is_file() and path.exists():
+            raise CheckpointError(f"{path}: not a regular file; export the model again")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.files.get(path.name):
+            raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
 
-def _check_types(values: dict[str, Any]) -> None:
-    types = {"files": dict, "vocabulary": list, "model": str}
-    wrong = [name for name, kind in types.items() if not isinstance(values[name], kind)]
-    if wrong:
-        raise TypeError(wrong[0])
+
+_COUNTS: Final = {"grid_cells": 2**14, "feature_dim": 2**16, "context": 64, "memory": 64, "top": 2**16}
+"""Numbers of a manifest, and the largest that makes sense."""
+
+
+def _from_json(values: dict[str, Any]) -> Manifest:
+    """The manifest of what its file holds.
+
+    Raises:
+        ValueError: a value is missing, unknown, of another type, or out of range.
+    """
+    names = {field.name for field in fields(Manifest)}
+    if wrong := names ^ values.keys():
+        raise ValueError(f"{min(wrong)} is missing, or unknown")
+    for name, most in _COUNTS.items():
+        if type(values[name]) is not int or not 0 <= values[name] <= most:
+            raise ValueError(name)
+    files = values["files"]
+    if not isinstance(files, dict) or not all(isinstance(sha, str) for sha in files.values()):
+        raise ValueError("files")
+    types = {"model": str, "encoder": str, "attends": bool}
+    if odd := [name for name, kind in types.items() if not isinstance(values[name], kind)]:
+        raise ValueError(odd[0])
     if values["precision"] not in get_args(ExportPrecision):
         raise ValueError("precision")
+    calibration = values["calibration"]
+    made = {
+        "transform": ImageTransform.from_json(values["transform"]),
+        "vocabulary": Vocabulary.from_words(values["vocabulary"]),
+        "calibration": None if calibration is None else Calibration.from_json(calibration),
+    }
+    return Manifest(**values | made)
 
 
 def find_exported(name: str) -> Path | None:

@@ -24,7 +24,15 @@ _PACKAGES: Final[dict[GraphRuntime, str]] = {"openvino": "openvino", "onnx": "on
 
 
 class Session(ABC):
-    """A graph that is ready to run. One call at a time."""
+    """A graph that is ready to run. One call at a time.
+
+    Attributes:
+        inputs: number of its inputs.
+        outputs: number of its outputs.
+    """
+
+    inputs: int
+    outputs: int
 
     @abstractmethod
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -44,6 +52,7 @@ class OnnxSession(Session):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._names = [node.name for node in self._session.get_inputs()]
+        self.inputs, self.outputs = len(self._names), len(self._session.get_outputs())
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """See `Session.run`."""
@@ -68,6 +77,7 @@ class OpenVinoSession(Session):
             "INFERENCE_NUM_THREADS": threads(),
         }
         model = openvino_core().compile_model(path, "CPU", settings)
+        self.inputs, self.outputs = len(model.inputs), len(model.outputs)
         self._request, self._outputs = model.create_infer_request(), range(len(model.outputs))
         self._tensor = openvino.Tensor
 

@@ -4,11 +4,13 @@ job.json       the settings; a job of other settings does not go on in this fold
 units.jsonl    the work units, as the pictures were listed when the job began
 *-00000.*      a shard for each unit, by its number
 failed.jsonl   pictures that could not be shown, written when all units are done
+checksums.jsonl  a line for each shard (see `checksums.py`)
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from showtell.errors import DataError, ModelError, ShowtellError, UsageError
-from showtell.files import write_atomic
+from showtell.files import read_json, write_atomic
+from showtell.scale.checksums import FILE_NAME as CHECKSUMS
 from showtell.scale.units import Unit, unit_from_json, unit_to_json
 
 FORMAT_VERSION: Final = 1
@@ -26,6 +29,8 @@ FILE_NAME: Final = "job.json"
 UNITS: Final = "units.jsonl"
 FAILED: Final = "failed.jsonl"
 _MADE_BY: Final = "made_by"
+_SHARDS: Final = re.compile(r"[A-Za-z0-9_-]+\{\}\.[a-z]+")
+"""File name of a shard, with `{}` where its number goes."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def open_job(
 
 def _has_shards(folder: Path) -> bool:
     """Whether there is a job with work that is done; one without may as well begin anew."""
-    own = (FILE_NAME, UNITS, FAILED)
+    own = (FILE_NAME, UNITS, FAILED, CHECKSUMS)
     others = [
         path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name not in own
     ]
@@ -109,11 +114,15 @@ def read_settings(folder: Path) -> dict[str, Any]:
         DataError: there is none, or it is damaged.
     """
     try:
-        settings: dict[str, Any] = json.loads((folder / FILE_NAME).read_bytes())
-    except OSError as error:
+        settings = read_json(folder / FILE_NAME)
+    except FileNotFoundError as error:
         raise DataError(f"{folder}: no job there; make one with showtell scale") from error
-    except ValueError as error:
-        raise DataError(f"{folder / FILE_NAME}: damaged; delete the folder and run again") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder / FILE_NAME}: damaged ({error}); delete the folder and run again"
+        ) from error
+    if not isinstance(settings.get("shards"), str) or not _SHARDS.fullmatch(settings["shards"]):
+        raise DataError(f"{folder / FILE_NAME}: damaged (no name of shards); delete the folder and run again")
     return settings
 
 
@@ -125,10 +134,10 @@ def read_job(folder: Path) -> Job:
     """
     shards = read_settings(folder)["shards"]
     try:
-        with (folder / UNITS).open() as file:
+        with (folder / UNITS).open(encoding="utf-8") as file:
             return Job(folder, shards, tuple(map(unit_from_json, file)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / UNITS}: damaged; delete the folder and run again") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / UNITS}: damaged ({error}); delete the folder and run again") from error
 
 
 def check_maker(job: Job, number: int, made_by: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from showtell.errors import DataError
-from showtell.files import write_atomic
-from showtell.output.writer import telling
+from showtell.errors import DataError, ShowtellError
+from showtell.files import remove_abandoned, reraise_os_error, write_atomic
+from showtell.scale.checksums import Checksum, add_checksum, read_checksums
 from showtell.scale.job import FAILED, Job, check_maker
 from showtell.scale.tasks import Failures, Task
 from showtell.scale.workers import Assignment, run_here, run_on_ray
+
+log = logging.getLogger(__name__)
 
 _NAMED: Final = 3
 """Failed pictures that a summary names."""
@@ -84,26 +87,81 @@ def run_job(
     with closing(stream):
         for done in stream:
             check_maker(job, done.number, done.made_by)
+            add_checksum(job.shard(done.number), done.checksum)
             progress(len(job.units[done.number]))
     pictures, failed = _sum_up(job, task)
     return Summary(pictures, failed, job.pictures(missing), time.monotonic() - start, workers)
 
 
+def remove_damaged(job: Job, task: Task) -> list[int]:
+    """Delete the shards that are not as they were written, so that `run_job` makes them again.
+
+    Such are shards with another checksum than was noted, and of those without one (of an older version, or
+    written just before a kill) the ones that do not hold the images of their unit.
+
+    Returns:
+        Numbers of their units. Each is named in a warning.
+
+    Raises:
+        WriteError: one cannot be deleted, or a checksum cannot be noted.
+    """
+    known, missing = read_checksums(job.folder), set(job.missing())
+    removed = []
+    for number in range(len(job.units)):
+        shard = job.shard(number)
+        if number in missing:
+            continue
+        reason = _damage(job, task, number, known.get(shard.name))
+        if reason is not None:
+            log.warning("%s: damaged (%s); it is made again", shard, reason)
+            with reraise_os_error(shard):
+                shard.unlink()
+            removed.append(number)
+    return removed
+
+
+def _damage(job: Job, task: Task, number: int, known: Checksum | None) -> str | None:
+    """Why a shard is to be made again; None where it is as it was written."""
+    shard = job.shard(number)
+    try:
+        present = Checksum.of_file(shard)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+    if known is not None:
+        return None if present == known else "another checksum than when it was written"
+    try:
+        _check_names(job, number, task.outcome(shard)[0])
+    except ShowtellError as error:
+        return str(error).removeprefix(f"{shard}: ")
+    add_checksum(shard, present)
+    return None
+
+
+def _check_names(job: Job, number: int, names: list[str]) -> None:
+    """See whether a shard holds the images of its unit.
+
+    Raises:
+        DataError: it does not.
+    """
+    unit, shard = job.units[number], job.shard(number)
+    if len(names) != len(unit):
+        raise DataError(
+            f"{shard}: holds {len(names)} pictures instead of {len(unit)}; run the same command again"
+        )
+    expected = unit.ids()
+    if expected is not None and sorted(expected) != sorted(names):
+        raise DataError(f"{shard}: holds other pictures than its unit; run the same command again")
+
+
 def _sum_up(job: Job, task: Task) -> tuple[int, Failures]:
-    """Count the pictures of all shards, and list those that failed."""
+    """Count the images of all shards, and list those that failed."""
     pictures, failed = 0, Failures()
     for number in range(len(job.units)):
-        count, failures = task.outcome(job.shard(number))
-        if count != len(job.units[number]):
-            raise DataError(
-                f"{job.shard(number)}: holds {count} pictures instead of {len(job.units[number])}; delete it"
-                " and run the same command again"
-            )
-        pictures += count
+        names, failures = task.outcome(job.shard(number))
+        _check_names(job, number, names)
+        pictures += len(names)
         failed |= failures
     lines = (json.dumps({"image": name, "error": error}) + "\n" for name, error in failed.items())
-    with telling(job.folder / FAILED):
-        write_atomic(job.folder / FAILED, "".join(lines))
-        for left in job.folder.glob(".*.tmp"):  # by workers that were killed
-            left.unlink(missing_ok=True)
+    write_atomic(job.folder / FAILED, "".join(lines))
+    remove_abandoned(job.folder)  # temporary files of workers that were killed
     return pictures, failed

@@ -15,11 +15,11 @@ import numpy as np
 
 from showtell.config import FeatureType, SearchConfig
 from showtell.data.loading import Decoded, batched, decode_ahead
+from showtell.errors import DataError
 from showtell.feature_rows import RowFormat
-from showtell.files import write_atomic
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.record import Record
-from showtell.output.writer import telling
+from showtell.scale.checksums import Checksum, write_shard_file
 from showtell.scale.store import read_header, write_shard
 from showtell.scale.units import Picture, Unit
 
@@ -44,8 +44,11 @@ class Task(ABC):
     shards: ClassVar[str]
 
     @abstractmethod
-    def run(self, unit: Unit, shard: Path) -> None:
+    def run(self, unit: Unit, shard: Path) -> Checksum:
         """Make a unit's shard, whole or not at all, whatever is there already.
+
+        Returns:
+            The checksum of the shard.
 
         Raises:
             ModelError: the model cannot be loaded.
@@ -58,8 +61,12 @@ class Task(ABC):
         """Fingerprint of all that decides what the shards hold, besides the settings; loads the model."""
 
     @abstractmethod
-    def outcome(self, shard: Path) -> tuple[int, Failures]:
-        """The number of pictures of a shard that is there, and those that failed."""
+    def outcome(self, shard: Path) -> tuple[list[str], Failures]:
+        """Names of the images of a shard that is there, and those that failed.
+
+        Raises:
+            ShowtellError: it is damaged.
+        """
 
 
 @dataclass
@@ -86,7 +93,7 @@ class CaptionTask(Task):
         """See `Task.made_by`."""
         return self._model.fingerprint()
 
-    def run(self, unit: Unit, shard: Path) -> None:
+    def run(self, unit: Unit, shard: Path) -> Checksum:
         """See `Task.run`."""
         stream = self._model.caption_stream(
             unit.pictures(), self.search, open_source=Picture.open, batch_size=self.batch_size
@@ -96,14 +103,26 @@ class CaptionTask(Task):
             lines.format(Record(done.source.id, done.captions, done.error.reason if done.error else None))
             for done in stream
         )
-        with telling(shard):
-            write_atomic(shard, text.encode(errors="backslashreplace"))
+        return write_shard_file(shard, text.encode(errors="backslashreplace"))
 
-    def outcome(self, shard: Path) -> tuple[int, Failures]:
+    def outcome(self, shard: Path) -> tuple[list[str], Failures]:
         """See `Task.outcome`."""
-        with shard.open() as file:
-            records = [json.loads(line) for line in file]
-        return len(records), {row["image"]: row["error"] for row in records if "error" in row}
+        names: list[str] = []
+        failed: Failures = {}
+        try:
+            with shard.open(encoding="utf-8", newline="\n") as file:
+                for line in file:
+                    record = json.loads(line)
+                    names.append(str(record["image"]))
+                    if "error" in record:
+                        failed[names[-1]] = str(record["error"])
+                    elif not isinstance(record["caption"], str):
+                        raise ValueError("a caption is no text")  # noqa: TRY301
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(
+                f"{shard}: damaged, line {len(names) + 1} is no record ({error}); run the same command again"
+            ) from error
+        return names, failed
 
 
 @dataclass
@@ -128,7 +147,7 @@ class FeatureTask(Task):
         """See `Task.made_by`."""
         return self._encoder.fingerprint()
 
-    def run(self, unit: Unit, shard: Path) -> None:
+    def run(self, unit: Unit, shard: Path) -> Checksum:
         """See `Task.run`."""
         encoder = self._encoder
         row_format = RowFormat(self.kind, encoder.grid_cells, encoder.feature_dim)
@@ -142,8 +161,7 @@ class FeatureTask(Task):
                 packed = row_format.pack(self._encode(good)).cpu()
                 rows[len(ids) : len(ids) + len(good)] = row_format.records(packed)
                 ids += [item.source.id for item in good]
-        with telling(shard):
-            write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.made_by)
+        return write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.made_by)
 
     def _decoded(self, unit: Unit) -> Iterator[list[Decoded[Picture, Pixels]]]:
         transform = self._encoder.transform
@@ -156,7 +174,7 @@ class FeatureTask(Task):
     def _encode(self, items: list[Decoded[Picture, Pixels]]) -> Features:
         return self._encoder.encode_pixels([item.pixels for item in items if item.pixels is not None])
 
-    def outcome(self, shard: Path) -> tuple[int, Failures]:
+    def outcome(self, shard: Path) -> tuple[list[str], Failures]:
         """See `Task.outcome`."""
         header = read_header(shard)
-        return len(header["ids"]) + len(header["failed"]), header["failed"]
+        return [*header.ids, *header.failed], header.failed

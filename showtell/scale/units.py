@@ -11,7 +11,13 @@ from typing import Any, ClassVar, Final
 from showtell.errors import ImageError, UsageError
 
 _ROWS: Final = 64
-"""Rows of a Parquet file that are read at once."""
+"""Rows of a Parquet file that are read at once, at most."""
+_BYTES: Final = 32 * 2**20
+"""Bytes of a Parquet file that are decoded at once, about."""
+_MOST: Final = 10_000_000
+"""Rows of a unit at most."""
+_BUFFER: Final = 2**20
+"""Bytes of a column that are read from the file at once; without it a whole row group is."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,10 @@ class FileUnit:
         """The pictures, in order."""
         return (Picture(name, name) for name in self.files)
 
+    def ids(self) -> list[str] | None:
+        """The ids of its pictures."""
+        return list(self.files)
+
 
 @dataclass(frozen=True)
 class TarUnit:
@@ -94,6 +104,10 @@ class TarUnit:
             Picture(f"{self.file}/{name}", self.file, (offset, length))
             for name, offset, length in self.members
         )
+
+    def ids(self) -> list[str] | None:
+        """The ids of its pictures."""
+        return [f"{self.file}/{name}" for name, _, _ in self.members]
 
 
 @dataclass(frozen=True)
@@ -129,20 +143,30 @@ class ParquetUnit:
         try:
             for batch in self._batches():
                 names = batch[self.id_column].to_pylist() if self.id_column else [None] * batch.num_rows
-                for value, name in zip(batch[self.column].to_pylist(), names, strict=True):
-                    yield self._picture(value, self.first + row if name is None else name)
+                for value, name in zip(batch[self.column], names, strict=True):
+                    yield self._picture(value.as_py(), self.first + row if name is None else name)
                     row += 1
         except (OSError, arrow.ArrowException) as error:
             reason = f"its Parquet file cannot be read ({' '.join(str(error).split())})"
             for lost in range(self.first + row, self.first + self.stop):
                 yield Picture(f"{self.file}/{lost}", self.file, error=reason)
 
+    def ids(self) -> list[str] | None:
+        """The ids of its pictures; None where a column of the file names them."""
+        if self.id_column is not None:
+            return None
+        return [f"{self.file}/{self.first + row}" for row in range(self.start, self.stop)]
+
     def _batches(self) -> Iterator[Any]:
-        """Some rows at a time."""
+        """Some rows at a time: about as many as `_BYTES` hold, of a column that is read piece by piece."""
         columns = [self.column, *([self.id_column] if self.id_column else [])]
         read = 0
-        with import_pyarrow().parquet.ParquetFile(self.file) as parquet:
-            for batch in parquet.iter_batches(_ROWS, row_groups=[self.group], columns=columns):
+        with import_pyarrow().parquet.ParquetFile(
+            self.file, buffer_size=_BUFFER, pre_buffer=False
+        ) as parquet:
+            group = parquet.metadata.row_group(self.group)
+            rows = min(_ROWS, max(1, _BYTES * group.num_rows // max(group.total_byte_size, 1)))
+            for batch in parquet.iter_batches(rows, row_groups=[self.group], columns=columns):
                 low, high = max(self.start - read, 0), min(self.stop - read, batch.num_rows)
                 if high <= 0:
                     return
@@ -170,9 +194,40 @@ def unit_to_json(unit: Unit) -> str:
 
 
 def unit_from_json(text: str) -> Unit:
-    """A unit of a line that `unit_to_json` made."""
-    values = json.loads(text)
-    return _KINDS[values.pop("kind")](**values)
+    """A unit of a line that `unit_to_json` made.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        values = json.loads(text)
+        unit = _KINDS[values.pop("kind")](**values)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no work unit ({error})") from error
+    if not _is_sound(unit):
+        raise ValueError("a work unit with values of other types")
+    return unit
+
+
+def _is_sound(unit: Unit) -> bool:
+    """Whether the values of a unit that was read from a file are of the right types."""
+    match unit:
+        case FileUnit(files=list(files)):
+            return all(isinstance(name, str) for name in files)
+        case TarUnit(file=str(), members=list(members)):
+            return all(map(_is_member, members))
+        case ParquetUnit(file=str(), column=str(), id_column=str() | None):
+            numbers = (unit.group, unit.start, unit.stop, unit.first)
+            sound = all(type(number) is int and number >= 0 for number in numbers)
+            return sound and unit.stop - unit.start <= _MOST
+    return False
+
+
+def _is_member(member: object) -> bool:
+    match member:
+        case [str(), int() as offset, int() as length]:
+            return offset >= 0 and length >= 0
+    return False
 
 
 def import_pyarrow() -> Any:
@@ -183,7 +238,7 @@ def import_pyarrow() -> Any:
     """
     try:
         import pyarrow
-        import pyarrow.parquet
+        import pyarrow.parquet  # noqa: F401 - an attribute of what is returned
     except ModuleNotFoundError as error:
         raise UsageError(
             f"Parquet files need {error.name}: install it with pip install 'showtell[scale]'"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from showtell.errors import ShowtellError, UsageError
+from showtell.scale.checksums import Checksum
 from showtell.scale.tasks import Task
 from showtell.scale.units import Unit
 
@@ -40,11 +41,13 @@ class Done:
     Attributes:
         number: of the unit.
         made_by: see `Task.made_by`.
+        checksum: of its shard.
         seconds: time it took, without loading the model.
     """
 
     number: int
     made_by: str
+    checksum: Checksum
     seconds: float
 
 
@@ -52,8 +55,8 @@ def do(task: Task, assignment: Assignment) -> Done:
     """Do a unit: the whole of what a worker does, wherever it runs."""
     made_by = task.made_by
     start = time.monotonic()
-    task.run(assignment.unit, assignment.shard)
-    return Done(assignment.number, made_by, time.monotonic() - start)
+    checksum = task.run(assignment.unit, assignment.shard)
+    return Done(assignment.number, made_by, checksum, time.monotonic() - start)
 
 
 def run_here(task: Task, assignments: Iterable[Assignment]) -> Generator[Done, None, None]:

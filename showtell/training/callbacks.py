@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -24,6 +24,7 @@ from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.memory import release_free_memory
 from showtell.plotting import plot_lines
 from showtell.progress import bars_hidden
+from showtell.tensor_files import read_pickled
 from showtell.training.distributed import gathered, processes, total
 from showtell.training.module import CaptionModule
 
@@ -81,10 +82,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             CheckpointError: the file is damaged.
         """
         try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        except Exception as error:  # a damaged file can raise about anything inside the unpickler
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise CheckpointError(f"{path}: damaged ({reason}); start a new run") from error
+            checkpoint = read_pickled(Path(path))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); start a new run") from error
+        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("showtell"), dict):
+            raise CheckpointError(f"{path}: damaged, not a checkpoint of showtell; start a new run")
         return checkpoint
 
 
@@ -105,14 +107,14 @@ class SaveBest(Callback):
         """Compare, and save."""
         if trainer.sanity_checking:
             return
-        assert isinstance(pl_module, CaptionModule)
+        module = cast(CaptionModule, pl_module)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        loss = pl_module.objective(metrics)
+        loss = module.objective(metrics)
         self.saved = loss < self.best
         if self.saved:
             self.best = loss
             if processes().is_first:
-                pl_module.captioner.save(self.folder)
+                module.captioner.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""
@@ -120,7 +122,7 @@ class SaveBest(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Taken from the checkpoint."""
-        self.best = state_dict["best"]
+        self.best = float(state_dict["best"])
 
 
 def _is_validation(name: str) -> bool:
@@ -153,6 +155,9 @@ class History(Callback):
         memory: is told when training and validation begin and end.
         rows: of the epochs before.
         on_epoch: called with each new row.
+
+    Attributes:
+        has_begun: whether training has begun, so that a checkpoint to resume has been loaded.
     """
 
     def __init__(
@@ -165,12 +170,14 @@ class History(Callback):
     ) -> None:
         self.folder, self.best, self.memory, self.on_epoch = folder, best, memory, on_epoch
         self.rows = list(rows)
+        self.has_begun = False
         self._start = time.monotonic()
         self._captions = self._images = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock (a resumed epoch has no start of its own)."""
         self._start, self._captions, self._images = time.monotonic(), 0, 0
+        self.has_begun = True
         self.memory.begin()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -192,21 +199,20 @@ class History(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
         self._seconds = max(time.monotonic() - self._start, 1e-9)
-        assert isinstance(pl_module, CaptionModule)
-        self.memory.end(f"{pl_module.stage} training")
+        self.memory.end(f"{cast(CaptionModule, pl_module).stage} training")
         self.memory.begin()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
         if trainer.sanity_checking:
             return
-        assert isinstance(pl_module, CaptionModule)
+        module = cast(CaptionModule, pl_module)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.memory.end("validation")
         captions, images = total(self._captions, self._images)
         row: dict[str, float] = {
             "epoch": float(len(self.rows) + 1),
-            pl_module.train_metric: pl_module.train_loss.mean(),
+            module.train_metric: module.train_loss.mean(),
             **{
                 name: metrics[name] for name in sorted(metrics, key=_validation_order) if _is_validation(name)
             },
@@ -214,7 +220,7 @@ class History(Callback):
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "captions_per_second": captions / self._seconds,
             "images_per_second": images / self._seconds,
-            **self._gpu_memory(f"{pl_module.stage} training"),
+            **self._gpu_memory(f"{module.stage} training"),
         }
         self.rows.append(row)
         if processes().is_first:
@@ -227,8 +233,8 @@ class History(Callback):
             "%.1f %% bad endings  %.0f captions/s%s",
             row["epoch"],
             epochs,
-            pl_module.train_metric.removeprefix("train_"),
-            row[pl_module.train_metric],
+            module.train_metric.removeprefix("train_"),
+            row[module.train_metric],
             row["val_loss"],
             " (saved)" if self.best.saved else "",
             row.get("BLEU-4", math.nan),
@@ -239,9 +245,9 @@ class History(Callback):
             row["captions_per_second"],
             f"  GPU {row['gpu_peak_mib']:,.0f} MiB" if "gpu_peak_mib" in row else "",
         )
-        for dataset in pl_module.datasets if len(pl_module.datasets) > 1 else ():
+        for dataset in module.datasets if len(module.datasets) > 1 else ():
             log.info("    %s", scores_of_dataset(row, dataset))
-        if collapsed(row, len(pl_module.val_images)):
+        if collapsed(row, len(module.val_images)):
             log.warning("the captions of all validation photos are the same one after epoch %d", row["epoch"])
         if self.on_epoch is not None:
             self.on_epoch(row)
@@ -263,7 +269,10 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Taken from the checkpoint."""
-        self.rows = state_dict["rows"]
+        rows = state_dict["rows"]
+        if not all(isinstance(value, float) for row in rows for value in row.values()):
+            raise TypeError("the history holds something else than numbers")
+        self.rows = rows
 
     def _write(self) -> None:
         text = io.StringIO()
@@ -400,7 +409,8 @@ class Progress(Callback):
         batch_idx: int,
     ) -> None:
         """Move it."""
-        assert self._bar is not None
+        if self._bar is None:
+            return
         self._captions += len(batch.captions) * processes().count
         self._bar.update()
         seconds = time.monotonic() - self._start

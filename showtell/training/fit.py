@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, Tra
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.devices import compute_dtype, pick_device
 from showtell.errors import CheckpointError, ConfigError
+from showtell.files import reraise_os_error
 from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.training.calibration import calibrate_model
 from showtell.training.callbacks import (
@@ -39,6 +42,7 @@ from showtell.training.distributed import (
     quiet_lightning,
     wait_for_all,
 )
+from showtell.training.divergence import StopDivergence
 from showtell.training.finetuning import FineTuningModule, Retention
 from showtell.training.module import CaptionModule
 from showtell.training.self_critical import CaptionReward
@@ -113,6 +117,7 @@ def fit(
         CheckpointError: there is nothing to resume, or it does not fit.
         ConfigError: a batch, or the validation images, are too few to give each process one.
         FirstFailed: another process tells of one of these.
+        TrainingDivergedError: the validation loss is absurd from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
     checkpoint = folder / CHECKPOINT
@@ -206,7 +211,8 @@ class _Run:
         best = SaveBest(self.folder, to_beat)
         history = History(self.folder, best, self.memory, rows, self.on_epoch)
         last = SaveLast(self.folder, self.config.checkpoint_minutes)
-        callbacks = [
+        callbacks: list[Callback] = [
+            *self._guard(module, history),
             best,
             history,
             Progress(),
@@ -216,8 +222,24 @@ class _Run:
         ]  # the last one saves the state of the others
         with quiet_lightning(), last.catching_signals():
             trainer = self._make_trainer(epochs, callbacks)
-            trainer.fit(module, module.loader, self.val_loader, ckpt_path=checkpoint)
+            try:
+                trainer.fit(module, module.loader, self.val_loader, ckpt_path=checkpoint)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                if checkpoint is None or history.has_begun:
+                    raise
+                reason = shorten(f"{type(error).__name__}: {error}", 240)
+                raise CheckpointError(f"{checkpoint}: damaged ({reason}); start a new run") from error
         return history.rows
+
+    def _guard(self, module: CaptionModule, history: History) -> list[Callback]:
+        """What stops a cross-entropy training that diverges; by rewards, the loss may well rise."""
+        if isinstance(module, SelfCriticalModule):
+            return []
+        return [
+            StopDivergence(
+                lambda: [row["val_loss"] for row in history.rows], patient=not self.config.patience
+            )
+        ]
 
     def _make_trainer(self, epochs: int, callbacks: list[Callback]) -> Trainer:
         device = pick_device()
@@ -233,13 +255,29 @@ class _Run:
             max_epochs=epochs,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
-            logger=TensorBoardLogger(self.folder, name="tensorboard", version=""),
+            logger=_TensorBoard(self.folder, name="tensorboard", version=""),
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,
         )
+
+
+class _TensorBoard(TensorBoardLogger):
+    """Names its folder where it cannot write."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        with reraise_os_error(Path(self.log_dir)):
+            super().log_metrics(metrics, step)
+
+    def save(self) -> None:
+        with reraise_os_error(Path(self.log_dir)):
+            super().save()
+
+    def finalize(self, status: str) -> None:
+        with reraise_os_error(Path(self.log_dir)):
+            super().finalize(status)
 
 
 def _require_work_for_all(smallest_batch: int, val_images: int) -> None:
@@ -260,8 +298,7 @@ def _best_of(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def _stage_of(checkpoint: Path) -> str:
     """The stage that a checkpoint was written in."""
-    stage: str = AtomicCheckpointIO().load_checkpoint(checkpoint).get("showtell", {}).get("stage", "")
-    return stage
+    return str(AtomicCheckpointIO().load_checkpoint(checkpoint)["showtell"].get("stage", ""))
 
 
 def _early_stopping(config: TrainingConfig) -> list[Callback]:

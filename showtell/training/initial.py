@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from showtell.captioner import Captioner
 from showtell.data.dataset import CaptionDataset, CaptionLoader
 from showtell.data.vocabulary import SPECIALS, Vocabulary
-from showtell.decoder import RNNDecoder, make_decoder, packed_targets
+from showtell.decoder import RNNDecoder, make_decoder, packed_targets, single_decoder
 from showtell.errors import ModelError
 
 _OF_WORDS = ("embedding.weight", "word_bias")
@@ -66,8 +66,7 @@ def place_new_words(captioner: Captioner, initial: RNNDecoder, captions: Caption
         initial: the decoder that it was made of.
         captions: the training images, with the vocabulary of `captioner`.
     """
-    decoder, known = captioner.decoder, initial.vocab_size
-    assert isinstance(decoder, RNNDecoder)
+    decoder, known = single_decoder(captioner.decoder), initial.vocab_size
     new = decoder.vocab_size - known
     if not new:
         return

@@ -10,6 +10,7 @@ import yaml
 
 from showtell.config import RunConfig
 from showtell.errors import ConfigError
+from showtell.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -99,7 +100,7 @@ class SearchSpace:
     def read(cls, text: str, config: RunConfig) -> SearchSpace:
         """Of the text of a YAML file."""
         try:
-            return cls(yaml.safe_load(text), config)
+            return cls(load_yaml(text), config)
         except yaml.YAMLError as error:
             raise ConfigError(f"the search space is not YAML: {' '.join(str(error).split())}") from error
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import unquote_plus
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.pruners import PercentilePruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from showtell.config import RunConfig
-from showtell.errors import ConfigError, UsageError
+from showtell.errors import ConfigError, ShowtellError, TrainingDivergedError, UsageError
 from showtell.tuning.space import SearchSpace, with_settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,10 @@ _WARM_UP = 1 / 3
 """Share of the epochs before a trial may be stopped early: at first, scores tell little."""
 
 _SETTINGS = "settings"
+_PASSWORDS = (
+    re.compile(r"//[^:/@?]*:(.*)@"),  # user:password@host; a password may hold : / ? and even @
+    re.compile(r"[?&;](?:password|passwd|pwd|passphrase|sslpassword|token)=([^&;]*)", re.IGNORECASE),
+)
 
 
 class Stopped(Exception):  # noqa: N818 - a wish of the pruner, no error
@@ -104,8 +112,11 @@ def open_study(
                 load_if_exists=True,
             )
         except Exception as error:  # drivers of databases raise about anything
-            reason = " ".join(str(error).split())
-            raise UsageError(f"--storage {storage}: cannot be used ({reason})") from error
+            reason = " ".join(hide_password(str(error), storage).split())
+            # Not `from error`: its traceback (--debug) may have the password.
+            raise UsageError(
+                f"--storage {hide_password(storage, storage)}: cannot be used ({reason})"
+            ) from None
         kept = study.user_attrs.get(_SETTINGS)
         if kept is None:
             study.set_user_attr(_SETTINGS, settings)
@@ -115,6 +126,39 @@ def open_study(
                 " or name another folder with --study"
             )
     return study
+
+
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Turn what the database raises while trials run (a full disk, a lost connection) into one line.
+
+    Raises:
+        ShowtellError: in place of it.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reasons = " ".join(f"{error} {error.__cause__ or ''}".split())
+        raise ShowtellError(
+            f"--storage {hide_password(storage, storage)}: the study cannot be written or read"
+            f" ({hide_password(reasons, storage)}); what is done is kept, the same command goes on"
+        ) from None
+
+
+def hide_password(text: str, storage: str) -> str:
+    """A text without the passwords of a database's URL, which drivers repeat in their errors.
+
+    Args:
+        text: a message, or the URL itself.
+        storage: the URL.
+    """
+    secrets = {each for pattern in _PASSWORDS for each in pattern.findall(storage)}
+    with suppress(ArgumentError, ValueError):
+        secrets.add(make_url(storage).password or "")
+    secrets |= {unquote_plus(each) for each in secrets}
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def try_first(study: optuna.Study, parameters: Mapping[str, Any]) -> None:
@@ -164,7 +208,7 @@ def _run_trial(
         outcome = objective(with_settings(config, values), trial.number, report)
     except Stopped as wish:
         raise optuna.TrialPruned from wish
-    except ConfigError as error:  # two values that contradict each other
+    except (ConfigError, TrainingDivergedError) as error:  # values that contradict each other, or diverge
         log.info("trial %d: %s", trial.number, error)
         raise optuna.TrialPruned from error
     except BaseException:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from showtell.captioning import Caption
 from showtell.output import Record, Screen, Tally
-from showtell.output.screen import one_line
+from showtell.printable import one_line
 
 CAPTION = Caption("a dog runs", ("a", "dog", "runs"), (-0.5, -1.0, -0.25, -0.125))
 

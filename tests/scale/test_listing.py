@@ -8,6 +8,8 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -158,3 +160,22 @@ def test_tar_files_of_other_programs(tmp_path: Path) -> None:
             info.size = 3
             tar.addfile(info, io.BytesIO(b"abc"))
         assert contents(units(file)) == [(f"{file}/{name}", b"abc")]
+
+
+def test_of_a_large_row_group_little_is_in_memory(tmp_path: Path) -> None:
+    rows = [
+        bytes([number % 251]) * 100_000 for number in range(400)
+    ]  # 40 MB in one group, in pages of 1.6 MB
+    table = pa.table({"image": rows})
+    file = tmp_path / "t.parquet"
+    pq.write_table(table, file, compression="none", use_dictionary=False, write_batch_size=16)
+    del table
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        for number, picture in enumerate(units(file, size=400)[0].pictures()):
+            assert picture.open() == rows[number]
+    finally:
+        pa.set_memory_pool(before)
+    assert number == 399
+    assert 0 < pool.max_memory() < 16 * 2**20

@@ -18,6 +18,7 @@ from showtell.features import FeatureStore
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.record import Record
 from showtell.scale import job as jobs
+from showtell.scale.checksums import Checksum
 from showtell.scale.job import Job, only_run, open_job
 from showtell.scale.listing import list_units
 from showtell.scale.running import Summary, run_job
@@ -37,11 +38,11 @@ class Recorder(CaptionTask):
         self.ran: list[str] = []
         self.stop_at: int | None = None
 
-    def run(self, unit: Unit, shard: Path) -> None:
+    def run(self, unit: Unit, shard: Path) -> Checksum:
         if self.stop_at == len(self.ran):
             raise KeyboardInterrupt
         self.ran.append(shard.name)
-        super().run(unit, shard)
+        return super().run(unit, shard)
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_damage_is_found(task: Recorder, snippets: list[Path], tmp_path: Path) -
     job = begin(tmp_path, task, *snippets[:4])
     run(job, task)
     job.shard(0).write_text("".join(job.shard(0).read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(DataError, match="holds 3 pictures instead of 4; delete it"):
+    with pytest.raises(DataError, match="holds 3 pictures instead of 4; run the same command again"):
         run(job, task)
     (tmp_path / jobs.UNITS).write_text("{}\n")
     with pytest.raises(DataError, match=r"units\.jsonl: damaged"):
@@ -228,11 +229,11 @@ def test_a_folder_is_for_one_run(tmp_path: Path) -> None:
 def test_no_room(
     task: Recorder, snippets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> Path:
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     job = begin(tmp_path, task, *snippets[:4])
-    monkeypatch.setattr("showtell.scale.tasks.write_atomic", full)
+    monkeypatch.setattr("showtell.files.os.fsync", full)
     with pytest.raises(ShowtellError, match=r"captions-00000.jsonl: cannot be written \(No space left"):
         run(job, task)
 
@@ -288,7 +289,7 @@ def test_shards_that_do_not_go_together(
     with pytest.raises(FeatureStoreError, match="holds an id a second time"):
         ShardedFeatures(tmp_path)
     job.shard(1).write_bytes(kept[:100])
-    with pytest.raises(FeatureStoreError, match=r"features-00001\.safetensors: damaged; delete it"):
+    with pytest.raises(FeatureStoreError, match=r"features-00001\.safetensors: damaged \("):
         ShardedFeatures(tmp_path)
     other = FeatureTask(lambda: tiny_captioner.encoder, "float16")
     other.__dict__["made_by"] = "another"

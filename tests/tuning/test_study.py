@@ -7,19 +7,30 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from html.parser import HTMLParser
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from showtell.config import RunConfig
-from showtell.errors import ConfigError, UsageError
+from showtell.errors import ConfigError, ShowtellError, TrainingDivergedError, UsageError
 from showtell.tuning import study as studies
 from showtell.tuning.report import compared, importances, own_trial, write_report
 from showtell.tuning.space import SearchSpace
-from showtell.tuning.study import Outcome, Report, finished, open_study, run_trials, try_first
+from showtell.tuning.study import (
+    Outcome,
+    Report,
+    finished,
+    hide_password,
+    open_study,
+    run_trials,
+    storage_errors,
+    try_first,
+)
 
 CONFIG = RunConfig()
 SPACE = SearchSpace(
@@ -94,17 +105,60 @@ def test_contradictions_and_numbers_that_are_none_count_as_stopped(tmp_path: Pat
     def odd(config: RunConfig, number: int, report: Report) -> Outcome:
         if number == 1:
             raise ConfigError("these do not fit together")
+        if number == 3:
+            raise TrainingDivergedError("the loss is absurd")
         return Outcome(math.nan if number == 2 else 0.5, {})
 
     study = new_study(tmp_path)
-    run_trials(study, SPACE, CONFIG, odd, 4)
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "PRUNED", "COMPLETE"]
+    run_trials(study, SPACE, CONFIG, odd, 5)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", *["PRUNED"] * 3, "COMPLETE"]
 
 
 def test_a_storage_that_cannot_be_used(tmp_path: Path) -> None:
     for storage in (f"sqlite:///{tmp_path}/no/such/folder/study.db", "no-database"):
         with pytest.raises(UsageError, match="--storage"):
             open_study(storage, "test", "maximize", "same", epochs=4, seed=0)
+
+
+URLS = [
+    "postgresql://anna:s3cret@localhost:1/db",
+    "postgresql://anna:s3cret:/@x@localhost:1/db",
+    "postgresql+psycopg2://anna:s3%40cret@localhost:1/db?options=a@b",
+    "mysql+pymysql://localhost:1/db?user=anna&password=s3cret&charset=utf8",
+    "no-dialect://anna:s3cret@host/db",
+    "://:s3cret@",
+    "postgresql://anna:s3cret@[bad/db",
+]
+
+
+@pytest.mark.parametrize("storage", URLS)
+def test_passwords_are_not_shown(storage: str) -> None:
+    with pytest.raises(UsageError, match="--storage") as caught:
+        open_study(storage, "test", "maximize", "same", epochs=4, seed=0)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3" not in shown
+    assert "cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("storage", "secret"),
+    [(URLS[0], "s3cret"), (URLS[1], "s3cret:/@x"), (URLS[2], "s3@cret"), (URLS[3], "s3cret")],
+)
+def test_nor_are_they_where_the_database_is_lost(storage: str, secret: str) -> None:
+    def lose() -> None:
+        with storage_errors(storage):
+            raise OperationalError("INSERT", {}, OSError(f"disk is full; {secret} at {storage}"))
+
+    with pytest.raises(ShowtellError, match=r"--storage .*disk is full") as caught:
+        lose()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert secret not in shown
+    assert storage not in shown
+
+
+def test_a_storage_without_a_password_stays_as_it_is() -> None:
+    for storage in ("sqlite:///a:b/study.db", "postgresql://anna@host/db"):
+        assert hide_password(f"{storage}: lost", storage) == f"{storage}: lost"
 
 
 class Tags(HTMLParser):

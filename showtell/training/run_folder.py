@@ -1,0 +1,95 @@
+"""The folder of a training run, which one training at a time may write to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from showtell.errors import CheckpointError, ShowtellError, UsageError
+from showtell.files import reraise_os_error
+from showtell.training.callbacks import CHECKPOINT
+
+CONFIG: Final = "config.yaml"
+"""The settings of a run; a folder that has them is taken."""
+LOCK: Final = ".lock"
+
+
+@contextmanager
+def run_folder(wanted: Path, *, resume: bool) -> Iterator[Path]:
+    """A folder for a run, locked for the length of the block.
+
+    The lock ends with the process, so that a killed run can be resumed at once.
+
+    Args:
+        wanted: the folder that is asked for.
+        resume: go on with a run: take the last one that is there of `wanted`, `wanted`-2, `wanted`-3, ...
+            Else take the first of them that holds no run and that no other training has locked.
+
+    Yields:
+        The folder, which exists.
+
+    Raises:
+        CheckpointError: there is nothing to resume.
+        ShowtellError: another training is going on in the folder that is to be resumed.
+        UsageError: the folder cannot be written.
+    """
+    folder, lock = _resumed(wanted) if resume else _new(wanted)
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def _new(wanted: Path) -> tuple[Path, FileLock]:
+    for folder in _folders(wanted):
+        if (folder / CONFIG).exists():
+            continue
+        lock = _locked(folder)
+        if lock is None:
+            continue
+        if not (folder / CONFIG).exists():  # else a run took it, and ended, between the two looks
+            return folder, lock
+        lock.release()
+    raise AssertionError  # `_folders` has no end
+
+
+def _resumed(wanted: Path) -> tuple[Path, FileLock]:
+    last = None
+    for folder in _folders(wanted):
+        if not (folder / CONFIG).exists():
+            break
+        last = folder
+    if last is None:
+        raise CheckpointError(
+            f"{wanted}: no run to resume there; leave out --resume, or name its folder with --out"
+        )
+    if not (last / CHECKPOINT).exists():
+        raise CheckpointError(
+            f"{last}: stopped before its first checkpoint; leave out --resume to start again"
+        )
+    lock = _locked(last)
+    if lock is None:
+        raise ShowtellError(f"{last}: another training is going on there; wait for it, or stop it")
+    return last, lock
+
+
+def _folders(wanted: Path) -> Iterator[Path]:
+    yield wanted
+    yield from (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
+
+
+def _locked(folder: Path) -> FileLock | None:
+    """The lock of a folder, which is made where it is missing; None where another training has it."""
+    with reraise_os_error(folder, UsageError):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+    return lock

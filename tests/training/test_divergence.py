@@ -1,0 +1,88 @@
+"""Trainings that diverge are stopped, with advice, and save no useless model."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from showtell.encoder import CNNEncoder
+from showtell.errors import TrainingDivergedError
+from showtell.training.divergence import is_absurd, only_rises
+from showtell.training.fit import StopDivergence
+from tests.training.test_fit import CONFIG, train
+
+LOSSES = st.floats(min_value=0.01, max_value=1e9)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf + math.inf, 1_043_094.0, 25.0])
+def test_absurd_losses(loss: float) -> None:
+    assert is_absurd(loss, 4000)
+
+
+@given(st.integers(4, 500_000), st.floats(0, 1.5))
+def test_the_loss_of_an_untrained_decoder_is_not_absurd(words: int, times: float) -> None:
+    assert not is_absurd(times * math.log(words), words)
+
+
+@given(st.lists(LOSSES, min_size=3, max_size=3))
+def test_rising_is_rising_in_each_epoch(losses: list[float]) -> None:
+    assert only_rises(losses) == (losses[0] < losses[1] < losses[2])
+    assert not only_rises([*losses, losses[-1] + 1]), "it is looked at once"
+
+
+def test_a_learning_rate_of_a_thousand_ends_in_advice_and_without_a_model(
+    tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        TrainingDivergedError, match=r"after epoch 1, .*lower training.learning_rate \(1000 here"
+    ):
+        train(tiny_encoder, tmp_path, config=replace(CONFIG, learning_rate=1e3))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(3, 3), (0, 4)])
+def test_a_loss_that_only_rises_stops_with_advice(
+    tiny_encoder: CNNEncoder,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int,
+    epochs: int,
+) -> None:
+    monkeypatch.setattr("showtell.training.divergence.only_rises", lambda losses: len(losses) == 3)
+    with caplog.at_level(logging.WARNING, "showtell.training.divergence"):
+        result = train(tiny_encoder, tmp_path, config=replace(CONFIG, epochs=4, patience=patience))
+    assert len(result.epochs) == epochs
+    assert "has only risen" in caplog.text
+    assert "Lower training.learning_rate" in caplog.text
+    assert ("training is stopped" in caplog.text) == bool(patience)
+
+
+def test_a_loss_that_becomes_absurd_keeps_the_best_model(
+    tiny_encoder: CNNEncoder,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "showtell.training.divergence.is_absurd", lambda loss, _: loss == seen[-1] and len(seen) > 2
+    )
+    seen: list[float] = []
+    looked = StopDivergence.on_validation_end
+
+    def look(guard: StopDivergence, trainer: object, module: object) -> None:
+        seen.append(float(trainer.callback_metrics["val_loss"]))  # type: ignore[attr-defined]
+        looked(guard, trainer, module)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StopDivergence, "on_validation_end", look)
+    with caplog.at_level(logging.WARNING, "showtell.training.divergence"):
+        result = train(tiny_encoder, tmp_path, config=replace(CONFIG, epochs=8))
+    assert len(result.epochs) == 3
+    assert (tmp_path / "model.safetensors").exists()
+    assert "the best model is kept" in caplog.text
