@@ -92,7 +92,7 @@ def _to_hub_folder(args: Namespace) -> None:
             f"hf download {args.model} --local-dir {args.to_hub_folder}"
         )
     start, folder, name = time.monotonic(), Path(args.to_hub_folder), _name(args.model)
-    from showtell.export.hub_folder import check_hub_target, write_hub_folder
+    from showtell.exporting.hub_folder import check_hub_target, write_hub_folder
 
     check_hub_target(folder)
     import torch
@@ -122,12 +122,12 @@ def _to_graphs(args: Namespace) -> None:
         import onnxscript  # noqa: F401
         import openvino  # noqa: F401
 
-        from showtell.export.folder import check_target, export_model
+        from showtell.exporting.folder import check_target, export_model
 
         if args.precision == "int8":
             import onnxruntime  # noqa: F401
 
-            import showtell.export.quantize  # noqa: F401
+            import showtell.exporting.quantize  # noqa: F401
     except ModuleNotFoundError as error:
         raise UsageError(
             f"exporting needs {error.name}: install it with pip install 'showtell[export]'"

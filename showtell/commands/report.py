@@ -22,7 +22,7 @@ from showtell.errors import ImageError, ShowtellError, UsageError
 from showtell.evaluation.measure import MEANING, Measures, compare_measures
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.word_usage import WordUsage, word_usage
-from showtell.report import Picture, Report, ScoreRow, Shown, make_thumbnail, write_report
+from showtell.reporting import Picture, Report, ScoreRow, Shown, make_thumbnail, write_report
 
 log = logging.getLogger(__name__)
 

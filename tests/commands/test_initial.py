@@ -29,7 +29,7 @@ from showtell.data.prepare import PreparedData
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
-from showtell.export.run_facts import read_run
+from showtell.exporting.run_facts import read_run
 from showtell.training.callbacks import collapsed
 from tests.conftest import make_snippets
 

@@ -19,7 +19,7 @@ from showtell.captioner import Captioner
 from showtell.cli import main
 from showtell.config import RunConfig
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
-from showtell.export.hub_folder import check_hub_target, write_hub_folder
+from showtell.exporting.hub_folder import check_hub_target, write_hub_folder
 from showtell.hub_config import CONFIG, PREPROCESSOR
 from showtell.resources import DEFAULT_MODEL, MODELS
 from tests.commands.test_caption import save_model

@@ -14,7 +14,7 @@ from showtell import __version__
 from showtell.captioner import Captioner
 from showtell.decoder import RNNDecoder
 from showtell.errors import UsageError
-from showtell.export.run_facts import RunFacts
+from showtell.exporting.run_facts import RunFacts
 
 if TYPE_CHECKING:  # imported where it is used: it is not needed for graphs
     from huggingface_hub import ModelCardData
@@ -46,7 +46,7 @@ def make_card(
     data = _metadata(name, run)
     if (source / CARD).is_file():
         return _kept(source / CARD, data, files)
-    template = (resources.files("showtell.export") / "model_card.md").read_text(encoding="utf-8")
+    template = (resources.files("showtell.exporting") / "model_card.md").read_text(encoding="utf-8")
     decoder = captioner.decoder
     assert isinstance(decoder, RNNDecoder)
     card = ModelCard.from_template(
