@@ -52,6 +52,23 @@ class Captioner(nn.Module, CaptioningModel):
         self.calibration = calibration
         self._low: tuple[object, StepDecoder] | None = None
 
+    __call__ = CaptioningModel.__call__  # nn.Module comes first in the order of bases
+    __repr__ = CaptioningModel.__repr__
+
+    @property
+    def summary(self) -> str:
+        """The kind of its decoder, for `repr`."""
+        if isinstance(self.decoder, RNNDecoder):
+            config = self.decoder.config
+            return f"{config.kind} decoder ({config.cell}, {config.hidden_dim} units)"
+        assert isinstance(self.decoder, EnsembleDecoder)
+        return f"ensemble of {len(self.decoder.members)} decoders"
+
+    @property
+    def runs_on(self) -> str:
+        """The device that computes, for `repr`."""
+        return f"{next(self.decoder.parameters()).device}"
+
     @property
     def transform(self) -> ImageTransform:
         """Makes the pictures that the encoder takes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import fields
 from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
@@ -43,6 +44,7 @@ from showtell.output import (
     Tally,
     make_writer,
 )
+from showtell.search.settings import search_config as search_config_of
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning import CaptioningModel
@@ -155,23 +157,9 @@ def search_config(args: Namespace) -> SearchConfig:
     Raises:
         UsageError: a value is out of range, or has no effect beside the others.
     """
-    default = SearchConfig()
-    if args.diversity and args.num_captions == 1:
-        raise UsageError("--diversity has no effect on one caption; ask for more with --num-captions")
-    for name in ("beam_size", "diversity") if args.sample else _SAMPLING:
-        if args[name] != getattr(default, name):
-            raise UsageError(f"{option(name)} has no effect {'with' if args.sample else 'without'} --sample")
-    shared = args.beam_size > 0 and not args.diversity
+    names = (field.name for field in fields(SearchConfig))
     with naming_options("search"):
-        return SearchConfig(
-            beam_size=max(args.beam_size, args.num_captions) if shared else args.beam_size,
-            num_captions=args.num_captions,
-            max_length=args.max_length,
-            length_penalty=args.length_penalty,
-            diversity=args.diversity,
-            sample=args.sample,
-            **{name: args[name] for name in _SAMPLING},
-        )
+        return search_config_of({name: args[name] for name in names if name in args})
 
 
 def _photos(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from showtell.data.images import check_image_size
+from showtell.api import Runtime, load
 from showtell.errors import ConfigError, UsageError
 from showtell.resources import DEFAULT_MODEL
-from showtell.runtime.manifest import find_exported
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning import CaptioningModel
-
-
-Runtime = Literal["auto", "torch", "onnx", "openvino"]
 
 
 def add_model(parser: ArgumentParser) -> None:
@@ -112,29 +108,7 @@ def open_model(
     name: str, runtime: Runtime, encoder: str | None = None, image_size: int | None = None
 ) -> CaptioningModel:
     """A model by name (see `load_model`)."""
-    check_image_size(image_size)  # before seconds of loading
-    folder = find_exported(name)
-    if folder is not None:
-        from showtell.runtime.captioner import ExportedCaptioner
-
-        if runtime == "torch":
-            raise UsageError(f"--runtime torch: {name} is an exported model; name the run it was made of")
-        if encoder is not None:
-            raise UsageError(f"--encoder has no effect on an exported model ({name})")
-        return ExportedCaptioner(folder, runtime, image_size)
-    members = name.split(",")
-    if any(map(find_exported, members)):
-        raise UsageError(
-            f"--model {name}: exported models speak alone; export the ensemble of what they were made of"
-        )
-    if runtime in ("onnx", "openvino"):
-        raise UsageError(
-            f"--runtime {runtime} runs exported models: make one with showtell export --model {name}, and"
-            " name its folder with --model"
-        )
-    from showtell.captioner import Captioner
-
-    return Captioner.load_ensemble(members, encoder=encoder, image_size=image_size)
+    return load(name, runtime=runtime, encoder=encoder, image_size=image_size)
 
 
 def option(field: str) -> str:

@@ -133,9 +133,9 @@ def load_encoder(config: EncoderConfig, exported: str | None) -> FeatureEncoder:
         EncoderError: the weights cannot be loaded.
         UsageError: the exported model is none, or of another encoder.
     """
-    from showtell.commands.extract import feature_encoder
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
+    from showtell.feature_extraction import feature_encoder
 
     encoder = CNNEncoder.from_config(config).to(pick_device())
     return feature_encoder(CacheConfig(exported=exported), encoder)

@@ -22,10 +22,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from showtell.commands.initial import AUTO, NONE
 from showtell.commands.logs import log_to_screen
 from showtell.commands.run_config import add_run_arguments, run_settings, to_run_config
-from showtell.commands.training_parts import caption_sets, image_source, new_captioner
 from showtell.config import RunConfig
 from showtell.data.dataset import LoadImage
 from showtell.data.prepare import prepare_data
@@ -37,6 +35,8 @@ from showtell.encoder import CNNEncoder
 from showtell.errors import UsageError
 from showtell.files import write_atomic
 from showtell.training.fit import fit
+from showtell.training.initial_model import AUTO, NONE
+from showtell.training.setup import caption_sets, image_source, new_captioner
 from showtell.tuning.space import SearchSpace, Value
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _work(job: _Job, seed: int) -> None:
     from showtell.tuning.study import run_trials
 
     torch.set_num_threads(job.threads)
-    for name in ("showtell.training", "showtell.commands.extract"):
+    for name in ("showtell.training", "showtell.feature_extraction"):
         logging.getLogger(name).setLevel(logging.WARNING)
     encoder = CNNEncoder.from_config(job.config.encoder).to(pick_device())
     sets = caption_sets(job.config, job.images, job.vocabulary, job.load)

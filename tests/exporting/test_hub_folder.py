@@ -275,4 +275,4 @@ def test_an_ensemble_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
 )
 def test_options_of_graphs_are_refused(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--to-hub-folder", "x", *option]) == 2
-    assert f"{option[0]} is for graphs" in capsys.readouterr().err
+    assert f"{option[0].removeprefix('--')} is for graphs" in capsys.readouterr().err

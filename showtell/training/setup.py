@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import extract_features, feature_encoder
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.records import CaptionedImage
@@ -14,6 +13,7 @@ from showtell.data.sources import OnlineImages
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
+from showtell.feature_extraction import extract_features, feature_encoder
 from showtell.features import CachedFeatures, FeatureStore
 
 
