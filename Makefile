@@ -4,8 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNS ?= runs
+DATA ?= data/flickr8k
 
-.PHONY: help demo test test-slow lint bench
+DOCS := $(VENV)-docs
+
+.PHONY: help demo test test-slow lint docs bench bench-gpu
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +16,9 @@ help:
 	@echo "make test       the fast tests"
 	@echo "make test-slow  real training, real data, kills at random moments"
 	@echo "make lint       ruff, mypy"
+	@echo "make docs       the documents and the API reference as a site, in site/"
 	@echo "make bench      the benchmarks, each against a baseline in the same run"
+	@echo "make bench-gpu  what a GPU does, with the photos and captions of DATA=folder"
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +43,16 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+	@echo "site/index.html"
+
+# An environment of its own: the reference is made from the source, without torch.
+$(DOCS)/.ready: requirements-docs.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
+	@touch $@
+
 bench: $(READY)
 	$(BIN)/python benchmarks/bench_profile.py
 	$(BIN)/python benchmarks/bench_encode.py
@@ -49,3 +64,6 @@ bench: $(READY)
 	-$(BIN)/python benchmarks/bench_image_size.py --scored 300    # needs Flickr8k
 	-$(BIN)/python benchmarks/bench_cider.py    # these two need captions of Flickr8k and COCO,
 	-$(BIN)/python benchmarks/bench_metrics.py  # and the second Java
+
+bench-gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py $(DATA)

@@ -8,7 +8,7 @@ import sys
 
 from showtell.cli import run_command
 from showtell.data.annotations import load_annotations
-from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, collate_fn, eval_loader
+from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, EvalLoader, collate_fn
 from showtell.data.images import resize_image
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.records import CaptionedImage
@@ -24,12 +24,12 @@ __all__ = [
     "CaptionDataset",
     "CaptionLoader",
     "CaptionedImage",
+    "EvalLoader",
     "OnlineImages",
     "PreparedData",
     "Vocabulary",
     "build_vocab",
     "collate_fn",
-    "eval_loader",
     "load_annotations",
     "log_gpu_memory",
     "prepare_data",

@@ -38,7 +38,7 @@ if _typing.TYPE_CHECKING:
     from showtell.reporting.run import report
     from showtell.training.run import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CNNEncoder",

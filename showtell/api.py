@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from showtell.config import Runtime
 from showtell.data.images import check_image_size
 from showtell.errors import CheckpointError, UsageError
 from showtell.keywords import did_you_mean, suggests_keywords
@@ -15,8 +16,6 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds
     import torch
 
     from showtell.captioning import CaptioningModel
-
-Runtime = Literal["auto", "torch", "onnx", "openvino"]
 
 
 @suggests_keywords()
@@ -33,8 +32,9 @@ def load(
     Args:
         name: a run's folder, a folder in models/, a hub id (`owner/name`), an exported model's folder; or
             several runs, `a,b`, that caption together as an ensemble.
-        device: where PyTorch computes (`cpu`, `cuda`, `cuda:1`); by default a GPU where there is one.
-            Exported models run on the CPU.
+        device: where PyTorch computes: `cpu`, `cuda`, `cuda:1` (the second GPU), `mps` or a `torch.device`;
+            by default, and with `auto`, what SHOWTELL_DEVICE names, else a GPU where there is one. Exported
+            models run on the CPU.
         image_size: side in pixels that images are resized to, 64 to 1024; by default the model's own. Smaller
             is faster.
         runtime: what runs an exported model: `onnx`, `openvino`, or `auto`, which takes the faster one that
@@ -59,7 +59,11 @@ def load(
 
 
 def _load_exported(
-    name: str, device: Any, image_size: int | None, runtime: Runtime, encoder: str | None
+    name: str,
+    device: str | torch.device | None,
+    image_size: int | None,
+    runtime: Runtime,
+    encoder: str | None,
 ) -> CaptioningModel | None:
     """An exported model of that name, or None where it is none.
 
@@ -75,13 +79,17 @@ def _load_exported(
         raise UsageError(f"runtime torch: {name} is an exported model; name the run that it was made of")
     if encoder is not None:
         raise UsageError(f"encoder has no effect on an exported model ({name}); leave it out")
-    if device is not None and str(device) != "cpu":
+    if device is not None and str(device) not in ("auto", "cpu"):
         raise UsageError(f"device {device}: exported models run on the CPU; name the run that it was made of")
     return ExportedCaptioner(folder, runtime, image_size)
 
 
 def _load_torch(
-    name: str, device: Any, image_size: int | None, runtime: Runtime, encoder: str | None
+    name: str,
+    device: str | torch.device | None,
+    image_size: int | None,
+    runtime: Runtime,
+    encoder: str | None,
 ) -> CaptioningModel:
     members = name.split(",")
     if any(map(find_exported, members)):
@@ -96,30 +104,8 @@ def _load_torch(
     from showtell.captioner import Captioner
 
     try:
-        return Captioner.load_ensemble(
-            members, device=_to_device(device), encoder=encoder, image_size=image_size
-        )
+        return Captioner.load_ensemble(members, device=device, encoder=encoder, image_size=image_size)
     except CheckpointError as error:
         shipped = [folder.name for folder in MODELS.glob("*")] if MODELS.is_dir() else []
         suggestion = did_you_mean(name, shipped) if str(error).startswith(f"{name}: no ") else ""
         raise CheckpointError(f"{error}{suggestion}") from error
-
-
-def _to_device(device: str | torch.device | None) -> torch.device | None:
-    """A device that this machine has.
-
-    Raises:
-        UsageError: it has none of this name.
-    """
-    if device is None:
-        return None
-    import torch
-
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise UsageError(
-            f"device {device!r}: this machine has none of that name; take 'cpu', or 'cuda' with a GPU"
-        ) from error
-    return chosen

@@ -17,7 +17,9 @@ from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.images import ImageTransform, check_image_size
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, make_decoder, stepping
-from showtell.devices import pick_device
+from showtell.decoder.captured import CapturedSearch
+from showtell.decoder.tensor_search import TensorBeams, searches_on_device
+from showtell.devices import pick_device, warm_up
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, ModelError
 from showtell.evaluation.confidence import Calibration
@@ -51,6 +53,7 @@ class Captioner(nn.Module, CaptioningModel):
         self.vocabulary, self.encoder_name = vocabulary, encoder_name
         self.calibration = calibration
         self._low: tuple[object, StepDecoder] | None = None
+        self._captured: CapturedSearch | None = None
 
     __call__ = CaptioningModel.__call__  # nn.Module comes first in the order of bases
     __repr__ = CaptioningModel.__repr__
@@ -79,6 +82,16 @@ class Captioner(nn.Module, CaptioningModel):
         """Whether the decoder tells where it looked."""
         return self.decoder.attends
 
+    @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return self.encoder.device.type
+
+    @property
+    def search_batch_size(self) -> int:
+        """64 on a CPU; on a GPU as many as it encodes at once, twice over."""
+        return max(64, 2 * self.encoder.batch_size) if self.device_type == "cuda" else 64
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
         parts = (
@@ -103,7 +116,12 @@ class Captioner(nn.Module, CaptioningModel):
         if features.dtype != torch.bfloat16:
             return find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
         with torch.inference_mode():
-            return _search(self._low_decoder(), self.vocabulary, features, config, attention)
+            decoder = self._low_decoder()
+            if features.is_cuda and len(features) and searches_on_device(config):
+                if self._captured is None:
+                    self._captured = CapturedSearch(decoder, search_specials(self.vocabulary))
+                return self._captured(features, config, attention=attention)
+            return _search(decoder, self.vocabulary, features, config, attention)
 
     def _low_decoder(self) -> StepDecoder:
         """The decoder in bf16, made anew when a weight has changed."""
@@ -111,6 +129,7 @@ class Captioner(nn.Module, CaptioningModel):
         if self._low is None or self._low[0] != versions:
             # In a tuple: not a submodule, so it is no part of the state dictionary.
             self._low = (versions, copy.deepcopy(self.decoder).bfloat16().eval())
+            self._captured = None
         return self._low[1]
 
     def features(self, images: Tensor) -> Tensor:
@@ -152,7 +171,7 @@ class Captioner(nn.Module, CaptioningModel):
         cls,
         name: str,
         *,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         encoder: str | None = None,
         image_size: int | None = None,
     ) -> Captioner:
@@ -160,7 +179,7 @@ class Captioner(nn.Module, CaptioningModel):
 
         Args:
             name: its folder or file, the name of a folder in models/, or a hub id.
-            device: where it computes; by default a GPU where there is one.
+            device: `cpu`, `cuda`, `cuda:1`, `mps` or a `torch.device`; by default what `pick_device` picks.
             encoder: name of the encoder's weights, where they are not in the file and have moved.
             image_size: side in pixels that images are brought to (64 to 1024), where it is not to be the
                 model's own. The grid of features stays that of the decoder: it is interpolated.
@@ -168,14 +187,16 @@ class Captioner(nn.Module, CaptioningModel):
         Raises:
             CheckpointError: there is none, or it is damaged, of another version, or for another encoder.
             EncoderError: the encoder's weights cannot be loaded.
-            UsageError: the image size is out of range.
+            UsageError: the image size is out of range, or this machine does not have the device.
         """
         check_image_size(image_size)
+        place = pick_device(device)
+        warm_up(place)
         path, header, tensors = read_model(name)
         with told_as_damage(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)
-        return model.to(device or pick_device()).eval()
+        return model.to(place).eval()
 
     @classmethod
     def _assemble(
@@ -217,7 +238,7 @@ class Captioner(nn.Module, CaptioningModel):
             name: a folder that `showtell export --to-hub-folder` or a run wrote, the name of a folder in
                 models/, or a hub id (`owner/name`), which is downloaded into the hub's cache.
             revision: of a hub id: branch, tag or commit.
-            device: where it computes; by default a GPU where there is one.
+            device: `cpu`, `cuda`, `cuda:1`, `mps` or a `torch.device`; by default what `pick_device` picks.
             image_size: see `load`.
 
         Raises:
@@ -226,15 +247,14 @@ class Captioner(nn.Module, CaptioningModel):
             UsageError: a revision is given for what is no hub id, or the image size is out of range.
         """
         path = locate_model(str(name), revision)
-        picked = torch.device(device) if device is not None else None
-        return cls.load(str(path), device=picked, image_size=image_size)
+        return cls.load(str(path), device=device, image_size=image_size)
 
     @classmethod
     def load_ensemble(
         cls,
         names: Sequence[str],
         *,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         encoder: str | None = None,
         image_size: int | None = None,
     ) -> Captioner:
@@ -242,7 +262,7 @@ class Captioner(nn.Module, CaptioningModel):
 
         Args:
             names: one or more; of the same encoder weights, picture size and vocabulary.
-            device: where they compute.
+            device: see `load`.
             encoder: name of the encoder's weights, where they are not in the files and have moved.
             image_size: see `load`.
 
@@ -291,6 +311,8 @@ def _search(
     decoder: StepDecoder, vocabulary: Vocabulary, features: Tensor, config: SearchConfig, attention: bool
 ) -> list[list[Hypothesis]]:
     specials = search_specials(vocabulary)
+    if features.is_cuda and len(features) and searches_on_device(config):
+        return TensorBeams(decoder.step, specials, config, attention).run(decoder.init_state(features))
     step = stepping(decoder.step, specials.end)
     return search(step, decoder.init_state(features), specials, config, attention=attention)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -139,7 +139,7 @@ class CaptioningModel(ABC):
         *,
         num_captions: None = None,
         attention: bool = False,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         **search: Unpack[SearchKeywords],
     ) -> Caption: ...
     @overload
@@ -149,7 +149,7 @@ class CaptioningModel(ABC):
         *,
         num_captions: None = None,
         attention: bool = False,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         **search: Unpack[SearchKeywords],
     ) -> list[Caption]: ...
     @overload
@@ -159,7 +159,7 @@ class CaptioningModel(ABC):
         *,
         num_captions: int,
         attention: bool = False,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         **search: Unpack[SearchKeywords],
     ) -> list[Caption]: ...
     @overload
@@ -169,7 +169,7 @@ class CaptioningModel(ABC):
         *,
         num_captions: int,
         attention: bool = False,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         **search: Unpack[SearchKeywords],
     ) -> list[list[Caption]]: ...
     def __call__(
@@ -178,7 +178,7 @@ class CaptioningModel(ABC):
         *,
         num_captions: int | None = None,
         attention: bool = False,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         **search: Unpack[SearchKeywords],
     ) -> Caption | list[Caption] | list[list[Caption]]:
         """Caption an image, or several.
@@ -188,7 +188,7 @@ class CaptioningModel(ABC):
                 W), and tensors of these shapes or (3, H, W), all of uint8 or of floats of 0 to 1.
             num_captions: captions an image, best first.
             attention: keep the attention for each word.
-            batch_size: images whose captions are searched together.
+            batch_size: images whose captions are searched together; by default 64, on a GPU more.
             **search: further fields of `SearchConfig`, e.g. `beam_size`.
 
         Returns:
@@ -203,7 +203,7 @@ class CaptioningModel(ABC):
         config = _search_config({**asked, **search})
         if attention and not self.attends:
             raise UsageError("attention: this model's decoder (pooled) has none; leave it out")
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
             raise UsageError(f"batch_size is {batch_size!r}; it takes a whole number of 1 or more")
         single = is_image(images)
         if not single and (isinstance(images, Mapping) or not isinstance(images, Iterable)):
@@ -233,6 +233,16 @@ class CaptioningModel(ABC):
     @abstractmethod
     def attends(self) -> bool:
         """Whether it tells where it looked for each word."""
+
+    @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return "cpu"
+
+    @property
+    def search_batch_size(self) -> int:
+        """Images whose captions are searched together where nothing else is asked for."""
+        return 64
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -277,33 +287,50 @@ class CaptioningModel(ABC):
         config: SearchConfig | None = None,
         *,
         open_source: Callable[[T], ImageSource],
-        batch_size: int = 64,
+        batch_size: int | None = None,
         attention: bool = False,
     ) -> Iterator[Captioned]:
         """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
 
         Args:
-            sources: the pictures, taken lazily.
+            sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
+                on a GPU.
             config: how to search.
-            open_source: what to decode of a source; called in threads.
-            batch_size: pictures whose captions are searched together. The first batches are smaller (one
-                picture, then four, ...), so that the first captions come soon.
+            open_source: what to decode of a source; called in threads, or in those processes.
+            batch_size: images whose captions are searched together; by default `search_batch_size`. The
+                first batches are smaller (one image, then four, ...), so that the first captions come soon.
             attention: keep where the decoder looked.
 
         Yields:
             A `Captioned` for each source, in order; pictures that cannot be shown have their error.
         """
-        decoded = decode_ahead(
-            sources, lambda source: self.transform.pixels(open_source(source)), ahead=batch_size
-        )
+        largest = batch_size or self.search_batch_size
+        decoded = self._decoded(sources, open_source, largest)
         size, since_tidy = 1, 0
         while batch := next(batched(decoded, size), None):
             yield from self._caption_batch(batch, config, attention)
-            size = min(4 * size, batch_size)
+            size = min(4 * size, largest)
             since_tidy += len(batch)
             if since_tidy >= TIDY:
                 release_free_memory()
                 since_tidy = 0
+
+    def _decoded(
+        self, sources: Iterable[T], open_source: Callable[[T], ImageSource], ahead: int
+    ) -> Generator[Decoded[T, Pixels], None, None]:
+        """The sources with their pixels: decoded in threads, or in processes where these pay."""
+
+        def decode(source: T) -> Pixels:
+            return self.transform.pixels(open_source(source))
+
+        if self.device_type == "cuda" and isinstance(sources, Sequence):
+            from showtell.data.processes import decode_in_processes, processes_pay
+
+            if processes_pay(len(sources)):
+                for item in decode_in_processes(sources, lambda source: [decode(source)]):
+                    yield Decoded(item.source, item.pixels[0] if item.pixels else None, item.error)
+                return
+        yield from decode_ahead(sources, decode, ahead=ahead)
 
     def caption_pixels(
         self, pixels: Sequence[Pixels], config: SearchConfig | None = None, *, attention: bool = False
@@ -321,7 +348,7 @@ class CaptioningModel(ABC):
         return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in found]
 
     def _caption_batch(
-        self, batch: list[Decoded[T]], config: SearchConfig | None, attention: bool
+        self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
     ) -> Iterator[Captioned]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
         found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())

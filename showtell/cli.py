@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from showtell import __version__
 from showtell.commands.logs import log_to_screen
-from showtell.errors import ShowtellError
+from showtell.commands.options import add_general, computing_on
+from showtell.commands.parser import Parser, suggest
+from showtell.errors import ShowtellError, UsageError
 
 COMMANDS = {
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
@@ -26,7 +26,10 @@ COMMANDS = {
     "serve": "captions over HTTP, and a page to drop photos on",
     "report": "a page with scores, curves and every photo with its captions",
 }
-"""Each is a module in showtell.commands with `add_arguments(parser)` and `run(args)`."""
+"""Each is a module in showtell.commands with `EXAMPLES`, `add_arguments(parser)` and `run(parser, args)`."""
+
+HELP = ("-h", "--help")
+VERSION = ("-V", "--version")
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "showtell") -> int:
@@ -39,28 +42,38 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "showtell") -> int:
     Returns:
         Exit code: 0 for success, 1 for failure, 2 for misuse, 130 after Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["--version"]:
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["help"]
+    if name == "help" and rest:
+        name, rest = rest[0], [*rest[1:], "--help"]
+    if name in COMMANDS:
+        return run_command(name, rest, prog=f"{prog} {name}")
+    if name in VERSION:
         print(f"showtell {__version__}")
-        return 0
-    if not arguments or arguments[0] not in COMMANDS:
-        return _usage(arguments, prog)
-    return run_command(arguments[0], arguments[1:], prog=f"{prog} {arguments[0]}")
+    elif name == "help" or name in HELP:
+        print(_overview(prog))
+    else:
+        what = "option" if name.startswith("-") else "command"
+        hint = suggest(name, [*COMMANDS, "help", "--help", "--version"]) or f"; see {prog} help"
+        return _fail(UsageError(f"{name}: no such {what}{hint}"), debug=False)
+    return 0
 
 
 def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
     """Run the sub-command `name`; errors become one line on the screen and an exit code."""
-    command: Any = importlib.import_module(f"showtell.commands.{name}")
-    parser = ArgumentParser(prog=prog, description=command.__doc__.strip().split("\n\n")[0])
-    command.add_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
-    debug = "--debug" in argv
-    log_to_screen(debug)
+    if argv and argv[0] in VERSION:
+        print(f"showtell {__version__}")
+        return 0
+    debug, quiet = "--debug" in argv, bool({"-q", "--quiet"} & set(argv))
+    log_to_screen(logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO)
     try:
-        args = parser.parse_args(list(argv))
-        return int(command.run(parser, args) or 0)
-    except ShowtellError as error:
-        return _fail(error, error.exit_code, debug)
+        command: Any = importlib.import_module(f"showtell.commands.{name}")
+        parser = Parser(prog, command.__doc__.strip().partition("\n\n")[0], command.EXAMPLES)
+        command.add_arguments(parser)
+        add_general(parser)
+        args = parser.parse(argv)
+        chosen = args[args.subcommand] if "subcommand" in args else args
+        with computing_on(chosen.get("device", "auto")):
+            return int(command.run(parser, args) or 0)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -68,27 +81,30 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        return _fail(error, 1, debug)
+        return _fail(error, debug=debug)
 
 
-def _usage(arguments: Sequence[str], prog: str) -> int:
-    asked = bool({"-h", "--help"} & set(arguments[:1])) or not arguments
-    stream = sys.stdout if asked else sys.stderr
-    lines = [f"  {name:<12}{text}" for name, text in COMMANDS.items()]
-    print(f"usage: {prog} COMMAND [--help] ...", *lines, sep="\n", file=stream)
-    if not asked:
-        print(f"{prog}: unknown command {arguments[0]!r}", file=stream)
-    return 0 if asked else 2
+def _overview(prog: str) -> str:
+    return "\n".join(
+        [
+            f"usage: {prog} COMMAND [OPTION ...]",
+            "",
+            *(f"  {name:<12}{text}" for name, text in COMMANDS.items()),
+            "",
+            f"{prog} help COMMAND explains one; {prog} --version; documents: docs/",
+        ]
+    )
 
 
-def _fail(error: Exception, code: int, debug: bool) -> int:
+def _fail(error: Exception, *, debug: bool) -> int:
+    """Print an error in one line (with --debug also its traceback); returns the exit code."""
     if debug:
-        logging.getLogger("showtell").exception("failed")
+        logging.getLogger("showtell").error("failed", exc_info=error)
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, ShowtellError):
         text = f"{type(error).__name__}: {text} (unexpected; run again with --debug to see where)"
     print(f"error: {text}", file=sys.stderr)
-    return code
+    return error.exit_code if isinstance(error, ShowtellError) else 1
 
 
 if __name__ == "__main__":

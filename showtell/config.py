@@ -17,6 +17,8 @@ DatasetFormat = Literal["auto", "scenes", "coco", "karpathy", "flickr8k", "csv",
 DecoderKind = Literal["topdown", "attention", "pooled"]
 Cell = Literal["lstm", "gru"]
 Precision = Literal["auto", "bf16", "fp32"]
+DEVICE_VARIABLE = "SHOWTELL_DEVICE"
+"""Environment variable that names the device of a process and of those that it starts; see `pick_device`."""
 View = Literal[
     "full",
     "flip",
@@ -32,7 +34,10 @@ View = Literal[
     "random-6",
 ]
 References = Literal["person", "all"]
-FeatureMode = Literal["cached", "online"]
+FeatureMode = Literal["auto", "cached", "memory", "online"]
+Segmentation = Literal["spaces", "characters"]
+Runtime = Literal["auto", "torch", "onnx", "openvino"]
+"""What runs a model; `auto` takes the fastest one that can."""
 FeatureType = Literal["float16", "int8"]
 
 
@@ -96,40 +101,43 @@ def _check_dataset(dataset: DatasetConfig) -> None:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The annotated photos to learn from."""
+    """The photos and captions to learn from."""
 
     root: str | list[str | DatasetConfig | dict[str, Any]] | None = None
-    """Folder of the dataset, or its annotation file; or a list of several datasets, each a folder or
-    {root, format, images, weight}. Without it: the embedded dataset of drawn scenes. A relative path is also
-    looked for in the folders named by SHOWTELL_DATA (default: data:../shared/data)."""
+    """Folder of the dataset, or its annotation file; in YAML also a list of datasets, each a folder or
+    {root, format, images, weight}. Without it: drawn scenes, which are made. A relative path is also looked
+    for in the folders that SHOWTELL_DATA names (default: data:../shared/data)."""
     format: DatasetFormat = "auto"
     """How the annotations are written; `auto` tells from the files."""
     images: str | None = None
     """Folder of the images, where it is not beside the annotations."""
     model_captions: float = 1.0
-    """Weight in the cross-entropy of captions that a model wrote (`"source": "model"` in COCO's annotations);
-    0 leaves them out."""
+    """Weight, in the cross-entropy, of captions that a model wrote (`"source": "model"` in COCO's
+    annotations), 0 to 1; 0 leaves them out."""
     references: References = "person"
-    """Captions that validation compares with: those that people wrote, or all."""
+    """References of validation: the captions that people wrote, or all."""
+    segmentation: Segmentation = "spaces"
+    """What separates words: `spaces`; or, for scripts without them (Chinese, Japanese, Thai), `characters`:
+    each is a word of its own."""
     num_scenes: int = 2400
-    """Number of drawn scenes to make, where the embedded dataset is used."""
+    """Images of drawn scenes to make, where no dataset is named."""
     val_fraction: float = 0.1
-    """Share of the training images to validate on, where the dataset has no validation split."""
+    """Fraction of the training images to validate on, where the dataset has no validation split."""
     test_fraction: float = 0.1
-    """Share of the training images to set apart for testing, where the dataset has no test split."""
+    """Fraction of the training images to test on, where the dataset has no test split."""
     tuning_fraction: float = 0.1
-    """Share of the training images in the subset for hyperparameter tuning."""
+    """Fraction of the training images in the subset for hyperparameter tuning."""
     tuning: bool = False
     """Train on the subset for hyperparameter tuning only."""
     min_count: int | Literal["auto"] = "auto"
-    """Words seen fewer times than this in the training captions become <unk>. `auto`: 5, of few captions
-    fewer (below 20,000: 3, below 5,000: 2, below 1,000: 1)."""
+    """Words that occur fewer times than this in the training captions become <unk>. `auto`: 5, or 3 below
+    20,000 captions, 2 below 5,000, 1 below 1,000."""
     max_caption_length: int = 30
-    """Longer training captions are cut to this many words."""
+    """Training captions are cut to this many words."""
     skip_bad: bool = False
     """Drop and count unusable annotations, instead of stopping at the first."""
     seed: int = 0
-    """Seed of the splits."""
+    """Random seed of the splits."""
 
     @property
     def datasets(self) -> list[DatasetConfig]:
@@ -187,16 +195,18 @@ class CacheConfig:
     """The cache of image features."""
 
     views: tuple[View, ...] = ("full",)
-    """Views of each training image to cache; each epoch takes one of them at random. `full` is the whole
-    picture, `crop` its middle, `small` the whole at 7/9 of the size (224 for 288), `flip`, `crop-flip` and
-    `small-flip` are these mirrored, `random-N` are random crops."""
+    """Views of each training image whose features are cached; each epoch uses one of them, at random. `full`:
+    the whole image, `crop`: its centre, `small`: the whole at 7/9 of the size (224 for 288), `flip`,
+    `crop-flip`, `small-flip`: these mirrored, `random-N`: random crops."""
     dir: str = "cache"
-    """Folder of the cache."""
+    """Folder of the cached features."""
     dtype: FeatureType = "float16"
-    """How features are stored; `int8` takes half the disk, with 256 levels for each cell of a picture."""
+    """Number format of the cached features; `int8` takes half the disk, with 256 levels for each grid
+    cell."""
     exported: str | None = None
-    """Folder of an exported model of the same encoder (`showtell export`), which makes the features in place
-    of PyTorch: in int8 two to three times as fast. A decoder learns best from what will serve it."""
+    """Folder of an exported model (`showtell export`) of the same encoder, which computes the features in
+    place of PyTorch: in int8 two to three times as fast. A decoder that will run with an exported encoder
+    is best trained on its features."""
 
     def __post_init__(self) -> None:
         _require(len(self.views) > 0, "cache.views must name at least one view")
@@ -211,9 +221,9 @@ class DecoderConfig:
     """`pooled`: Show and Tell. `attention`: Show, Attend and Tell. `topdown`: two recurrent layers around
     attention, trained on all time steps at once (fast)."""
     cell: Cell = "lstm"
-    """Recurrent cell."""
+    """Kind of the recurrent layers."""
     embedding_dim: int = 384
-    """Size of a word's embedding."""
+    """Size of the word embeddings."""
     hidden_dim: int = 384
     """Size of the recurrent state."""
     attention_dim: int = 384
@@ -238,18 +248,18 @@ class TrainingConfig:
     """The optimisation."""
 
     epochs: int = 15
-    """Epochs at most."""
+    """Passes over the training images, at most."""
     batch_size: int = 64
-    """Images a batch at most, over all devices, each with all of its captions; all batches of an epoch are of
-    the same size, or one less."""
+    """Images in a batch at most, over all devices, each with all of its captions; the batches of an epoch
+    differ by one image at most."""
     learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
     weight_decay: float = 0.01
     """Weight decay of AdamW (matrices only)."""
     warmup: float = 0.03
-    """Share of all steps over which the learning rate rises."""
+    """Fraction of all steps over which the learning rate rises."""
     label_smoothing: float = 0.1
-    """Share of the probability that the loss spreads over all words."""
+    """Fraction of the target probability that is spread over all words."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient; 0 for no limit."""
     patience: int = 5
@@ -281,19 +291,19 @@ class FineTuningConfig:
     """
 
     epochs: int = 10
-    """Epochs at most."""
+    """Passes over the training images, at most."""
     batch_size: int = 16
-    """Images a batch at most, over all devices."""
+    """Images in a batch at most, over all devices."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""
     patience: int = 3
     """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
     distillation: float = 0.3
-    """Share of the loss that holds the model to the word probabilities of the one that it started from: more
-    keeps more of what that knew."""
+    """Weight, in the loss, of the distance to the word probabilities of the initial model (distillation);
+    more keeps more of what that model knew."""
     mixing: float = 0.8
-    """Share of the trained weights in those that are validated and saved; the rest are those of the start.
-    Less keeps more of what the start knew; 1 is the trained model itself."""
+    """Weight of the trained parameters in the mean with the initial ones, which is validated and saved; less
+    keeps more of what the initial model knew, 1 is the trained model itself."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -319,9 +329,10 @@ class TrainerConfig:
     """The processes that train together; each takes its share of every batch."""
 
     devices: int | Literal["auto"] = "auto"
-    """GPUs of a machine (without any: processes). `auto`: as many as torchrun or srun started, else one."""
+    """GPUs to train on, a process each (on the CPU: processes). `auto`: as many as torchrun or srun
+    started, else one."""
     num_nodes: int | Literal["auto"] = "auto"
-    """Machines. `auto`: as torchrun or srun says, else one."""
+    """Machines to train on. `auto`: as torchrun or srun says, else one."""
 
     def __post_init__(self) -> None:
         for name in ("devices", "num_nodes"):
@@ -331,25 +342,25 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class SelfCriticalConfig:
-    """Self-critical training, after the other: captions are drawn and rewarded by their CIDEr-D."""
+    """Self-critical training, after that with cross-entropy: CIDEr-D rewards sampled captions."""
 
     epochs: int = 0
     """Epochs; 0 leaves it out."""
     learning_rate: float = 1e-4
     """Learning rate of AdamW at the start; it falls linearly to a tenth."""
     samples: int = 5
-    """Captions drawn for an image; each is judged against the mean of the others."""
+    """Captions sampled for an image; the baseline of each is the mean reward of the others."""
     temperature: float = 0.7
-    """What the logits are divided by, both where captions are drawn and where their probability is raised.
-    Below 1 it takes away the share that label smoothing has given to all words."""
+    """Temperature of the sampled captions and of their log-probabilities in the loss. Below 1 it undoes what
+    label smoothing has given to all words."""
     max_length: int = 18
-    """Words of a drawn caption at most."""
+    """Words in a sampled caption, at most."""
     references: References = "person"
-    """Captions that rewards compare with: those that people wrote, or all."""
+    """References of the rewards: the captions that people wrote, or all."""
     min_references: int = 1
-    """Images with fewer such captions are left out of self-critical training."""
+    """Images with fewer references are left out of self-critical training."""
     cross_entropy: float = 0.3
-    """Weight of the cross-entropy mixed in: it keeps the words and the length of people's captions."""
+    """Weight of the cross-entropy in the loss; it keeps the words and the length of people's captions."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "cross_entropy"):
@@ -363,36 +374,37 @@ class SelfCriticalConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How words are chosen."""
+    """The search for captions: beam search, or sampling."""
 
     beam_size: int = 3
-    """Beams of the beam search; 1 is greedy."""
+    """Beams of the beam search; 1 is greedy search."""
     num_captions: int = 1
-    """Captions an image, best first."""
+    """Captions for an image, best first."""
     max_length: int = 20
-    """Words a caption at most."""
+    """Words in a caption, at most."""
     min_length: int = 1
-    """Words a caption at least."""
-    length_penalty: float = 0.6
-    """Captions are ranked by log-probability / length ** length_penalty; 0 ranks by log-probability alone."""
+    """Words in a caption, at least."""
+    length_penalty: float = 0.8
+    """Exponent p: captions are ranked by log-probability / length ** p; 0 ranks by log-probability alone."""
     block_ngram: int = 3
-    """No sequence of this many words is repeated in a caption; 0 to allow it."""
+    """No sequence of so many words comes twice in a caption; 0 allows it."""
     diversity: float = 0.0
-    """Of several captions: what a word loses in log-probability for each beam of the captions before that
-    says it at the same place. Over 0, each caption has `beam_size` beams of its own (diverse beam search)."""
+    """Of several captions (diverse beam search): penalty subtracted from a word's log-probability for
+    each beam of the captions before which has it at this place. Over 0, each caption has `beam_size`
+    beams of its own; 0.5 makes captions differ."""
     sample: bool = False
-    """Draw words at random instead of searching the likeliest caption."""
+    """Sample words at random, instead of searching the most likely caption."""
     temperature: float = 1.0
-    """Of sampling: below 1 is more cautious."""
+    """Of sampling: what the logits are divided by; below 1 is more cautious."""
     top_k: int = 0
-    """Of sampling: draw from this many likeliest words; 0 for all."""
+    """Of sampling: choose among so many most likely words; 0 among all."""
     top_p: float = 1.0
-    """Of sampling: draw from the likeliest words that hold this much of the probability (nucleus)."""
+    """Of sampling: choose among the most likely words that hold this much of the probability (nucleus)."""
     draws: int = 0
-    """Of sampling: captions drawn, of which the `num_captions` likeliest are kept; 0 draws no more than
-    these."""
+    """Of sampling: captions to sample, of which the `num_captions` most likely are kept; 0 samples exactly
+    `num_captions`."""
     seed: int = 0
-    """Of sampling."""
+    """Of sampling: random seed; another one gives other captions."""
 
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
@@ -425,28 +437,31 @@ class ServingConfig:
     """The limits of a service, and how it batches."""
 
     max_bytes: int = 20 * 2**20
-    """Bytes a picture at most."""
-    max_pixels: int = 100_000_000
-    """Pixels a picture at most."""
+    """Bytes in a photo, at most."""
+    max_pixels: int = 48 * 2**20
+    """Pixels in a photo, at most: 48 megapixels, such as 8064 x 6048."""
     max_images: int = 16
-    """Pictures a request at most."""
+    """Photos in a request, at most."""
     max_request_bytes: int = 64 * 2**20
-    """Bytes a request at most, all of its pictures together."""
+    """Bytes in a request at most, all of its photos together."""
     queue_length: int = 256
-    """Pictures that are taken and not yet captioned at most; more are refused (503)."""
+    """Photos that wait for their captions, at most; more are refused (503)."""
     upload_memory: int = 512 * 2**20
-    """Bytes of requests that are held at most; more are refused (503)."""
+    """Bytes of requests held in memory, at most; more are refused (503)."""
     time_limit: float = 30.0
-    """Seconds a request at most, its upload included."""
+    """Seconds for a request at most, with its upload; a shutdown waits as long."""
+    decode_seconds: float = 8.0
+    """Seconds of processor time that decoding a photo may take, at most."""
     batch_size: int = 32
-    """Pictures captioned together at most."""
+    """Photos captioned together, at most."""
     max_wait: float = 0.005
-    """Seconds that a batch waits at most for pictures which are being decoded."""
+    """Seconds that a batch waits for photos which are being decoded, at most."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "max_images", "queue_length", "batch_size"):
             _require(getattr(self, name) >= 1, f"serving.{name} must be at least 1")
         _require(self.time_limit > 0, "serving.time_limit must be over 0")
+        _require(self.decode_seconds > 0, "serving.decode_seconds must be over 0")
         _require(self.max_wait >= 0, "serving.max_wait must be at least 0")
         _require(
             self.queue_length >= self.max_images, "serving.queue_length must be at least serving.max_images"
@@ -463,17 +478,18 @@ class ServingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A training run: data, encoder, decoder, training and the search that validates it."""
+    """A training run: its data, model, training, and the search of its validation."""
 
     init: str = "auto"
-    """Model to start from, with its encoder, decoder and words: a run, a folder in models/, or a hub id;
-    `none` to train from scratch. `auto`: the model in the box, where there are fewer than 3,000 training
-    photos and nothing else contradicts it."""
+    """Model to start from, with its encoder, decoder and vocabulary: a run, a folder in models/, or a hub id;
+    `none` trains from scratch. `auto`: the model in the box, where there are fewer than 3,000 training photos
+    and no other setting contradicts it."""
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    features: FeatureMode = "cached"
-    """`cached`: every image through the encoder once, into a file. `online`: through random crop and flip
-    and the encoder every epoch (the classic recipe; slow)."""
+    features: FeatureMode = "auto"
+    """`cached`: the features of every image are computed once and stored. `memory`: they are computed once,
+    and stay in the memory of the device that trains. `auto`: `memory` on a GPU that has room, else `cached`.
+    `online`: they are computed in every epoch, from random crops and flips (slow)."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -482,7 +498,7 @@ class RunConfig:
     self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     out: str = "runs/scenes"
-    """Folder that the run writes: model, checkpoint, logs, curves."""
+    """Folder of the run: its model, checkpoint, logs and curves."""
 
     def __post_init__(self) -> None:
         _require(not self.search.sample, "search.sample is for captioning: a run is validated by beam search")

@@ -19,12 +19,9 @@ from showtell.config import EncoderConfig, Precision
 from showtell.data.images import ImageTransform
 from showtell.data.loading import batches_of_a_shape
 from showtell.data.tensors import normalize
-from showtell.devices import compute_dtype
+from showtell.devices import compute_dtype, encoder_batch_size, stack_to_device, to_device
 from showtell.fingerprints import weights_fingerprint
 from showtell.resnet import ResNet
-
-BATCH = 16
-"""Pictures an encoder call: the fastest on a CPU, and enough for a GPU not to wait for Python."""
 
 
 class CNNEncoder(nn.Module):
@@ -114,24 +111,30 @@ class CNNEncoder(nn.Module):
                 grid = F.interpolate(grid.float(), sides, mode="bilinear").to(self.dtype)
         return grid.flatten(2).transpose(1, 2)
 
+    @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return self.device.type
+
+    @property
+    def batch_size(self) -> int:
+        """Images of one shape that are encoded together, by the device that computes."""
+        return encoder_batch_size(self.device)
+
     def encode_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
-        """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
+        """Features (N, R, D) of N images (H, W, 3) uint8; those of one shape share batches."""
         if not len(pixels):
             return torch.empty(0, self.grid_cells, self.feature_dim, dtype=self.dtype, device=self.device)
         order: list[int] = []
         features = []
-        for places, batch in batches_of_a_shape(pixels, BATCH):
+        for places in batches_of_a_shape(pixels, self.batch_size):
             order += places
-            features.append(self._encode_batch(batch))
-        together = torch.cat(features)
+            images = stack_to_device([pixels[place] for place in places], self.device)
+            features.append(self(normalize(images, self.transform.mean, self.transform.std)))
+        together = torch.cat(features) if len(features) > 1 else features[0]
         if order == sorted(order):
             return together
-        return together[torch.tensor(order, device=self.device).argsort()]
-
-    def _encode_batch(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """Features (B, R, D) of pixels (B, H, W, 3)."""
-        on_device = torch.from_numpy(pixels).to(self.device)
-        return self(normalize(on_device, self.transform.mean, self.transform.std))
+        return together.index_select(0, to_device(torch.tensor(order).argsort(), self.device))
 
     @staticmethod
     def pool(features: Tensor) -> Tensor:

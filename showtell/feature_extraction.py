@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
 from showtell.config import CacheConfig, View
 from showtell.data.records import CaptionedImage
+from showtell.data.sources import SKIP_PHOTOS_HINT
 from showtell.encoder import CNNEncoder
-from showtell.errors import UsageError
-from showtell.features import FeatureEncoder, FeatureStore
+from showtell.errors import DataError, ImageError, UsageError
+from showtell.feature_encoding import ExtractionReport, FeatureEncoder, ImageView
+from showtell.feature_table import FeatureTable
+from showtell.features import FeatureStore
 from showtell.fingerprints import weights_fingerprint
+from showtell.progress import bars_hidden
 from showtell.runtime.captioner import ExportedEncoder
 from showtell.runtime.manifest import find_exported
 
@@ -53,31 +59,109 @@ def extract_features(
         store: where they go.
         images: the dataset.
         train_views: views of the training images.
-        skip_bad: leave out images that cannot be shown, and count them, instead of stopping.
+        skip_bad: leave out images that cannot be decoded, and count them, instead of stopping.
 
     Returns:
         The images whose features are cached.
+
+    Raises:
+        DataError: an image cannot be decoded; or none of the training or of the validation images can.
     """
-    wanted = [
-        (image.path, view)
-        for image in images
-        for view in (train_views if image.split == "train" else ("full",))
-    ]
+    wanted = views_of(images, train_views)
     plan = store.plan(wanted)
     log.info("%s", plan)
     if not plan.missing:
         return list(images)
-    with tqdm(total=plan.missing, desc="features", unit="img", disable=None) as bar:
+    with (
+        tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar,
+        _naming_skip_bad(),
+    ):
         report = store.extract(wanted, skip_bad=skip_bad, progress=bar.update)
+    return _usable(images, report)
+
+
+def compute_table(
+    encoder: FeatureEncoder, images: Sequence[CaptionedImage], train_views: Sequence[View], *, skip_bad: bool
+) -> tuple[FeatureTable, list[CaptionedImage]]:
+    """Compute the views of the training images, and all other images whole, and keep them in memory.
+
+    Args:
+        encoder: makes the features; they stay on its device.
+        images: the dataset.
+        train_views: views of the training images.
+        skip_bad: leave out images that cannot be decoded, and count them, instead of stopping.
+
+    Returns:
+        The features, and the images that have some.
+
+    Raises:
+        DataError: an image cannot be decoded; or none of the training or of the validation images can.
+    """
+    wanted = views_of(images, train_views)
+    size = table_bytes(encoder, len(wanted))
+    log.info("%s feature rows, %.1f GB, computed and kept in memory", f"{len(wanted):,}", size / 1e9)
+    report = ExtractionReport()
+    with (
+        tqdm(total=len(wanted), desc="features", unit="img", disable=bars_hidden()) as bar,
+        _naming_skip_bad(),
+    ):
+        table = FeatureTable.compute(
+            encoder, wanted, train_views, report, skip_bad=skip_bad, progress=bar.update
+        )
+    return table, _usable(images, report)
+
+
+def _progress(rows: int) -> tqdm[Any]:
+    return tqdm(total=rows, desc="features", unit="img", disable=bars_hidden())
+
+
+@contextmanager
+def _naming_skip_bad() -> Iterator[None]:
+    """The error of an image that cannot be decoded names the option that leaves it out."""
+    try:
+        yield
+    except ImageError as error:
+        raise DataError(f"{error}; {SKIP_PHOTOS_HINT}") from error
+
+
+def table_bytes(encoder: FeatureEncoder, rows: int) -> int:
+    """Bytes of `rows` rows of features in memory, in 16 bits."""
+    return rows * encoder.grid_cells * encoder.feature_dim * 2
+
+
+def views_of(images: Sequence[CaptionedImage], train_views: Sequence[View]) -> list[ImageView]:
+    """The views of the training images, and the whole of all others."""
+    return [
+        (image.path, view)
+        for image in images
+        for view in (train_views if image.split == "train" else ("full",))
+    ]
+
+
+def _usable(images: Sequence[CaptionedImage], report: ExtractionReport) -> list[CaptionedImage]:
+    """Log what an extraction did; the images that could be decoded."""
     log.info(
         "%s rows in %.0f s: %.1f images/s",
         f"{report.extracted:,}",
         report.seconds,
-        report.extracted / report.seconds,
+        report.extracted / max(report.seconds, 1e-9),
     )
-    if report.failed:
-        log.warning(
-            "%d images cannot be shown and are left out, the first: %s", len(report.failed), report.failed[0]
-        )
-    failed = {error.source for error in report.failed}
-    return [image for image in images if str(image.path) not in failed]
+    return without_failed(images, report.failed)
+
+
+def without_failed(images: Sequence[CaptionedImage], failed: Sequence[ImageError]) -> list[CaptionedImage]:
+    """The images that could be decoded; how many could not is logged.
+
+    Raises:
+        DataError: of the training images, or of those to validate on, none is left.
+    """
+    if failed:
+        log.warning("dropped %d: photo that cannot be decoded, the first: %s", len(failed), failed[0])
+    sources = {error.source for error in failed}
+    decoded = [image for image in images if str(image.path) not in sources]
+    for split, name in (("train", "training"), ("val", "validation")):
+        if any(image.split == split for image in images) and not any(i.split == split for i in decoded):
+            raise DataError(
+                f"no {name} image can be decoded, the first: {failed[0]}; mend them, or add others"
+            )
+    return decoded

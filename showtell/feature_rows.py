@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from showtell.config import FeatureType
+
+if TYPE_CHECKING:  # readers of rows do without
+    import torch
 
 Record = npt.NDArray[Any]
 """Rows, or one, as they lie in the file."""
@@ -40,18 +43,25 @@ class RowFormat:
         scales = [(name, "<f4", (self.cells, 1)) for name in ("lowest", "step")]
         return np.dtype([*scales, ("levels", "u1", (self.cells, self.dim))])
 
-    def pack(self, features: npt.NDArray[np.float32]) -> Record:
-        """Rows (N,) of features (N, R, D)."""
-        rows = np.empty(len(features), self.record)
+    def pack(self, features: torch.Tensor | npt.NDArray[np.float32]) -> torch.Tensor:
+        """Rows (N, bytes) uint8 of features (N, R, D), made on the device of these."""
+        import torch
+
+        values = torch.as_tensor(features)
         if self.kind == "float16":
-            rows["features"] = features
-            return rows
-        lowest = features.min(axis=2, keepdims=True)
-        step = (features.max(axis=2, keepdims=True) - lowest) / _LEVELS
-        levels = (features - lowest) / np.where(step > 0, step, 1)
-        rows["lowest"], rows["step"] = lowest, step
-        rows["levels"] = np.rint(levels).clip(max=_LEVELS)  # a step so small that it is rounded gives more
-        return rows
+            return values.half().flatten(1).view(torch.uint8)
+        values = values.float()
+        lowest = values.amin(dim=2, keepdim=True)
+        step = (values.amax(dim=2, keepdim=True) - lowest) / _LEVELS
+        levels = (values - lowest).div_(torch.where(step > 0, step, 1.0)).round_()
+        levels = levels.clamp_(max=_LEVELS).byte()  # a step so small that it is rounded gives more
+        parts = (lowest, step, levels)
+        return torch.cat([part.flatten(1).contiguous().view(torch.uint8) for part in parts], dim=1)
+
+    def records(self, rows: torch.Tensor) -> Record:
+        """Rows (N,) with their fields, of rows (N, bytes) on the CPU; not a copy."""
+        packed: Record = rows.numpy().view(self.record)[:, 0]
+        return packed
 
     def unpack(self, row: Record) -> npt.NDArray[np.float16]:
         """Features (R, D) of a row; of `float16` they are the row itself, not a copy."""

@@ -24,11 +24,13 @@ import os
 import shutil
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -36,52 +38,23 @@ import torch
 from filelock import FileLock, Timeout
 
 from showtell.config import FeatureType, View
-from showtell.data.images import ImageTransform
-from showtell.data.loading import batched, decode_ahead
 from showtell.data.records import CaptionedImage
-from showtell.encoder import BATCH
-from showtell.errors import FeatureStoreError, ImageError
-from showtell.feature_rows import Record, RowFormat
+from showtell.devices import CopyToCPU
+from showtell.errors import FeatureStoreError
+from showtell.feature_encoding import ExtractionReport, FeatureEncoder, ImageView, encode_views
+from showtell.feature_rows import RowFormat
 from showtell.files import write_atomic
 
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 KEY_BYTES = 16
-AT_ONCE = 4 * BATCH
-"""Images that are handed to the encoder together; those of one shape share its batches."""
 FLUSH_ROWS = 256
-"""Rows that a kill may cost."""
-
-ImageView = tuple[Path, View]
-
-
-class FeatureEncoder(Protocol):
-    """What makes features: `CNNEncoder`, or that of an exported model."""
-
-    @property
-    def transform(self) -> ImageTransform:
-        """Makes the pictures that it takes."""
-
-    @property
-    def grid_cells(self) -> int:
-        """R."""
-
-    @property
-    def feature_dim(self) -> int:
-        """D."""
-
-    @property
-    def made_by(self) -> str:
-        """Runtime and number format, for people."""
-
-    def fingerprint(self) -> str:
-        """Names all that decides the features."""
-
-    def encode_pixels(
-        self, pixels: Sequence[npt.NDArray[np.uint8]]
-    ) -> torch.Tensor | npt.NDArray[np.float32]:
-        """Features (N, R, D) of N pictures (H, W, 3)."""
+"""Rows that a kill may cost, besides those of the last `FLUSH_SECONDS`."""
+FLUSH_SECONDS = 1.0
+"""Waiting for the disk more often would slow a fast encoder."""
+QUEUE = 2
+"""Batches that wait to be written while others are encoded."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +80,6 @@ class FeaturePlan:
             f"{self.rows:,} feature rows, {self.missing:,} to extract: "
             f"{self.size / 1e9:.1f} GB, about {self.seconds / 60:.0f} min"
         )
-
-
-@dataclass
-class ExtractionReport:
-    """What an extraction did.
-
-    Attributes:
-        extracted: rows that were added.
-        seconds: time it took.
-        failed: images that could not be shown, each once.
-    """
-
-    extracted: int = 0
-    seconds: float = 0.0
-    failed: list[ImageError] = field(default_factory=list)
 
 
 class FeatureStore:
@@ -266,39 +224,19 @@ class FeatureStore:
         skip_bad: bool,
         progress: Callable[[int], object] | None,
     ) -> None:
-        transform = self.encoder.transform
-        failed: set[Path] = set()
-        with closing(decode_ahead(missing, lambda item: transform.pixels(*item), ahead=AT_ONCE)) as decoded:
-            for batch in batched(decoded, AT_ONCE):
-                good = []
-                for item in batch:
-                    if item.pixels is not None:
-                        good.append((item.source, item.pixels))
-                    elif item.error is not None and not skip_bad:
-                        raise item.error
-                    elif item.error is not None and item.source[0] not in failed:
-                        failed.add(item.source[0])
-                        report.failed.append(item.error)
-                if good:
-                    rows = self._encode([pixels for _, pixels in good])
-                    writer.append(rows, [self._key(source) for source, _ in good])
-                    report.extracted += len(good)
-                if progress is not None:
-                    progress(len(batch))
-
-    def _encode(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> Record:
-        features = self.encoder.encode_pixels(pixels)
-        if isinstance(features, torch.Tensor):
-            features = features.to("cpu", torch.float32).numpy()
-        return self.format.pack(features)
+        for items, features in encode_views(
+            self.encoder, missing, report, skip_bad=skip_bad, progress=progress
+        ):
+            rows = CopyToCPU(self.format.pack(features))
+            writer.append(rows, [self._key(item) for item in items])
 
     def _seconds_per_image(self) -> float:
-        size = self.encoder.transform.size
-        pixels = [np.zeros((size, size, 3), np.uint8)] * BATCH
-        self._encode(pixels)  # the first call is slower
-        start = time.monotonic()
-        self._encode(pixels)
-        return (time.monotonic() - start) / BATCH
+        size, count = self.encoder.transform.size, self.encoder.batch_size
+        pixels = [np.zeros((size, size, 3), np.uint8)] * count
+        for _ in range(2):  # the first call is slower
+            start = time.monotonic()
+            CopyToCPU(self.format.pack(self.encoder.encode_pixels(pixels))).wait()
+        return (time.monotonic() - start) / count
 
     def _key(self, item: ImageView) -> bytes:
         """Key of an image file's content and a view; remembered till the next extraction."""
@@ -362,37 +300,56 @@ def _hash(identity: str) -> bytes:
 
 
 class _RowWriter:
-    """Appends rows, and their keys once the rows are on the disk."""
+    """Appends rows, and their keys once the rows are on the disk, in a thread: the encoder does not wait."""
 
     def __init__(self, folder: Path, row_bytes: int, count: int) -> None:
         self._rows = _open_at(folder / "rows.bin", count * row_bytes)
         self._index = _open_at(folder / "index.bin", count * KEY_BYTES)
         self._waiting: list[bytes] = []
+        self._flushed = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, "write-features")
+        self._queue: deque[Future[None]] = deque()
 
     def __enter__(self) -> _RowWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
+            self._settle(0)
             self.flush()
         finally:
+            self._thread.shutdown()
             self._rows.close()
             self._index.close()
 
-    def append(self, rows: Record, keys: list[bytes]) -> None:
-        """Add rows (B,) with their keys."""
-        self._rows.write(rows.tobytes())
-        self._waiting.extend(keys)
-        if len(self._waiting) >= FLUSH_ROWS:
-            self.flush()
+    def append(self, rows: CopyToCPU, keys: list[bytes]) -> None:
+        """Add rows (B, bytes) with their keys.
+
+        Raises:
+            OSError: rows that were added before cannot be written.
+        """
+        self._settle(QUEUE - 1)
+        self._queue.append(self._thread.submit(self._write, rows, keys))
 
     def flush(self) -> None:
-        """Make what was appended count."""
+        """Make what was written count."""
         for file, content in ((self._rows, b""), (self._index, b"".join(self._waiting))):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         self._waiting.clear()
+        self._flushed = time.monotonic()
+
+    def _settle(self, left: int) -> None:
+        """Wait until no more than `left` batches are yet to be written."""
+        while len(self._queue) > left:
+            self._queue.popleft().result()
+
+    def _write(self, rows: CopyToCPU, keys: list[bytes]) -> None:
+        self._rows.write(rows.wait().numpy().data)
+        self._waiting.extend(keys)
+        if len(self._waiting) >= FLUSH_ROWS and time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
 
 
 def _open_at(path: Path, size: int) -> BinaryIO:

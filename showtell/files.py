@@ -34,11 +34,11 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return path
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush the folder's entry of a renamed file, where the system has such a thing (not on Windows)."""
     if os.name == "nt":
         return

@@ -38,7 +38,8 @@ def check_keyword(function: str, name: str, known: Iterable[str], hints: Mapping
     suggestion = did_you_mean(name, known)
     if hint := hints.get(name):
         suggestion = f"; did you mean {hint}?"
-    raise UsageError(f"{function}() has no argument {name!r}{suggestion or ': it takes ' + ', '.join(known)}")
+    help_text = suggestion or f": it takes {', '.join(known)}"
+    raise UsageError(f"{function}() has no argument {name!r}{help_text}")
 
 
 def suggests_keywords(

@@ -82,6 +82,18 @@ def make_snippets(folder: Path, count: int, side: int = 80) -> list[Path]:
     return paths
 
 
+@pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device at hand that models are tested on."""
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute on the CPU, where a run that is repeated gives the same bits (a GPU adds in varying order)."""
+    monkeypatch.setenv("SHOWTELL_DEVICE", "cpu")
+
+
 @pytest.fixture
 def tiny_encoder() -> CNNEncoder:
     """A tiny encoder of this test's own."""

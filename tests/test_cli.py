@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from showtell.cli import main, run_command
+from showtell import __version__
+from showtell.cli import COMMANDS, main, run_command
 from showtell.config import RunConfig
 from showtell.errors import ImageError
 from tests.conftest import make_snippets
@@ -29,31 +32,120 @@ def preprocess(dataset: Path, *more: str) -> int:
     return run_command("preprocess", [*settings, "--report", str(dataset / "report"), *more], prog="test")
 
 
-def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    assert "train a captioner" in capsys.readouterr().out
-    assert main(["--version"]) == 0
-    assert main(["sing"]) == 2
-    assert "unknown command 'sing'" in capsys.readouterr().err
+@pytest.mark.parametrize("arguments", [[], ["help"], ["--help"], ["-h"]])
+def test_overview(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["preprocess", "train", "caption"])
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["train", "--version"]])
+def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"showtell {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "scale caption", "scale extract"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
-    assert stop.value.code == 0
-    assert "--debug" in capsys.readouterr().out
+    for arguments in ([*command.split(), "--help"], ["help", *command.split()]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: showtell {command} ")
+        assert "--debug" in shown
+        assert "--quiet" in shown
+        assert shown.partition("examples:")[2].count(f"showtell {command} ") == 2
 
 
-def test_misuse_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--training.epochs", "0"], ["--decoder.kind", "magic"], ["--nonsense", "1"]):
-        try:
-            code = run_command("train", arguments, prog="test")
-        except SystemExit as stop:  # the parser's own
-            code = int(str(stop.code))
-        error = capsys.readouterr().err
-        assert code == 2, arguments
-        assert "Traceback" not in error
+def test_help_and_misuse_import_no_torch() -> None:
+    """They are answered in a second: in a process of their own, since this one has imported it."""
+    code = f"""
+import sys
+from showtell.cli import main
+for name in {list(COMMANDS)}:
+    try:
+        main([name, "--help"])
+    except SystemExit:
+        pass
+    assert main([name, "--nonsense"]) == 2
+assert main(["train", "--epochs", "0"]) == 2
+assert not {{"torch", "lightning", "transformers", "matplotlib", "ray"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("trian", "trian: no such command; did you mean train?"),
+        ("help trian", "trian: no such command; did you mean train?"),
+        ("--verison", "--verison: no such option; did you mean --version?"),
+        ("xyz", "xyz: no such command; see showtell help"),
+        ("train --training.epoch 3", "--training.epoch: no such option; did you mean --training.epochs?"),
+        ("train --trainig.epochs=3", "--trainig.epochs: no such option; did you mean --training.epochs?"),
+        ("train --seed 3", "--seed: no such option; did you mean --data.seed or --training.seed?"),
+        ("train --nonsense", "--nonsense: no such option; see showtell train --help"),
+        ("train run", "run: not expected here; options begin with --; see showtell train --help"),
+        ("train --epochs many", "--epochs: 'many' is not a whole number"),
+        ("train --training.epochs=many", "--training.epochs: 'many' is not a whole number"),
+        ("train --epochs", "--epochs: needs a value"),
+        ("train --epochs 0", "training.epochs must be at least 1"),
+        (
+            "train --decoder.kind topdwn",
+            "--decoder.kind: 'topdwn' is none of topdown, attention, pooled; did you mean topdown?",
+        ),
+        ("train --data.min_count few", "--data.min_count: 'few' is not a whole number or auto"),
+        ("caption --beam_size 3", "--beam_size: no such option; did you mean --beam-size?"),
+        ("caption --beam-siz 3", "--beam-siz: no such option; did you mean --beam-size?"),
+        ("caption --search.top_p x", "--search.top_p: 'x' is not a number"),
+        ("evaluate --split tset", "--split: 'tset' is none of train, val, test, all; did you mean test?"),
+        ("evaluate --java maybe", "--java: 'maybe' is not true or false"),
+        ("scale", "missing: caption or extract; see showtell scale --help"),
+        ("scale capton", "'capton' is none of caption, extract; did you mean caption?"),
+        ("scale caption photos", "missing: --out; see showtell scale caption --help"),
+        ("scale caption photos --out x --top-k y", "--top-k: 'y' is not a whole number"),
+    ],
+)
+def test_misuse_is_one_line(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.err == f"error: {message}\n"
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("training: {epoch: 3}", "FILE: training.epoch: no such setting; did you mean training.epochs?"),
+        ("trainig: {epochs: 3}", "FILE: trainig.epochs: no such setting; did you mean training.epochs?"),
+        ("data: {format: cocoo}", "FILE: data.format: 'cocoo' is none of auto, scenes, coco, "),
+        ("search: {beam_size: wide}", "FILE: search.beam_size: 'wide' is not a whole number"),
+        ("cache: {views: [ful]}", "FILE: cache.views: 'ful' is not a list [A, B] of full, flip, "),
+        ("data: {root: [{rot: a}]}", "data.root: a dataset has no rot, only root, format, images, weight"),
+        ("training: 5", "training: 5 is no section of settings; write training: {name: value}"),
+        ("training: [", "FILE: not YAML: while parsing"),
+        ("- 3", "FILE: '- 3' is no setting; write name: value, or section: {name: value}"),
+    ],
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_mistakes_in_a_file_of_settings(
+    content: str, message: str, joined: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(content)
+    assert main(["train", *([f"--config={file}"] if joined else ["--config", str(file)])]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message.replace('FILE', str(file))}")
+    assert error.count("\n") == 1
+    assert main(["train", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert capsys.readouterr().err == f"error: --config {tmp_path / 'none.yaml'}: no such file\n"
+
+
+def test_quiet(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preprocess(dataset, "--quiet") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_no_dataset_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ FEATURES = arrays.arrays(
 @given(FEATURES)
 def test_float16_rows_are_the_features_rounded(features: npt.NDArray[np.float32]) -> None:
     form = RowFormat("float16", *features.shape[1:])
-    rows = form.pack(features)
+    rows = form.records(form.pack(features))
     assert rows.tobytes() == features.astype("<f2").tobytes()
     for row, expected in zip(rows, features, strict=True):
         found = form.unpack(row)
@@ -32,7 +32,7 @@ def test_float16_rows_are_the_features_rounded(features: npt.NDArray[np.float32]
 @given(FEATURES)
 def test_no_int8_feature_is_off_by_more_than_half_a_step(features: npt.NDArray[np.float32]) -> None:
     form = RowFormat("int8", *features.shape[1:])
-    rows = np.frombuffer(form.pack(features).tobytes(), form.record)  # as from a file
+    rows = np.frombuffer(form.pack(features).numpy().tobytes(), form.record)  # as from a file
     assert len(rows) == len(features)
     for row, expected in zip(rows, features.astype(np.float64), strict=True):
         half = (expected.max(axis=1, keepdims=True) - expected.min(axis=1, keepdims=True)) / 255 / 2
@@ -49,11 +49,11 @@ def test_a_row_of_int8_is_half_as_large() -> None:
 
 def test_a_row_of_float16_is_not_copied() -> None:
     form = RowFormat("float16", 2, 3)
-    rows = form.pack(np.ones((2, 2, 3), np.float32))
+    rows = form.records(form.pack(np.ones((2, 2, 3), np.float32)))
     assert np.shares_memory(form.unpack(rows[1]), rows)
 
 
 def test_features_of_a_relu_keep_their_zeros() -> None:
     form = RowFormat("int8", 1, 4)
-    (row,) = form.pack(np.array([[[0, 0.7, 0, 3.1]]], np.float32))
+    (row,) = form.records(form.pack(np.array([[[0, 0.7, 0, 3.1]]], np.float32)))
     assert form.unpack(row)[0, [0, 2]].tolist() == [0, 0]

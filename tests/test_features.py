@@ -22,12 +22,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from showtell import features
+from showtell import feature_encoding, features
 from showtell.data.images import ImageTransform
 from showtell.data.records import CaptionedImage
 from showtell.encoder import CNNEncoder
 from showtell.errors import FeatureStoreError, ImageError
-from showtell.features import CachedFeatures, FeatureStore, ImageView
+from showtell.feature_encoding import ImageView
+from showtell.features import CachedFeatures, FeatureStore
 from tests.conftest import make_tiny_encoder
 
 Usage = namedtuple("Usage", "total used free")
@@ -36,7 +37,7 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture(autouse=True)
 def several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """The few photos of these tests do not all go through the encoder at once."""
-    monkeypatch.setattr(features, "AT_ONCE", 16)
+    monkeypatch.setattr(feature_encoding, "AT_ONCE", 1)
 
 
 def full(paths: Iterable[Path]) -> list[ImageView]:
@@ -340,6 +341,7 @@ def test_rows_are_on_the_disk_before_their_keys(
 ) -> None:
     """At every flush, seen from outside: each key has its row."""
     monkeypatch.setattr(features, "FLUSH_ROWS", 1)
+    monkeypatch.setattr(features, "FLUSH_SECONDS", 0)
     store = FeatureStore(tmp_path, tiny_encoder)
     seen = []
 
@@ -368,6 +370,7 @@ def test_disk_that_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(features, "FLUSH_ROWS", 16)
+    monkeypatch.setattr(features, "FLUSH_SECONDS", 0)
     store = FeatureStore(tmp_path, tiny_encoder)
     sync, calls = os.fsync, iter(range(after))
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from showtell import features
 from tests.conftest import make_tiny_encoder
 
-features.FLUSH_ROWS, pause = 8, float(sys.argv[3])
+features.FLUSH_ROWS, features.FLUSH_SECONDS, pause = 8, 0, float(sys.argv[3])
 store = features.FeatureStore(Path(sys.argv[1]), make_tiny_encoder())
 wanted = [(path, "full") for path in sorted(Path(sys.argv[2]).iterdir())]
 print("ready", flush=True)

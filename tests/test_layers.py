@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [  # from the ground up; the longest prefix of a module's name counts
-    {"showtell", "showtell.errors", "showtell.files", "showtell.memory"},
+    {"showtell", "showtell.errors", "showtell.files", "showtell.memory", "showtell.progress"},
     {"showtell.keywords", "showtell.tables"},
     {"showtell.config", "showtell.resources", "showtell.fingerprints", "showtell.plotting", "showtell.web"},
     {"showtell.devices"},
@@ -26,7 +26,14 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.hub"},
     {"showtell.backbones", "showtell.model_file"},
     {"showtell.encoder", "showtell.captioning"},
-    {"showtell.features", "showtell.decoder", "showtell.training.losses", "showtell.training.distributed"},
+    {"showtell.feature_encoding"},
+    {
+        "showtell.features",
+        "showtell.feature_table",
+        "showtell.decoder",
+        "showtell.training.losses",
+        "showtell.training.distributed",
+    },
     {"showtell.captioner", "showtell.runtime", "showtell.training.self_critical"},
     {"showtell.api", "showtell.feature_extraction"},
     {"showtell.exporting", "showtell.training.initial", "showtell.evaluation.results"},
@@ -104,4 +111,5 @@ def test_captioning_does_not_import_the_training_loop() -> None:
         assert "lightning" not in file.read_text().replace("lightning fast", ""), (
             f"{module} imports Lightning"
         )
-        waiting |= imports_of(file) - seen
+        if module != "showtell":  # its imports are lazy
+            waiting |= imports_of(file) - seen

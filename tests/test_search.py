@@ -18,6 +18,7 @@ from torch import Tensor
 from showtell.config import DecoderConfig, SearchConfig
 from showtell.decoder import RNNDecoder, SearchState, StepOutput, make_decoder, stepping
 from showtell.decoder.state import TensorStep
+from showtell.decoder.tensor_search import TensorBeams, searches_on_device
 from showtell.errors import ModelError
 from showtell.search import Hypothesis, Specials, filter_logits
 from showtell.search import search as search_arrays
@@ -26,6 +27,16 @@ PAD, START, END, UNK = range(4)
 SPECIALS = Specials(START, END, (PAD, START, UNK))
 NEVER = -math.inf
 CELLS = 3
+
+
+@pytest.fixture(autouse=True, params=["arrays", "tensors"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs with the search over arrays, and with that on a device where it does the same."""
+    monkeypatch.setitem(ENGINE, "name", request.param)
+    return str(request.param)
+
+
+ENGINE = {"name": "arrays"}
 
 
 def search(
@@ -38,6 +49,8 @@ def search(
 ) -> list[list[Hypothesis]]:
     """Search with a step over tensors."""
     with torch.inference_mode():
+        if ENGINE["name"] == "tensors" and searches_on_device(config) and state.images:
+            return TensorBeams(step, specials, config, attention).run(state)
         return search_arrays(stepping(step, specials.end), state, specials, config, attention=attention)
 
 
@@ -288,7 +301,8 @@ def test_images_leave_the_batch_when_they_are_done() -> None:
         return model.step(tokens, state)
 
     images = list(range(20))
-    search(step, model.start(images), SPECIALS, SearchConfig(length_penalty=0))
+    config = SearchConfig(length_penalty=0)
+    search_arrays(stepping(step, END), model.start(images), SPECIALS, config)
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 3
     assert len(sizes) < 21  # and nobody waits for the longest caption allowed

@@ -1,4 +1,4 @@
-"""Pictures of pages that have no alt text: where they are, and what fills the gap."""
+"""Images of pages that have no alt text: where they are, and what fills the gap."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ Syntax = Literal["html", "markdown"]
 
 @dataclass(frozen=True)
 class Gap:
-    """A picture without alt text.
+    """An image without alt text.
 
     Attributes:
         offset: characters before the place where the text belongs.
-        source: address of the picture, as the page has it.
+        source: address of the image, as the page has it.
         syntax: how text is written there.
+        base: what relative addresses of the page begin with (`<base href>`); empty for the page's own folder.
+        problem: why no text can be proposed for it; empty if one can.
     """
 
     offset: int
     source: str
     syntax: Syntax
+    base: str = ""
+    problem: str = ""
 
     def insertion(self, alt: str) -> str:
         """What has to be inserted at `offset`."""
@@ -56,6 +60,8 @@ class Lines:
 
 def fill(text: str, texts: Sequence[tuple[Gap, str]]) -> str:
     """The page with alt texts in their gaps; nothing else of it is changed."""
-    for gap, alt in sorted(texts, key=lambda pair: -pair[0].offset):
-        text = text[: gap.offset] + gap.insertion(alt) + text[gap.offset :]
-    return text
+    pieces, end = [], 0
+    for gap, alt in sorted(texts, key=lambda pair: pair[0].offset):
+        pieces += [text[end : gap.offset], gap.insertion(alt)]
+        end = gap.offset
+    return "".join([*pieces, text[end:]])

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pyexiv2
 
+from showtell.alt.camera_texts import is_no_description
 from showtell.errors import DataError
 
 ALT: Final = "Xmp.iptc.AltTextAccessibility"
@@ -20,7 +21,7 @@ pyexiv2.set_log_level(4)  # what matters is raised
 
 
 def read_description(content: bytes, name: str) -> str:
-    """What a picture's file says it shows; empty if nothing.
+    """The description in an image file; empty if there is none, or only a constant of the camera.
 
     Raises:
         DataError: its metadata cannot be read.
@@ -28,7 +29,8 @@ def read_description(content: bytes, name: str) -> str:
     with _opened(content, name) as image:
         xmp, iptc, exif = image.read_xmp(), image.read_iptc(), image.read_exif()
     for value in (xmp.get(ALT), xmp.get(DESCRIPTION), iptc.get(CAPTION), exif.get(EXIF)):
-        if text := _text(value):
+        text = _text(value)
+        if not is_no_description(text, name):
             return text
     return ""
 

@@ -1,13 +1,12 @@
-"""Pages: HTML and Markdown files, their gaps, and the pictures these stand for."""
+"""Pages: HTML and Markdown files, their gaps, and the image files these stand for."""
 
 from __future__ import annotations
 
 import codecs
-import difflib
 import hashlib
-import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,11 +16,9 @@ from showtell.alt import html
 from showtell.alt.gaps import Gap, Lines, fill
 from showtell.errors import DataError
 
-HTML_SUFFIXES: Final = frozenset({".html", ".htm", ".xhtml"})
-MARKDOWN_SUFFIXES: Final = frozenset({".md", ".markdown", ".mdown"})
+HTML_SUFFIXES: Final = frozenset({".html", ".htm", ".xhtml", ".astro"})
+MARKDOWN_SUFFIXES: Final = frozenset({".md", ".markdown", ".mdown", ".mdx"})
 PAGE_SUFFIXES: Final = HTML_SUFFIXES | MARKDOWN_SUFFIXES
-_TEMPLATE: Final = re.compile(r"\{\{|\{%|<%|\$\{|<\?")
-_OTHERS: Final = frozenset({"node_modules", "__pycache__"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Page:
         path: of the file.
         root: folder that addresses like `/images/a.jpg` begin at.
         text: of the file; bytes that are no UTF-8 are kept as surrogates.
-        gaps: pictures without alt text, in order.
+        gaps: images without alt text, in order.
     """
 
     path: Path
@@ -41,57 +38,58 @@ class Page:
     gaps: tuple[Gap, ...]
 
     def line(self, gap: Gap) -> int:
-        """The line (from 1) of a gap."""
-        return Lines(self.text).line(gap.offset) + 1
+        """The line (from 1) of a gap, as editors count: a carriage return that stands alone ends a line."""
+        return Lines(re.sub(r"\r(?!\n)", "\n", self.text)).line(gap.offset) + 1
 
     @property
     def content(self) -> bytes:
         """The file's bytes, as they were read."""
-        return _encode(self.text)
+        return encode(self.text)
 
     def filled(self, texts: Sequence[tuple[Gap, str]]) -> bytes:
         """The file's content with these alt texts."""
-        return _encode(fill(self.text, texts))
+        return encode(fill(self.text, texts))
 
-    def patch(self, texts: Sequence[tuple[Gap, str]]) -> bytes:
-        """A unified diff with these alt texts; named from the present folder, as `git apply` reads it."""
-        name = Path(os.path.relpath(self.path)).as_posix()
-        name += "\t" if " " in name else ""  # else patch takes the space for its end
-        before, after = (_lines(text) for text in (self.text, fill(self.text, texts)))
-        lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
-        cut = "\n\\ No newline at end of file\n"
-        return _encode("".join(line if line.endswith("\n") else line + cut for line in lines))
-
-    def picture(self, gap: Gap) -> Path:
-        """The file of a gap's picture.
+    def image(self, gap: Gap) -> Path:
+        """The file of a gap's image.
 
         Raises:
             DataError: there is none that could be read.
         """
         address = gap.source.strip()
+        if gap.problem:
+            raise DataError(gap.problem)
         if not address:
             raise DataError("it has no address")
-        if _TEMPLATE.search(address):
-            raise DataError("its address is made by a template")
         try:
-            parts = urlsplit(address)
+            parts, base = urlsplit(address), urlsplit(gap.base)
         except ValueError as error:
             raise DataError(f"its address makes no sense ({error})") from error
         if parts.scheme == "data":
             raise DataError("it is inside the page, not in a file")
-        if parts.scheme or parts.netloc:
+        if parts.scheme or parts.netloc or address.startswith("\\\\"):
             raise DataError("it is elsewhere, and nothing is fetched")
-        name = unquote(parts.path)
-        if "\0" in name:
-            raise DataError("its address makes no sense")
-        path = self.root / name.lstrip("/") if name.startswith("/") else self.path.parent / name
-        try:
-            found = path.is_file()
-        except OSError as error:  # a name that no file could have
-            raise DataError(f"its address makes no sense ({error.strerror})") from error
-        if not found:
-            raise DataError(f"no such file: {path}")
-        return path
+        if base.scheme or base.netloc:
+            raise DataError(f"it is elsewhere (<base href={gap.base}>), and nothing is fetched")
+        return self._file(unquote(parts.path), unquote(base.path))
+
+    def _file(self, name: str, base: str) -> Path:
+        """The file of a path in an address; as in browsers, a backslash is a slash where no name has one."""
+        slashed = (name.replace("\\", "/"), base.replace("\\", "/"))
+        for last, first in ((name, base), slashed):
+            full = last if last.startswith("/") else first[: first.rfind("/") + 1] + last
+            if "\0" in full:
+                raise DataError("its address makes no sense")
+            path = self.root / full.lstrip("/") if full.startswith("/") else self.path.parent / full
+            try:
+                found = path.is_file()
+            except OSError as error:  # a name that no file could have
+                raise DataError(f"its address makes no sense ({error.strerror})") from error
+            if found:
+                return path
+        if "{" in name:
+            raise DataError("its address is made by a template")
+        raise DataError(f"no such file: {path}")
 
 
 def read_page(path: Path, root: Path) -> Page:
@@ -101,26 +99,27 @@ def read_page(path: Path, root: Path) -> Page:
         DataError: it cannot be read, or is no UTF-8 or single-byte text.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for ever
+            raise DataError(f"{path}: not a regular file; it is left alone")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}: it is UTF-16; save it as UTF-8")
     text = content.decode("utf-8", "surrogateescape")
-    if path.suffix.lower() in HTML_SUFFIXES:
-        return Page(path, root, text, tuple(html.find_gaps(text)))
-    from showtell.alt import markdown
+    suffix = path.suffix.lower()
+    if suffix in HTML_SUFFIXES:
+        find = html.find_gaps
+    else:
+        from showtell.alt import markdown
 
-    return Page(path, root, text, tuple(markdown.find_gaps(text)))
-
-
-def find_pages(folder: Path) -> Iterator[Path]:
-    """Pages of a folder and its folders, sorted; not those of hidden folders and `node_modules`."""
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _OTHERS)
-        for name in sorted(files):
-            if Path(name).suffix.lower() in PAGE_SUFFIXES and not name.startswith("."):
-                yield Path(root, name)
+        find = markdown.find_gaps
+    try:
+        return Page(path, root, text, tuple(find(text, suffix)))
+    except DataError:
+        raise
+    except Exception as error:  # a fault of a parser must not end the run of a whole site
+        raise DataError(f"{path}: cannot be understood ({type(error).__name__}: {error})") from error
 
 
 def digest(content: bytes) -> str:
@@ -128,11 +127,6 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _encode(text: str) -> bytes:
+def encode(text: str) -> bytes:
+    """A page's bytes."""
     return text.encode("utf-8", "surrogateescape")
-
-
-def _lines(text: str) -> list[str]:
-    """Lines with their ends; only LF ends a line."""
-    *complete, last = text.split("\n")
-    return [f"{line}\n" for line in complete] + ([last] if last else [])

@@ -1,52 +1,59 @@
-"""What has no alt text: pictures of pages, or picture files without a description."""
+"""What has no alt text: images of pages, or image files without a description."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from tqdm import tqdm
 
+from showtell.alt.folders import find_folder_links, find_pages, is_backup, leads_out
 from showtell.alt.gaps import Gap
-from showtell.alt.pages import PAGE_SUFFIXES, Page, find_pages, read_page
+from showtell.alt.pages import PAGE_SUFFIXES, Page, read_page
 from showtell.data.collect import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
+from showtell.progress import bars_hidden
 
 Kind = Literal["auto", "pages", "pictures"]
+
+_LEADS_OUT: Final = "a symbolic link that leads out of the folder; it is left alone"
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A picture that has no alt text.
+    """An image that has no alt text.
 
     Attributes:
-        name: as it is told: the page's file and line and the address there, or the picture's file.
-        picture: its file.
-        page: that shows it, or None for a picture of its own.
+        name: as it is reported: the page's file and line and the address there, or the image's file.
+        image: its file.
+        page: that shows it, or None for an image of its own.
         gap: where in the page.
     """
 
     name: str
-    picture: Path
+    image: Path
     page: Page | None = None
     gap: Gap | None = None
 
 
 @dataclass
 class Survey:
-    """What was found.
+    """What lacks alt text.
 
     Attributes:
         missing: in order.
         skipped: name -> why there can be no alt text for it.
+        left_alone: file or folder -> why it was not read.
         pages: files that were read.
-        described: picture files that have a description, which is kept.
+        described: image files that have a description, which is kept.
     """
 
     missing: list[Missing] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    left_alone: dict[str, str] = field(default_factory=dict)
     pages: int = 0
     described: int = 0
     _seen: set[Path] = field(default_factory=set)
@@ -62,9 +69,11 @@ class Survey:
 def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = None) -> Survey:
     """Look for what has no alt text.
 
+    Symbolic links that lead out of a folder are not followed; a file that is named itself may be a link.
+
     Args:
-        paths: pages, pictures, and folders of these.
-        kind: what to look at in folders; `auto` takes pages where there are any, else pictures.
+        paths: pages, images, and folders of these.
+        kind: what to look at in folders; `auto` takes pages where there are any, else images.
         root: folder that addresses like `/images/a.jpg` begin at; by default the folder that was named.
 
     Raises:
@@ -74,45 +83,66 @@ def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = Non
     for name in paths:
         path = Path(name)
         if path.is_dir():
-            pages = [] if kind == "pictures" else list(find_pages(path))
-            if not pages and kind == "pages":
-                raise UsageError(f"{name}: no pages ({', '.join(sorted(PAGE_SUFFIXES))}) in this folder")
-            _add_pages(found, pages, root or path)
-            if not pages:
-                _add_pictures(found, find_images([name]))
+            _add_folder(found, path, kind, root)
         elif path.suffix.lower() in PAGE_SUFFIXES:
-            _add_pages(found, [path], root or path.parent)
+            _add_page(found, path, root or path.parent)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
-            _add_pictures(found, iter([name]))
+            _add_images(found, iter([name]), None)
         else:
             raise UsageError(f"{name}: neither a folder, nor a page, nor a picture")
     return found
 
 
-def _add_pages(found: Survey, paths: Sequence[Path], root: Path) -> None:
-    for path in filter(found.is_new, paths):
+def _add_folder(found: Survey, folder: Path, kind: Kind, root: Path | None) -> None:
+    pages = [] if kind == "pictures" else list(find_pages(folder))
+    if not pages and kind == "pages":
+        raise UsageError(f"{folder}: no pages ({', '.join(sorted(PAGE_SUFFIXES))}) in this folder")
+    found.left_alone |= {str(path): _LEADS_OUT for path in find_folder_links(folder)}
+    for path in pages:
+        if leads_out(path, folder):
+            found.left_alone[str(path)] = _LEADS_OUT
+        else:
+            _add_page(found, path, root or folder)
+    if not pages:
+        _add_images(found, find_images([str(folder)]), folder)
+
+
+def _add_page(found: Survey, path: Path, root: Path) -> None:
+    if not found.is_new(path):
+        return
+    try:
+        page = read_page(path, root)
+    except DataError as error:
+        found.skipped[str(path)] = str(error).removeprefix(f"{path}: ")
+        return
+    found.pages += 1
+    for gap in page.gaps:
+        name = " ".join(f"{path}:{page.line(gap)} {gap.source}".split())
         try:
-            page = read_page(path, root)
+            found.missing.append(Missing(name, page.image(gap), page, gap))
         except DataError as error:
-            found.skipped[str(path)] = str(error).removeprefix(f"{path}: ")
-            continue
-        found.pages += 1
-        for gap in page.gaps:
-            name = f"{path}:{page.line(gap)} {gap.source}".rstrip()
-            try:
-                found.missing.append(Missing(name, page.picture(gap), page, gap))
-            except DataError as error:
-                found.skipped[name] = str(error)
+            while name in found.skipped:  # of two that are skipped in a line each is counted
+                name += " "
+            found.skipped[name] = str(error)
 
 
-def _add_pictures(found: Survey, names: Iterator[str]) -> None:
+def _add_images(found: Survey, names: Iterator[str], folder: Path | None) -> None:
     from showtell.alt.metadata import read_description
 
-    for name in tqdm(names, desc="looking", unit="img", disable=None):
+    backups: dict[Path, bool] = {}
+    for name in tqdm(names, desc="looking", unit="img", disable=bars_hidden()):
         path = Path(name)
-        if not found.is_new(path):
+        if folder and leads_out(path, folder):
+            found.left_alone[name] = _LEADS_OUT
+            continue
+        if folder and path.parent not in backups:
+            backups[path.parent] = is_backup(path.parent)
+        if backups.get(path.parent) or not found.is_new(path):
             continue
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for ever
+                found.left_alone[name] = "not a regular file; it is left alone"
+                continue
             described = read_description(path.read_bytes(), name)
         except OSError as error:
             found.skipped[name] = f"cannot be read ({error.strerror or error})"

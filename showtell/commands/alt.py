@@ -8,35 +8,34 @@ Doubtful proposals are printed, but are neither in the patch nor written.
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
+from showtell.alt.patch import Patch
 from showtell.alt.survey import Missing, Survey, survey
 from showtell.commands.options import (
-    add_encoder,
-    add_image_size,
     add_min_confidence,
-    add_model,
-    add_runtime,
+    add_model_options,
     check_min_confidence,
     load_model,
     require_confidence,
 )
+from showtell.commands.parser import Parser
 from showtell.errors import ShowtellError, UsageError
 from showtell.files import write_atomic
-from showtell.output import GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
+from showtell.output import FileWriter, GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
 from showtell.output.screen import one_line
+from showtell.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
     from showtell.captioning import CaptioningModel
@@ -44,37 +43,46 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks ar
 log = logging.getLogger(__name__)
 
 BACKUPS: Final = ".showtell-backup"
+KINDS: Final = ("auto", "pages", "pictures")
 _MANY: Final = 16
 """More pictures than this get a progress bar."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+EXAMPLES: Final = (
+    ("{prog} site/", "what its pages lack, with proposals"),
+    ("{prog} site/ --patch alt.patch", "as a patch, for git apply"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell alt`."""
-    add = parser.add_argument
-    add("paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these")
+    parser.add_argument(
+        "paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these"
+    )
+    add = parser.add_argument_group("search").add_argument
     add(
         "--only",
-        choices=("auto", "pages", "pictures"),
+        metavar="|".join(KINDS),
+        choices=KINDS,
         default="auto",
         help="what to look at in folders; auto takes pages where there are any, else pictures",
     )
     add(
         "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
     )
-    add_model(parser)
-    add_encoder(parser)
-    add_runtime(parser)
-    add_image_size(parser)
-    add_min_confidence(parser, "mark as doubtful, and leave out of --patch and --write,")
+    add("--check", action="store_true", help="only list what has no alt text; exit code 1 if there is any")
+    add_model_options(parser)
+    group = parser.add_argument_group("output")
+    add_min_confidence(group, "mark as doubtful, and leave out of --patch and --write,")
+    add = group.add_argument
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
     add("--write", action="store_true", help="write the proposals into pages and pictures")
     add("--backup", metavar="FOLDER", help=f"new folder for old content; default: {BACKUPS}/TIME")
     add("--undo", metavar="FOLDER", help="restore what was changed, from its backup")
-    add("--check", action="store_true", help="only list what has no alt text; exit code 1 if there is any")
 
 
-def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Propose; returns 1 where nothing that is missing could be captioned, or a check found something."""
     _validate(args)
     if args.undo:
@@ -83,10 +91,12 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
         found = survey(args.paths, kind=args.only, root=Path(args.root) if args.root else None)
     except ModuleNotFoundError as error:
         raise UsageError(f"this needs {error.name}: install it with pip install 'showtell[alt]'") from error
+    for name, reason in found.left_alone.items():
+        log.warning("left alone %s: %s", one_line(name), reason)
     if args.patch and any(missing.page is None for missing in found.missing):
         raise UsageError("--patch is for pages; for the metadata of pictures use --write")
     for name, reason in found.skipped.items():
-        log.warning("skipped %s: %s", name, reason)
+        log.warning("skipped %s: %s", one_line(name.rstrip()), reason)
     if args.check:
         return _check(found)
     if found.missing:
@@ -107,12 +117,15 @@ def _validate(args: Namespace) -> None:
 
 def _undo(folder: Path) -> int:
     """Restore; returns 1 if a file was left alone."""
-    left = 0
-    for file, what in undo(folder):
-        print(f"{file}: {what}")
-        left += what in ("changed since", "gone")
+    files = left = 0
+    for file, what, reason in undo(folder):
+        print(one_line(f"{file}: {what}{f' ({reason})' if reason else ''}"))
+        files += 1
+        left += what not in ("restored", "as before")
+    if not files:
+        log.info("%s: nothing was changed", folder)
     if left:
-        log.warning("left alone: %d; what they were is in %s", left, folder)
+        log.warning("not restored: %d; their old content is in %s, and --undo can be run again", left, folder)
     return 1 if left else 0
 
 
@@ -125,13 +138,23 @@ def _check(found: Survey) -> int:
 
 def _searched(found: Survey) -> str:
     parts = [f"{found.pages} pages"] if found.pages else []
-    parts += [f"{found.described} pictures that have a description"] if found.described else []
+    photos = found.described + sum(missing.page is None for missing in found.missing)
+    parts += [f"{photos} photos, of which {found.described} have a description"] if photos else []
     return f"looked at {' and '.join(parts) or 'nothing that could be read'}"
 
 
 def _propose(found: Survey, args: Namespace) -> int:
     writer = make_writer(Path(args.output)) if args.output else None
-    backup = Backup(_backup_folder(args)) if args.write else None
+    if not args.write:
+        return _propose_all(found, args, writer, None)
+    backup = Backup(Path(args.backup)) if args.backup else Backup.named_by_time(Path(BACKUPS))
+    try:
+        return _propose_all(found, args, writer, backup)
+    finally:
+        backup.close()
+
+
+def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, backup: Backup | None) -> int:
     changes = Changes(backup)
     tally = Tally(writer.path if writer else None)
     outputs: list[Output] = [tally]
@@ -168,27 +191,19 @@ def _propose(found: Survey, args: Namespace) -> int:
     return 1 if changes.failed or not tally.captioned else 0
 
 
-def _backup_folder(args: Namespace) -> Path:
-    if args.backup:
-        return Path(args.backup)
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    names = (f"{now}{f'-{n}' if n > 1 else ''}" for n in count(1))
-    return next(path for name in names if not (path := Path(BACKUPS, name)).exists())
-
-
 def _records(
     captioner: CaptioningModel, missing: list[Missing], min_confidence: float | None, previews: bool
 ) -> Generator[tuple[Missing, Record], None, None]:
     """Caption each picture once; a record for each place where it is."""
     places: dict[Path, list[Missing]] = {}
     for one in missing:
-        places.setdefault(one.picture, []).append(one)
-    photos = [Photo(str(picture), picture) for picture in places]
+        places.setdefault(one.image, []).append(one)
+    photos = [Photo(str(image), image) for image in places]
     stream = captioner.caption_stream(
         photos,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
     )
-    quiet = len(photos) <= _MANY or not sys.stderr.isatty()
+    quiet = len(photos) <= _MANY or bars_hidden()
     for done in tqdm(stream, total=len(photos), desc="captions", unit="img", disable=quiet):
         captions = tuple(replace(c, text=_sentence(c.text)) for c in done.captions)
         reason = done.error.reason if done.error else None
@@ -201,16 +216,28 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _write_patch(target: str, patch: bytes) -> None:
+def _write_patch(target: str, patch: Patch) -> None:
+    here = patch.folder == Path.cwd().resolve()
     if target == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(patch)
+        sys.stdout.buffer.write(patch.content)
+        if not here:
+            log.info("the patch applies in %s", patch.folder)
         return
     try:
-        write_atomic(Path(target), patch)
+        write_atomic(Path(target), patch.content)
     except OSError as error:
         raise ShowtellError(f"{target}: cannot be written ({error.strerror or error})") from error
-    log.info("%s: apply it with git apply, or patch -p1", target)
+    file = shlex.quote(target if here else str(Path(target).resolve()))
+    folder = shlex.quote(str(patch.folder))
+    log.info(
+        "%s: apply it with: git%s apply %s  or: patch%s -p1 --binary -i %s",
+        target,
+        "" if here else f" -C {folder}",
+        file,
+        "" if here else f" -d {folder}",
+        file,
+    )
 
 
 def _tell_if_nothing_is_doubtful(captioner: CaptioningModel) -> None:

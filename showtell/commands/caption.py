@@ -16,21 +16,19 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from showtell.commands.options import (
-    add_encoder,
-    add_image_size,
     add_min_confidence,
-    add_model,
-    add_runtime,
+    add_model_options,
     check_min_confidence,
     load_model,
     naming_options,
-    option,
     require_confidence,
 )
+from showtell.commands.parser import Parser
+from showtell.commands.settings import add_plain_settings
 from showtell.config import SearchConfig
 from showtell.data.collect import find_images
 from showtell.errors import UsageError
@@ -44,6 +42,7 @@ from showtell.output import (
     Tally,
     make_writer,
 )
+from showtell.progress import bars_hidden
 from showtell.search.settings import search_config as search_config_of
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
@@ -62,19 +61,15 @@ drawings, and pictures of microscopes and telescopes; the rest is downloaded.)""
 
 _MANY = 16
 """More photos than this get a progress bar."""
-_SAMPLING = {
-    "temperature": "below 1 is more cautious",
-    "top_k": "draw from this many likeliest words; 0 for all",
-    "top_p": "draw from the likeliest words that hold this much of the probability",
-    "draws": "draw this many and keep the likeliest",
-    "seed": "another seed, other captions",
-}
+EXAMPLES: Final = (
+    ("{prog} photo.jpg", "a caption of a photo"),
+    ("{prog} photos/ --output captions.html", "of a folder, with a gallery"),
+)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell caption`."""
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "photos",
         nargs="*",
         type=str,
@@ -82,50 +77,34 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PHOTO",
         help="file, folder, glob, or - for names on standard input",
     )
-    add_model(parser)
-    add_encoder(parser)
-    add_runtime(parser)
-    add_image_size(parser)
+    add_model_options(parser)
+    add_search(parser)
+    group = parser.add_argument_group("output")
+    add = group.add_argument
     add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
     add(
         "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
     )
-    add_search(parser)
-    add_min_confidence(parser, "mark as doubtful")
+    add_min_confidence(group, "mark as doubtful")
 
 
-def add_search(parser: ArgumentParser) -> None:
+def add_search(parser: Parser) -> None:
     """Add the options of the search."""
-    add, default = parser.add_argument, SearchConfig()
-    add("--num-captions", metavar="N", type=int, default=1, help="captions a photo, best first")
-    add("--beam-size", metavar="N", type=int, default=default.beam_size, help="beams; 1 is greedy")
-    add("--max-length", metavar="N", type=int, default=default.max_length, help="words a caption at most")
-    add(
-        "--length-penalty",
-        metavar="X",
-        type=float,
-        default=default.length_penalty,
-        help="captions are ranked by log-probability / length ** X",
+    names = [field.name for field in fields(SearchConfig)]
+    group = add_plain_settings(parser, SearchConfig, "search", names, title="search")
+    group.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=int | None,
+        default=None,
+        help="photos whose captions are searched together; by default 64, on a GPU more",
     )
-    add(
-        "--diversity",
-        metavar="X",
-        type=float,
-        default=default.diversity,
-        help="of several captions, each with beams of its own: what a word loses in log-probability for each"
-        " beam of the others that says it at the same place (0.5 tells them apart)",
-    )
-    add("--sample", action="store_true", help="draw words at random instead of searching the likeliest")
-    for name, text in _SAMPLING.items():
-        value = getattr(default, name)
-        add(option(name), metavar="X", type=type(value), default=value, help=f"of --sample: {text}")
-    add("--batch-size", metavar="N", type=int, default=64, help="photos whose captions are searched together")
 
 
-def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Caption; returns 1 where no photo could be captioned, else 0."""
     config = search_config(args)
-    if args.batch_size < 1:
+    if args.batch_size is not None and args.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
     if args.min_confidence is not None and args.sample:
         raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")
@@ -212,7 +191,7 @@ def _load(args: Namespace, *, attends: bool) -> CaptioningModel:
 
 def _progress_bar(inputs: Sequence[str]) -> tqdm[Any]:
     """A bar on standard error, if that is a terminal and the photos are many, or nobody knows how many."""
-    if not inputs or not sys.stderr.isatty():
+    if not inputs or bars_hidden():
         return tqdm(disable=True)
     total = None if "-" in inputs else sum(1 for _ in find_images(inputs))
     return tqdm(total=total, desc="captions", unit="img", disable=total is not None and total <= _MANY)
@@ -226,9 +205,9 @@ def _records(
     *,
     previews: bool,
 ) -> Generator[Record, None, None]:
-    """Caption photos as they come."""
+    """Caption photos as they come; all names are read first, but those of standard input."""
     stream = captioner.caption_stream(
-        photos,
+        photos if previews or "-" in args.photos else list(photos),
         config,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
         batch_size=args.batch_size,

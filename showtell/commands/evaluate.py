@@ -6,14 +6,22 @@ those of resampled images.
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+from typing import Final
+
+from jsonargparse import Namespace
 
 from showtell.commands import evaluation
+from showtell.commands.parser import Parser
 from showtell.evaluation.results import DatasetEvaluation
 from showtell.evaluation.run import evaluate, results_folder
 
+EXAMPLES: Final = (
+    ("{prog} --data coco", "the model in the box on the validation photos of a dataset"),
+    ("{prog} --predictions mine.json --data coco", "anybody's captions"),
+)
 
-def add_arguments(parser: ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell evaluate`."""
     evaluation.add_arguments(parser)
     parser.add_argument(
@@ -23,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Evaluate; the results on each dataset are printed and written as soon as they are there."""
     several: list[DatasetEvaluation] = []
 

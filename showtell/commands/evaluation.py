@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from jsonargparse import Namespace
 
-from jsonargparse import ArgumentParser, Namespace
-
-from showtell.commands.options import add_image_size, add_model, add_runtime
-from showtell.config import DataConfig, DatasetFormat, References, SearchConfig
+from showtell.commands.options import add_model_options
+from showtell.commands.parser import Parser
+from showtell.commands.settings import add_plain_settings
+from showtell.config import DataConfig, SearchConfig
 from showtell.evaluation.predictions import SUFFIXES
-from showtell.evaluation.run import DEFAULT_DATA, EvaluationKeywords
+from showtell.evaluation.run import DEFAULT_DATA, SPLITS, EvaluationKeywords
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the arguments that both commands take."""
-    add = parser.add_argument
-    add_model(parser)
-    add_runtime(parser)
-    add_image_size(parser)
+    add_model_options(parser, encoder=False)
+    add = parser.add_argument_group("captions").add_argument
     add(
         "--predictions",
         metavar="FILE",
         help=f"captions to measure instead of a model's: {', '.join(SUFFIXES)}",
     )
     add("--against", metavar="NAME", help="a second model, or file of predictions, to compare with")
+    add_plain_settings(parser, SearchConfig, "search", ["beam_size", "num_captions"], title="search")
+    add = parser.add_argument_group("dataset").add_argument
     add(
         "--data",
         metavar="PATH",
         help="the dataset's folder or annotation file, in any format that training reads; default: what the"
         f" run was trained on, else {DEFAULT_DATA}",
     )
-    add("--format", choices=get_args(DatasetFormat), default="auto", help="how the annotations are written")
-    add("--images", metavar="FOLDER", help="folder of the images, where it is not beside the annotations")
-    add("--split", choices=("train", "val", "test", "all"), default="val", help="the images to caption")
     add(
-        "--references",
-        choices=get_args(References),
-        help="captions to compare with: those that people wrote, or all (default: the run's, else person)",
+        "--split",
+        metavar="|".join(SPLITS),
+        choices=SPLITS,
+        help="the images to caption (default: val; of a file of predictions on data without splits: all)",
     )
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
-    add("--beam-size", metavar="N", type=int, default=SearchConfig().beam_size, help="beams; 1 is greedy")
-    add(
-        "--num-captions", metavar="N", type=int, default=1, help="captions an image; over 1: diversity scores"
-    )
-    add("--java", type=bool, default=True, help="METEOR and SPICE, where Java and their models are present")
-    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--cache", metavar="FOLDER", default="cache", help="where the drawn scenes of a run are")
+    add_plain_settings(
+        parser,
+        DataConfig,
+        "data",
+        ["format", "images", "references", "segmentation"],
+        defaults={"references": None, "segmentation": None},
+    )
+    add = parser.add_argument
+    add(
+        "--java",
+        metavar="true|false",
+        type=bool,
+        default=True,
+        help="METEOR and SPICE, where Java and their models are present",
+    )
+    add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
 
 
@@ -63,12 +71,14 @@ def settings_of(args: Namespace) -> EvaluationKeywords:
         "against": args.against,
         "split": args.split,
         "references": args.references,
+        "segmentation": args.segmentation,
         "instances": args.instances,
         "beam_size": args.beam_size,
         "num_captions": args.num_captions,
         "java": args.java,
         "image_size": args.image_size,
         "runtime": args.runtime,
+        "device": args.device,
         "skip_bad": args.skip_bad,
         "cache": args.cache,
     }

@@ -7,14 +7,22 @@ captioned. A hub folder holds a model card to be edited, the weights with the en
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+from typing import Final, get_args
+
+from jsonargparse import Namespace
 
 from showtell.commands.options import add_encoder, add_image_size, add_model
+from showtell.commands.parser import Parser
 from showtell.exporting.run import export
 from showtell.runtime.manifest import ExportPrecision
 
+EXAMPLES: Final = (
+    ("{prog} --out exported/fp32", "the model in the box, for OpenVINO and ONNX Runtime"),
+    ("{prog} --precision int8 --photos my_photos/", "the fastest, calibrated on your photos"),
+)
 
-def add_arguments(parser: ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell export`."""
     add = parser.add_argument
     add_model(parser)
@@ -25,7 +33,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FOLDER",
         help="where to write (default: exported/MODEL-PRECISION, with --image-size MODEL-N-PRECISION)",
     )
-    add("--precision", type=ExportPrecision, default="fp32", help="bf16 needs OpenVINO, int8 needs --photos")
+    add(
+        "--precision",
+        metavar="|".join(get_args(ExportPrecision)),
+        type=ExportPrecision,
+        default="fp32",
+        help="number format of the graphs; bf16 needs OpenVINO, int8 needs --photos",
+    )
     add(
         "--to-hub-folder",
         metavar="FOLDER",
@@ -39,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Export."""
     result = export(
         args.model,

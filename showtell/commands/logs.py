@@ -15,11 +15,11 @@ class _ScreenHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def log_to_screen(debug: bool = False) -> None:
-    """Write what showtell logs to standard error, a line each."""
+def log_to_screen(level: int = logging.INFO) -> None:
+    """Write what showtell logs at this level and above to standard error, a line each."""
     handler = _ScreenHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("showtell")
     logger.handlers[:] = [handler]
     logger.propagate = False
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    logger.setLevel(level)

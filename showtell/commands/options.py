@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from showtell.api import Runtime, load
+from showtell.commands.parser import Options, Parser
+from showtell.config import DEVICE_VARIABLE, Runtime
 from showtell.errors import ConfigError, UsageError
 from showtell.resources import DEFAULT_MODEL
 
@@ -17,33 +19,73 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are 
     from showtell.captioning import CaptioningModel
 
 
-def add_model(parser: ArgumentParser) -> None:
+def add_model(parser: Options) -> None:
     """Add the option that names a model."""
     parser.add_argument(
         "--model",
+        metavar="MODEL",
         default=DEFAULT_MODEL,
         help="a run, an exported model, a folder in models/, or a hub id; a,b,c: an ensemble",
     )
 
 
-def add_encoder(parser: ArgumentParser) -> None:
+def add_encoder(parser: Options) -> None:
     """Add the option that names an encoder."""
     parser.add_argument(
-        "--encoder", help="the encoder's weights, where the model is without and they have moved"
+        "--encoder",
+        metavar="NAME",
+        help="the encoder's weights, where the model is without and they have moved",
     )
 
 
-def add_runtime(parser: ArgumentParser) -> None:
+def add_runtime(parser: Options) -> None:
     """Add the option of what runs the model."""
     parser.add_argument(
         "--runtime",
+        metavar="|".join(get_args(Runtime)),
         type=Runtime,
         default="auto",
         help="auto: of an exported model OpenVINO, else ONNX Runtime; of others PyTorch",
     )
 
 
-def add_image_size(parser: ArgumentParser) -> None:
+def add_device(parser: Options) -> None:
+    """Add the option of the device to compute on."""
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        type=str,
+        default="auto",
+        help=f"auto, cpu, cuda, cuda:1 (the second GPU) or mps; auto: what {DEVICE_VARIABLE} names, else a"
+        " GPU where there is one, else the CPU",
+    )
+
+
+@contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Make a device the choice of this process, and of those that it starts, for the block.
+
+    Args:
+        device: value of --device; `auto` leaves the choice as it is.
+
+    Raises:
+        UsageError: it is no name of a device. (Whether the machine has it, `pick_device` checks.)
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda, cuda:1 (the second GPU) or mps")
+    before = os.environ.get(DEVICE_VARIABLE)
+    if device != "auto":
+        os.environ[DEVICE_VARIABLE] = device
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(DEVICE_VARIABLE, None)
+        else:
+            os.environ[DEVICE_VARIABLE] = before
+
+
+def add_image_size(parser: Options) -> None:
     """Add the option of the size that photos are brought to."""
     parser.add_argument(
         "--image-size",
@@ -54,7 +96,23 @@ def add_image_size(parser: ArgumentParser) -> None:
     )
 
 
-def add_min_confidence(parser: ArgumentParser, effect: str) -> None:
+def add_model_options(parser: Parser, *, encoder: bool = True) -> None:
+    """Add the options of a model that captions: its name, and how it runs.
+
+    Args:
+        parser: of the command.
+        encoder: with the option that names an encoder.
+    """
+    group = parser.add_argument_group("model")
+    add_model(group)
+    if encoder:
+        add_encoder(group)
+    add_runtime(group)
+    add_image_size(group)
+    add_device(group)
+
+
+def add_min_confidence(parser: Options, effect: str) -> None:
     """Add the option of the threshold of doubt.
 
     Args:
@@ -68,6 +126,14 @@ def add_min_confidence(parser: ArgumentParser, effect: str) -> None:
         help=f"{effect} captions that are less than P likely to be better than the weakest quarter of"
         " people's; default: the model's own threshold; 0: none",
     )
+
+
+def add_general(parser: Options) -> None:
+    """Add the options that every command has."""
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="log warnings and errors only, and show no progress bars"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 
 def check_min_confidence(value: float | None) -> None:
@@ -101,14 +167,20 @@ def load_model(args: Namespace) -> CaptioningModel:
         ModelError: it cannot be loaded.
         UsageError: the runtime cannot run it, or the image size is out of range.
     """
-    return open_model(args.model, args.runtime, args.encoder, args.image_size)
+    return open_model(args.model, args.runtime, args.encoder, args.image_size, args.device)
 
 
 def open_model(
-    name: str, runtime: Runtime, encoder: str | None = None, image_size: int | None = None
+    name: str,
+    runtime: Runtime,
+    encoder: str | None = None,
+    image_size: int | None = None,
+    device: str = "auto",
 ) -> CaptioningModel:
     """A model by name (see `load_model`)."""
-    return load(name, runtime=runtime, encoder=encoder, image_size=image_size)
+    from showtell.api import load
+
+    return load(name, device, runtime=runtime, encoder=encoder, image_size=image_size)
 
 
 def option(field: str) -> str:

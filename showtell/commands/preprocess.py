@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
+from showtell.commands.parser import Parser
 from showtell.commands.run_config import add_run_arguments, to_run_config
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData, prepare_data
@@ -18,25 +20,44 @@ from showtell.data.splits import tuning_subset
 from showtell.data.statistics import DatasetStatistics, dataset_statistics, write_statistics_page
 from showtell.data.summary import log_summary
 from showtell.data.text import tokenize
-from showtell.devices import log_gpu_memory, pick_device
-from showtell.feature_extraction import extract_features, feature_encoder
 from showtell.files import write_atomic
-from showtell.gpu_memory import MemoryByStage, find_gpu
 
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+_UNUSED: Final = (
+    *("decoder", "training", "finetune", "self_critical", "trainer", "search"),
+    *("data.model_captions", "data.references", "data.max_caption_length"),
+)
+EXAMPLES: Final = (
+    ("{prog} --data my_photos/", "a statistics page, and features for training"),
+    ("{prog} --config configs/flickr8k.yaml --extract false", "the page only"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell preprocess`."""
-    add_run_arguments(parser)
     parser.add_argument(
-        "--report", type=str, default=None, help="folder of the statistics page (default: reports/<dataset>)"
+        "--report",
+        metavar="FOLDER",
+        type=str,
+        default=None,
+        help="folder of the statistics page (default: reports/<dataset>)",
     )
-    parser.add_argument("--extract", type=bool, default=True, help="cache the images' features too")
+    parser.add_argument(
+        "--extract", metavar="true|false", type=bool, default=True, help="cache the images' features too"
+    )
+    add_run_arguments(
+        parser,
+        unused=_UNUSED,
+        plain=("init",),
+    )
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:
+def run(parser: Parser, args: Namespace) -> None:
     """Preprocess."""
+    from showtell.devices import log_gpu_memory  # torch takes seconds: help is shown at once
+
     config = to_run_config(parser, args)
     data = prepare_data(config.data, Path(config.cache.dir))
     log_summary(data)
@@ -55,9 +76,12 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
 
 def _extract(config: RunConfig, data: PreparedData) -> None:
     """Cache the features that training will ask for: by the encoder of the model that it starts from."""
+    from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
+    from showtell.feature_extraction import extract_features, feature_encoder
     from showtell.features import FeatureStore
-    from showtell.training.initial_model import load_initial  # they import torch
+    from showtell.gpu_memory import MemoryByStage, find_gpu
+    from showtell.training.initial_model import load_initial
 
     initial = load_initial(config, data)
     if initial is None:

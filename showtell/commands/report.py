@@ -5,17 +5,25 @@ One HTML file that needs nothing else, in any browser. It takes what `evaluate` 
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+from typing import Final
+
+from jsonargparse import Namespace
 
 from showtell.commands import evaluation
+from showtell.commands.parser import Parser
 from showtell.reporting.run import report
 
+EXAMPLES: Final = (
+    ("{prog} --data flickr8k", "a page on the validation photos of a dataset"),
+    ("{prog} --model runs/mine --against everyday", "two models side by side, on the data of the run"),
+)
 
-def add_arguments(parser: ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell report`."""
     evaluation.add_arguments(parser)
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Report."""
     print(report(args.model, evaluation.data_of(args), out=args.out, **evaluation.settings_of(args)))

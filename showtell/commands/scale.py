@@ -10,72 +10,91 @@ import logging
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from showtell.commands.caption import add_search, search_config
 from showtell.commands.options import (
-    add_encoder,
-    add_image_size,
-    add_model,
-    add_runtime,
+    add_device,
+    add_general,
+    add_model_options,
     naming_options,
     open_model,
     option,
 )
-from showtell.config import CacheConfig, EncoderConfig, FeatureType
+from showtell.commands.parser import Parser
+from showtell.commands.settings import add_settings
+from showtell.config import CacheConfig, EncoderConfig
 from showtell.data.images import check_image_size
 from showtell.errors import UsageError
+from showtell.progress import bars_hidden
 from showtell.scale.job import FAILED, Job, only_run, open_job
 from showtell.scale.listing import Columns, list_units
 from showtell.scale.running import run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
-    from showtell.features import FeatureEncoder
+    from showtell.feature_encoding import FeatureEncoder
 
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+EXAMPLES: Final = (
+    ("{prog} caption photos/ --out captions", "captions of a folder, as JSON Lines"),
+    ("{prog} extract shards/*.tar --out features --workers 4", "features, by four processes (Ray)"),
+)
+
+_CAPTION: Final = (
+    ("{prog} photos/ --out captions", "a folder, in this process"),
+    ("{prog} *.parquet --column jpg --out captions --workers 4", "tables, by four processes (Ray)"),
+)
+_EXTRACT: Final = (
+    ("{prog} photos/ --out features", "a folder, in this process"),
+    ("{prog} shards/*.tar --out features --cache.dtype int8 --workers 4", "half the disk, four processes"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell scale`."""
-    commands = parser.add_subcommands()
-    captions, features = ArgumentParser(), ArgumentParser()
+    commands = parser.add_subcommands(metavar="caption|extract")
+    captions = Parser(description="Caption millions of pictures, as JSON Lines.", examples=_CAPTION)
+    features = Parser(description="Extract the features of millions of pictures.", examples=_EXTRACT)
     _add_job(captions)
-    add_model(captions)
-    add_encoder(captions)
-    add_runtime(captions)
-    add_image_size(captions)
+    add_model_options(captions)
     add_search(captions)
     _add_job(features)
-    features.add_class_arguments(EncoderConfig, "encoder")
-    features.add_argument(
-        "--cache.dtype", type=FeatureType, default="float16", help="int8 takes half the disk"
-    )
-    features.add_argument(
-        "--cache.exported",
-        metavar="FOLDER",
-        help="an exported model, whose encoder makes the features instead",
-    )
+    add_settings(features, EncoderConfig, "encoder", title="encoder")
+    add_settings(features, CacheConfig, "cache", title="cache", only=("dtype", "exported"))
+    add_device(features)
     commands.add_subcommand("caption", captions, help="captions, as JSON Lines")
     commands.add_subcommand("extract", features, help="the encoder's features, as safetensors files")
+    for name, part in (("caption", captions), ("extract", features)):
+        part.prog = f"{parser.prog} {name}"
+        add_general(part)
 
 
-def _add_job(parser: ArgumentParser) -> None:
-    add = parser.add_argument
-    add("sources", nargs="+", metavar="SOURCE", help="folder, glob, file, .tar, .parquet, or - for names")
+def _add_job(parser: Parser) -> None:
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="folder, glob, file, .tar, .parquet, or - for names"
+    )
+    add = parser.add_argument_group("job").add_argument
     add("--out", metavar="FOLDER", required=True, help="where the shards go; the same again goes on")
-    add("--workers", metavar="N", type=int, default=0, help="Ray actors; 0: this process, without Ray")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=0,
+        help="processes that work together (Ray actors); 0: this process, without Ray",
+    )
     add("--address", metavar="ADDRESS", help="of a Ray cluster: auto, or host:port; without it, this machine")
     add("--unit-size", metavar="N", type=int, default=512, help="pictures a work unit, and a shard, at most")
     add("--column", metavar="NAME", help="of Parquet files: holds the pictures (bytes, or names of files)")
     add("--id-column", metavar="NAME", help="of Parquet files: names the pictures; else they are numbered")
-    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 
-def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Do a job; returns 1 where no picture could be shown, else 0.
 
     Raises:
@@ -99,16 +118,21 @@ def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all c
 def _check(args: Namespace) -> None:
     least = {"workers": 0, "unit_size": 1, "batch_size": 1}
     for name, value in least.items():
-        if name in args and args[name] < value:
+        if args.get(name) is not None and args[name] < value:
             raise UsageError(f"{option(name)} must be at least {value}")
     if args.address is not None and not args.workers:
         raise UsageError("--address: say how many workers the cluster shall run, with --workers")
+    if args.workers and args.device.startswith("cuda:"):
+        raise UsageError(
+            f"--device {args.device}: Ray gives each worker a GPU of its own; take --device cuda, and show it"
+            f" only that GPU with CUDA_VISIBLE_DEVICES={args.device.removeprefix('cuda:')}"
+        )
 
 
 def _caption_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
     config = search_config(args)
     check_image_size(args.image_size)
-    load = partial(open_model, args.model, args.runtime, args.encoder, args.image_size)
+    load = partial(open_model, args.model, args.runtime, args.encoder, args.image_size, args.device)
     task = CaptionTask(load, config, args.batch_size)
     named = {name: args[name] for name in ("model", "runtime", "encoder")}
     if args.image_size is not None:  # jobs that were begun without the option go on
@@ -119,15 +143,20 @@ def _caption_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
 def _feature_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
     with naming_options("encoder"):
         config = EncoderConfig(**vars(args.encoder))
-    task = FeatureTask(partial(load_encoder, config, args.cache.exported), args.cache.dtype)
+    task = FeatureTask(partial(load_encoder, config, args.cache.exported, args.device), args.cache.dtype)
     return task, {
         "encoder": asdict(config),
         **{f"cache.{name}": value for name, value in vars(args.cache).items()},
     }
 
 
-def load_encoder(config: EncoderConfig, exported: str | None) -> FeatureEncoder:
+def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> FeatureEncoder:
     """What makes the features: the encoder by its settings, or in its place that of an exported model.
+
+    Args:
+        config: settings of the encoder.
+        exported: folder of the exported model.
+        device: see `pick_device`.
 
     Raises:
         EncoderError: the weights cannot be loaded.
@@ -137,16 +166,25 @@ def load_encoder(config: EncoderConfig, exported: str | None) -> FeatureEncoder:
     from showtell.encoder import CNNEncoder
     from showtell.feature_extraction import feature_encoder
 
-    encoder = CNNEncoder.from_config(config).to(pick_device())
+    encoder = CNNEncoder.from_config(config).to(pick_device(device))
     return feature_encoder(CacheConfig(exported=exported), encoder)
 
 
 def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
     total, missing = job.pictures(range(len(job.units))), job.missing()
-    bar = tqdm(total=total, initial=total - job.pictures(missing), desc=what, unit="img", disable=None)
+    bar = tqdm(
+        total=total, initial=total - job.pictures(missing), desc=what, unit="img", disable=bars_hidden()
+    )
     with bar:
         try:
-            summary = run_job(job, task, workers=args.workers, address=args.address, progress=bar.update)
+            summary = run_job(
+                job,
+                task,
+                workers=args.workers,
+                address=args.address,
+                gpus=args.device != "cpu",
+                progress=bar.update,
+            )
         except KeyboardInterrupt:
             done = total - job.pictures(job.missing())
             log.info("%s of %s pictures are done; the same command goes on", f"{done:,}", f"{total:,}")

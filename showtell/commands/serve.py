@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from showtell.commands.options import (
-    add_encoder,
-    add_image_size,
-    add_model,
-    add_runtime,
+    add_model_options,
     load_model,
     naming_options,
-    option,
 )
+from showtell.commands.parser import Parser
+from showtell.commands.settings import add_plain_settings
 from showtell.config import ServingConfig
 from showtell.data.images import check_image_size
 from showtell.errors import UsageError
@@ -30,28 +29,24 @@ from showtell.errors import UsageError
 log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE: Final = "SHOWTELL_TOKEN"
-_LIMITS: Final = {
-    "max_bytes": "bytes a picture at most",
-    "max_pixels": "pixels a picture at most",
-    "max_images": "pictures a request at most",
-    "max_request_bytes": "bytes a request at most",
-    "queue_length": "pictures that may wait at most; more are refused (503)",
-    "upload_memory": "bytes of requests held at most; more are refused (503)",
-    "time_limit": "seconds a request at most; also what a shutdown waits",
-    "batch_size": "pictures captioned together at most",
-    "max_wait": "seconds that a batch waits for pictures which are being decoded",
-}
+_LIMITS: Final = tuple(field.name for field in fields(ServingConfig))
+EXAMPLES: Final = (
+    ("{prog}", "at http://127.0.0.1:8000, for this machine"),
+    ("{prog} --host 0.0.0.0 --token-file token.txt", "for others, who need the token"),
+)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell serve`."""
-    add, default = parser.add_argument, ServingConfig()
-    add_model(parser)
-    add_encoder(parser)
-    add_runtime(parser)
-    add_image_size(parser)
-    add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all that others can reach")
-    add("--port", type=int, default=8000, help="0 for any that is free")
+    add_model_options(parser)
+    add = parser.add_argument_group("address").add_argument
+    add(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 for all that others can reach",
+    )
+    add("--port", metavar="N", type=int, default=8000, help="port to listen at; 0 for any that is free")
     add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
     add(
         "--cors-origin",
@@ -60,12 +55,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         help="a web site whose pages may use the service, such as https://example.org; may be repeated",
     )
-    for name, text in _LIMITS.items():
-        value = getattr(default, name)
-        add(option(name), metavar="X", type=type(value), default=value, help=text)
+    add_plain_settings(parser, ServingConfig, "serving", _LIMITS, title="limits")
 
 
-def run(parser: ArgumentParser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
+def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Serve until Ctrl-C or SIGTERM.
 
     Raises:

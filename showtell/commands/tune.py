@@ -17,31 +17,26 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
-import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from showtell.commands.logs import log_to_screen
+from showtell.commands.parser import Parser
 from showtell.commands.run_config import add_run_arguments, run_settings, to_run_config
 from showtell.config import RunConfig
-from showtell.data.dataset import LoadImage
 from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split, tuning_split
 from showtell.data.vocabulary import Vocabulary
-from showtell.devices import pick_device
-from showtell.encoder import CNNEncoder
 from showtell.errors import UsageError
 from showtell.files import write_atomic
-from showtell.training.fit import fit
-from showtell.training.initial_model import AUTO, NONE
-from showtell.training.setup import caption_sets, image_source, new_captioner
 from showtell.tuning.space import SearchSpace, Value
 
 if TYPE_CHECKING:
     import optuna
 
+    from showtell.data.dataset import LoadImage
     from showtell.tuning.study import Outcome, Report
 
 log = logging.getLogger(__name__)
@@ -52,27 +47,43 @@ _KEPT = "history.csv"
 """What is kept of a trial."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+EXAMPLES: Final = (
+    ("{prog} --data my_photos/ --trials 20", "six settings of the optimisation"),
+    ("{prog} --config configs/flickr8k.yaml --space space.yaml", "a search space of your own"),
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell tune`."""
-    add = parser.add_argument
-    add("--study", metavar="FOLDER", help="of the study: goes on where it is there (default: tuning/DATASET)")
+    add = parser.add_argument_group("study").add_argument
+    add(
+        "--study",
+        metavar="FOLDER",
+        help="folder of the study, which goes on where it is there (default: tuning/DATASET)",
+    )
     add(
         "--space",
         metavar="FILE",
         help="the search space, as YAML (default: six settings of the optimisation)",
     )
     add("--trials", type=int, default=20, metavar="N", help="trials of the study when it is done")
-    add("--metric", type=Metric, default="CIDEr", help="of the saved model of a trial: what is to be best")
+    add(
+        "--metric",
+        metavar="|".join(get_args(Metric)),
+        type=Metric,
+        default="CIDEr",
+        help="of the saved model of a trial: what is to be best",
+    )
     add("--processes", type=int, default=1, metavar="N", help="processes that run trials, on this machine")
     add(
         "--storage",
         metavar="URL",
         help="a database for several machines, e.g. postgresql://... (default: SQLite in the study's folder)",
     )
-    add_run_arguments(parser)
+    add_run_arguments(parser, unused=("finetune", "trainer"), plain=("features", "out"))
 
 
-def run(parser: ArgumentParser, args: Namespace) -> None:
+def run(parser: Parser, args: Namespace) -> None:
     """Tune.
 
     Raises:
@@ -85,6 +96,8 @@ def run(parser: ArgumentParser, args: Namespace) -> None:
         raise UsageError(
             f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
         ) from error
+    from showtell.training.initial_model import AUTO, NONE  # torch takes seconds: help is shown at once
+
     if args.trials < 1 or args.processes < 1:
         raise UsageError("--trials and --processes must be at least 1")
     config = to_run_config(parser, args)
@@ -147,6 +160,10 @@ def _space_text(file: str | None) -> str:
 
 def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
     """Load the data, cut the tuning split, extract features."""
+    from showtell.devices import pick_device
+    from showtell.encoder import CNNEncoder
+    from showtell.training.setup import image_source
+
     data = prepare_data(replace(config.data, tuning=False), Path(config.cache.dir))
     images = tuning_split(
         data.images, config.data.tuning_fraction, config.data.val_fraction, config.data.seed
@@ -179,7 +196,10 @@ def _run_all(job: _Job, processes: int) -> None:
         _work(job, 0)
         return
     with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=log_to_screen
+        processes,
+        multiprocessing.get_context("spawn"),
+        initializer=log_to_screen,
+        initargs=(logging.getLogger("showtell").level,),
     ) as pool:
         for done in [pool.submit(_work, job, seed) for seed in range(processes)]:
             done.result()
@@ -187,6 +207,12 @@ def _run_all(job: _Job, processes: int) -> None:
 
 def _work(job: _Job, seed: int) -> None:
     """Run trials until the study has enough."""
+    import torch
+
+    from showtell.devices import pick_device
+    from showtell.encoder import CNNEncoder
+    from showtell.training.fit import fit
+    from showtell.training.setup import caption_sets, new_captioner
     from showtell.tuning.study import run_trials
 
     torch.set_num_threads(job.threads)

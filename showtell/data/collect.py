@@ -21,6 +21,9 @@ IMAGE_SUFFIXES: Final = frozenset({
 """Endings, in lower case, of the files that are taken from a folder."""
 
 
+_LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "lost+found"})
+
+
 def find_images(
     inputs: Sequence[str],
     *,
@@ -36,8 +39,9 @@ def find_images(
     Args:
         inputs: each is one of
             - a file: its name exactly as given, even if there is no such file (decoding it will tell);
-            - a folder: its image files by suffix, sorted, without hidden files and folders. A folder within
-              that cannot be read is named too, so that it is reported with the images that failed;
+            - a folder: its image files by suffix, sorted, without hidden files and folders. Links to folders
+              are followed, once each. A folder within that cannot be read is named too, so that it is
+              reported with the images that failed;
             - a glob, such as `*.jpg` or `photos/**/*.png`: the files that match, sorted;
             - `-`: names of files on standard input, one a line.
         recursive: look into the folders of a folder too.
@@ -78,14 +82,34 @@ def _matches(pattern: str) -> list[str]:
     return sorted(name for name in names if Path(name).is_file())
 
 
+def is_left_by_system(name: str) -> bool:
+    """Whether a name is hidden (`._photo.jpg`, `.DS_Store`) or that of a file that a system leaves."""
+    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
+
+
+def _is_new(path: Path, top: str, linked: set[str]) -> bool:
+    """Whether a folder is walked: a link is followed once, and not to what is walked without it."""
+    if not path.is_symlink():
+        return True
+    real = os.path.realpath(path)
+    inside = os.path.commonpath([real, top])
+    if inside in (top, real) or any(os.path.commonpath([real, other]) == other for other in linked):
+        return False
+    linked.add(real)
+    return True
+
+
 def _walk(folder: str, recursive: bool, suffixes: Collection[str]) -> Iterator[str]:
     """Image files of a folder, then those of its folders. Only one folder's names are held at a time."""
     unreadable: list[OSError] = []
-    for root, folders, files in os.walk(folder, onerror=unreadable.append):
+    top = os.path.realpath(folder)
+    linked: set[str] = set()
+    for root, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+            if not is_left_by_system(name) and Path(name).suffix.lower() in suffixes:
                 yield str(Path(root, name))
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        folders[:] = sorted(name for name in folders if not is_left_by_system(name)) if recursive else []
+        folders[:] = [name for name in folders if _is_new(Path(root, name), top, linked)]
         while unreadable:
             yield str(unreadable.pop().filename)
     while unreadable:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -17,11 +20,28 @@ LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
 the whole picture."""
 Item = tuple[Tensor, list[Tensor]]
+
+
 NumberedItem = tuple[Tensor, list[Tensor], int]
+
+
+class ImageTable(ABC):
+    """A `LoadImage` whose tensors are in memory: it gives their rows, which loaders turn into tensors."""
+
+    @abstractmethod
+    def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+        """The row () of an image, of a view by `draw`."""
+
+    @abstractmethod
+    def gather(self, images: Tensor) -> Tensor:
+        """The tensors (B, ...) of rows (B,), on the device where they are."""
 
 
 class CaptionBatch(NamedTuple):
     """A batch of B images with N captions of at most T tokens.
+
+    Only images and captions go to the device where the model computes (`to`): what the rest decides is
+    prepared on the CPU, where asking for it does not wait for a GPU.
 
     Attributes:
         images: (B, 3, H, W) pixels or (B, R, D) features, those with the longest captions first.
@@ -40,6 +60,22 @@ class CaptionBatch(NamedTuple):
     order: Tensor
     number: Tensor
     caption_index: Tensor
+
+    def to(self, device: torch.device, *, non_blocking: bool = True) -> CaptionBatch:
+        """Images and captions on `device`, the rest as it is; pinned tensors are copied without waiting."""
+        images, captions = (
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.images, self.captions)
+        )
+        return self._replace(images=images, captions=captions)
+
+    def pin_memory(self) -> CaptionBatch:
+        """Images and captions in pinned memory, from which a GPU copies them by itself."""
+        return self._replace(
+            **{
+                name: tensor if tensor.is_cuda else tensor.pin_memory()
+                for name, tensor in (("images", self.images), ("captions", self.captions))
+            }
+        )
 
 
 class CaptionDataset(Dataset[Item]):
@@ -117,19 +153,67 @@ def collate_fn(
         The batch. With one caption an image, row i of captions belongs to row i of images.
     """
     several = [[item[1]] if isinstance(item[1], Tensor) else item[1] for item in items]
-    numbers = [item[2] if len(item) == 3 else place for place, item in enumerate(items)]
-    order = sorted(range(len(items)), key=lambda i: -max(len(caption) for caption in several[i]))
-    flat = [(caption, row, place) for row, i in enumerate(order) for place, caption in enumerate(several[i])]
-    flat.sort(key=lambda item: -len(item[0]))  # a stable sort
-    return CaptionBatch(
-        torch.stack([items[i][0] for i in order]),
-        torch.nn.utils.rnn.pad_sequence([c for c, _, _ in flat], batch_first=True, padding_value=pad_id),
-        torch.tensor([len(caption) for caption, _, _ in flat]),
-        torch.tensor([row for _, row, _ in flat]),
-        torch.tensor(order),
-        torch.tensor([numbers[i] for i in order]),
-        torch.tensor([place for _, _, place in flat]),
+    captions = [caption for of_image in several for caption in of_image]
+    return _collate(
+        _Items(
+            [item[0] for item in items],
+            torch.cat(captions).numpy(),
+            np.array([len(caption) for caption in captions]),
+            np.array([len(of_image) for of_image in several]),
+            [item[2] if len(item) == 3 else place for place, item in enumerate(items)],
+        ),
+        pad_id,
     )
+
+
+class _Items(NamedTuple):
+    """B images with N captions, to be collated.
+
+    Attributes:
+        images: B tensors.
+        tokens: token ids of all captions, end to end.
+        lengths: (N,) tokens of each caption.
+        counts: (B,) captions of each image.
+        numbers: (B,) the number of each image in its dataset.
+    """
+
+    images: list[Tensor]
+    tokens: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    numbers: list[int]
+
+
+def _collate(items: Any, pad_id: int = 0) -> CaptionBatch:
+    """See `collate_fn`; `items` are those of `_Batches`."""
+    assert isinstance(items, _Items)
+    length, first = items.lengths, np.cumsum(items.counts) - items.counts
+    item = np.repeat(np.arange(len(items.images)), items.counts)  # (N,)
+    place = np.arange(len(length)) - np.repeat(first, items.counts)  # (N,)
+    order = np.argsort(-np.maximum.reduceat(length, first), kind="stable")  # (B,)
+    row = np.argsort(order)[item]  # (N,), the row of each caption's image
+    by_length = np.lexsort((place, row, -length))
+    return CaptionBatch(
+        torch.stack([items.images[i] for i in order.tolist()]),
+        torch.from_numpy(_padded(items.tokens, length, by_length, pad_id)),
+        torch.from_numpy(length[by_length]),
+        torch.from_numpy(row[by_length]),
+        torch.from_numpy(order),
+        torch.tensor(items.numbers)[order],
+        torch.from_numpy(place[by_length]),
+    )
+
+
+def _padded(
+    tokens: npt.NDArray[np.int64], length: npt.NDArray[np.int64], order: npt.NDArray[np.int64], pad_id: int
+) -> npt.NDArray[np.int64]:
+    """Captions (N, T) in `order` (N,), longest first, of `length` (N,), which lie end to end in `tokens`."""
+    begin = (np.cumsum(length) - length)[order, None]
+    steps = np.arange(length[order[0]])
+    inside = steps < length[order, None]
+    padded = np.full(inside.shape, pad_id, np.int64)
+    padded[inside] = tokens[(begin + steps)[inside]]
+    return padded
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -201,14 +285,16 @@ def _whole_and_parts(weights: Sequence[float]) -> tuple[Tensor, list[tuple[Tenso
     return whole, parts
 
 
-class _Numbered(Dataset[NumberedItem]):
-    """A dataset's items with their numbers."""
+class _Batches(Dataset[NumberedItem]):
+    """A dataset's items (number, draw), several at once."""
 
     def __init__(self, dataset: CaptionDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, key: tuple[int, int | None]) -> NumberedItem:
-        return *self.dataset[key], key[0]
+    def __getitems__(self, keys: list[tuple[int, int | None]]) -> _Items:
+        dataset, numbers = self.dataset, [number for number, _ in keys]
+        images = [dataset.load_image(dataset.images[number], draw) for number, draw in keys]
+        return _Items(images, *dataset.captions.gather(numbers), numbers)
 
 
 class CaptionLoader(DataLoader[Any]):
@@ -228,9 +314,9 @@ class CaptionLoader(DataLoader[Any]):
         self.taken = 0
         self.captions = dataset
         super().__init__(
-            _Numbered(dataset),
+            _Batches(dataset),
             batch_sampler=self.epochs,
-            collate_fn=collate_fn,
+            collate_fn=_collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
         )
@@ -240,7 +326,7 @@ class CaptionLoader(DataLoader[Any]):
         self.taken = self.epochs.first_batch
         for batch in super().__iter__():
             self.taken += 1
-            yield batch
+            yield with_images(batch, self.captions)
 
     def state_dict(self) -> dict[str, int]:
         """Where in the epoch it is."""
@@ -251,15 +337,41 @@ class CaptionLoader(DataLoader[Any]):
         self.epochs.epoch, self.epochs.first_batch = state["epoch"], state["taken"] % len(self.epochs)
 
 
-def eval_loader(
-    dataset: CaptionDataset, *, batch_size: int, num_workers: int = 0, share: tuple[int, int] = (0, 1)
-) -> DataLoader[Any]:
-    """Every image once, whole, in order; of several processes (rank, processes) each every so-many-th."""
-    rank, processes = share
-    return DataLoader(
-        _Numbered(dataset),
-        batch_size=batch_size,
-        sampler=[(number, None) for number in range(rank, len(dataset), processes)],
-        collate_fn=collate_fn,
-        num_workers=num_workers,
-    )
+class EvalLoader(DataLoader[Any]):
+    """Every image of a dataset once, whole, in order.
+
+    Args:
+        dataset: the dataset.
+        batch_size: images a batch.
+        num_workers: processes that load batches.
+        share: (rank, processes): of several processes each gets every so-many-th image.
+    """
+
+    def __init__(
+        self,
+        dataset: CaptionDataset,
+        *,
+        batch_size: int,
+        num_workers: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        rank, processes = share
+        self.captions = dataset
+        super().__init__(
+            _Batches(dataset),
+            batch_size=batch_size,
+            sampler=[(number, None) for number in range(rank, len(dataset), processes)],
+            collate_fn=_collate,
+            num_workers=num_workers,
+        )
+
+    def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
+        """The batches."""
+        for batch in super().__iter__():
+            yield with_images(batch, self.captions)
+
+
+def with_images(batch: CaptionBatch, dataset: CaptionDataset) -> CaptionBatch:
+    """A batch with the tensors of its images, where its dataset gives rows of a table."""
+    table = dataset.load_image
+    return batch._replace(images=table.gather(batch.images)) if isinstance(table, ImageTable) else batch

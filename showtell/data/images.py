@@ -7,7 +7,6 @@ that path together. All of it may be called from many threads.
 
 from __future__ import annotations
 
-import functools
 import io
 import math
 import re
@@ -25,6 +24,14 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from showtell.config import View
+from showtell.data.bit_depth import (
+    grey_to_8_bit,
+    is_16_bit_colour,
+    is_nearly_black,
+    restore_sensor_values,
+    white_level,
+)
+from showtell.data.formats import HEAD_BYTES, readable_formats, unreadable_format
 from showtell.errors import ImageError, UsageError
 
 ImageSource = Path | str | bytes | Image.Image
@@ -45,7 +52,7 @@ SMALLEST_SIZE: Final = 64
 LARGEST_SIZE: Final = 1024
 """Image sizes that a trained model may be given, in pixels."""
 
-TRANSFORM_VERSION: Final = 3
+TRANSFORM_VERSION: Final = 4
 """Part of `ImageTransform.fingerprint`. Raise it whenever the same file would come out as other pixels."""
 
 _STEPS = 7  # sides of a view in its own proportions are multiples of a 7th of the size: few shapes
@@ -53,7 +60,6 @@ _WIDEST = 3.0  # what is wider or taller than this is squeezed
 _LEAST_AREA = 0.45  # of a random view, of 1
 _MOST_SQUEEZED = 1.25  # width to height of a random view, where the whole is 1
 _DRAFT_MARGIN = 1.5  # photos are decoded at no less than this many times the size that is needed
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
 
 # Pillow's own guard stays on, for sizes that only show while decoding; it has to let through what we allow.
 if Image.MAX_IMAGE_PIXELS is not None:
@@ -73,20 +79,14 @@ def _quiet_pillow() -> None:
             warnings.filterwarnings("ignore", category=Warning, module=r"PIL\.")
 
 
-@functools.cache
-def _formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this Pillow reads. Formats that start other programs (EPS) are not in it."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
 def decode_image(
     source: ImageSource, *, size_hint: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
     """Decode a picture of any usual kind to upright 8-bit RGB.
 
-    It is turned as its EXIF orientation says; 16-bit values are scaled to 8 bit; transparent parts are
-    shown on white; of an animation the first frame is taken. Its metadata is dropped.
+    It is turned as its EXIF orientation says; values of 10 to 16 bit are scaled to 8 bit (see
+    `showtell.data.bit_depth`); transparent parts are shown on white; of an animation the first frame is
+    taken. Its metadata is dropped.
 
     Args:
         source: a file, the bytes of one, or a PIL image, which is left as it is.
@@ -111,7 +111,10 @@ def decode_image(
                 image = image.copy()
             elif size_hint is not None:
                 image.draft(None, (size_hint, size_hint))
+            deep = is_16_bit_colour(image)
             image.load()
+            if deep and is_nearly_black(image) and not isinstance(source, Image.Image):
+                restore_sensor_values(image, _open(source, stack))
             return _to_rgb(_upright(image))
     except ImageError:
         raise
@@ -134,9 +137,12 @@ def _stream(source: Path | str | bytes) -> io.BufferedReader[Any]:
 def _open(source: Path | str | bytes, stack: ExitStack) -> Image.Image:
     """Read the header; the file is closed with `stack`."""
     stream = stack.enter_context(_stream(source))
-    if not stream.peek(1):
+    head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+    if not head:
         raise ImageError(_name(source), "the file is empty")
-    return stack.enter_context(Image.open(stream, formats=_formats()))
+    if reason := unreadable_format(head):
+        raise ImageError(_name(source), reason)
+    return stack.enter_context(Image.open(stream, formats=readable_formats()))
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
@@ -160,7 +166,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+        image = Image.fromarray(grey_to_8_bit(np.asarray(image), white_level(image)))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size, "white")
@@ -169,19 +175,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGB")
     image.info.clear()
     return image
-
-
-def _to_8_bit(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Scale grey values (H, W) of more than 8 bit to 0..255.
-
-    16-bit values keep their high byte, as Pillow does for 16-bit colours. Other integers and floating
-    point numbers have no agreed white: they are stretched from the darkest to the brightest.
-    """
-    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 0xFFFF:
-        return (values >> 8).astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    return np.rint((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).astype(np.uint8)
 
 
 def _reason(error: Exception, max_pixels: int) -> str:
@@ -315,7 +308,7 @@ def check_image_size(size: int | None) -> None:
 
 def to_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Copy an image's pixels to a writable uint8 array (H, W, 3)."""
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # converting copies, too
 
 
 @dataclass(frozen=True)
@@ -361,3 +354,14 @@ class ImageTransform:
             ImageError: the picture cannot be shown (see `decode_image`).
         """
         return to_pixels(view_image(self.decode(source, max_pixels), view, self.size))
+
+    def views(
+        self, source: ImageSource, views: Sequence[View], max_pixels: int = MAX_PIXELS
+    ) -> list[npt.NDArray[np.uint8]]:
+        """Decode an image once and make several views of it, each (H, W, 3) uint8.
+
+        Raises:
+            ImageError: the image cannot be decoded (see `decode_image`).
+        """
+        image = self.decode(source, max_pixels)
+        return [to_pixels(view_image(image, view, self.size)) for view in views]

@@ -16,35 +16,36 @@ import numpy.typing as npt
 from showtell.errors import ImageError
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
-class Decoded(Generic[T]):
-    """A decoded picture, or why there is none.
+class Decoded(Generic[T, P]):
+    """A decoded image, or why there is none.
 
     Attributes:
         source: what was asked for.
-        pixels: (H, W, 3) uint8, or None.
+        pixels: what was decoded, such as (H, W, 3) uint8, or None.
         error: why `pixels` is None.
     """
 
     source: T
-    pixels: npt.NDArray[np.uint8] | None
+    pixels: P | None
     error: ImageError | None = None
 
 
 def decode_threads() -> int:
-    """Threads that decode beside the encoder: one a core, at most 8."""
-    return min(8, os.cpu_count() or 1)
+    """Threads that decode beside the encoder: one a core, at most 32."""
+    return min(32, os.cpu_count() or 1)
 
 
 def decode_ahead(
     sources: Iterable[T],
-    decode: Callable[[T], npt.NDArray[np.uint8]],
+    decode: Callable[[T], P],
     *,
     ahead: int = 64,
     workers: int | None = None,
-) -> Generator[Decoded[T], None, None]:
+) -> Generator[Decoded[T, P], None, None]:
     """Decode `sources` in threads and yield the pictures in order.
 
     Pillow decodes without holding Python's lock, so decoding runs beside the encoder. At most `ahead`
@@ -52,12 +53,12 @@ def decode_ahead(
 
     Args:
         sources: what to decode; taken lazily.
-        decode: makes (H, W, 3) uint8 of a source, or raises ImageError.
+        decode: makes pixels of a source, such as (H, W, 3) uint8, or raises ImageError.
         ahead: pictures that are decoded before they are asked for.
         workers: threads; by default `decode_threads()`.
     """
 
-    def attempt(source: T) -> Decoded[T]:
+    def attempt(source: T) -> Decoded[T, P]:
         try:
             return Decoded(source, decode(source))
         except ImageError as error:
@@ -66,7 +67,7 @@ def decode_ahead(
     remaining = iter(sources)
     threads = workers or decode_threads()
     with ThreadPoolExecutor(threads, "decode") as pool:
-        waiting: deque[Future[Decoded[T]]] = deque()
+        waiting: deque[Future[Decoded[T, P]]] = deque()
         try:
             # Few at first: the first picture must not wait for names that are still being typed.
             waiting.extend(pool.submit(attempt, source) for source in islice(remaining, min(threads, ahead)))
@@ -87,21 +88,10 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def batches_of_a_shape(
-    pixels: Sequence[npt.NDArray[np.uint8]], size: int
-) -> Iterator[tuple[list[int], npt.NDArray[np.uint8]]]:
-    """Pictures of one shape together.
-
-    Args:
-        pixels: N pictures (H, W, 3).
-        size: pictures a batch at most.
-
-    Yields:
-        The places of at most `size` pictures among the N, and these pictures (B, H, W, 3).
-    """
+def batches_of_a_shape(pixels: Sequence[npt.NDArray[np.uint8]], size: int) -> Iterator[list[int]]:
+    """The places, among N images (H, W, 3), of images of one shape, at most `size` at a time."""
     places: dict[tuple[int, ...], list[int]] = {}
-    for place, picture in enumerate(pixels):
-        places.setdefault(picture.shape, []).append(place)
+    for place, image in enumerate(pixels):
+        places.setdefault(image.shape, []).append(place)
     for of_a_shape in places.values():
-        for batch in batched(of_a_shape, size):
-            yield batch, np.stack([pixels[place] for place in batch])
+        yield from batched(of_a_shape, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from showtell.config import DataConfig, DatasetConfig
-from showtell.data.annotations import find_dataset_root, load_annotations
+from showtell.data.annotations import LoadedAnnotations, find_dataset_root, load_annotations
 from showtell.data.records import CaptionedImage
 from showtell.data.scenes import make_scenes
+from showtell.data.segmentation import segment, unsegmented_length
 from showtell.data.splits import by_split, split_train_test, tuning_subset
 from showtell.data.vocabulary import Vocabulary, build_vocab, choose_min_count
 from showtell.errors import DataError
+
+log = logging.getLogger(__name__)
 
 WITHOUT_PEOPLE: Final = "image without a caption that a person wrote"
 """Reason for which an image is left out where captions by people are asked for."""
@@ -103,7 +107,7 @@ def by_people(image: CaptionedImage) -> CaptionedImage:
 
 
 def load_images(
-    config: DataConfig, cache_dir: Path, *, need_files: bool = True
+    config: DataConfig, cache_dir: Path, *, need_files: bool = True, cut_splits: bool = True
 ) -> tuple[str, list[CaptionedImage], Counter[str]]:
     """Load the annotations, split by image as training splits them (without training images: as they are).
 
@@ -111,6 +115,7 @@ def load_images(
         config: the settings.
         cache_dir: where the embedded dataset is drawn, if it is asked for.
         need_files: refuse images whose files are not there.
+        cut_splits: cut the splits that a dataset lacks from its training images.
 
     Returns:
         The name of the dataset, or of several joined by "+"; the images, those of several datasets with the
@@ -127,7 +132,7 @@ def load_images(
     together: list[CaptionedImage] = []
     skipped: Counter[str] = Counter()
     for name, dataset in datasets.items():
-        images, dropped = _load_dataset(dataset, config, need_files=need_files)
+        images, dropped = _load_dataset(dataset, config, need_files=need_files, cut_splits=cut_splits)
         images = [replace(image, weight=dataset.weight) for image in images]
         if len(datasets) > 1:
             images = [replace(image, image_id=f"{name}/{image.image_id}", dataset=name) for image in images]
@@ -152,19 +157,53 @@ def named_datasets(config: DataConfig) -> dict[str, DatasetConfig]:
     return named
 
 
+def _log_what_was_read(root: Path, loaded: LoadedAnnotations) -> None:
+    """One line on what a dataset was taken for, so that a wrong guess is seen before hours of training."""
+    home = root if root.is_dir() else root.parent
+    names = [file.relative_to(home).as_posix() for file in loaded.files]
+    splits = Counter(image.split for image in loaded.images)
+    parts = ", ".join(f"{splits[split]:,} {split}" for split in ("train", "val", "test") if splits[split])
+    rest = ", ".join(file.relative_to(home).as_posix() for file in loaded.alternatives)
+    log.info(
+        "Read %s: %s, format %s; %s images with %s captions (%s)%s",
+        root,
+        _first_few(names) if names else "a text file beside each image",
+        loaded.format,
+        f"{len(loaded.images):,}",
+        f"{sum(len(image.captions) for image in loaded.images):,}",
+        parts,
+        f"; not read: {rest} (name the file with --data.root to read it instead)" if rest else "",
+    )
+
+
+def _first_few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+
+
 def _load_dataset(
-    dataset: DatasetConfig, config: DataConfig, *, need_files: bool
+    dataset: DatasetConfig, config: DataConfig, *, need_files: bool, cut_splits: bool
 ) -> tuple[list[CaptionedImage], Counter[str]]:
     """The images of one dataset, split, and how many entries were dropped, by reason."""
+    root = find_dataset_root(dataset.root)
     loaded = load_annotations(
-        find_dataset_root(dataset.root),
+        root,
         format=dataset.format,
         images=Path(dataset.images) if dataset.images else None,
         skip_bad=config.skip_bad,
         need_files=need_files,
     )
+    _log_what_was_read(root, loaded)
     images = loaded.images
-    if by_split(images, "train"):
+    if config.segmentation == "characters":
+        images = [replace(image, captions=tuple(map(segment, image.captions))) for image in images]
+    elif letters := unsegmented_length(caption for image in images for caption in image.captions):
+        log.warning(
+            "%s: its words have %.0f letters on average, of a script without spaces: put spaces between the"
+            " words first (jieba, fugashi, pythainlp), or set data.segmentation to characters",
+            root,
+            letters,
+        )
+    if cut_splits and by_split(images, "train"):
         images = split_train_test(
             images, val_fraction=config.val_fraction, test_fraction=config.test_fraction, seed=config.seed
         )

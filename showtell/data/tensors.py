@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -31,9 +32,15 @@ def normalize(
     Returns:
         (B, 3, H, W) float32 in `torch.channels_last` memory format, on the device of `pixels`.
     """
-    mean, std = (torch.as_tensor(value, dtype=torch.float32, device=pixels.device) for value in (mean, std))
-    values = pixels.sub(mean * 255).div_(std * 255)  # (B, H, W, 3)
+    offset, scale = (_channels(tuple(map(float, value)), pixels.device) for value in (mean, std))
+    values = pixels.sub(offset).div_(scale)  # (B, H, W, 3)
     return values.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Values (3,) in units of 0..1 as fp32 in units of 0..255 on `device`: copied to a GPU once."""
+    return torch.tensor(values, dtype=torch.float32, device=device) * 255
 
 
 def preprocess_image(

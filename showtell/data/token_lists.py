@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -56,3 +57,23 @@ class TokenLists(Sequence[list[Tensor]]):
         captions = slice(*self._first_caption[place : place + 2].tolist())
         tokens = slice(*self._first_token[place : place + 2].tolist())
         return list(self._tokens[tokens].split(self._lengths[captions].tolist()))
+
+    def gather(
+        self, images: Sequence[int]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The captions of several images.
+
+        Returns:
+            Their token ids end to end, the length (N,) of each caption, and how many captions (B,) each image
+            has.
+        """
+        chosen = np.asarray(images, np.int64)
+        first, after = self._first_caption[chosen], self._first_caption[chosen + 1]
+        tokens = self._tokens.numpy()[_ranges(self._first_token[chosen], self._first_token[chosen + 1])]
+        return tokens, self._lengths[_ranges(first, after)], after - first
+
+
+def _ranges(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """All integers of the ranges `begin[i] .. end[i] - 1`, one range after another."""
+    sizes = end - begin
+    return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)

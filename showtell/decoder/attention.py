@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from showtell.config import DecoderConfig
-from showtell.decoder.base import RNNDecoder, caption_rows, make_rnn, rnn_step
+from showtell.decoder.base import Packing, RNNDecoder, make_rnn, rnn_step
 from showtell.decoder.state import SearchState, StepOutput
+from showtell.devices import to_device
 
 
 class AttentionDecoder(RNNDecoder):
@@ -27,21 +28,21 @@ class AttentionDecoder(RNNDecoder):
     def forward(self, features: Tensor, captions: Tensor, lengths: Tensor, image_index: Tensor) -> Tensor:
         """See `RNNDecoder.forward`."""
         start = self.init_state(features)
-        rows = image_index.to(features.device)
+        rows = to_device(image_index, features.device)
         # One hypothesis a caption: the layout of search with B = N and K = 1.
         context = tuple(t.index_select(0, rows) for t in start.context)
         memory = tuple(t.index_select(0, rows) for t in start.memory)
         outputs = []
-        steps = int(lengths[0]) - 1
-        running = (lengths.unsqueeze(1) - 1 > torch.arange(steps)).sum(dim=0).tolist()
-        for position, count in enumerate(running):  # captions that have ended leave the batch
+        packing = Packing.of(lengths - 1, features.device)
+        # Captions that have ended leave the batch.
+        for position, count in enumerate(packing.batch_sizes.tolist()):
             context = tuple(t[:count] for t in context)
             memory = tuple(t[:count] for t in memory)
             words = self.embed(captions[:count, position : position + 1])
             both, memory, _ = self._attend_and_step(words, context, memory)
             outputs.append(both.squeeze(1))
         output = torch.tanh(self.output(torch.cat(outputs)))  # (P, E), time-major: the packed order
-        return self.dropout(output, caption_rows(lengths - 1, output.device), len(captions))
+        return self.dropout(output, packing.sequence, len(captions))
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `RNNDecoder.init_state`."""

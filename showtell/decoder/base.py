@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from showtell.config import Cell, DecoderConfig
 from showtell.decoder.lstm import lstm_update, packed_lstm
 from showtell.decoder.state import SearchState, StepOutput
+from showtell.devices import to_device
 
 
 class LockedDropout(nn.Module):
@@ -86,7 +88,7 @@ class RNNDecoder(StepDecoder):
             features: (B, R, D).
             captions: (N, T) token ids with start and end, padded, longest first.
             lengths: (N,) tokens of each caption, on the CPU.
-            image_index: (N,) the image of each caption.
+            image_index: (N,) the image of each caption, on the CPU (on a GPU it costs a synchronisation).
 
         Returns:
             Hidden states (P, E) in the order of `packed_targets`: padding is left out.
@@ -146,17 +148,31 @@ def zero_memory(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:
     return tuple(like.new_zeros(like.shape[0], 1, rnn.hidden_size) for _ in range(count))
 
 
-def caption_rows(lengths: Tensor, device: torch.device) -> Tensor:
-    """The caption (0..N-1) of each row of a sequence packed with `lengths` (N,), longest first: (P,)."""
-    captions = torch.arange(len(lengths)).unsqueeze(1).expand(-1, int(lengths[0]))
-    return pack(captions, lengths).data.to(device)
+class Packing(NamedTuple):
+    """Where the tokens of N padded sequences stand in the packed (time-major) order of torch.
 
+    `sequences[packing.sequence, packing.step]` is the data of the `PackedSequence`: one gather, where
+    `pack_padded_sequence` copies each step on its own.
 
-def pack(sequences: Tensor, lengths: Tensor) -> PackedSequence:
-    """Pack (N, T, ...) with `lengths` (N,), longest first."""
-    return pack_padded_sequence(sequences, lengths, batch_first=True, enforce_sorted=True)
+    Attributes:
+        sequence: (P,) the sequence of each packed row.
+        step: (P,) its place in that sequence.
+        batch_sizes: (T,) sequences that run at each step, on the CPU.
+    """
+
+    sequence: Tensor
+    step: Tensor
+    batch_sizes: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor, device: torch.device) -> Packing:
+        """The packing, with indices on `device`, of sequences of `lengths` (N,) on the CPU, longest first."""
+        runs = torch.arange(int(lengths[0])).unsqueeze(1) < lengths  # (T, N)
+        step, sequence = to_device(runs.nonzero().t().contiguous(), device).unbind()
+        return cls(sequence, step, runs.sum(dim=1))
 
 
 def packed_targets(captions: Tensor, lengths: Tensor) -> Tensor:
-    """The words to predict (P,): captions without their start, in packed order."""
-    return pack(captions[:, 1:], lengths - 1).data
+    """The words to predict (P,): captions (N, T) without their start, in packed order."""
+    packing = Packing.of(lengths - 1, captions.device)
+    return captions[packing.sequence, packing.step + 1]

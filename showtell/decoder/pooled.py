@@ -7,8 +7,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from showtell.config import DecoderConfig
-from showtell.decoder.base import RNNDecoder, caption_rows, make_rnn, pack, rnn_step, run_rnn, zero_memory
+from showtell.decoder.base import (
+    Packing,
+    RNNDecoder,
+    make_rnn,
+    rnn_step,
+    run_rnn,
+    zero_memory,
+)
 from showtell.decoder.state import SearchState, StepOutput
+from showtell.devices import to_device
 
 
 class PooledDecoder(RNNDecoder):
@@ -24,14 +32,17 @@ class PooledDecoder(RNNDecoder):
 
     def forward(self, features: Tensor, captions: Tensor, lengths: Tensor, image_index: Tensor) -> Tensor:
         """See `RNNDecoder.forward`."""
-        image = self.image(features.mean(dim=1))[image_index].unsqueeze(1)  # (N, 1, E)
-        inputs = pack(torch.cat([image, self.embed(captions[:, :-1])], dim=1), lengths)
-        rows = caption_rows(lengths, captions.device)
-        dropped = PackedSequence(self.dropout(inputs.data, rows, len(captions)), inputs.batch_sizes)
-        outputs = run_rnn(self.rnn, dropped)
-        # What is known after the image alone comes before <start>: the first N packed rows.
-        hidden = torch.tanh(self.output(outputs[len(captions) :]))
-        return self.dropout(hidden, rows[len(captions) :], len(captions))  # (P, E)
+        device, count = features.device, len(captions)
+        image = self.image(features.mean(dim=1)).index_select(0, to_device(image_index, device))  # (N, E)
+        packing = Packing.of(lengths - 1, device)
+        words = self.embed(captions[packing.sequence, packing.step])  # (P, E)
+        # The image comes before <start>: in packed order the first N rows.
+        rows = torch.cat([torch.arange(count, device=device), packing.sequence])
+        inputs = self.dropout(torch.cat([image, words]), rows, count)
+        sizes = torch.cat([torch.tensor([count]), packing.batch_sizes])
+        outputs = run_rnn(self.rnn, PackedSequence(inputs, sizes))
+        hidden = torch.tanh(self.output(outputs[count:]))
+        return self.dropout(hidden, packing.sequence, count)  # (P, E)
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `RNNDecoder.init_state`."""

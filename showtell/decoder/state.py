@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from showtell.errors import ModelError
 from showtell.search import Next, Step, TopWords
-from showtell.search.interface import FloatArray, IntArray
+from showtell.search.interface import LOGITS_NOT_FINITE, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,12 @@ class SearchState:
             tuple(t.index_select(0, index) for t in self.memory),
         )
 
-    def select_hypotheses(self, parents: IntArray) -> SearchState:
+    def select_hypotheses(self, parents: IntArray | Tensor) -> SearchState:
         """Give each image the hypotheses `parents` (B, K') of its present ones."""
+        chosen = parents if isinstance(parents, Tensor) else torch.from_numpy(parents).to(self.device)
         hypotheses = self.memory[0].shape[1]
-        first = np.arange(len(parents))[:, None] * hypotheses  # where each image's hypotheses begin
-        index = torch.from_numpy((parents + first).ravel()).to(self.device)
+        first = torch.arange(len(chosen), device=self.device).unsqueeze(1) * hypotheses
+        index = (chosen + first).flatten()
         return replace(
             self,
             memory=tuple(
@@ -83,10 +83,7 @@ class _NextOfTensors(Next[SearchState]):
         self.state, self._end, self._attention = output.state, end, output.attention
         self._log_probs = output.logits.float().log_softmax(dim=-1)
         if not self._log_probs.sum().isfinite():  # a sum passes over them faster than isfinite does
-            raise ModelError(
-                "the decoder's logits are not finite: its weights are damaged or its training diverged; load"
-                " an earlier checkpoint, or train with a lower training.learning_rate"
-            )
+            raise ModelError(LOGITS_NOT_FINITE)
 
     def top(self, count: int) -> TopWords:
         found = self._log_probs.topk(min(count, self._log_probs.shape[2]), dim=2)

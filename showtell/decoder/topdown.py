@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from showtell.config import DecoderConfig
 from showtell.decoder.base import (
+    Packing,
     RNNDecoder,
-    caption_rows,
     make_rnn,
-    pack,
     rnn_step,
     run_rnn,
     zero_memory,
 )
 from showtell.decoder.state import SearchState, StepOutput
+from showtell.devices import to_device
 
 
 class TopDownDecoder(RNNDecoder):
@@ -44,17 +44,23 @@ class TopDownDecoder(RNNDecoder):
     def forward(self, features: Tensor, captions: Tensor, lengths: Tensor, image_index: Tensor) -> Tensor:
         """See `RNNDecoder.forward`."""
         image, keys, values = self._image_context(features)
-        tokens = pack(captions[:, :-1], lengths - 1)
-        rows = caption_rows(lengths - 1, captions.device)  # (P,)
-        words = self.embed(tokens.data) + image.squeeze(1)[image_index[rows]]  # (P, E)
-        words = self.dropout(words, rows, len(captions))
-        first = run_rnn(self.first, PackedSequence(words, tokens.batch_sizes))
-        hidden = self.dropout(first, rows, len(captions))  # (P, H)
-        queries = PackedSequence(self.query(hidden), tokens.batch_sizes)
-        attended = self.attended(self._attend_packed(queries, keys, values, image_index))  # (P, H)
-        second = run_rnn(self.second, PackedSequence(hidden + attended, tokens.batch_sizes))
+        device, count = features.device, len(captions)
+        packing = Packing.of(lengths - 1, device)
+        slots, captions_per_image = caption_slots(image_index.cpu(), len(keys))
+        table = to_device(torch.stack([image_index.cpu(), slots]), device)
+        image_of_row, slot_of_row = table[:, packing.sequence]  # (P,) each
+        words = self.embed(captions[packing.sequence, packing.step])  # (P, E)
+        words = words + image.squeeze(1).index_select(0, image_of_row)
+        words = self.dropout(words, packing.sequence, count)
+        first = run_rnn(self.first, PackedSequence(words, packing.batch_sizes))
+        hidden = self.dropout(first, packing.sequence, count)  # (P, H)
+        steps = len(packing.batch_sizes)
+        places = slot_of_row * steps + packing.step  # (P,), in a table of images x captions x steps
+        attended = self._attend_at(self.query(hidden), places, captions_per_image * steps, keys, values)
+        attended = self.attended(attended)  # (P, H)
+        second = run_rnn(self.second, PackedSequence(hidden + attended, packing.batch_sizes))
         output = torch.tanh(self.output(second + attended))
-        return self.dropout(output, rows, len(captions))  # (P, E)
+        return self.dropout(output, packing.sequence, count)  # (P, E)
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `RNNDecoder.init_state`."""
@@ -84,18 +90,22 @@ class TopDownDecoder(RNNDecoder):
         keys = self.keys(grid) / (self.config.attention_dim // self.config.attention_heads) ** 0.5
         return image, self._split_heads(keys), self._split_heads(self.values(grid))
 
-    def _attend_packed(
-        self, queries: PackedSequence, keys: Tensor, values: Tensor, image_index: Tensor
+    def _attend_at(
+        self, queries: Tensor, places: Tensor, queries_per_image: int, keys: Tensor, values: Tensor
     ) -> Tensor:
-        """Attended image (P, A) of each query (P, A); captions of one image share its keys."""
-        padded, lengths = pad_packed_sequence(queries, batch_first=True)  # (N, T, A)
-        slots, captions_per_image = caption_slots(image_index, len(keys))
-        steps = padded.shape[1]
-        table = padded.new_zeros(len(keys) * captions_per_image, *padded.shape[1:])
-        table = table.index_copy(0, slots, padded).view(len(keys), captions_per_image * steps, -1)
-        attended, _ = attend(self._split_heads(table), keys, values)  # over (B, C T, A)
-        attended = self._merge_heads(attended).view(len(keys) * captions_per_image, steps, -1)
-        return pack(attended.index_select(0, slots), lengths).data
+        """Attended image (P, A) of each query (P, A); the queries of one image share its keys.
+
+        Args:
+            queries: (P, A).
+            places: (P,) where each query stands in a table of images x queries.
+            queries_per_image: columns of the table.
+            keys: (B, heads, R, A / heads).
+            values: (B, heads, R, A / heads).
+        """
+        table = queries.new_zeros(len(keys) * queries_per_image, queries.shape[1])
+        table = table.index_copy(0, places, queries).view(len(keys), queries_per_image, -1)
+        attended, _ = attend(self._split_heads(table), keys, values)
+        return self._merge_heads(attended).flatten(0, 1).index_select(0, places)
 
     def _split_heads(self, tensor: Tensor) -> Tensor:
         """(B, L, A) -> (B, heads, L, A / heads)."""

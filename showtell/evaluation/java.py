@@ -13,6 +13,7 @@ from showtell.data.text import tokenize
 
 log = logging.getLogger(__name__)
 
+_NO_WORDS = "unsaid-caption"  # METEOR and SPICE fail at an empty line: a word that no reference has
 Texts = dict[int, list[str]]
 
 
@@ -33,7 +34,7 @@ def java_scores(
     """
     found: dict[str, tuple[float, list[float]]] = {}
     left_out: dict[str, str] = {}
-    candidates: Texts = {n: [" ".join(tokenize(text))] for n, text in enumerate(said.values())}
+    candidates: Texts = {n: [" ".join(tokenize(text)) or _NO_WORDS] for n, text in enumerate(said.values())}
     people: Texts = {n: [" ".join(tokenize(text)) for text in references[i]] for n, i in enumerate(said)}
     scorers: dict[
         str, tuple[Callable[[], str | None], Callable[[Texts, Texts], tuple[float, list[float]]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -42,6 +42,9 @@ MEANING: Final = {
 """What the rows mean that papers do not name alike."""
 
 
+FEW_IMAGES: Final = 10
+"""Of fewer images, CIDEr says little."""
+
 _SHARES: Final = ("novel", "bad endings", "CHAIRs", "CHAIRi", "good", "ECE", "doubtful", "doubtful, bad")
 
 
@@ -76,12 +79,14 @@ class Measures:
         statistics: name -> a score that has an interval and can be compared.
         values: name -> a figure of the whole.
         left_out: name -> why there is no such score.
+        notes: name -> what to know of this score.
     """
 
     images: tuple[str, ...]
     statistics: dict[str, Statistic]
     values: dict[str, float]
     left_out: dict[str, str]
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def all_values(self) -> dict[str, float]:
@@ -141,7 +146,18 @@ def measure(
         shares, calibration_error = _confidence(images, said, people, confidences, left_out)
         statistics |= shares
         values |= calibration_error
-    return Measures(images, statistics, values, left_out)
+    return Measures(images, statistics, values, left_out, _notes(len(images)))
+
+
+def _notes(images: int) -> dict[str, str]:
+    """What to know of CIDEr of few images: an n-gram weighs log(images / images that have it)."""
+    if images == 1:
+        note = "0 by definition for a single image: its n-grams are in all images, and weigh log(1)"
+    elif images < FEW_IMAGES:
+        note = f"of {images} images only: n-grams are weighed by so few references"
+    else:
+        return {}
+    return {"CIDEr": note, "CIDEr-plain": note}
 
 
 def compare_measures(first: Measures, second: Measures) -> dict[str, Difference]:

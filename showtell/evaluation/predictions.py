@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from showtell.data.annotations.entries import Entries, EntryError, Skipped, caption_text
+from showtell.data.annotations.entries import EMPTY_CAPTION, Entries, EntryError, Skipped, caption_text
+from showtell.data.annotations.names import look_alike, number_alike
 from showtell.data.annotations.sources import (
     field,
     first_line,
@@ -17,7 +18,7 @@ from showtell.data.annotations.sources import (
     read_json,
     read_lines,
 )
-from showtell.data.annotations.tables import rows
+from showtell.data.annotations.tables import Row, rows
 from showtell.data.records import CaptionedImage
 from showtell.errors import AnnotationError, UsageError
 
@@ -33,7 +34,8 @@ class Predictions:
 
     Attributes:
         captions: image id -> its captions, best first, in the order of the references.
-        skipped: the entries that were dropped, and a nameless one for each image without a caption.
+        skipped: the entries that were dropped, and a nameless one for each image without a caption. An empty
+            caption is among them, and its image has the caption "", which scores 0.
     """
 
     captions: dict[str, tuple[str, ...]]
@@ -53,7 +55,13 @@ class _Entry:
     captions: list[tuple[str, object]]
 
 
-def read_predictions(file: Path, images: Sequence[CaptionedImage], *, skip_bad: bool = False) -> Predictions:
+def read_predictions(
+    file: Path,
+    images: Sequence[CaptionedImage],
+    *,
+    skip_bad: bool = False,
+    others: Sequence[CaptionedImage] = (),
+) -> Predictions:
     """Read what a model says of images, in one of three forms.
 
     `.json`: COCO's results, a list of `{"image_id": ..., "caption": ...}`. `.jsonl`: such an object a line,
@@ -64,7 +72,9 @@ def read_predictions(file: Path, images: Sequence[CaptionedImage], *, skip_bad: 
     Args:
         file: the file.
         images: those to be captioned, each once.
-        skip_bad: drop and count entries that cannot be used, and images without a caption.
+        skip_bad: drop and count entries that cannot be used, and images without a caption. An empty caption
+            counts as wrong: a model is not rewarded for silence.
+        others: further images of the dataset, so that it can be said which split an image is in.
 
     Raises:
         UsageError: there is no such file, or it is none of these forms.
@@ -77,15 +87,22 @@ def read_predictions(file: Path, images: Sequence[CaptionedImage], *, skip_bad: 
     if file.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{file}: predictions are read from {', '.join(SUFFIXES)} files; name one")
     entries = Entries(skip_bad=skip_bad)
-    names = _Names(images)
+    names = _Names(images, others)
     found: dict[str, list[tuple[float, str]]] = {}
     for name, content in _contents(file):
         with entries.entry(name):
             said = _parse(content)
             image = names.find(said.image)
             for rank, caption in said.captions:
-                text, place = caption_text(caption), _number(rank)
+                place = _number(rank)
                 entries.claim(file, "image", image, *([f"rank {rank}"] if rank != "1" else []))
+                try:
+                    text = caption_text(caption)
+                except EntryError as error:
+                    if error.reason != "empty caption" or not skip_bad:
+                        raise
+                    text = ""
+                    entries.skipped.append(Skipped(name, EMPTY_CAPTION))
                 found.setdefault(image, []).append((place, text))
     missing = [image.image_id for image in images if image.image_id not in found]
     for image_id in missing:
@@ -105,12 +122,17 @@ def read_predictions(file: Path, images: Sequence[CaptionedImage], *, skip_bad: 
 class _Names:
     """Tells which image is meant by an id, a path, or a file's name."""
 
-    def __init__(self, images: Sequence[CaptionedImage]) -> None:
+    def __init__(self, images: Sequence[CaptionedImage], others: Sequence[CaptionedImage] = ()) -> None:
+        self._images, self._others = images, others
         self._ids = {image.image_id for image in images}
         self._paths = {str(image.path): image.image_id for image in images}
         self._files: dict[str, list[str]] = {}
+        self._alike: dict[str, set[str]] = {}
         for image in images:
-            self._files.setdefault(image.path.name, []).append(image.image_id)
+            file = look_alike(image.path.name)
+            self._files.setdefault(file, []).append(image.image_id)
+            for alike in (number_alike(image.image_id), file.rpartition(".")[0]):
+                self._alike.setdefault(alike, set()).add(image.image_id)
 
     def find(self, name: str) -> str:
         """The id of the image.
@@ -122,12 +144,26 @@ class _Names:
             return name
         if name in self._paths:
             return self._paths[name]
-        named = self._files.get(name.replace("\\", "/").rpartition("/")[2], [])
+        file = look_alike(name.replace("\\", "/").rpartition("/")[2])
+        named = self._files.get(file) or sorted(
+            self._alike.get(number_alike(name)) or self._alike.get(file, set())
+        )
         if len(named) > 1:
             raise EntryError("wrong fields", f"several images are named {name!r}: name them by their ids")
         if not named:
-            raise EntryError("caption of an unknown image", repr(name))
+            raise EntryError("caption of an unknown image", repr(name) + self._elsewhere(name))
         return named[0]
+
+    def _elsewhere(self, name: str) -> str:
+        """Where an image is that is not among those to be captioned."""
+        if not self._others:
+            return ""
+        try:
+            image_id = _Names(self._others).find(name)
+        except EntryError:
+            return ""
+        split = next(image.split for image in self._others if image.image_id == image_id)
+        return f" (it is in the split {split!r}: measure that with --split {split}, or all with --split all)"
 
 
 def _contents(file: Path) -> Iterator[tuple[str, Any]]:
@@ -137,7 +173,7 @@ def _contents(file: Path) -> Iterator[tuple[str, Any]]:
         yield from read_lines(file)
     elif suffix in TABLES:
         by_id = "image_id" in first_line(file).lower()
-        yield from rows(file, "image_id" if by_id else "image")
+        yield from rows(file, "image_id" if by_id else "")
     else:
         content = read_json(file)
         if not isinstance(content, list):
@@ -156,8 +192,8 @@ def _parse(content: Any) -> _Entry:
     record = content
     if isinstance(content, str):
         record = parse_json_line(content)
-    elif isinstance(content, tuple):
-        record = content.record()  # type: ignore[attr-defined]
+    elif isinstance(content, Row):
+        record = content.record()
     by_id = isinstance(record, dict) and "image_id" in record
     image = id_field(record, "image_id" if by_id else "image").strip()
     if record.get("error"):

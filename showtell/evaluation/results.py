@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from showtell.data.annotations.entries import EMPTY_CAPTION
 from showtell.data.records import CaptionedImage
+from showtell.data.segmentation import segment
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.measure import MEANING, Confidence, Measures, compare_measures, format_score
 from showtell.evaluation.scorecard import ScoreCard
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from showtell.captioning import Caption
+
+_UNSCORED: Final = ("no caption of an image", "photo that cannot be shown")
+"""Reasons for which an image has no caption."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class EvaluationData:
         training: captions of the training images.
         objects: image id -> COCO objects in it, where they are known.
         skipped: annotations that were dropped, by reason.
+        others: the images of the other splits.
     """
 
     name: str
@@ -43,6 +49,7 @@ class EvaluationData:
     training: list[str]
     objects: Mapping[str, frozenset[str]] | None
     skipped: Counter[str]
+    others: list[CaptionedImage]
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,10 @@ class Captions:
             for image, caption in self.best.items()
             if caption.confidence is not None
         }
+
+    def segmented(self) -> Captions:
+        """These with spaces around each character of a script without spaces, as the references have them."""
+        return replace(self, texts={i: tuple(map(segment, texts)) for i, texts in self.texts.items()})
 
 
 @dataclass(frozen=True)
@@ -213,11 +224,14 @@ def _card_lines(card: ScoreCard) -> Iterator[str]:
         span = (
             f"{format_score(interval.low, name)} to {format_score(interval.high, name)}" if interval else ""
         )
-        yield f"{name:<15}{format_score(value, name):>9}   {span:<20} {MEANING.get(name, '')}".rstrip()
+        meaning = card.notes.get(name) or MEANING.get(name, "")
+        yield f"{name:<15}{format_score(value, name):>9}   {span:<20} {meaning}".rstrip()
     for name, reason in card.left_out.items():
         yield f"left out: {name} ({reason})"
     for reason, number in card.skipped.items():
-        yield f"dropped {number:,}: {reason}"
+        yield f"{number:,}: {reason}" if reason == EMPTY_CAPTION else f"dropped {number:,}: {reason}"
+    if missing := sum(number for reason, number in card.skipped.items() if reason in _UNSCORED):
+        yield f"{missing:,} images have no caption and are not in the scores, which may rise by that"
 
 
 def _comparison_lines(cards: tuple[ScoreCard, ...], differences: dict[str, Difference]) -> Iterator[str]:

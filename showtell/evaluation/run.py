@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
 import yaml
 from tqdm import tqdm
 
-from showtell.api import Runtime, load
-from showtell.config import DataConfig, References, SearchConfig
+from showtell.api import load
+from showtell.config import DataConfig, References, Runtime, SearchConfig, Segmentation
 from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
+from showtell.data.records import Split
 from showtell.data.splits import by_split
 from showtell.errors import ConfigError, ShowtellError, UsageError
 from showtell.evaluation.chair import load_instances
@@ -26,6 +26,7 @@ from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.keywords import suggests_keywords
+from showtell.progress import bars_hidden
 from showtell.resources import DEFAULT_MODEL
 from showtell.search.settings import search_config
 
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 
 RUN_CONFIG = "config.yaml"
 DEFAULT_DATA = "flickr8k"
-EvaluatedSplit = Literal["train", "val", "test", "all"]
+EvaluatedSplit = Split | Literal["all"]
+SPLITS: Final[tuple[EvaluatedSplit, ...]] = (*get_args(Split), "all")
 DataInput = str | os.PathLike[str] | DataConfig | None
 
 
@@ -47,8 +49,9 @@ class EvaluationKeywords(TypedDict, total=False):
 
     predictions: str | os.PathLike[str] | None
     against: str | os.PathLike[str] | CaptioningModel | None
-    split: EvaluatedSplit
+    split: EvaluatedSplit | None
     references: References | None
+    segmentation: Segmentation | None
     instances: str | os.PathLike[str] | None
     beam_size: int
     num_captions: int
@@ -67,8 +70,9 @@ def evaluate(
     *,
     predictions: str | os.PathLike[str] | None = None,
     against: str | os.PathLike[str] | CaptioningModel | None = None,
-    split: EvaluatedSplit = "val",
+    split: EvaluatedSplit | None = None,
     references: References | None = None,
+    segmentation: Segmentation | None = None,
     instances: str | os.PathLike[str] | None = None,
     beam_size: int = SearchConfig.beam_size,
     num_captions: int = 1,
@@ -89,9 +93,12 @@ def evaluate(
             on, else flickr8k.
         predictions: a file of captions to measure instead of a model's (.json, .jsonl, .csv).
         against: a second model, or file of predictions, to compare with.
-        split: the images to caption.
+        split: the images to caption: `train`, `val`, `test` or `all`; by default `val`, of a file of
+            predictions on data without splits `all`.
         references: captions to compare with: those that people wrote (`person`), or `all`; by default the
             run's.
+        segmentation: what separates words: `spaces`, or `characters`, for scripts without them; by default
+            the run's.
         instances: COCO's instances_*.json, for object hallucination (CHAIR).
         beam_size: beams; 1 is greedy.
         num_captions: captions an image; over 1 there are diversity scores.
@@ -111,6 +118,7 @@ def evaluate(
         models=_models(model, predictions, against),
         split=split,
         references=references,
+        segmentation=segmentation,
         instances=None if instances is None else Path(instances),
         search=_search(beam_size, num_captions),
         java=java,
@@ -121,7 +129,7 @@ def evaluate(
         cache=Path(cache),
         attention=attention,
     )
-    configs = _datasets(settings.models[0], data, references, skip_bad)
+    configs = _datasets(settings, data)
     done = []
     for name, config in configs.items():
         done.append(_evaluate(settings, name, config, among_several=len(configs) > 1))
@@ -135,8 +143,9 @@ class _Settings:
     """The arguments of `evaluate`, checked; models are names or models."""
 
     models: tuple[str | CaptioningModel, ...]
-    split: EvaluatedSplit
+    split: EvaluatedSplit | None
     references: References | None
+    segmentation: Segmentation | None
     instances: Path | None
     search: SearchConfig
     java: bool
@@ -148,10 +157,13 @@ class _Settings:
     attention: bool
 
     def __post_init__(self) -> None:
-        if self.split not in get_args(EvaluatedSplit):
-            raise UsageError(f"split {self.split!r}: take one of {', '.join(get_args(EvaluatedSplit))}")
-        if self.references not in (None, *get_args(References)):
-            raise UsageError(f"references {self.references!r}: take one of {', '.join(get_args(References))}")
+        for name, choices in (
+            ("split", SPLITS),
+            ("references", get_args(References)),
+            ("segmentation", get_args(Segmentation)),
+        ):
+            if (value := getattr(self, name)) not in (None, *choices):
+                raise UsageError(f"{name} {value!r}: take one of {', '.join(choices)}")
         check_image_size(self.image_size)
         if self.image_size is not None and not any(is_name(m) and not is_file(m) for m in self.models):
             raise UsageError("image_size is for models that are named: leave it out")
@@ -219,17 +231,19 @@ def _search(beam_size: int, num_captions: int) -> SearchConfig:
         raise UsageError(str(error).replace("search.", "")) from error
 
 
-def _datasets(
-    model: str | CaptioningModel, data: DataInput, references: References | None, skip_bad: bool
-) -> dict[str, DataConfig]:
+def _datasets(settings: _Settings, data: DataInput) -> dict[str, DataConfig]:
     """The datasets to evaluate on by their names: of a run that was trained on several each by itself.
 
     Raises:
         UsageError: a dataset is nowhere.
     """
-    config = _data_config(model, data)
+    config = _data_config(settings.models[0], data)
     config = replace(
-        config, skip_bad=config.skip_bad or skip_bad, references=references or config.references, tuning=False
+        config,
+        skip_bad=config.skip_bad or settings.skip_bad,
+        references=settings.references or config.references,
+        segmentation=settings.segmentation or config.segmentation,
+        tuning=False,
     )
     if config.root is None or config.format == "scenes":
         return {"scenes": config}
@@ -258,6 +272,8 @@ def _evaluate(
     """Caption the images of a dataset by one model or two, and measure."""
     data = _load_data(settings, name, config)
     captions = tuple(_captions_of(model, data, settings) for model in settings.models)
+    if config.segmentation == "characters":
+        captions = tuple(each.segmented() for each in captions)
     measures = measure_all(captions, data, java=settings.java)
     cards = tuple(
         ScoreCard.of(
@@ -280,8 +296,13 @@ def _load_data(settings: _Settings, name: str, config: DataConfig) -> Evaluation
         UsageError: there are none in the split, or no such dataset.
         AnnotationError: the annotations cannot be used.
     """
-    split = settings.split
-    _, images, skipped = load_images(config, settings.cache, need_files=settings.need_files)
+    files_only = all(map(is_file, settings.models))
+    cut_splits = not files_only and settings.split != "all"  # from the training images, as training does
+    _, images, skipped = load_images(
+        config, settings.cache, need_files=settings.need_files, cut_splits=cut_splits
+    )
+    without_splits = not cut_splits and all(image.split == "train" for image in images)
+    split: EvaluatedSplit = settings.split or ("all" if without_splits else "val")
     chosen = images if split == "all" else by_split(images, split)
     if config.references == "person":
         chosen = with_captions([by_people(image) for image in chosen], skipped)
@@ -291,6 +312,7 @@ def _load_data(settings: _Settings, name: str, config: DataConfig) -> Evaluation
     training = [] if split in ("train", "all") else by_split(images, "train")
     if config.model_captions == 0:
         training = [by_people(image) for image in training]
+    ids = {image.image_id for image in chosen}
     return EvaluationData(
         name,
         split,
@@ -298,6 +320,7 @@ def _load_data(settings: _Settings, name: str, config: DataConfig) -> Evaluation
         [caption for image in training for caption in image.captions],
         load_instances(settings.instances) if settings.instances else None,
         skipped,
+        [image for image in images if image.image_id not in ids],
     )
 
 
@@ -310,7 +333,7 @@ def _captions_of(model: str | CaptioningModel, data: EvaluationData, settings: _
     if not isinstance(model, str):
         return _caption(model, data, settings, model.name or type(model).__name__)
     if is_file(model):
-        read = read_predictions(Path(model), data.images, skip_bad=settings.skip_bad)
+        read = read_predictions(Path(model), data.images, skip_bad=settings.skip_bad, others=data.others)
         return Captions(model, read.captions, {}, read.skipped_by_reason, "")
     opened = load(model, settings.device, runtime=settings.runtime, image_size=settings.image_size)
     return _caption(
@@ -327,8 +350,9 @@ def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, 
     )
     captions: dict[str, tuple[Caption, ...]] = {}
     skipped: Counter[str] = Counter()
-    hidden = not sys.stderr.isatty()
-    for done in tqdm(stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=hidden):
+    for done in tqdm(
+        stream, total=len(data.images), desc=f"captions by {name}", unit="img", disable=bars_hidden()
+    ):
         if done.error is None:
             captions[done.source.image_id] = done.captions
         elif settings.skip_bad:

@@ -31,7 +31,8 @@ class ScoreCard:
         values: name -> score.
         intervals: name -> its 95 % interval, where it has one.
         left_out: name -> why there is no such score.
-        skipped: reason -> entries and photos that were dropped.
+        skipped: reason -> entries and photos that were dropped, or counted as wrong.
+        notes: name -> what to know of this score.
     """
 
     model: str
@@ -45,6 +46,7 @@ class ScoreCard:
     intervals: dict[str, Interval]
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -76,6 +78,7 @@ class ScoreCard:
             intervals={name: bootstrap(statistic) for name, statistic in measures.statistics.items()},
             left_out=dict(measures.left_out),
             skipped=dict(skipped or {}),
+            notes=dict(measures.notes),
         )
 
     def save(self, folder: Path) -> Path:

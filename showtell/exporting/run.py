@@ -17,6 +17,7 @@ from showtell.data.loading import decode_ahead
 from showtell.errors import UsageError
 from showtell.hub import is_hub_id
 from showtell.keywords import suggests_keywords
+from showtell.progress import bars_hidden
 from showtell.resources import DEFAULT_MODEL, find_model
 from showtell.runtime.manifest import ExportPrecision, find_exported
 from showtell.tables import data_frame
@@ -239,7 +240,7 @@ def decode_photos(captioner: Captioner, photos: Sequence[str]) -> list[Pixels]:
     count = min(_CALIBRATION_PHOTOS, len(photos))
     chosen = [photos[number * len(photos) // count] for number in range(count)]
     decoded = decode_ahead(chosen, captioner.transform.pixels)
-    bar = tqdm(decoded, total=count, desc="photos", unit="img", disable=None)
+    bar = tqdm(decoded, total=count, desc="photos", unit="img", disable=bars_hidden())
     return [item.pixels for item in bar if item.pixels is not None]
 
 

@@ -64,11 +64,21 @@ class ExportedEncoder:
         identity = "\n".join([*files, self.transform.fingerprint(), self.made_by])
         return hashlib.sha256(identity.encode()).hexdigest()
 
+    @property
+    def device_type(self) -> str:
+        """What computes."""
+        return "cpu"
+
+    @property
+    def batch_size(self) -> int:
+        """Images of one shape that are encoded together."""
+        return BATCH
+
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
         """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
         features = np.empty((len(pixels), self.grid_cells, self.feature_dim), np.float32)
-        for places, batch in batches_of_a_shape(pixels, BATCH):
-            features[places] = self._session.run([batch])[0]
+        for places in batches_of_a_shape(pixels, BATCH):
+            features[places] = self._session.run([np.stack([pixels[place] for place in places])])[0]
         return features
 
 

@@ -51,7 +51,13 @@ class Summary:
 
 
 def run_job(
-    job: Job, task: Task, *, workers: int, address: str | None, progress: Callable[[int], object]
+    job: Job,
+    task: Task,
+    *,
+    workers: int,
+    address: str | None,
+    gpus: bool = True,
+    progress: Callable[[int], object],
 ) -> Summary:
     """Do all units whose shard is missing, and write the list of failed pictures.
 
@@ -60,6 +66,7 @@ def run_job(
         task: what to make of units.
         workers: actors of Ray Data; 0: this process does the work, without Ray.
         address: of a Ray cluster; None starts one on this machine, for this job.
+        gpus: let workers have the cluster's GPUs.
         progress: called with the number of pictures just done.
 
     Raises:
@@ -71,7 +78,7 @@ def run_job(
     missing = job.missing()
     assignments = [Assignment(number, job.units[number], job.shard(number)) for number in missing]
     if workers and assignments:
-        stream = run_on_ray(task, assignments, workers, address)
+        stream = run_on_ray(task, assignments, workers, address, gpus=gpus)
     else:
         stream = run_here(task, assignments)
     with closing(stream):

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from showtell.scale.units import Picture, Unit
 
 if TYPE_CHECKING:  # they import torch, which the driver of a job does without
     from showtell.captioning import CaptioningModel
-    from showtell.features import FeatureEncoder
+    from showtell.feature_encoding import FeatureEncoder, Features, Pixels
 
 AT_ONCE: Final = 64
 """Pictures that are handed to the encoder together; those of one shape share its batches."""
@@ -69,13 +69,13 @@ class CaptionTask(Task):
     Attributes:
         load: gives the model.
         search: how to search.
-        batch_size: pictures whose captions are searched together.
+        batch_size: images whose captions are searched together; None for the model's choice.
     """
 
     shards: ClassVar[str] = "captions-{}.jsonl"
     load: Callable[[], CaptioningModel]
     search: SearchConfig
-    batch_size: int
+    batch_size: int | None
 
     @cached_property
     def _model(self) -> CaptioningModel:
@@ -139,12 +139,13 @@ class FeatureTask(Task):
             failed |= {item.source.id: item.error.reason for item in batch if item.error is not None}
             good = [item for item in batch if item.pixels is not None]
             if good:
-                rows[len(ids) : len(ids) + len(good)] = row_format.pack(self._encode(good))
+                packed = row_format.pack(self._encode(good)).cpu()
+                rows[len(ids) : len(ids) + len(good)] = row_format.records(packed)
                 ids += [item.source.id for item in good]
         with telling(shard):
             write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.made_by)
 
-    def _decoded(self, unit: Unit) -> Iterator[list[Decoded[Picture]]]:
+    def _decoded(self, unit: Unit) -> Iterator[list[Decoded[Picture, Pixels]]]:
         transform = self._encoder.transform
         decoded = decode_ahead(
             unit.pictures(), lambda picture: transform.pixels(picture.open()), ahead=AT_ONCE
@@ -152,11 +153,8 @@ class FeatureTask(Task):
         with closing(decoded):
             yield from batched(decoded, AT_ONCE)
 
-    def _encode(self, items: list[Decoded[Picture]]) -> Any:
-        features = self._encoder.encode_pixels([item.pixels for item in items if item.pixels is not None])
-        if isinstance(features, np.ndarray):
-            return features
-        return features.cpu().float().numpy()
+    def _encode(self, items: list[Decoded[Picture, Pixels]]) -> Features:
+        return self._encoder.encode_pixels([item.pixels for item in items if item.pixels is not None])
 
     def outcome(self, shard: Path) -> tuple[int, Failures]:
         """See `Task.outcome`."""

@@ -116,7 +116,12 @@ def _counted(shard: Path) -> Iterator[None]:
 
 
 def run_on_ray(
-    task: Task, assignments: Sequence[Assignment], workers: int, address: str | None
+    task: Task,
+    assignments: Sequence[Assignment],
+    workers: int,
+    address: str | None,
+    *,
+    gpus: bool = True,
 ) -> Generator[Done, None, None]:
     """Do units by actors of Ray Data. A worker that dies is started again, and its units are done again.
 
@@ -125,6 +130,7 @@ def run_on_ray(
         assignments: they go out in this order, and come back as they are done.
         workers: number of actors; each loads the model.
         address: of a cluster: `auto`, or `host:port`; None starts one on this machine, for this job.
+        gpus: let workers have the cluster's GPUs, where there are any.
 
     Raises:
         UsageError: Ray is not installed, the cluster is not there, or has too few cores.
@@ -139,7 +145,7 @@ def run_on_ray(
             RayWorker,
             fn_constructor_args=(pickle.dumps(task), str(Path.cwd())),
             compute=strategy,
-            **share([node["Resources"] for node in ray.nodes() if node["Alive"]], workers),
+            **share([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, gpus=gpus),
         )
         try:
             for row in dataset.iter_rows():
@@ -198,12 +204,13 @@ def _stderr_to(path: str) -> Iterator[None]:
         os.close(other)
 
 
-def share(machines: Sequence[Mapping[str, float]], workers: int) -> dict[str, float]:
+def share(machines: Sequence[Mapping[str, float]], workers: int, *, gpus: bool = True) -> dict[str, float]:
     """What each of equal workers may take of a cluster's machines.
 
     Args:
         machines: `CPU` and `GPU` of each: numbers of cores and GPUs.
         workers: their number.
+        gpus: let them have GPUs.
 
     Returns:
         `num_gpus`, where there are any. Else `num_cpus`: cores, as many as all workers can have at once;
@@ -212,9 +219,9 @@ def share(machines: Sequence[Mapping[str, float]], workers: int) -> dict[str, fl
     Raises:
         UsageError: there are fewer cores than workers.
     """
-    gpus = sum(machine.get("GPU", 0) for machine in machines)
-    if gpus:  # Ray Data advises against asking for both
-        return {"num_gpus": 1 / math.ceil(workers / gpus)}
+    count = sum(machine.get("GPU", 0) for machine in machines)
+    if gpus and count:  # Ray Data advises against asking for both
+        return {"num_gpus": 1 / math.ceil(workers / count)}
     cores = [int(machine.get("CPU", 0)) for machine in machines]
     fitting = [
         each for each in range(1, max(cores, default=0) + 1) if sum(n // each for n in cores) >= workers

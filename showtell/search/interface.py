@@ -15,6 +15,12 @@ IntArray = npt.NDArray[np.int64]
 
 NEVER = float("-inf")
 
+LOGITS_NOT_FINITE = (
+    "the decoder's logits are not finite: its weights are damaged or its training diverged; load an earlier"
+    " checkpoint, or train with a lower training.learning_rate"
+)
+"""What is reported where a search meets such logits."""
+
 
 class State(Protocol):
     """What a decoder remembers between steps, of B images with K hypotheses each."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from showtell.config import SearchConfig
 from showtell.errors import ModelError
-from showtell.search.interface import NEVER, FloatArray, IntArray, Next, Specials, TopWords
+from showtell.search.interface import LOGITS_NOT_FINITE, NEVER, FloatArray, IntArray, Next, Specials, TopWords
 
 
 def allowed_words(
@@ -78,10 +78,7 @@ def strike(
     """
     log_probs, tokens = words
     if np.isnan(log_probs).any() or not np.isfinite(end).all():
-        raise ModelError(
-            "the decoder's logits are not finite: its weights are damaged or its training diverged; load an"
-            " earlier checkpoint, or train with a lower training.learning_rate"
-        )
+        raise ModelError(LOGITS_NOT_FINITE)
     position = said.shape[2]
     for token in specials.never if position >= config.min_length else (*specials.never, specials.end):
         log_probs[tokens == token] = NEVER

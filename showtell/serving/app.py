@@ -23,8 +23,15 @@ from showtell.captioning import CaptioningModel
 from showtell.config import ServingConfig
 from showtell.errors import ImageError
 from showtell.serving.batcher import Answer, Batcher, BatcherBusyError
-from showtell.serving.guards import RequireToken, Watch
+from showtell.serving.guards import (
+    FinishRequests,
+    LimitActive,
+    RefuseForeignPages,
+    RequireToken,
+    Watch,
+)
 from showtell.serving.pages import add_pages
+from showtell.serving.refusals import RefusedError
 from showtell.serving.schemas import (
     MAX_CAPTIONS,
     CaptionRequest,
@@ -38,7 +45,7 @@ from showtell.serving.schemas import (
     describe,
 )
 from showtell.serving.telemetry import Telemetry
-from showtell.serving.uploads import PICTURES, Memory, RefusedError, Upload, read_upload
+from showtell.serving.uploads import PICTURES, Memory, Upload, read_upload
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +56,12 @@ _DESCRIPTION = """Captions of photos, by a frozen ResNet50 and a recurrent decod
 Pictures of many requests are captioned together. When the queue is full, the answer is 503 with
 `Retry-After`.
 """
+_LAST_SECONDS: Final = 1.0
+"""Seconds for what is still decoded or computed when no request waits any more."""
 _REFUSALS: Final[dict[int, str]] = {
     400: "The body cannot be read.",
     401: "The access token is missing or wrong.",
+    403: "A page of another site asks, which is not allowed.",
     408: "The upload took too long.",
     413: "The request, or a picture, is too large.",
     415: "Neither multipart/form-data nor JSON.",
@@ -85,7 +95,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(batcher.start)
         yield
-        await run_in_threadpool(batcher.close)
+        await run_in_threadpool(batcher.close, _LAST_SECONDS)
 
     app = FastAPI(
         title="showtell",
@@ -94,9 +104,10 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address to go to would be made of what the client calls this host
         license_info={"name": "MIT", "identifier": "MIT"},
     )
-    app.state.closing = False
+    app.state.closing, app.state.max_active = False, math.inf
     # The last one added is the outermost: whatever answers is counted and has its headers.
     if token:
         app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
@@ -108,7 +119,10 @@ def create_app(
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After"],
         )
+    app.add_middleware(RefuseForeignPages, origins=tuple(cors_origins))
+    app.add_middleware(LimitActive, most=lambda: app.state.max_active, always=("/healthz", "/readyz"))
     app.add_middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)
+    app.add_middleware(FinishRequests, max_unread=config.max_request_bytes)
     app.add_exception_handler(RefusedError, _refuse)
     security = [Depends(HTTPBearer(auto_error=False))] if token else []
     _add_captions(app, _Service(captioner, name, config, batcher, telemetry), security)
@@ -300,7 +314,7 @@ def _add_state(app: FastAPI, batcher: Batcher, telemetry: Telemetry, security: l
 
     @app.get("/readyz", summary="Whether it takes pictures", responses=broken)
     async def readyz() -> State:
-        if app.state.closing or not batcher.alive:
+        if app.state.closing or not batcher.ready:
             raise HTTPException(503, "not ready", {"Retry-After": "5"})
         return State(status="ready")
 

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -16,9 +17,9 @@ import numpy.typing as npt
 
 from showtell.captioning import Caption, CaptioningModel
 from showtell.config import SearchConfig, ServingConfig
-from showtell.data.loading import decode_threads
 from showtell.errors import ShowtellError
 from showtell.memory import release_free_memory
+from showtell.serving.decoders import Decoders, Decoding
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,6 @@ class Answer:
 
 @dataclass
 class _Job:
-    picture: bytes
     config: SearchConfig
     attention: bool
     submitted: float = field(default_factory=time.monotonic)
@@ -73,14 +73,15 @@ class _Job:
 class Batcher:
     """Captions pictures as they come, from any thread, in batches.
 
-    A picture is decoded in a thread of its own pool. Decoded pictures wait until the model is free; then as
-    many as there are, up to `batch_size`, go through it together. A batch that is not full waits up to
-    `max_wait` seconds, as long as other pictures are being decoded: a lone picture never waits. Pictures
-    with different search settings share the encoder's batch and are searched apart.
+    An image is decoded in a process whose time and memory are limited (see `Decoders`). Decoded images wait
+    until the model is free; then as many as there are, up to `batch_size`, go through it together. A batch
+    that is not full waits up to `max_wait` seconds, as long as other images are being decoded quickly: a lone
+    image never waits. Images with different search settings share the encoder's batch and are searched
+    separately.
 
     Args:
         captioner: computes, in one thread only; never changed.
-        config: `batch_size`, `max_wait`, `queue_length` and `max_pixels` are read.
+        config: all but the limits of a request are read.
         observe: called with each batch's size and seconds, in the batcher's thread.
     """
 
@@ -91,7 +92,7 @@ class Batcher:
         observe: Callable[[int, float], None] | None = None,
     ) -> None:
         self.captioner, self.config, self._observe = captioner, config, observe
-        self._decoders = ThreadPoolExecutor(decode_threads(), "decode")
+        self._decoders = Decoders(captioner.transform.size, config)
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._changed = threading.Condition()
         # All below is read and written with `_changed` held.
@@ -99,13 +100,15 @@ class Batcher:
         self._pending = 0  # jobs that were taken and have not left
         self._decoding = 0
         self._pace = 0.1  # seconds a picture
+        self._progress = time.monotonic()  # when an image was last captioned, or the first one came
         self._closed = False
 
     def start(self) -> None:
-        """Start the thread, and caption one picture through it: the first time is slow."""
+        """Start the thread and the decoders, and caption one image: the first time is slow."""
+        self._decoders.start()
         self._thread.start()
         side = self.captioner.transform.size
-        warm = _Job(b"", SearchConfig(), False, pixels=np.zeros((side, side, 3), np.uint8))
+        warm = _Job(SearchConfig(), False, pixels=np.zeros((side, side, 3), np.uint8))
         with self._changed:
             self._pending += 1
             self._ready.append(warm)
@@ -129,16 +132,19 @@ class Batcher:
         Raises:
             BatcherBusyError: there is no room for them, or the batcher is closed.
         """
-        jobs = [_Job(picture, config, attention) for picture in pictures]
+        jobs = [_Job(config, attention) for _ in pictures]
         with self._changed:
             if self._closed:
                 raise BatcherBusyError("the service is shutting down", 5.0)
             if self._pending + len(jobs) > self.config.queue_length:
                 raise BatcherBusyError("too many pictures are waiting; try again later", self.retry_after())
+            if not self._pending:
+                self._progress = time.monotonic()
             self._pending += len(jobs)
             self._decoding += len(jobs)
-            for job in jobs:
-                self._decoders.submit(self._decode, job)
+        for job, picture in zip(jobs, pictures, strict=True):
+            decoding = self._decoders.submit(picture, partial(self._decoded, job))
+            job.future.add_done_callback(partial(self._stop_if_cancelled, decoding))
         return [job.future for job in jobs]
 
     @property
@@ -156,37 +162,54 @@ class Batcher:
         """Whether it takes pictures."""
         return self.works and not self._closed
 
+    @property
+    def ready(self) -> bool:
+        """Whether an image that comes now should be captioned in time.
+
+        It is not when the queue is full, when decoders cannot be started, or when usual images have been
+        waiting for `time_limit` seconds and none was captioned.
+        """
+        waiting = self._ready or self._decoders.quick_pending
+        stalled = waiting and time.monotonic() - self._progress > self.config.time_limit
+        full = self._pending >= self.config.queue_length
+        return self.alive and self._decoders.works and not full and not stalled
+
     def retry_after(self) -> float:
         """Seconds that the pictures taken so far should still need."""
         return self._pending * self._pace
 
-    def close(self) -> None:
-        """Take no more, finish what was taken, and stop."""
+    def close(self, patience: float | None = None) -> None:
+        """Take no more, finish what was taken, and stop.
+
+        Args:
+            patience: seconds after which what is not finished is dropped; `time_limit` by default.
+        """
+        until = time.monotonic() + (self.config.time_limit if patience is None else patience)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._decoders.shutdown(wait=True)
+        self._decoders.close(until - time.monotonic())
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(max(0.1, until - time.monotonic()))
+            if self._thread.is_alive():
+                log.warning("the model is still busy; its last batch is dropped")
 
-    def _decode(self, job: _Job) -> None:
-        start, error = time.monotonic(), None
-        try:
-            if not job.future.cancelled():
-                job.pixels = self.captioner.transform.pixels(job.picture, max_pixels=self.config.max_pixels)
-        except BaseException as reason:  # whatever it is, who waits for it must hear of it
-            error = reason
-        job.picture = b""
-        job.decode_seconds = time.monotonic() - start
+    def _stop_if_cancelled(self, decoding: Decoding, future: Future[Answer]) -> None:
+        if future.cancelled():
+            self._decoders.cancel(decoding)
+
+    def _decoded(self, job: _Job, decoding: Decoding) -> None:
+        job.pixels, job.decode_seconds = decoding.pixels, decoding.seconds
         with self._changed:
             self._decoding -= 1
             if job.pixels is not None:
                 self._ready.append(job)
             else:
                 self._pending -= 1
+                self._progress = time.monotonic()
             self._changed.notify_all()
-        if error and job.future.set_running_or_notify_cancel():
-            job.future.set_exception(error)
+        if job.pixels is None and job.future.set_running_or_notify_cancel():
+            job.future.set_exception(decoding.error or CancelledError())
 
     def _run(self) -> None:
         tidied = time.monotonic()
@@ -205,7 +228,7 @@ class Batcher:
         with self._changed:
             self._changed.wait_for(lambda: self._ready or (self._closed and not self._decoding))
             self._changed.wait_for(
-                lambda: len(self._ready) >= self.config.batch_size or not self._decoding,
+                lambda: len(self._ready) >= self.config.batch_size or not self._decoders.quick_pending,
                 timeout=self.config.max_wait,
             )
             size = min(len(self._ready), self.config.batch_size)
@@ -237,6 +260,7 @@ class Batcher:
         """Make room, before the answers are known: who gets one may ask again at once."""
         with self._changed:
             self._pending -= jobs
+            self._progress = time.monotonic()
             self._pace = self._pace if pace is None else _INERTIA * self._pace + (1 - _INERTIA) * pace
 
 

@@ -1,7 +1,9 @@
-"""What stands before every route: security headers, the token, and the count of requests."""
+"""What stands before every route: limits, security headers, the token, and the count of requests."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -9,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,6 +78,117 @@ class Watch:
             self.count(route, status, time.monotonic() - start)
 
 
+class FinishRequests:
+    """Answers HEAD as GET without a body, and closes connections whose request was not read to its end.
+
+    Such a request is answered at once. What its client still sends is read and dropped for a moment, because
+    closing a connection with unread bytes would take the answer from the client; then it is closed.
+
+    Args:
+        app: what answers.
+        max_unread: bytes that are dropped at most.
+        seconds: for which that is done at most.
+    """
+
+    def __init__(self, app: ASGIApp, max_unread: int, seconds: float = 2.0) -> None:
+        self.app, self.max_unread, self.seconds = app, max_unread, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        head = scope["method"] == "HEAD"
+        headers = Headers(scope=scope)
+        unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+        async def receive_noting_the_end() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message["type"] == "http.request" and message.get("more_body", False)
+            return message
+
+        async def send_finishing(message: Message) -> None:
+            if message["type"] == "http.response.start" and unread:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            if head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            if message["type"] == "http.response.body" and unread and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await self._drop(receive)
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self.app({**scope, "method": "GET"} if head else scope, receive_noting_the_end, send_finishing)
+
+    async def _drop(self, receive: Receive) -> None:
+        dropped = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.seconds):
+                while dropped <= self.max_unread:
+                    message = await receive()
+                    if message["type"] != "http.request" or not message.get("more_body"):
+                        return
+                    dropped += len(message.get("body", b""))
+
+
+class LimitActive:
+    """Refuses requests (503) where too many are under way, except those for the state of the service.
+
+    Args:
+        app: what answers.
+        most: requests at a time.
+        always: paths that are answered in any case.
+    """
+
+    def __init__(self, app: ASGIApp, most: Callable[[], float], always: tuple[str, ...]) -> None:
+        self.app, self.most, self.always = app, most, always
+        self._active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or refuse."""
+        if scope["type"] != "http" or scope["path"] in self.always:
+            await self.app(scope, receive, send)
+        elif self._active >= self.most():
+            await answer(send, 503, "too many requests at once; try again later", {"Retry-After": "2"})
+        else:
+            self._active += 1
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self._active -= 1
+
+
+class RefuseForeignPages:
+    """Refuses what pages of other sites send (403), unless their origin is allowed.
+
+    A browser tells where a page comes from; programs such as curl do not, and pass.
+
+    Args:
+        app: what answers.
+        origins: that are allowed, such as https://example.org.
+    """
+
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+        self.app, self.origins = app, origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or refuse."""
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            headers = Headers(scope=scope)
+            if self._foreign(headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host", "")):
+                await answer(send, 403, "pages of other sites need --cors-origin ORIGIN to use this service")
+                return
+        await self.app(scope, receive, send)
+
+    def _foreign(self, origin: str | None, site: str | None, host: str) -> bool:
+        if origin is None or origin in self.origins or "*" in self.origins:
+            return False
+        if site is not None:  # says what the browser asked, whatever a proxy made of Host
+            return site not in ("same-origin", "none")
+        return urlsplit(origin).netloc.lower() != host.lower()
+
+
 class RequireToken:
     """Lets requests to `prefixes` pass only with `Authorization: Bearer <token>`.
 
@@ -98,10 +212,11 @@ class RequireToken:
         return hmac.compare_digest(digest, self._digest) and kind.lower() == "bearer"
 
 
-async def answer(send: Send, status: int, detail: str) -> None:
-    """Send a `Problem`."""
+async def answer(send: Send, status: int, detail: str, more: dict[str, str] | None = None) -> None:
+    """Send a `Problem`, with more headers if there are any."""
     body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in (more or {}).items()]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import signal
 import socket
 from types import FrameType
-from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
-log = logging.getLogger(__name__)
+from showtell.serving.connections import (
+    ACCEPTED_AT_ONCE,
+    KEPT_FOR_HEALTH,
+    MAX_CONNECTIONS,
+    AcceptErrors,
+    QuietFilter,
+    bounded_protocol,
+    fit_connections,
+)
 
-_CONNECTIONS: Final = 1024
-"""Connections at most."""
+log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -32,8 +39,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
+        asyncio.get_running_loop().set_exception_handler(AcceptErrors())
         await super().startup(sockets)
         if self.started and sockets:
+            sockets[0].listen(MAX_CONNECTIONS)  # wait in the system; uvicorn's backlog is accepted at once
             host, port = sockets[0].getsockname()[:2]
             log.info("ready at http://%s:%d (documents: /docs); Ctrl-C stops", bracketed(host), port)
 
@@ -53,15 +62,20 @@ def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bo
     Raises:
         KeyboardInterrupt: Ctrl-C, when all is finished.
     """
+    connections = fit_connections()
+    app.state.max_active = max(1, connections - KEPT_FOR_HEALTH)
     config = uvicorn.Config(
         app,
+        http=bounded_protocol(connections, time_limit),
+        ws="none",
+        backlog=ACCEPTED_AT_ONCE,
         log_level="info" if debug else "warning",
         access_log=debug,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=math.ceil(time_limit),
     )
     server = _Server(app, config)
+    logging.getLogger("uvicorn.error").addFilter(QuietFilter())
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what clients send
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,24 +14,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from showtell.config import ServingConfig
-from showtell.serving.schemas import CaptionRequest, Options
+from showtell.serving.json_body import decode_base64, read_caption_request
+from showtell.serving.refusals import RefusedError, invalid, too_many_images
+from showtell.serving.schemas import Options
 
 PICTURES: Final = ("images", "image")
 """Names of the multipart fields that hold pictures."""
-
-
-class RefusedError(Exception):
-    """A request that is not served.
-
-    Attributes:
-        status: of HTTP.
-        detail: one line for whoever asked.
-        headers: of the answer.
-    """
-
-    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, headers or {}
 
 
 @dataclass(frozen=True)
@@ -103,10 +89,6 @@ def _too_large(config: ServingConfig) -> RefusedError:
     )
 
 
-def _too_many(config: ServingConfig) -> RefusedError:
-    return RefusedError(422, f"more than {config.max_images} pictures; send several requests")
-
-
 async def _limited(request: Request, config: ServingConfig, loan: _Loan) -> AsyncGenerator[bytes, None]:
     """The body's chunks."""
     async for chunk in request.stream():
@@ -140,7 +122,7 @@ async def _read_multipart(
         raise
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
-            raise _too_many(config) from error
+            raise too_many_images(config.max_images) from error
         raise RefusedError(400, f"not a readable multipart/form-data body: {error.message}") from error
     except Exception as error:  # header values that are no text, ...
         raise RefusedError(400, "not a readable multipart/form-data body") from error
@@ -162,48 +144,24 @@ async def _read_multipart(
 
 
 def _read_json(content: bytes, config: ServingConfig) -> Upload:
-    try:
-        asked = CaptionRequest.model_validate_json(content, strict=True)
-    except ValidationError as error:
-        raise _invalid(error) from error
-    pictures = [_from_base64(text, place) for place, text in enumerate(asked.images)]
+    asked = read_caption_request(content, config.max_images)
+    images = [decode_base64(text, place) for place, text in enumerate(asked.images)]
     options = Options(**asked.model_dump(exclude={"images"}))
-    return _checked(pictures, options, config)
-
-
-def _from_base64(text: str, place: int) -> bytes:
-    """The bytes of base64, or of a data: URL."""
-    if text[:5].lower() == "data:":
-        head, _, text = text.partition(",")
-        if not head.lower().endswith(";base64"):
-            raise RefusedError(422, f"images.{place}: a data: URL has to end its head with ;base64")
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
-        raise RefusedError(422, f"images.{place}: not base64") from error
+    return _checked(images, options, config)
 
 
 def _validated(kind: type[Options], values: dict[str, str]) -> Options:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise _invalid(error) from error
-
-
-def _invalid(error: ValidationError) -> RefusedError:
-    """The first mistakes, without what was sent."""
-    found = [
-        f"{'.'.join(str(part)[:40] for part in mistake['loc']) or 'body'}: {mistake['msg']}"
-        for mistake in error.errors(include_url=False, include_input=False, include_context=False)[:3]
-    ]
-    return RefusedError(422, "; ".join(found))
+        raise invalid(error) from error
 
 
 def _checked(pictures: list[bytes], options: Options, config: ServingConfig) -> Upload:
     if not pictures:
         raise RefusedError(422, f"no pictures: send files in the field {PICTURES[0]}")
     if len(pictures) > config.max_images:
-        raise _too_many(config)
+        raise too_many_images(config.max_images)
     for place, picture in enumerate(pictures):
         if len(picture) > config.max_bytes:
             raise RefusedError(413, f"images.{place}: the picture is larger than {config.max_bytes} bytes")

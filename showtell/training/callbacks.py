@@ -23,6 +23,7 @@ from showtell.files import write_atomic
 from showtell.gpu_memory import MIB, MemoryByStage
 from showtell.memory import release_free_memory
 from showtell.plotting import plot_lines
+from showtell.progress import bars_hidden
 from showtell.training.distributed import gathered, processes, total
 from showtell.training.module import CaptionModule
 
@@ -44,6 +45,9 @@ _VALIDATION = (  # each also of every dataset, where there are several: "val_los
 
 _TIDY: Final = 5.0
 """Seconds after which free memory is given back."""
+
+_REFRESH: Final = 0.5
+"""Seconds between two readings of the loss for the progress bar."""
 
 OnEpoch = Callable[[dict[str, float]], None]
 """Takes the row of an epoch."""
@@ -382,9 +386,10 @@ class Progress(Callback):
                 desc=f"epoch {trainer.current_epoch + 1}",
                 leave=False,
                 unit="batch",
-                disable=None if processes().is_first else True,
+                disable=bars_hidden(),
             )
             self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
+            self._shown = 0.0
 
     def on_train_batch_end(
         self,
@@ -397,15 +402,17 @@ class Progress(Callback):
         """Move it."""
         assert self._bar is not None
         self._captions += len(batch.captions) * processes().count
+        self._bar.update()
         seconds = time.monotonic() - self._start
+        if self._bar.disable or seconds - self._shown < _REFRESH:
+            return  # reading the loss waits for a GPU
+        self._shown = seconds
         done = trainer.global_step - self._first
         left = (int(trainer.estimated_stepping_batches) - trainer.global_step) * seconds / max(done, 1)
         self._bar.set_postfix_str(
             f"loss {float(outputs['loss']):.3f}, {self._captions / seconds:.0f} captions/s, "
-            f"{tqdm.format_interval(left)} left for all epochs",
-            refresh=False,
+            f"{tqdm.format_interval(left)} left for all epochs"
         )
-        self._bar.update()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close it."""

@@ -72,13 +72,18 @@ def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
     )
 
 
+def accelerator_of(device: torch.device) -> str:
+    """What Lightning calls the kind of a device."""
+    return {"cuda": "gpu", "mps": "mps"}.get(device.type, "cpu")
+
+
 def start_processes(config: TrainerConfig) -> Processes:
     """Start the processes that are asked for, or join them; each goes on from here.
 
     Without torchrun or SLURM, this process starts the others of its machine by running its own command again.
 
     Raises:
-        UsageError: there are fewer GPUs.
+        UsageError: there are fewer GPUs, or the device is a single one.
     """
     devices, nodes = devices_and_nodes(config)
     device = pick_device()
@@ -86,10 +91,15 @@ def start_processes(config: TrainerConfig) -> Processes:
         raise UsageError(
             f"--trainer.devices {devices}: this machine has {torch.cuda.device_count()} GPUs; ask for as many"
         )
+    if devices * nodes > 1 and (device.index is not None or device.type == "mps"):
+        raise UsageError(
+            f"--device {device} is one GPU, and {devices * nodes} processes are to train together: take"
+            " --device cuda (or cpu), or one process (--trainer.devices 1)"
+        )
     if devices * nodes > 1 and not dist.is_initialized():
         with quiet_lightning():
             Fabric(
-                accelerator="gpu" if device.type == "cuda" else "cpu",
+                accelerator=accelerator_of(device),
                 devices=devices,
                 num_nodes=nodes,
                 strategy=DDPStrategy(timeout=PATIENCE),

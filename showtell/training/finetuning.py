@@ -65,6 +65,10 @@ class FineTuningModule(CaptionModule):
         self._start = self._weights()
         self._trained: list[Tensor] = []
 
+    def on_fit_start(self) -> None:
+        """The initial model computes where the trained one does."""
+        self._retention[0].teacher.to(self.device)
+
     def _weights(self) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in self.decoder.parameters()]
 
@@ -88,7 +92,7 @@ class FineTuningModule(CaptionModule):
         loss, words = self.loss_of(
             batch, hidden, targets, self.config.label_smoothing, self.caption_weights(batch)
         )
-        self.train_loss.add(float(loss.detach()), words)
+        self.train_loss.add(loss, words)
         kept = self._retention[0].distillation
         if not kept:
             return loss * share(words)
@@ -101,7 +105,7 @@ class FineTuningModule(CaptionModule):
         with torch.no_grad():
             tokens = known_tokens(batch.captions, teacher)
             features = self.captioner.features(batch.images)
-            before = teacher(features, tokens, batch.lengths.cpu(), batch.image_index)
+            before = teacher(features, tokens, batch.lengths, batch.image_index)
             probabilities = teacher.logits(before).float().softmax(dim=1)
         distances = soft_cross_entropy(
             hidden, self.decoder.embedding.weight, self.decoder.word_bias, probabilities

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
-from showtell.data.dataset import CaptionDataset, CaptionLoader, eval_loader
+from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.devices import compute_dtype, pick_device
 from showtell.errors import CheckpointError, ConfigError
 from showtell.gpu_memory import MemoryByStage, find_gpu
@@ -32,6 +32,7 @@ from showtell.training.callbacks import (
     TidyMemory,
 )
 from showtell.training.distributed import (
+    accelerator_of,
     devices_and_nodes,
     first_goes_first,
     processes,
@@ -122,7 +123,7 @@ def fit(
     loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
     with first_goes_first():
         _require_work_for_all(len(train) // len(loader), len(val))
-    val_loader = eval_loader(val, batch_size=size, num_workers=workers, share=share)
+    val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
     run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
     resumed = _stage_of(checkpoint) if resume else None
@@ -149,7 +150,7 @@ def fit(
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_first:
         with memory.stage("calibration"):
-            whole = eval_loader(val, batch_size=size, num_workers=workers)
+            whole = EvalLoader(val, batch_size=size, num_workers=workers)
             calibrate_model(folder, whole, val.images, search)
     wait_for_all()
     return TrainingResult(rows)
@@ -223,8 +224,8 @@ class _Run:
         devices, nodes = devices_and_nodes(self.trainer)
         low = compute_dtype(self.config.precision, device) == torch.bfloat16
         return Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=devices,
+            accelerator=accelerator_of(device),
+            devices=devices if device.index is None else [device.index],
             num_nodes=nodes,
             strategy="ddp" if devices * nodes > 1 else "auto",
             use_distributed_sampler=False,  # our loaders know their share

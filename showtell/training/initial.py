@@ -99,8 +99,6 @@ def _states(
         features = captioner.features(batch.images.to(device))
         tokens, low = batch.captions.to(device), features.dtype == torch.bfloat16
         with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            hidden = initial(
-                features, known_tokens(tokens, initial), batch.lengths, batch.image_index.to(device)
-            )
+            hidden = initial(features, known_tokens(tokens, initial), batch.lengths, batch.image_index)
         yield hidden.float(), packed_targets(tokens, batch.lengths)
     initial.train(training)

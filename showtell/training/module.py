@@ -17,7 +17,8 @@ from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.text import detokenize
 from showtell.decoder import RNNDecoder, packed_targets
-from showtell.decoder.base import caption_rows
+from showtell.decoder.base import Packing
+from showtell.devices import to_device
 from showtell.errors import CheckpointError
 from showtell.evaluation.metrics import describe_captions, score_captions
 from showtell.training.distributed import gathered, interleaved, of_first, processes, total
@@ -26,19 +27,21 @@ from showtell.training.losses import linear_cross_entropy
 
 @dataclass
 class MeanLoss:
-    """A mean over words."""
+    """A mean over words, summed where the losses are: reading it waits for a GPU, adding to it does not."""
 
-    total: float = 0.0
+    total: float | Tensor = 0.0
     words: float = 0.0
 
-    def add(self, loss: float, words: float) -> None:
-        """Add the mean loss of some words (or the sum of their weights)."""
-        self.total += loss * words
+    def add(self, loss: float | Tensor, words: float) -> None:
+        """Add the mean loss (a number or a scalar tensor) of some words (or the sum of their weights)."""
+        if isinstance(loss, Tensor):
+            loss = loss.detach().double() if loss.device.type != "mps" else loss.detach()
+        self.total = self.total + loss * words
         self.words += words
 
     def sums(self) -> tuple[float, float]:
         """Loss and words of all processes; each has to ask."""
-        loss, words = total(self.total, self.words)
+        loss, words = total(float(self.total), self.words)
         return loss, words
 
     def mean(self) -> float:
@@ -101,7 +104,7 @@ class CaptionModule(LightningModule):
         Args:
             batch: the batch.
             label_smoothing: share of the probability that the target spreads over all words.
-            caption_weights: (N,) weight of each caption; None for 1.
+            caption_weights: (N,) weight of each caption, on the CPU; None for 1.
 
         Returns:
             The mean, weighted by the words' captions, and the sum of the weights of all words.
@@ -111,10 +114,9 @@ class CaptionModule(LightningModule):
 
     def hidden_states(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
         """What the decoder knows before each next word (P, E), and these words (P,), in packed order."""
-        lengths = batch.lengths.cpu()
         features = self.captioner.features(batch.images)
-        hidden = self.decoder(features, batch.captions, lengths, batch.image_index)
-        return hidden, packed_targets(batch.captions, lengths)
+        hidden = self.decoder(features, batch.captions, batch.lengths, batch.image_index)
+        return hidden, packed_targets(batch.captions, batch.lengths)
 
     def loss_of(
         self,
@@ -127,10 +129,10 @@ class CaptionModule(LightningModule):
         """See `loss`; of what `hidden_states` gave."""
         word_weights, words = None, float(len(targets))
         if caption_weights is not None:
-            rows = caption_rows(batch.lengths.cpu() - 1, targets.device)  # (P,)
-            word_weights = caption_weights[rows]
-            words = float(word_weights.sum())
-            word_weights = word_weights * (len(targets) / max(words, 1e-9))
+            rows = Packing.of(batch.lengths - 1, torch.device("cpu")).sequence  # (P,)
+            of_words = caption_weights[rows]
+            words = float(of_words.sum())
+            word_weights = to_device(of_words * (len(targets) / max(words, 1e-9)), targets.device)
         loss = linear_cross_entropy(
             hidden,
             self.decoder.embedding.weight,
@@ -142,12 +144,9 @@ class CaptionModule(LightningModule):
         return loss, words
 
     def caption_weights(self, batch: CaptionBatch) -> Tensor | None:
-        """Weights (N,) in the loss of a training batch's captions; None where all weigh 1."""
+        """Weights (N,) in the loss of a training batch's captions, on the CPU; None where all weigh 1."""
         table = self.loader.captions.caption_weights
-        if table is None:
-            return None
-        images = batch.number[batch.image_index].cpu()
-        return table[images, batch.caption_index.cpu()].to(batch.captions.device)
+        return None if table is None else table[batch.number[batch.image_index], batch.caption_index]
 
     def on_train_epoch_start(self) -> None:
         """Tell the loader which epoch it is, and start counting; not called where an epoch is resumed."""
@@ -161,7 +160,7 @@ class CaptionModule(LightningModule):
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, with label smoothing."""
         loss, words = self.loss(batch, self.config.label_smoothing, self.caption_weights(batch))
-        self.train_loss.add(float(loss.detach()), words)
+        self.train_loss.add(loss, words)
         return loss * share(words)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -206,9 +205,9 @@ class CaptionModule(LightningModule):
         of_image = [self.val_images[number].dataset for number in batch.number.tolist()]
         of_caption = [of_image[row] for row in batch.image_index.tolist()]
         for dataset in dict.fromkeys(of_image):
-            chosen = torch.tensor([name == dataset for name in of_caption], device=batch.captions.device)
+            chosen = torch.tensor([name == dataset for name in of_caption])
             loss, words = self.loss(batch, 0.0, None if bool(chosen.all()) else chosen.float())
-            self.val_losses[dataset].add(float(loss), words)
+            self.val_losses[dataset].add(loss, words)
         texts = caption_texts(self.captioner, self.captioner.features(batch.images), self.search)
         self.predictions.extend(texts[row] for row in batch.order.argsort().tolist())
 

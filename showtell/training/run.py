@@ -170,7 +170,9 @@ def train(
         init: model to start from: a run, a folder in models/, a hub id, or `none` to train from scratch.
             `auto`: the model in the box, where there are fewer than 3,000 training images.
         encoder: the frozen image encoder.
-        features: `cached`, or `online`: the encoder sees random crops in every epoch (slow).
+        features: `cached`: computed once and stored; `memory`: computed once and kept in the memory of the
+            device; `auto`: `memory` on a GPU that has room, else `cached`; `online`: computed in every epoch,
+            from random crops (slow).
         cache: the cache of image features.
         decoder: the recurrent decoder.
         training: the optimisation.

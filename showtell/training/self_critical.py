@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from showtell.data.text import tokenize
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder, packed_targets
-from showtell.decoder.base import caption_rows
+from showtell.decoder.base import Packing
+from showtell.devices import to_device
 from showtell.evaluation.cider import CiderD
 from showtell.search import Specials
 from showtell.training.losses import linear_cross_entropy
@@ -28,7 +30,7 @@ STRUCK_OUT = -1e4
 
 
 def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: int) -> Tensor:
-    """Random numbers (B, samples, length) in 0..1: those of an image depend on the seed and its number alone.
+    """Random numbers (B, samples, length) in 0..1, on the CPU; an image's depend on the seed and its number.
 
     So it does not matter which images share a batch, or a process.
 
@@ -38,8 +40,21 @@ def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: 
         samples: captions an image.
         length: words a caption.
     """
-    made = [np.random.default_rng((*seed, image)).random((samples, length)) for image in number.tolist()]
-    return torch.from_numpy(np.stack(made)).float().to(number.device)
+    key = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    count = samples * length
+    counter = number.numpy()[:, None] * count + np.arange(count)  # (B, K T)
+    values = _mixed(counter.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key[0])
+    # The 24 bits that fp32 holds: never 1.
+    return torch.from_numpy((values >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).view(
+        -1, samples, length
+    )
+
+
+def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The output function of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 @torch.no_grad()
@@ -48,11 +63,14 @@ def draw_captions(
     features: Tensor,
     specials: Specials,
     uniform: Tensor,
+    struck_out: Tensor,
     *,
     temperature: float,
     pad_id: int = 0,
 ) -> Tensor:
     """Draw captions from softmax(logits / temperature).
+
+    On a GPU all T words are drawn without asking whether the captions have ended, which would wait for it.
 
     Args:
         decoder: its dropout in evaluation mode.
@@ -60,6 +78,7 @@ def draw_captions(
         specials: ids of the special tokens.
         uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
             reaches T has no end.
+        struck_out: (V,) what is added to the logits, by `strike_out`.
         temperature: what logits are divided by.
         pad_id: what follows a caption's end.
 
@@ -68,19 +87,24 @@ def draw_captions(
     """
     images, samples, max_length = uniform.shape
     state = decoder.init_state(features)
-    state = state.select_hypotheses(np.zeros((images, samples), np.int64))
-    tokens = torch.full((images, samples), specials.start, device=features.device)
+    device = features.device
+    state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=device))
+    tokens = torch.full((images, samples), specials.start, device=device)
     done = torch.zeros_like(tokens, dtype=torch.bool)
     drawn: list[Tensor] = []
-    while len(drawn) < max_length and not bool(done.all()):
+    while len(drawn) < max_length and not (device.type == "cpu" and bool(done.all())):
         output = decoder.step(tokens, state)
         state = output.state
-        logits = output.logits.float() / temperature  # (B, K, V)
-        logits[:, :, list(specials.never)] = STRUCK_OUT
+        logits = output.logits.float() / temperature + struck_out  # (B, K, V)
         tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
         drawn.append(tokens)
         done = done | (tokens == specials.end)
     return torch.stack(drawn, dim=2)
+
+
+def strike_out(bias: Tensor, specials: Specials) -> Tensor:
+    """`bias` (V,) of the words, very low for those that are never drawn."""
+    return bias.index_fill(0, to_device(torch.tensor(specials.never), bias.device), STRUCK_OUT)
 
 
 def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -115,14 +139,15 @@ class CaptionReward:
         )
 
     def __call__(self, number: Tensor, drawn: Tensor) -> Tensor:
-        """Rewards (B, K) in 0..10 of captions (B, K, T), of the images `number` (B,) of the dataset."""
+        """Rewards (B, K) in 0..10 of captions (B, K, T), of the images `number` (B,) of the dataset.
+
+        All three are on the CPU.
+        """
         images, samples, _ = drawn.shape
-        flat = drawn.flatten(0, 1).cpu()
+        flat = drawn.flatten(0, 1)
         lengths = (flat != self._pad).sum(dim=1)
-        scores = self._cider.score(
-            number.cpu().repeat_interleave(samples).numpy(), flat.numpy(), lengths.numpy()
-        )
-        return torch.from_numpy(scores).float().view(images, samples).to(drawn.device)
+        scores = self._cider.score(number.repeat_interleave(samples).numpy(), flat.numpy(), lengths.numpy())
+        return torch.from_numpy(scores).float().view(images, samples)
 
 
 def advantages(rewards: Tensor) -> Tensor:
@@ -146,8 +171,8 @@ def policy_loss(
     Args:
         decoder: its dropout in evaluation mode, as when the captions were drawn.
         features: (B, R, D).
-        drawn: (B, K, T), by `draw_captions`.
-        advantage: (B, K).
+        drawn: (B, K, T), by `draw_captions`, on the CPU.
+        advantage: (B, K), on the CPU.
         specials: ids of the special tokens.
         temperature: as when the captions were drawn.
         pad_id: what follows a caption's end.
@@ -156,20 +181,19 @@ def policy_loss(
         Scalar.
     """
     images, samples, _ = drawn.shape
-    flat = drawn.flatten(0, 1)
+    device, flat = features.device, drawn.flatten(0, 1)
     lengths, order = ((flat != pad_id).sum(dim=1) + 1).sort(descending=True, stable=True)  # with the start
     captions = torch.nn.functional.pad(flat, (1, 0), value=specials.start)[order]  # (N, 1 + T)
-    image_index = (torch.arange(images * samples, device=flat.device) // samples)[order]
-    lengths = lengths.cpu()
+    image_index = (torch.arange(images * samples) // samples)[order]
+    captions = to_device(captions, device)
     hidden = decoder(features, captions, lengths, image_index)
     targets = packed_targets(captions, lengths)
-    bias = decoder.word_bias.index_fill(0, torch.tensor(specials.never, device=flat.device), STRUCK_OUT)
-    rows = caption_rows(lengths - 1, flat.device)
+    rows = Packing.of(lengths - 1, torch.device("cpu")).sequence
     loss = linear_cross_entropy(
         hidden / temperature,
         decoder.embedding.weight,
-        bias / temperature,
+        strike_out(decoder.word_bias, specials) / temperature,
         targets,
-        row_weights=advantage.flatten()[order][rows],
+        row_weights=to_device(advantage.flatten()[order][rows], device),
     )
     return loss * (len(targets) / len(flat))

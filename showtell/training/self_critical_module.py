@@ -15,6 +15,8 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.decoder.base import LockedDropout
+from showtell.decoder.captured import Captured
+from showtell.devices import CopyToCPU, to_device
 from showtell.training.module import CaptionModule, share
 from showtell.training.self_critical import (
     CaptionReward,
@@ -22,6 +24,7 @@ from showtell.training.self_critical import (
     draw_captions,
     policy_loss,
     random_numbers,
+    strike_out,
 )
 
 
@@ -53,36 +56,66 @@ class SelfCriticalModule(CaptionModule):
     ) -> None:
         super().__init__(captioner, config, search, val_images, loader)
         self.policy, self.reward = policy, reward
+        self._captured: dict[torch.Size, Captured[Tensor]] = {}
 
     def objective(self, metrics: dict[str, float]) -> float:
         """Minus the CIDEr of the validation images, of several datasets minus the mean of theirs."""
         return -metrics["CIDEr"]
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
-        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting."""
+        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting.
+
+        On a GPU the cross-entropy is computed while the CPU computes the rewards.
+        """
         features = self.captioner.features(batch.images)
         specials = search_specials(self.captioner.vocabulary)
         policy = self.policy
+        uniform = random_numbers(
+            (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
+        )
         with _without_dropout(self.decoder):
-            drawn = draw_captions(
+            drawn = CopyToCPU(self._draw(features, to_device(uniform, features.device)))
+        guard, words = self._guard(batch)
+        rewards = self.reward(batch.number, drawn.wait())
+        with _without_dropout(self.decoder):
+            loss = policy_loss(
                 self.decoder,
                 features,
+                drawn.wait(),
+                advantages(rewards),
                 specials,
-                random_numbers(
-                    (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
-                ),
                 temperature=policy.temperature,
-            )
-            rewards = self.reward(batch.number, drawn)
-            loss = policy_loss(
-                self.decoder, features, drawn, advantages(rewards), specials, temperature=policy.temperature
             )
         self.train_loss.add(float(rewards.mean()), rewards.numel())
         loss = loss * share(len(features))
-        if policy.cross_entropy:
-            guard, words = self.loss(batch, 0.0, self.caption_weights(batch))
-            loss = loss + policy.cross_entropy * guard * share(words)
-        return loss
+        return loss if guard is None else loss + policy.cross_entropy * guard * share(words)
+
+    def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
+        """Captions (B, K, T) drawn for features (B, R, D); on a GPU by a graph for each size of the batch."""
+        specials = search_specials(self.captioner.vocabulary)
+        struck_out = strike_out(torch.zeros(self.decoder.vocab_size, device=features.device), specials)
+
+        def draw(features: Tensor, uniform: Tensor) -> Tensor:
+            return draw_captions(
+                self.decoder, features, specials, uniform, struck_out, temperature=self.policy.temperature
+            )
+
+        def draw_uncached(features: Tensor, uniform: Tensor) -> Tensor:
+            # Weights are to be converted in the graph: those that autocast keeps are of this step only.
+            with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
+                return draw(features, uniform)
+
+        if not features.is_cuda:
+            return draw(features, uniform)
+        if features.shape not in self._captured:
+            self._captured[features.shape] = Captured(draw_uncached, features, uniform)
+        return self._captured[features.shape](features, uniform)
+
+    def _guard(self, batch: CaptionBatch) -> tuple[Tensor | None, float]:
+        """The cross-entropy of the captions of the batch, if it has a share in the loss, and its words."""
+        if not self.policy.cross_entropy:
+            return None, 0.0
+        return self.loss(batch, 0.0, self.caption_weights(batch))
 
     def configure_optimizers(self) -> Any:
         """AdamW; after a short rise the rate falls linearly to a tenth."""

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+
+import torch
 
 from showtell.captioner import Captioner
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.records import CaptionedImage
-from showtell.data.sources import OnlineImages
+from showtell.data.sources import OnlineImages, undecodable
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
-from showtell.feature_extraction import extract_features, feature_encoder
+from showtell.feature_extraction import (
+    compute_table,
+    extract_features,
+    feature_encoder,
+    table_bytes,
+    views_of,
+    without_failed,
+)
 from showtell.features import CachedFeatures, FeatureStore
+from showtell.training.distributed import processes
+
+_SHARE_OF_GPU: Final = 0.6
+"""Of a GPU's free memory, what features may take where they are kept there by default."""
 
 
 def new_captioner(config: RunConfig, encoder: CNNEncoder, vocabulary: Vocabulary) -> Captioner:
@@ -31,12 +45,24 @@ def new_captioner(config: RunConfig, encoder: CNNEncoder, vocabulary: Vocabulary
 def image_source(
     config: RunConfig, encoder: CNNEncoder, images: Sequence[CaptionedImage]
 ) -> tuple[LoadImage, list[CaptionedImage]]:
-    """What gives the images' tensors (features are extracted first), and the images that can be shown."""
+    """What gives the images' tensors (features are extracted first), and the images that can be decoded."""
     if config.features == "online":
-        return OnlineImages(encoder.transform), list(images)
-    store = FeatureStore(Path(config.cache.dir), feature_encoder(config.cache, encoder), config.cache.dtype)
-    shown = extract_features(store, images, config.cache.views, skip_bad=config.data.skip_bad)
-    return CachedFeatures(store, config.cache.views), shown
+        failed = undecodable(images, encoder.transform) if config.data.skip_bad else []
+        return OnlineImages(encoder.transform), without_failed(images, failed)
+    made_by = feature_encoder(config.cache, encoder)
+    views, skip_bad = config.cache.views, config.data.skip_bad
+    if config.features == "memory" or (config.features == "auto" and _fits(encoder, images, config)):
+        return compute_table(made_by, images, views, skip_bad=skip_bad)
+    store = FeatureStore(Path(config.cache.dir), made_by, config.cache.dtype)
+    return CachedFeatures(store, views), extract_features(store, images, views, skip_bad=skip_bad)
+
+
+def _fits(encoder: CNNEncoder, images: Sequence[CaptionedImage], config: RunConfig) -> bool:
+    """Whether the features are to stay in the memory of a GPU: one process trains, and it is large enough."""
+    if encoder.device.type != "cuda" or config.cache.exported or processes().count > 1:
+        return False
+    free, _ = torch.cuda.mem_get_info(encoder.device)
+    return table_bytes(encoder, len(views_of(images, config.cache.views))) <= free * _SHARE_OF_GPU
 
 
 def caption_sets(

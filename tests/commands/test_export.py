@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_the_folder_is_named_after_the_model(
 def test_photos_are_taken_from_all_parts(tiny_captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
 
-    def decode(names: list[str], _: object) -> Iterator[Decoded[str]]:
+    def decode(names: list[str], _: object) -> Iterator[Decoded[str, Any]]:
         taken.extend(names)
         return iter(())
 

@@ -130,5 +130,34 @@ def test_links_to_folders_above_do_not_loop(folder: Path) -> None:
     assert len(list(find_images(["photos"]))) == 5
 
 
+def test_links_to_folders_are_followed_once(folder: Path) -> None:
+    (folder / "elsewhere" / "deep").mkdir(parents=True)
+    (folder / "elsewhere" / "deep" / "x.jpg").touch()
+    photos = folder / "photos"
+    for name, target in (("l1", "elsewhere"), ("l2", "elsewhere"), ("l3", "elsewhere/deep")):
+        (photos / name).symlink_to(folder / target, target_is_directory=True)
+    (folder / "elsewhere" / "back").symlink_to(photos, target_is_directory=True)
+    (folder / "elsewhere" / "self").symlink_to(folder / "elsewhere", target_is_directory=True)
+    (photos / "gone").symlink_to(folder / "nowhere", target_is_directory=True)
+    found = posix(find_images(["photos"]))
+    assert [name for name in found if "/l" in name] == ["photos/l1/deep/x.jpg"]
+    assert len(found) == 6
+
+
+def test_a_folder_of_links_alone_and_a_link_to_a_folder(folder: Path) -> None:
+    (folder / "library").mkdir()
+    (folder / "library" / "holiday").symlink_to(folder / "photos", target_is_directory=True)
+    assert len(list(find_images(["library"]))) == len(list(find_images(["photos"])))
+    assert len(list(find_images(["library/holiday"]))) == len(list(find_images(["photos"])))
+
+
+def test_what_systems_leave_is_passed_over(folder: Path) -> None:
+    before = posix(find_images(["photos"]))
+    (folder / "photos" / "__MACOSX").mkdir()
+    (folder / "photos" / "__MACOSX" / "a.jpg").touch()
+    (folder / "photos" / "._a.jpg").touch()
+    assert posix(find_images(["photos"])) == before
+
+
 def test_every_suffix_is_lower_case_with_a_dot() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in IMAGE_SUFFIXES)

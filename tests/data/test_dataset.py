@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from showtell.data.dataset import CaptionDataset, CaptionLoader, EpochSampler, collate_fn, eval_loader
+from showtell.data.dataset import CaptionDataset, CaptionLoader, EpochSampler, EvalLoader, collate_fn
 from showtell.data.records import CaptionedImage
 from showtell.data.sources import OnlineImages
 from showtell.data.tensors import preprocess_image
@@ -159,7 +159,7 @@ def test_dataset_and_loaders() -> None:
     assert image.tolist() == [1, -1]
     assert [VOCABULARY.decode(c.tolist()) for c in captions] == [["a", "dog"], ["a", "big"]]
     assert dataset[(1, 9)][0].tolist() == [1, 9]
-    batches = list(eval_loader(dataset, batch_size=3))
+    batches = list(EvalLoader(dataset, batch_size=3))
     ids = [b.images[b.order.argsort(), 0].tolist() for b in batches]
     assert ids == [[0, 1, 2], [3, 4, 5], [6]]
     loader = CaptionLoader(dataset, batch_size=3, seed=1)

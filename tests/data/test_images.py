@@ -1,17 +1,20 @@
 import io
 import math
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import tifffile
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from showtell.data import images
+from showtell.data import formats, images
 from showtell.data.images import (
     VIEWS,
     ImageTransform,
@@ -31,6 +34,7 @@ from tests.bad_images import (
     make_odd_images,
     picture,
     png_bytes,
+    stored_for,
 )
 
 COCO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "coco-mini" / "val2017"
@@ -96,6 +100,122 @@ def test_palettes_show_the_picture_in_their_colours(odd: dict[str, Path], name: 
 def test_16_bit_grey_is_scaled_not_clipped(odd: dict[str, Path], name: str) -> None:
     expected = np.repeat((grey_16bit() / 0xFFFF * 255)[..., None], 3, axis=2)
     assert np.abs(pixels_of(odd[name]) - expected).max() <= 1
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """A PNG of 16-bit grey (H, W) or colour (H, W, 3)."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png_bytes(values.shape[1], values.shape[0], 16, 2 if values.ndim == 3 else 0, rows)
+
+
+def deep_tiff(values: np.ndarray, **tags: int) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream, values, extratags=[(int(tag[1:]), "H", 1, value, True) for tag, value in tags.items()]
+    )
+    return stream.getvalue()
+
+
+def ramp(white: int, colours: bool) -> np.ndarray:
+    grey = np.tile(np.linspace(0, white, WIDTH).round().astype(np.uint16), (HEIGHT, 1))
+    return np.stack([grey, grey // 2, grey[:, ::-1]], axis=2) if colours else grey
+
+
+@pytest.mark.parametrize("encode", [deep_png, deep_tiff])
+@pytest.mark.parametrize("colours", [False, True])
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+def test_values_of_sensors_are_scaled_by_what_they_hold(encode, colours: bool, white: int) -> None:
+    values = ramp(white, colours)
+    expected = values / white * 255
+    shown = pixels_of(encode(values))
+    assert np.abs(shown - (expected if colours else expected[..., None])).max() <= 1
+
+
+def test_the_white_of_the_metadata_counts() -> None:
+    values = ramp(2000, colours=False)
+    assert pixels_of(deep_tiff(values, t50717=4095)).max() == 2000 * 255 // 4095
+    assert pixels_of(deep_tiff(values, t341=16383)).max() == 2000 * 255 // 16383
+    assert pixels_of(deep_tiff(values)).max() == 2000 >> 8
+
+
+@pytest.mark.parametrize("step", [256, 257])
+@pytest.mark.parametrize("brightest", [3, 15])
+def test_8_bit_values_in_16_bits_stay_dark(step: int, brightest: int) -> None:
+    values = np.tile(np.arange(brightest + 1, dtype=np.uint16) * step, (4, 1))
+    assert pixels_of(deep_png(values)).max() == brightest
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
+def test_depth_maps_and_photos_of_16_bit_keep_their_high_byte(low: int, high: int) -> None:
+    assume(not 0.75 * 1023 <= max(low, high) <= 1023 and not 0.75 * 4095 <= max(low, high) <= 4095)
+    values = np.array([[low, high]], np.uint16)
+    np.testing.assert_array_equal(pixels_of(deep_png(values))[..., 0], values >> 8)
+
+
+# ---- photos of phones
+
+
+@pytest.fixture
+def heif() -> Iterator[ModuleType]:
+    yield pytest.importorskip("pillow_heif")
+    formats._register_heif.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["photo.HEIC", "photo.heif", "photo.jpg"])
+def test_heic_is_decoded_whatever_its_ending(heif: ModuleType, tmp_path: Path, name: str) -> None:
+    heif.from_pillow(picture()).save(tmp_path / "p.heic", quality=95)
+    path = (tmp_path / "p.heic").rename(tmp_path / name)
+    assert np.abs(pixels_of(path) - np.asarray(picture()).astype(int)).mean() < 6
+    assert pixels_of(path.read_bytes()).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        decode_image(path.read_bytes()[:-300])
+
+
+def test_heic_is_turned_as_the_phone_was_held(heif: ModuleType, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    heif.from_pillow(stored_for(6)).save(tmp_path / "p.heic", quality=95, exif=exif.tobytes())
+    assert np.abs(pixels_of(tmp_path / "p.heic") - np.asarray(picture()).astype(int)).mean() < 6
+
+
+def test_heic_of_10_bit(heif: ModuleType, tmp_path: Path) -> None:
+    deep = ramp(0xFFFF, colours=True)
+    heif.encode("RGB;16", (WIDTH, HEIGHT), deep.tobytes(), str(tmp_path / "p.heic"), quality=95)
+    assert np.abs(pixels_of(tmp_path / "p.heic") - deep / 0xFFFF * 255).mean() < 6
+
+
+def test_avif_is_decoded() -> None:
+    stream = io.BytesIO()
+    picture().save(stream, "AVIF", quality=95)
+    assert np.abs(pixels_of(stream.getvalue()) - np.asarray(picture()).astype(int)).mean() < 6
+
+
+HEALTHY = {
+    b"\0\0\0\x18ftypheic\0\0\0\0mif1heic": r"HEIC needs pillow-heif: pip install 'showtell\[heif\]'",
+    b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic": "HEIC needs pillow-heif",
+    b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf": "AVIF needs Pillow 11.3 or later",
+    b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif": "AVIF needs Pillow",
+    b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\0": "a JPEG XL image: convert it",
+    b"\xff\x0a\x10\x20": "a JPEG XL image",
+    b"8BPS\0\1": "a Photoshop document",
+    b"%PDF-1.7": "a PDF document",
+    b"II*\0\x10\0\0\0CR\2\0": "a raw photo of a Canon camera",
+    b"\0\0\0\x18ftypcrx \0\0\0\1": "a raw photo of a Canon camera",
+    b"  <svg xmlns='http://www.w3.org/2000/svg'/>": "an SVG drawing: convert it to PNG",
+}
+
+
+@pytest.mark.parametrize("head", HEALTHY)
+def test_a_healthy_file_of_another_format_is_not_called_damaged(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    formats._register_heif.cache_clear()
+    monkeypatch.setattr(formats, "readable_formats", lambda: ("JPEG", "PNG"))
+    with pytest.raises(ImageError, match=HEALTHY[head]) as caught:
+        decode_image(head + b"\0" * 100)
+    assert "damaged" not in str(caught.value)
+    formats._register_heif.cache_clear()
 
 
 def test_floats_are_stretched(odd: dict[str, Path]) -> None:

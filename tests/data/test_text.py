@@ -57,6 +57,51 @@ GOLDEN = {
 }
 
 
+# The same of other scripts: marks belong to the letter before them.
+SCRIPTS = {
+    "कुत्ता घास पर दौड़ रहा है।": "कुत्ता घास पर दौड़ रहा है ।",
+    "क़लम और १२ फ़ोटो": "क़लम और १२ फ़ोटो",
+    "द्वि-चक्रिका साइकिल": "द्वि चक्रिका साइकिल",
+    "একটি কুকুর ঘাসের উপর দৌড়াচ্ছে।": "একটি কুকুর ঘাসের উপর দৌড়াচ্ছে ।",
+    "ஒரு நாய் புல்லில் ஓடுகிறது.": "ஒரு நாய் புல்லில் ஓடுகிறது",
+    "హరిత గడ్డిపై ఒక కుక్క": "హరిత గడ్డిపై ఒక కుక్క",
+    "અેક કૂતરો ઘાસ પર": "અેક કૂતરો ઘાસ પર",
+    "หมา กำลัง วิ่ง ๆ บน หญ้า": "หมา กำลัง วิ่ง ๆ บน หญ้า",
+    "كَلْبٌ يَجْرِي عَلَى العُشْبِ": "كَلْبٌ يَجْرِي عَلَى العُشْبِ",
+    "كلب يجري، ثم يقف؟": "كلب يجري ، ثم يقف ؟",
+    "می\u200cرود سگ": "می رود سگ",
+    "כֶּלֶב רָץ עַל הַדֶּשֶׁא": "כֶּלֶב רָץ עַל הַדֶּשֶׁא",
+    "con cho\u0301 đang cha\u0323y": "con cho\u0301 đang cha\u0323y",
+    "cafe\u0301-bar": "cafe\u0301 bar",
+    "一只狗在草地上跑。": "一只狗在草地上跑 。",
+    "コーヒー・カップ": "コーヒー ・ カップ",
+    "개가 잔디 위를 달린다.": "개가 잔디 위를 달린다",
+    "ein Hund ❤️ läuft «schnell»": "ein hund ❤ läuft schnell",
+}
+
+
+@pytest.mark.parametrize(("caption", "words"), SCRIPTS.items(), ids=range(len(SCRIPTS)))
+def test_marks_belong_to_their_letters(caption: str, words: str) -> None:
+    assert tokenize(caption) == words.split()
+
+
+def test_other_scripts_agree_with_the_java_tokenizer() -> None:
+    if shutil.which("java") is None:
+        pytest.skip("needs java, to run the tokenizer of the COCO evaluation")
+    assert [tokenize(caption) for caption in SCRIPTS] == java_words(list(SCRIPTS))
+
+
+# The PTB tokenizer drops the vowel signs of these, and breaks the words where they stood.
+@pytest.mark.parametrize("word", ["ಒಂದು", "ගොරකා", "ஸ்ரீ", "ഓടുന്നു", "ਕੁੱਤਾ", "ខ្ញុំ", "ကျွန်တော်", "ଘାସ", "ላም"])
+def test_words_of_scripts_that_the_java_tokenizer_breaks_stay_whole(word: str) -> None:
+    assert tokenize(f"dog {word}, {word}.") == ["dog", word, word]
+
+
+@given(st.text(st.characters(categories=["Lo", "Mn", "Mc"], min_codepoint=0x900, max_codepoint=0x1100)))
+def test_no_word_is_broken_at_a_mark(word: str) -> None:
+    assert tokenize(f"a {word} b") == ["a", *([word] if word else []), "b"]
+
+
 @pytest.mark.parametrize(("caption", "words"), GOLDEN.items(), ids=range(len(GOLDEN)))
 def test_words_are_those_of_the_coco_evaluation(caption: str, words: str) -> None:
     assert tokenize(caption) == words.split()

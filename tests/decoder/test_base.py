@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from showtell.decoder.base import LockedDropout, caption_rows, make_rnn, pack, packed_targets, run_rnn
+from showtell.decoder.base import LockedDropout, Packing, make_rnn, packed_targets, run_rnn
 
 GROUPS = torch.tensor([0, 1, 2, 0, 1, 0])
 
@@ -62,8 +62,8 @@ def test_packed_order_is_all_first_words_then_all_second_words(lengths: list[int
         if position < length
     ]
     assert targets.tolist() == expected
-    rows = caption_rows(torch.tensor(lengths) - 1, torch.device("cpu"))
-    assert rows.tolist() == [target // 100 for target in expected]
+    packing = Packing.of(torch.tensor(lengths) - 1, torch.device("cpu"))
+    assert packing.sequence.tolist() == [target // 100 for target in expected]
 
 
 @settings(deadline=None, max_examples=20)
@@ -71,7 +71,11 @@ def test_packed_order_is_all_first_words_then_all_second_words(lengths: list[int
 def test_a_recurrent_run_is_that_of_torch(lengths: list[int], cell: str, seed: int) -> None:
     torch.manual_seed(seed)
     rnn = make_rnn(cell, 5, 7)
-    packed = pack(torch.randn(len(lengths), lengths[0], 5), torch.tensor(lengths))
+    padded = torch.randn(len(lengths), lengths[0], 5)
+    packed = pack_padded_sequence(padded, torch.tensor(lengths), batch_first=True)
+    packing = Packing.of(torch.tensor(lengths), torch.device("cpu"))
+    assert torch.equal(padded[packing.sequence, packing.step], packed.data)
+    assert torch.equal(packing.batch_sizes, packed.batch_sizes)
     inputs = packed.data.requires_grad_()
     ours = run_rnn(rnn, PackedSequence(inputs, packed.batch_sizes))
     torchs = rnn(PackedSequence(inputs, packed.batch_sizes))[0].data

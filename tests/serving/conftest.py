@@ -14,6 +14,7 @@ from showtell.captioner import Captioner
 from showtell.config import ServingConfig
 from showtell.serving import create_app
 from tests.commands.test_caption import save_model
+from tests.serving.service import Service, running
 
 StartService = Callable[..., TestClient]
 
@@ -38,9 +39,22 @@ class Gate:
         self.opened.set()
 
 
+@pytest.fixture(autouse=True)
+def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick and a patient decoder are enough for services of these tests, and start sooner."""
+    monkeypatch.setattr("showtell.serving.decoders.decode_threads", lambda: 1)
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def service(model: Path) -> Iterator[Service]:
+    """A service in a process of its own that may open 128 files: 64 connections."""
+    with running(model, "--time-limit", "3", files=128) as service:
+        yield service
 
 
 @pytest.fixture

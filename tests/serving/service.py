@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -39,16 +40,26 @@ class Service:
 
 
 @contextmanager
-def running(model: Path | str, *options: str) -> Iterator[Service]:
-    """Start a service at a free port; it is killed at the end if it still runs."""
+def running(model: Path | str, *options: str, files: int | None = None) -> Iterator[Service]:
+    """Start a service at a free port; it is killed at the end if it still runs.
+
+    Args:
+        files: that it may have open at most.
+    """
+
+    def prepare() -> None:
+        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     command = [sys.executable, "-m", "showtell.cli", "serve", "--port", "0", "--model", str(model), *options]
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "2"},
-        # A shell's background job ignores Ctrl-C, and so would what it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=prepare,
     )
     try:
         assert process.stderr is not None

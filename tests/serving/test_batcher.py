@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_what_waits_goes_together_up_to_the_batch_size(
     first = batcher.submit(pictures[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
     rest = batcher.submit(pictures[1:10], SETTINGS[0])
-    batcher._decoders.submit(lambda: None).result(WAIT)  # behind the nine
+    while batcher._decoders.quick_pending:
+        time.sleep(0.01)
     held.open()
     assert {len(future.result(WAIT).captions) for future in first + rest} == {1}
     assert held.batches == [1, 4, 4, 1]

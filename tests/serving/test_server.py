@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import httpx2 as httpx
+import pytest
+from PIL import Image
 
 from showtell.captioner import Captioner
-from tests.serving.service import running
+from tests.serving.service import Service, running
 from tests.serving.test_app import files
 
 
@@ -50,6 +56,22 @@ def test_sigterm_under_load_finishes_what_was_taken(
     assert len(taken) >= 32
     assert set(taken) == {expected}
     assert any(outcome != expected for _, outcome in sent)  # it does not listen any more
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_documented_curl_takes_a_photo_of_any_size(service: Service, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (block,) = (found for found in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "base64" in found)
+    for name in ("photo.jpg", "other.png"):
+        Image.effect_noise((1200, 900), 80).save(tmp_path / name)
+    assert (tmp_path / "photo.jpg").stat().st_size > 2**18  # twice what an argument may be long
+    script = block.replace("http://127.0.0.1:8000", service.address)
+    done = subprocess.run(["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.replace("}{", "}\n{").splitlines()]
+    form, body = (answer["results"] for answer in answers)
+    assert len(form) == 2
+    assert [caption["text"] for caption in form[0]["captions"]] == [c["text"] for c in body[0]["captions"]]
+    assert len(body[0]["captions"]) == 3
 
 
 def test_ctrl_c_stops_it(model: Path) -> None:

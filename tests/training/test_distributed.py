@@ -27,7 +27,7 @@ METRICS = ("train_loss", "reward", "val_loss", "CIDEr", "BLEU-1", "words")
 
 
 def run(*command: str) -> tuple[int, str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "SHOWTELL_DEVICE": "cpu"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
     )

@@ -201,6 +201,7 @@ def test_the_mixed_weights_are_saved(trained: Captioner, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fail_at", [32 + 8 + 3, 2 * (32 + 8) + 17])
+@pytest.mark.usefixtures("on_cpu")
 def test_a_resumed_run_ends_the_same(trained: Captioner, tmp_path: Path, fail_at: int) -> None:
     whole, theirs = finetune(trained, tmp_path / "whole")
     with pytest.raises(RuntimeError, match="killed"):

@@ -181,6 +181,7 @@ def test_saved_model_is_the_one_of_the_lowest_validation_loss(
 
 
 @pytest.mark.parametrize("fail_at", [1 + 32 + 8 + 3, 2 * (32 + 8) + 17, 2 * (32 + 8) + 35])
+@pytest.mark.usefixtures("on_cpu")
 def test_resumed_run_ends_with_the_same_losses(
     tiny_encoder: CNNEncoder, tmp_path: Path, fail_at: int
 ) -> None:
@@ -194,6 +195,7 @@ def test_resumed_run_ends_with_the_same_losses(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.usefixtures("on_cpu")
 def test_asked_to_stop_it_saves_and_goes_on_later(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
     whole = train(tiny_encoder, tmp_path / "whole")
 
@@ -251,6 +253,7 @@ def test_self_critical_training_raises_the_reward(tiny_encoder: CNNEncoder, tmp_
 
 
 @pytest.mark.parametrize("epoch", [2, 4])
+@pytest.mark.usefixtures("on_cpu")
 def test_resumed_self_critical_run_ends_the_same(
     tiny_encoder: CNNEncoder, tmp_path: Path, epoch: int
 ) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from showtell.captioner import Captioner
 from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
-from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, eval_loader
+from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, EvalLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
@@ -144,7 +144,7 @@ def validate(module: CaptionModule, images: Sequence[CaptionedImage], batch_size
     module.log_dict = lambda values: logged.update(values)  # type: ignore[method-assign,assignment]
     module.on_validation_epoch_start()
     for number, batch in enumerate(
-        eval_loader(CaptionDataset(images, VOCABULARY, features), batch_size=batch_size)
+        EvalLoader(CaptionDataset(images, VOCABULARY, features), batch_size=batch_size)
     ):
         module.validation_step(batch, number)
     module.on_validation_epoch_end()
@@ -215,7 +215,7 @@ def test_recurrent_layers_are_in_training_mode_wherever_a_loss_is_built(
     (batch,) = loader
     assert isinstance(batch, CaptionBatch)
     module.training_step(batch, 0).backward()
-    assert built == ["policy", "cross-entropy"], "the policy's loss is without dropout, the other with it"
+    assert built == ["cross-entropy", "policy"], "the policy's loss is without dropout, the other with it"
     built.clear()
     CaptionModule.training_step(module, batch, 0).backward()
     assert built == ["cross-entropy"]

@@ -1,77 +1,105 @@
-"""COCO captions JSON (arXiv:1504.00325): the official 2014 and 2017 layouts, or one file."""
+"""COCO captions JSON (arXiv:1504.00325): the official layouts, one file, and what is written like it.
+
+VizWiz (`annotations/train.json`, `train/`) and nocaps (`nocaps_val_4500_captions.json`) are written like it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
+from showtell.data.annotations.listing import files_in, folders_in, split_in_name
 from showtell.data.annotations.sources import contains, field, id_field, list_field, read_json, text_field
-from showtell.data.records import CaptionAuthor, Split
+from showtell.data.records import CaptionAuthor
 from showtell.errors import AnnotationError
 
 _NAME = re.compile(r"captions_(train|val|test)(\d*)\.json")
-_SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
+_NO_CAPTIONS = re.compile(r"(instances|person_keypoints|panoptic|stuff|image_info|dataset|region)_.*")
+_DEPTH = 3  # levels of folders that may hold the annotations
 
 
-def matches(root: Path) -> bool:
-    """Whether the file, or the folder, holds COCO captions."""
-    if root.is_dir():
-        return bool(_files(root))
-    return root.suffix == ".json" and contains(root, b'"annotations"')
+def files(root: Path) -> list[Path]:
+    """The caption files of a folder: those of one year, the newest that has its images; else all others."""
+    for folder in _homes(root):
+        names = [match for file in files_in(folder, ".json") if (match := _NAME.fullmatch(file.name))]
+        if names:
+            with_images = [name for name in names if _has_images(_home(folder), name[1] + name[2])]
+            year = max(name[2] for name in with_images or names)
+            return [folder / name[0] for name in names if name[2] == year]
+    for folder in _homes(root):
+        if like_coco := [file for file in files_in(folder, ".json") if matches_file(file)]:
+            return like_coco
+    return []
+
+
+def _homes(root: Path) -> Iterator[Path]:
+    yield from (root / "annotations", root)
+    yield from folders_in(root, _DEPTH)
+
+
+def matches_file(file: Path) -> bool:
+    """Whether a file holds COCO captions, by what is in it."""
+    named_otherwise = _NO_CAPTIONS.fullmatch(file.name) is not None
+    return not named_otherwise and file.suffix == ".json" and contains(file, b'"annotations"')
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
-    """Collect the images and captions of a COCO file, or of all files of one year in a folder.
+    """Collect the images and captions of a COCO file, or of the files of a folder.
 
-    The split comes from the file's name (`captions_val2017.json`); a file of any other name is all `train`.
+    The split comes from the file's name (`captions_val2017.json`, `train.json`); a file that names none is
+    all `train`.
 
     Raises:
         AnnotationError: there is no such file, or one cannot be used.
     """
-    files = _files(root) if root.is_dir() else [root]
-    if not files:
+    found = files(root) if root.is_dir() else [root]
+    if not found:
         raise AnnotationError(
             f"{root}: no annotations/captions_*.json in it; put COCO's caption files there or name another "
             "--data.format"
         )
-    for file in files:
-        _read_file(file, images, collector)
+    splits = [split_in_name(file.stem) for file in found]
+    if len(found) > 1 and (None in splits or len(set(splits)) < len(splits)):
+        names = ", ".join(str(file.relative_to(root)) for file in found)
+        raise AnnotationError(
+            f"{root}: several COCO files, whose names tell no splits: {names}; name one with --data.root"
+        )
+    for file in found:
+        _read_file(file, root, images, collector)
 
 
-def _files(root: Path) -> list[Path]:
-    """The caption files of one year: the newest that has its images, else the newest."""
-    for folder in (root / "annotations", root):
-        names = [match for file in sorted(folder.glob("*.json")) if (match := _NAME.fullmatch(file.name))]
-        if names:
-            with_images = [name for name in names if _has_images(root, name[1] + name[2])]
-            year = max(name[2] for name in with_images or names)
-            return [folder / name[0] for name in names if name[2] == year]
-    single = root / "captions.json"
-    return [single] if single.is_file() and matches(single) else []
+def _home(folder: Path) -> Path:
+    """The dataset's folder, from that of its annotations."""
+    return folder.parent if folder.name == "annotations" else folder
 
 
 def _has_images(root: Path, name: str) -> bool:
-    return (root / name).is_dir() or (root / "images" / name).is_dir()
+    return any((home / name).is_dir() for home in (root, root / "images", root.parent))
 
 
-def _read_file(file: Path, images: Path | None, collector: Collector) -> None:
+def _read_file(file: Path, root: Path, images: Path | None, collector: Collector) -> None:
     content = read_json(file)
+    if split_in_name(file.stem) == "test" and isinstance(content, dict) and "annotations" not in content:
+        return  # VizWiz and COCO publish the names of the test photos, not their captions
+    collector.reads(file)
     match = _NAME.fullmatch(file.name)
-    split = _SPLITS[match[1]] if match else "train"
-    folders = _image_folders(file, images, match[1] + match[2] if match else "")
+    split = split_in_name(file.stem) or "train"
+    folders = _image_folders(file, root, images, match[1] + match[2] if match else split)
     for number, record in enumerate(list_field(content, "images", file)):
         with collector.entry(f"{file}: images[{number}]"):
             collector.add_image(id_field(record, "id"), text_field(record, "file_name"), split, folders)
     for number, record in enumerate(list_field(content, "annotations", file)):
         with collector.entry(f"{file}: annotations[{number}]"):
             image_id = id_field(record, "image_id")
+            caption = field(record, "caption")
             if "id" in record:
                 collector.claim(file, "annotation", id_field(record, "id"))
-            collector.add_caption(image_id, field(record, "caption"), _author(record))
+            collector.add_caption(image_id, caption, _author(record))
 
 
 def _author(record: dict[str, Any]) -> CaptionAuthor:
@@ -87,10 +115,11 @@ def _author(record: dict[str, Any]) -> CaptionAuthor:
     return author
 
 
-def _image_folders(file: Path, images: Path | None, name: str) -> ImageFolders:
-    """Where the images of a caption file are; `name` is such as `train2017`, or empty."""
+def _image_folders(file: Path, root: Path, images: Path | None, name: str) -> ImageFolders:
+    """Where the images of a caption file are; `name` is such as `train2017`, or `val`."""
     if images is not None:
-        return ImageFolders([images / name, images] if name else [images])
-    root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    named = [root / name, root / "images" / name] if name else []
-    return ImageFolders([*named, root / "images", root])
+        return ImageFolders([images / name, images], [images])
+    home = _home(file.parent)
+    homes = list(dict.fromkeys([home, root] if root.is_dir() else [home]))
+    named = [folder for home in homes for folder in (home / name, home / "images" / name)]
+    return ImageFolders([*named, *(folder for home in homes for folder in (home / "images", home))], homes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from showtell.config import DatasetFormat
 from showtell.data.annotations.entries import Entries, EntryError, Reason, Skipped, caption_text, utf8_text
 from showtell.data.annotations.image_folders import ImageFolders
+from showtell.data.annotations.names import number_alike
 from showtell.data.records import CaptionAuthor, CaptionedImage, Split
 from showtell.errors import AnnotationError
 
@@ -22,11 +23,15 @@ class LoadedAnnotations:
         skipped: the entries that were dropped; empty unless asked to skip bad ones. The captions of a dropped
             image go with it, without an entry each.
         format: how the annotations were written.
+        files: the annotation files that were read; empty where each image has a text file beside it.
+        alternatives: other annotation files in the folder, which were not read.
     """
 
     images: list[CaptionedImage]
     skipped: list[Skipped]
     format: DatasetFormat
+    files: tuple[Path, ...] = ()
+    alternatives: tuple[Path, ...] = ()
 
     @property
     def skipped_by_reason(self) -> Counter[Reason]:
@@ -62,10 +67,20 @@ class Collector(Entries):
         self._drafts: dict[str, _Draft] = {}
         self._dropped: set[str] = set()  # ids of images that were refused
         self._paths: set[Path] = set()
+        self._alike: dict[str, str] = {}  # ids by what they look like; "" where several look alike
+        self.files: list[Path] = []
+
+    def reads(self, file: Path) -> None:
+        """Note that a file is read."""
+        self.files.append(file)
 
     def knows(self, image_id: str) -> bool:
         """Whether the image was added before (dropped ones count)."""
         return image_id in self._drafts or image_id in self._dropped
+
+    def _written(self, image_id: str) -> str:
+        """The id as its image was added, where it is written otherwise: `42` for `000042` or `42.0`."""
+        return image_id if self.knows(image_id) else self._alike.get(number_alike(image_id)) or image_id
 
     def add_image(self, image_id: str, name: str, split: Split, folders: ImageFolders) -> None:
         """Add an image that was not seen before.
@@ -82,6 +97,8 @@ class Collector(Entries):
         if self.knows(image_id):
             raise EntryError("duplicate id", f"image {image_id!r}")
         self._dropped.add(image_id)  # until it has passed
+        alike = number_alike(image_id)
+        self._alike[alike] = "" if alike in self._alike else image_id
         path = folders.find(utf8_text(name))
         if path is None and not self._need_files:
             path = folders.first(name)
@@ -93,34 +110,37 @@ class Collector(Entries):
         self._dropped.remove(image_id)
         self._paths.add(path)
 
-    def merge_image(self, name: str, split: Split | None, folders: ImageFolders) -> None:
+    def merge_image(self, name: str, split: Split | None, folders: ImageFolders, image_id: str = "") -> None:
         """Add an image that may come in several rows, named by its file.
 
         Args:
-            name: its file, relative to one of the folders; also its id.
+            name: its file, relative to one of the folders.
             split: the part of the dataset it belongs to; None where the row does not say: `train`, or what
                 an earlier row said.
             folders: where to look for the file.
+            image_id: its id; without it, its name.
 
         Raises:
             EntryError: an earlier row put it in another split, or there is no such file.
         """
-        if not self.knows(name):
-            self.add_image(name, name, split or "train", folders)
-        elif split and name in self._drafts and self._drafts[name].split != split:
-            raise EntryError("two splits", f"{name!r} is in {self._drafts[name].split} and {split}")
+        key = image_id or name
+        if not self.knows(key):
+            self.add_image(key, name, split or "train", folders)
+        elif split and key in self._drafts and self._drafts[key].split != split:
+            raise EntryError("two splits", f"{name!r} is in {self._drafts[key].split} and {split}")
 
     def add_caption(self, image_id: str, caption: object, author: CaptionAuthor = "person") -> None:
         """Add a caption (as written, without white space around it) to an image added before.
 
         Args:
-            image_id: as the image was added.
+            image_id: as the image was added, or the same number written otherwise.
             caption: its text.
             author: who wrote it.
 
         Raises:
             EntryError: the image is not known, or the caption is not text or has no word.
         """
+        image_id = self._written(image_id)
         draft = self._drafts.get(image_id)
         if draft is not None:
             draft.captions.append(caption_text(caption))
@@ -145,4 +165,4 @@ class Collector(Entries):
             raise AnnotationError(
                 f"{source}: no captioned image in it ({why}); correct it or name another dataset"
             )
-        return LoadedAnnotations(images, self.skipped, kind)
+        return LoadedAnnotations(images, self.skipped, kind, tuple(self.files))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from showtell.errors import AnnotationError
 
 Reason = Literal[
     "missing image file",
+    "several image files",
     "caption of an unknown image",
     "image without captions",
     "empty caption",
@@ -20,13 +21,16 @@ Reason = Literal[
     "unknown split",
     "wrong fields",
     "broken JSON",
+    "broken quotes",
     "not UTF-8 text",
     "no caption of an image",
     "photo that could not be captioned",
+    "empty caption, counted as wrong",
 ]
 
 FIXES: dict[Reason, str] = {
     "missing image file": "put it there, or name the images' folder (--data.images; evaluate --images)",
+    "several image files": "name the images' folder (--data.images; evaluate --images)",
     "caption of an unknown image": "add its image, or remove the caption",
     "image without captions": "give it a caption, or remove it",
     "empty caption": "write at least one word, or remove the caption",
@@ -36,10 +40,14 @@ FIXES: dict[Reason, str] = {
     "unknown split": "use train, val or test",
     "wrong fields": "correct the entry",
     "broken JSON": "correct the line",
+    "broken quotes": 'put a caption that holds quotes in quotes, and write each " inside as ""',
     "not UTF-8 text": "save the file as UTF-8",
     "no caption of an image": "caption all images of the split",
     "photo that could not be captioned": "caption it again",
+    "empty caption, counted as wrong": "write at least one word",
 }
+EMPTY_CAPTION: Final = "empty caption, counted as wrong"
+"""Reason of an empty prediction, which is not dropped."""
 SKIP_HINT = "or drop and count such entries with --skip-bad"
 
 

@@ -8,26 +8,43 @@ from pathlib import Path
 from showtell.data.annotations import tables
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
-from showtell.data.annotations.image_folders import ImageFolders
+from showtell.data.annotations.image_folders import IMAGE_FOLDERS, ImageFolders
+from showtell.data.annotations.listing import files_in, folders_in
 from showtell.data.annotations.sources import first_line, read_lines
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
-IMAGE_FOLDERS = ("Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "flickr30k_images")
-_TOKEN_FILES = ("Flickr8k.token.txt", "results_20130124.token")
-_LISTS: dict[Split, str] = {
-    "train": "Flickr_8k.trainImages.txt",
-    "val": "Flickr_8k.devImages.txt",
-    "test": "Flickr_8k.testImages.txt",
-}
+_TOKEN_FILES = ("flickr8k.token.txt", "flickr30k.token.txt", "results_20130124.token")
+_CAPTION_FILES = ("captions.txt", "results.csv")  # of Kaggle; others have files of these names too
+_LIST = re.compile(r"flickr_?(?:8k|30k)?\.(train|dev|test)images\.txt", re.IGNORECASE)
+_SPLITS: dict[str, Split] = {"train": "train", "dev": "val", "test": "test"}
 _TOKEN_LINE = re.compile(r"([^\t]+)#(\d+)\s*\t(.*)")
 
 
-def matches(root: Path) -> bool:
-    """Whether the file, or the folder, holds captions in Flickr8k's text files."""
-    if root.is_dir():
-        return _captions_file(root) is not None
-    return root.name in _TOKEN_FILES or _TOKEN_LINE.match(first_line(root)) is not None
+def files(root: Path) -> list[Path]:
+    """The caption file of a folder or of one within it (`Flickr8k_text`): an official one, or Kaggle's."""
+    homes = [root, *folders_in(root, 2)]
+    for folder in homes:
+        inside = {file.name.lower(): file for file in files_in(folder, ".txt", ".token", ".csv")}
+        for name in _TOKEN_FILES:
+            if name in inside:
+                return [inside[name]]
+    for folder in homes:
+        inside = {file.name.lower(): file for file in files_in(folder, ".txt", ".csv")}
+        for name in _CAPTION_FILES:
+            if name in inside and _is_kaggles(inside[name]):
+                return [inside[name]]
+    return []
+
+
+def matches_file(file: Path) -> bool:
+    """Whether a file holds captions in the form of Flickr8k, by its name or its first line."""
+    return file.name.lower() in _TOKEN_FILES or _TOKEN_LINE.match(first_line(file)) is not None
+
+
+def _is_kaggles(file: Path) -> bool:
+    known = any((file.parent / name).is_dir() for name in IMAGE_FOLDERS[1:])
+    return matches_file(file) or (known and (tables.has_header(file) or file.suffix == ".txt"))
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
@@ -39,18 +56,20 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     Raises:
         AnnotationError: there is no caption file, or a file cannot be used.
     """
-    file = _captions_file(root) if root.is_dir() else root
-    if file is None:
+    found = files(root) if root.is_dir() else [root]
+    if not found:
         raise AnnotationError(
-            f"{root}: no {_TOKEN_FILES[0]} or captions.txt in it; put Flickr8k's caption file there"
+            f"{root}: no Flickr8k.token.txt or captions.txt in it; put Flickr8k's caption file there"
         )
-    home = file.parent
-    folders = ImageFolders(
-        [images] if images else [*(home / name for name in IMAGE_FOLDERS), home / "images", home]
-    )
-    lists = {split: home / name for split, name in _LISTS.items() if (home / name).is_file()}
-    for split, path in lists.items():
-        for entry, name in read_lines(path):
+    file = found[0]
+    collector.reads(file)
+    folders = _image_folders(file, root, images)
+    lists: dict[Split, Path] = {}
+    for path in files_in(file.parent, ".txt"):
+        if match := _LIST.fullmatch(path.name):
+            lists[_SPLITS[match[1].lower()]] = path
+    for split in _SPLITS.values():
+        for entry, name in read_lines(lists[split]) if split in lists else ():
             with collector.entry(entry):
                 collector.add_image(name, name, split, folders)
     table = tables.has_header(file)
@@ -64,15 +83,15 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
                 collector.add_caption(name, caption)
 
 
-def _captions_file(root: Path) -> Path | None:
-    """The caption file of a folder: an official one, or a `captions.txt` that is like it or like Kaggle's."""
-    for name in _TOKEN_FILES:
-        if (root / name).is_file():
-            return root / name
-    file = root / "captions.txt"
-    if file.is_file() and (matches(file) or any((root / name).is_dir() for name in IMAGE_FOLDERS)):
-        return file
-    return None
+def _image_folders(file: Path, root: Path, images: Path | None) -> ImageFolders:
+    """Where the images are: the two archives are unpacked in one folder, or side by side."""
+    if images is not None:
+        return ImageFolders([images], [images])
+    homes = dict.fromkeys([file.parent, *([root] if root.is_dir() else []), file.parent.parent])
+    folders = [home / name for home in homes for name in IMAGE_FOLDERS]
+    doubled = [folder / name for folder in folders if folder.is_dir() for name in IMAGE_FOLDERS]
+    within = root if root.is_dir() else file.parent
+    return ImageFolders([*folders, *doubled, *homes], [within])
 
 
 def _caption(line: str | tables.Row) -> tuple[str, str]:

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from showtell.data.annotations import coco, flickr8k, jsonlines, karpathy, tables
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
+from showtell.data.annotations.listing import files_in
+from showtell.data.annotations.names import look_alike
 from showtell.data.annotations.sources import read_lines
 from showtell.data.collect import IMAGE_SUFFIXES
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
 _NO_CAPTIONS = ("readme", "license", "licence", "notice")
-_SPLITS: dict[str, Split] = {"": "train", "train": "train", "val": "val", "test": "test"}
+_SPLITS: dict[str, Split] = {
+    "": "train",
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
 
 
-def matches(root: Path) -> bool:
+def pairs(root: Path) -> bool:
     """Whether the folder, or a split's folder in it, holds an image with a text file beside it."""
-    pairs = map(_pairs, (root / inside for inside in _SPLITS))
-    return any(images.keys() & texts.keys() for images, texts in pairs)
+    return any(any(texts for _, texts in _pairs(root / inside)[0].values()) for inside in _SPLITS)
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
     """Collect the images of a folder.
 
     A file of captions in it (`captions.csv`, .tsv, .txt, .jsonl, .json) is read by the reader of its kind.
-    Else each image has a text file of the same name with one caption a line; folders `train`, `val` and
-    `test` in it are splits, images in the folder itself are `train`.
+    Else each image has a text file of the same name (`photo.txt` or `photo.jpg.txt`) with one caption a line;
+    folders `train`, `val` and `test` in it are splits, images in the folder itself are `train`.
 
     Raises:
         AnnotationError: it is no folder.
@@ -37,44 +44,59 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     if not root.is_dir():
         raise AnnotationError(f"{root}: not a folder; name the folder that holds the images")
     for reader in (coco, karpathy, flickr8k, tables, jsonlines):
-        if reader.matches(root):
+        if reader.files(root):
             reader.read(root, images, collector)
             return
     for inside, split in _SPLITS.items():
         _read_pairs(root, inside, split, collector)
 
 
-def _pairs(folder: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The image files and the text files of a folder, by their name without ending."""
-    images: dict[str, list[str]] = {}
-    texts: dict[str, str] = {}
-    for name in sorted(path.name for path in folder.glob("*")):
-        stem, suffix = Path(name).stem, Path(name).suffix.lower()
-        if suffix in IMAGE_SUFFIXES:
-            images.setdefault(stem, []).append(name)
-        elif suffix == ".txt" and stem.lower() not in _NO_CAPTIONS:
-            texts[stem] = name
-    return images, texts
+def _pairs(folder: Path) -> tuple[dict[str, tuple[str, list[Path]]], list[Path]]:
+    """The image files of a folder, each with its text files; and the text files without an image."""
+    names = [file.name for file in files_in(folder, *IMAGE_SUFFIXES)]
+    images: dict[str, tuple[str, list[Path]]] = {name: (look_alike(name), []) for name in names}
+    by_text: dict[str, list[list[Path]]] = {}
+    for alike, texts in images.values():
+        by_text.setdefault(alike, []).append(texts)
+        by_text.setdefault(alike.rpartition(".")[0], []).append(texts)
+    alone = []
+    for file in files_in(folder, ".txt"):
+        stem = file.name[: -len(".txt")]
+        owners = by_text.get(look_alike(stem)) or by_text.get(look_alike(f"{stem}.")[:-1], [])
+        for texts in owners:
+            texts.append(file)
+        if not owners and stem.lower() not in _NO_CAPTIONS:
+            alone.append(file)
+    return images, alone
 
 
 def _read_pairs(root: Path, inside: str, split: Split, collector: Collector) -> None:
     """Collect the images of one folder and the captions beside them."""
-    images, texts = _pairs(root / inside)
+    images, alone = _pairs(root / inside)
     prefix = f"{inside}/" if inside else ""
     folders = ImageFolders([root])
-    for stem, names in images.items():
-        for name in names:
-            with collector.entry(str(root / inside / name)):
-                collector.add_image(prefix + name, prefix + name, split, folders)
-            if stem in texts:
-                for entry, caption in _lines(root / inside / texts[stem]):
-                    with collector.entry(entry):
-                        collector.add_caption(prefix + name, caption)
-    for stem in sorted(texts.keys() - images.keys()):
-        with collector.entry(str(root / inside / texts[stem])):
-            raise EntryError("missing image file", f"no image named {stem!r} is beside it")
+    for name, (_, texts) in images.items():
+        with collector.entry(str(root / inside / name)):
+            collector.add_image(prefix + name, prefix + name, split, folders)
+        for text in texts:
+            lines: list[tuple[str, str]] = []
+            with collector.entry(str(text)):
+                lines = _lines(text)
+            for entry, caption in lines:
+                with collector.entry(entry):
+                    collector.add_caption(prefix + name, caption)
+    for text in alone:
+        with collector.entry(str(text)):
+            raise EntryError("missing image file", f"no image named {text.stem!r} is beside it")
 
 
-def _lines(file: Path) -> Iterable[tuple[str, str]]:
-    """The captions of one image; none in an empty file, so that the image is judged, not the dataset."""
-    return read_lines(file) if file.stat().st_size else ()
+def _lines(file: Path) -> list[tuple[str, str]]:
+    """The captions of one image; none in an empty file, so that the image is judged, not the dataset.
+
+    Raises:
+        EntryError: it is no text.
+    """
+    try:
+        return list(read_lines(file)) if file.stat().st_size else []
+    except AnnotationError as error:
+        raise EntryError("not UTF-8 text", str(error).removeprefix(f"{file}: ")) from error

@@ -1,4 +1,7 @@
-"""JSON Lines, or one JSON list, of `{"image": ..., "caption" or "captions": ..., "split": ...}`."""
+"""JSON Lines, or one JSON list, of `{"image": ..., "caption" or "captions": ..., "split": ...}`.
+
+Also Hugging Face's imagefolder (`metadata.jsonl`), TextCaps, and lists with fields of other names.
+"""
 
 from __future__ import annotations
 
@@ -8,53 +11,84 @@ from typing import Any
 
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
+from showtell.data.annotations.fields import CAPTION_FIELDS, CAPTIONS_FIELDS, IMAGE_FIELDS, first_field
 from showtell.data.annotations.image_folders import ImageFolders
+from showtell.data.annotations.listing import files_in, folders_in, split_in_name
 from showtell.data.annotations.sources import (
     field,
     first_line,
+    id_field,
     parse_json_line,
     read_json,
     read_lines,
     split_field,
-    text_field,
 )
+from showtell.data.annotations.tables import beside, split_of
+from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
-_SUFFIXES = (".jsonl", ".ndjson")
+LINES = (".jsonl", ".ndjson")
 _CAPTION_FILES = ("captions.jsonl", "captions.ndjson", "captions.json")
+_METADATA = "metadata.jsonl"  # Hugging Face's imagefolder: one in each folder
 
 
-def matches(root: Path) -> bool:
-    """Whether it is such a file, or a folder with `captions.jsonl` (.json) or one other `.jsonl` file."""
-    if root.is_dir():
-        return _file(root) is not None
-    return root.suffix in (*_SUFFIXES, ".json")
+def files(root: Path) -> list[Path]:
+    """The files of a folder: a caption file by name, the metadata of each of its folders, or the only one.
+
+    Several are read where their names tell the splits.
+    """
+    for name in _CAPTION_FILES:
+        if (root / name).is_file():
+            return [root / name]
+    homes = [root, *folders_in(root, 2)]
+    if metadata := [folder / _METADATA for folder in homes if (folder / _METADATA).is_file()]:
+        return metadata
+    for folder in homes:
+        found = [file for file in files_in(folder, *LINES) if _names_images(file)]
+        found = found or [file for file in files_in(folder, ".json") if _is_list(file)]
+        splits = [split_in_name(file.stem) for file in found]
+        if len(found) == 1 or (found and None not in splits and len(set(splits)) == len(splits)):
+            return found
+    return []
+
+
+def matches_file(file: Path) -> bool:
+    """Whether a file is of this kind, by its ending."""
+    return file.suffix.lower() in (*LINES, ".json")
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
     """Collect the images and captions of a file; the entries of one image are merged.
 
-    Images are looked for beside the file and in `images` there.
+    Images are looked for beside the file, in `images` and in the other folders there.
 
     Raises:
         AnnotationError: there is no such file, or it cannot be used.
     """
-    file = _file(root) if root.is_dir() else root
-    if file is None:
+    found = files(root) if root.is_dir() else [root]
+    if not found:
         raise AnnotationError(
             f"{root}: no captions.jsonl (or one other .jsonl) in it; name the file with --data.root"
         )
-    folders = ImageFolders(
-        [images] if images else [file.parent, file.parent / "images", file.parent / "Images"]
-    )
-    lines = file.suffix in _SUFFIXES
+    for file in found:
+        collector.reads(file)
+        prefix = f"{file.parent.relative_to(root).as_posix()}/" if len(found) > 1 else ""
+        _read_file(file, beside(file, images), split_of(file, root), prefix.removeprefix("./"), collector)
+
+
+def _read_file(
+    file: Path, folders: ImageFolders, split: Split | None, prefix: str, collector: Collector
+) -> None:
+    lines = file.suffix.lower() in LINES
     for entry, content in read_lines(file) if lines else _items(file):
         name, captions = "", []
         with collector.entry(entry):
             record = parse_json_line(content) if lines else content
-            name = text_field(record, "image").strip()
+            file_name = _image(record, folders)
+            name = prefix + file_name
             found = _captions(record)
-            collector.merge_image(name, split_field(record), folders)
+            own = split_field(record) or split_field(record, "set_name") or split
+            collector.merge_image(file_name, own, folders, name)
             captions = found
         for place, caption in enumerate(captions, start=1):
             with collector.entry(f"{entry}, caption {place}"):
@@ -62,26 +96,61 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
 
 
 def _items(file: Path) -> Iterator[tuple[str, Any]]:
-    """Entry name and content of every item of a JSON list."""
+    """Entry name and content of every item of a JSON list, or of an object of images and their captions."""
     content = read_json(file)
+    if isinstance(content, dict) and isinstance(content.get("data"), list):  # TextCaps
+        content = content["data"]
+    elif isinstance(content, dict) and content and all(isinstance(value, list) for value in content.values()):
+        content = [{"image": name, "captions": captions} for name, captions in content.items()]
     if not isinstance(content, list):
         expected = 'neither COCO nor Karpathy, nor a list of {"image": ..., "caption": ...}'
         raise AnnotationError(f"{file}: wrong fields: {expected}; check its format")
+    if content and isinstance(content[0], dict) and "regions" in content[0]:
+        raise AnnotationError(
+            f"{file}: Visual Genome's regions: their phrases describe parts of an image; write a list of"
+            ' {"image": ..., "captions": [...]} of whole images (--data.format jsonl)'
+        )
     for number, item in enumerate(content):
         yield f"{file}: [{number}]", item
 
 
+def _image(record: Any, folders: ImageFolders) -> str:
+    """The name of an image: the first of its fields that names a file, else the first of them."""
+    fields = [name for name in IMAGE_FIELDS if isinstance(record, dict) and name in record]
+    names = [id_field(record, name).strip() for name in fields]
+    if not names:
+        field(record, "image")  # raises
+    if len(names) > 1:
+        return next((name for name in names if folders.find(name) is not None), names[0])
+    return names[0]
+
+
 def _captions(record: Any) -> list[Any]:
-    captions = record["captions"] if "captions" in record else [field(record, "caption")]
+    several = first_field(record, CAPTIONS_FIELDS)
+    if several is None:
+        return [field(record, first_field(record, CAPTION_FIELDS) or "caption")]
+    captions = record[several]
     if not isinstance(captions, list):
-        raise EntryError("wrong fields", "'captions' is not a list")
-    return captions
+        raise EntryError("wrong fields", f"{several!r} is not a list")
+    return [
+        caption[name]
+        if isinstance(caption, dict) and (name := first_field(caption, CAPTION_FIELDS))
+        else caption
+        for caption in captions
+    ]
 
 
-def _file(root: Path) -> Path | None:
-    """The file of a folder: a caption file by name, else the only one if it names images."""
-    for name in _CAPTION_FILES:
-        if (root / name).is_file():
-            return root / name
-    files = [file for suffix in _SUFFIXES for file in root.glob(f"*{suffix}")]
-    return files[0] if len(files) == 1 and '"image"' in first_line(files[0]) else None
+def _names_images(file: Path) -> bool:
+    line = first_line(file)
+    return any(f'"{name}"' in line for name in IMAGE_FIELDS)
+
+
+def _is_list(file: Path) -> bool:
+    """Whether a JSON file begins like a list of objects with an image and a caption."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as text:
+            start = text.read(2000)
+    except OSError:
+        return False
+    named = any(f'"{name}"' in start for name in IMAGE_FIELDS)
+    return named and any(f'"{name}"' in start for name in (*CAPTION_FIELDS, *CAPTIONS_FIELDS))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from showtell.config import DatasetFormat
 from showtell.data.annotations import coco, flickr8k, folder, jsonlines, karpathy, tables
 from showtell.data.annotations.collector import Collector, LoadedAnnotations
+from showtell.data.annotations.listing import files_in
+from showtell.data.annotations.near_misses import nearest
 from showtell.errors import AnnotationError, UsageError
 
 SEARCH_VARIABLE = "SHOWTELL_DATA"
@@ -18,17 +21,21 @@ DEFAULT_SEARCH = (Path("data"), Path("../shared/data"))
 
 @dataclass(frozen=True)
 class _Reader:
-    matches: Callable[[Path], bool]
+    files: Callable[[Path], list[Path]]
+    matches_file: Callable[[Path], bool]
     read: Callable[[Path, Path | None, Collector], None]
+
+    def matches(self, root: Path) -> bool:
+        return bool(self.files(root)) if root.is_dir() else self.matches_file(root)
 
 
 _READERS: dict[DatasetFormat, _Reader] = {  # in the order that `auto` asks them
-    "coco": _Reader(coco.matches, coco.read),
-    "karpathy": _Reader(karpathy.matches, karpathy.read),
-    "flickr8k": _Reader(flickr8k.matches, flickr8k.read),
-    "csv": _Reader(tables.matches, tables.read),
-    "jsonl": _Reader(jsonlines.matches, jsonlines.read),
-    "folder": _Reader(folder.matches, folder.read),
+    "coco": _Reader(coco.files, coco.matches_file, coco.read),
+    "karpathy": _Reader(karpathy.files, karpathy.matches_file, karpathy.read),
+    "flickr8k": _Reader(flickr8k.files, flickr8k.matches_file, flickr8k.read),
+    "csv": _Reader(tables.files, tables.matches_file, tables.read),
+    "jsonl": _Reader(jsonlines.files, jsonlines.matches_file, jsonlines.read),
+    "folder": _Reader(lambda root: [root] if folder.pairs(root) else [], lambda _: False, folder.read),
 }
 
 
@@ -70,7 +77,10 @@ def load_annotations(
         )
     collector = Collector(skip_bad=skip_bad, need_files=need_files)
     _READERS[found].read(root, images, collector)
-    return collector.finish(root, found)
+    loaded = collector.finish(root, found)
+    if format != "auto" or not root.is_dir():
+        return loaded
+    return replace(loaded, alternatives=tuple(_alternatives(root, set(loaded.files))))
 
 
 def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
@@ -106,7 +116,15 @@ def _detect(root: Path) -> DatasetFormat:
     for name, reader in _READERS.items():
         if reader.matches(root):
             return name
-    known = ", ".join(_READERS)
-    raise AnnotationError(
-        f"{root}: no captions of a known format in it; write them in one of, or name it: {known}"
+    raise AnnotationError(f"{root}: no captions of a known format in it; {nearest(root, list(_READERS))}")
+
+
+def _alternatives(root: Path, read: Collection[Path]) -> Iterator[Path]:
+    """Files in the folder that are named as annotation files are, and were not read."""
+    names = re.compile(
+        r"(captions|metadata)(_[a-z]+\d*)?\.\w+|dataset_\w+\.json|flickr8k\.token\.txt|results\.csv"
     )
+    for folder_ in (root / "annotations", root):
+        for file in files_in(folder_, ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt"):
+            if names.fullmatch(file.name.lower()) and file not in read:
+                yield file

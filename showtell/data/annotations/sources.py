@@ -143,6 +143,8 @@ def id_field(record: object, key: str) -> str:
         EntryError: the entry is no object, or the field is missing or of another type.
     """
     value = field(record, key)
+    if isinstance(value, float) and value.is_integer():  # pandas writes 42 as 42.0
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise EntryError("wrong fields", f"{key!r} is not a number or name but {_describe(value)}")
     return str(value)

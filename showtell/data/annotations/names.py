@@ -1,0 +1,35 @@
+"""Names that look the same to a person: Unicode normal forms, separators, endings, numbers with zeros."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
+_DRIVE = re.compile(r"[A-Za-z]:/")
+
+
+def forward_slashes(name: str) -> str:
+    """A path as written on any system, with `/` between its parts and without `./` before it."""
+    name = name.replace("\\", "/")
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return name
+
+
+def is_absolute(name: str) -> bool:
+    """Whether a path with forward slashes begins at a root or a drive."""
+    return name.startswith("/") or _DRIVE.match(name) is not None
+
+
+def look_alike(name: str) -> str:
+    """The same text for file names that a person takes for the same: composed, the ending in lower case."""
+    name = unicodedata.normalize("NFC", name)
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}.{ending.lower()}" if dot else name
+
+
+def number_alike(image_id: str) -> str:
+    """The same text for ids that are the same number: `42`, `000042`, `42.0`; other ids composed."""
+    match = _NUMBER.fullmatch(image_id.strip())
+    return match[1] if match else unicodedata.normalize("NFC", image_id.strip())

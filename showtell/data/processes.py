@@ -1,0 +1,133 @@
+"""Decode images in processes: for an encoder that is faster than what threads decode."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from showtell.data.loading import Decoded, batched
+from showtell.errors import ImageError
+
+T = TypeVar("T")
+Pixels = npt.NDArray[np.uint8]
+
+MANY: Final = 1500
+"""Images from which it pays to start processes that decode."""
+_FEWEST_CORES: Final = 6
+_MOST_PROCESSES: Final = 24
+_CHUNK: Final = 8
+"""Images that a process decodes at a time."""
+_AHEAD: Final = 2048
+"""Images that are decoded while others are encoded and their captions searched."""
+_SHARED_MEMORY: Final = 2**30
+"""Bytes of /dev/shm that processes need."""
+
+
+def processes_pay(count: int) -> bool:
+    """Whether `decode_in_processes` pays for `count` images, for an encoder as fast as a GPU.
+
+    Threads wait for Python's lock: they decode about three times what one does, however many cores there are.
+    Processes take about a second to start, and shared memory, of which containers often have little.
+    """
+    if not sys.platform.startswith("linux") or (os.cpu_count() or 1) < _FEWEST_CORES or count < MANY:
+        return False
+    return shutil.disk_usage("/dev/shm").free >= _SHARED_MEMORY
+
+
+def decode_in_processes(
+    sources: Iterable[T], decode: Callable[[T], list[Pixels]]
+) -> Generator[Decoded[T, list[Pixels]], None, None]:
+    """Decode `sources` in processes, one a core, and yield them in order; see `decode_ahead`.
+
+    Args:
+        sources: what to decode, of picklable values; several hundred are taken before the first is yielded.
+        decode: makes arrays (H, W, 3) uint8 of a source, or raises ImageError. It goes to the processes by
+            fork, with all that it refers to.
+    """
+    workers = min(_MOST_PROCESSES, max(1, (os.cpu_count() or 1) - 1))
+    loader: DataLoader[_Chunk[T]] = DataLoader(
+        _Decoding(decode),
+        batch_sampler=batched(sources, _CHUNK),  # lists of sources, as indices
+        collate_fn=_same,
+        num_workers=workers,
+        prefetch_factor=max(2, _AHEAD // (_CHUNK * workers)),
+        multiprocessing_context="fork",
+        worker_init_fn=_ignore_interrupts,
+    )
+    with warnings.catch_warnings():
+        # Python warns of locks that other threads may hold; what runs after the fork takes none of theirs.
+        warnings.filterwarnings("ignore", "This process .*is multi-threaded, use of fork", DeprecationWarning)
+        chunks = iter(loader)
+    for chunk in chunks:
+        yield from chunk.unpacked()
+
+
+@dataclass(frozen=True)
+class _Chunk(Generic[T]):
+    """Decoded sources on their way from a process: their pixels in one tensor, which is not copied.
+
+    Attributes:
+        sources: N.
+        results: for each source the shapes of its arrays, or why there are none.
+        pixels: of all arrays, end to end.
+    """
+
+    sources: list[T]
+    results: list[list[tuple[int, ...]] | ImageError]
+    pixels: torch.Tensor
+
+    def unpacked(self) -> Iterator[Decoded[T, list[Pixels]]]:
+        """The sources one by one; the arrays share the memory of `pixels`."""
+        flat, begin = self.pixels.numpy(), 0
+        for source, result in zip(self.sources, self.results, strict=True):
+            if isinstance(result, ImageError):
+                yield Decoded(source, None, result)
+                continue
+            arrays = []
+            for shape in result:
+                end = begin + math.prod(shape)
+                arrays.append(flat[begin:end].reshape(shape))
+                begin = end
+            yield Decoded(source, arrays)
+
+
+class _Decoding(Dataset[Any]):
+    """What a process does: decodes lists of sources."""
+
+    def __init__(self, decode: Callable[[T], list[Pixels]]) -> None:
+        self.decode: Callable[[Any], list[Pixels]] = decode
+
+    def __getitems__(self, sources: list[Any]) -> _Chunk[Any]:
+        results: list[list[tuple[int, ...]] | ImageError] = []
+        arrays: list[Pixels] = []
+        for source in sources:
+            try:
+                decoded = self.decode(source)
+            except ImageError as error:
+                results.append(error)
+            else:
+                results.append([array.shape for array in decoded])
+                arrays += decoded
+        flat = [array.ravel() for array in arrays] or [np.empty(0, np.uint8)]
+        return _Chunk(sources, results, torch.from_numpy(np.concatenate(flat)))
+
+
+def _same(chunk: Any) -> Any:
+    return chunk
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,319 @@
+"""Beam search with all of its bookkeeping on the device of the decoder.
+
+The search over arrays (`showtell.search`) takes the likeliest words of every step to the CPU, which a GPU
+waits for. Here hypotheses, scores and finished captions stay tensors, and are copied once, at the end. Both
+give the same captions: they take the same candidates in the same order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from showtell.config import SearchConfig
+from showtell.decoder.state import SearchState, TensorStep
+from showtell.devices import CopyToCPU, to_device
+from showtell.errors import ModelError
+from showtell.search import Hypothesis, Specials
+from showtell.search.interface import LOGITS_NOT_FINITE, NEVER
+
+_FEW: Final = 32
+"""Of so few images it is asked after every word whether all captions are complete: a word costs as much."""
+_STEPS: Final = 4
+"""Words after which it is asked otherwise: asking waits for a GPU."""
+
+
+def searches_on_device(config: SearchConfig) -> bool:
+    """Whether `beam_search` does what is asked for: one beam an image, no sampling."""
+    return not config.sample and not config.diversity
+
+
+@dataclass(frozen=True)
+class _Hypotheses:
+    """Hypotheses of B images, K each; those of an image that lack words have a total or score of -inf.
+
+    Attributes:
+        tokens: (B, K, L) word ids; L = `max_length` + 1.
+        log_probs: (B, K, L) of each word, and of the end.
+        exact: (B, K) sums of the log-probabilities in fp64.
+        attention: (B, K, L, R), where the decoder looked for each word, or None.
+    """
+
+    tokens: Tensor
+    log_probs: Tensor
+    exact: Tensor
+    attention: Tensor | None
+
+    def select(self, parents: Tensor) -> _Hypotheses:
+        """Give each image the hypotheses `parents` (B, K')."""
+        return _Hypotheses(
+            _take(self.tokens, parents),
+            _take(self.log_probs, parents),
+            _take(self.exact, parents),
+            None if self.attention is None else _take(self.attention, parents),
+        )
+
+    def extended(
+        self, position: int, tokens: Tensor | int, log_probs: Tensor, attention: Tensor | None
+    ) -> _Hypotheses:
+        """Each with one token more (B, K), at `position`; a fresh copy that may be changed."""
+        self.tokens[:, :, position] = tokens
+        self.log_probs[:, :, position] = log_probs
+        if self.attention is not None and attention is not None:
+            self.attention[:, :, position] = attention
+        return replace(self, exact=self.exact + log_probs.double())
+
+    def joined(self, others: _Hypotheses) -> _Hypotheses:
+        """These and `others` of the same images."""
+        attention = None
+        if self.attention is not None and others.attention is not None:
+            attention = torch.cat([self.attention, others.attention], dim=1)
+        return _Hypotheses(
+            torch.cat([self.tokens, others.tokens], dim=1),
+            torch.cat([self.log_probs, others.log_probs], dim=1),
+            torch.cat([self.exact, others.exact], dim=1),
+            attention,
+        )
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """The best complete captions of each image, best first: K at most.
+
+    Attributes:
+        hypotheses: with their ends.
+        scores: (B, K) what they are ranked by, fp64; -inf where there is none.
+        lengths: (B, K) tokens, with the end.
+    """
+
+    hypotheses: _Hypotheses
+    scores: Tensor
+    lengths: Tensor
+
+    def merged(self, hypotheses: _Hypotheses, scores: Tensor, length: int, count: int) -> _Ended:
+        """The `count` best of these and of new ones of one length; of equal scores the earlier one."""
+        both = torch.cat([self.scores, scores], dim=1)
+        lengths = torch.cat([self.lengths, torch.full_like(scores, length, dtype=torch.long)], dim=1)
+        best, order = both.sort(dim=1, descending=True, stable=True)
+        order = order[:, :count]
+        kept = self.hypotheses.joined(hypotheses).select(order)
+        return _Ended(kept, best[:, :count], lengths.gather(1, order))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found, on the device.
+
+    Attributes:
+        ended: the complete captions.
+        finite: () whether all logits were finite.
+    """
+
+    ended: _Ended
+    finite: Tensor
+
+    def hypotheses(self, count: int, images: int | None = None) -> list[list[Hypothesis]]:
+        """The `count` best captions of each image, copied to the CPU; of the first `images`.
+
+        Raises:
+            ModelError: the decoder's logits are not finite.
+        """
+        return _to_hypotheses(self.ended, self.finite, count, images)
+
+
+class TensorBeams:
+    """The search of `showtell.search.beams.Beams` without diversity, over tensors.
+
+    Args:
+        step: the decoder's step.
+        specials: ids of the special tokens.
+        config: how to search (see `searches_on_device`).
+        attention: keep where the decoder looked.
+    """
+
+    def __init__(self, step: TensorStep, specials: Specials, config: SearchConfig, attention: bool) -> None:
+        self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
+        self._never: Tensor | None = None
+
+    def run(self, state: SearchState) -> list[list[Hypothesis]]:
+        """The captions of each image, best first.
+
+        Raises:
+            ModelError: the decoder's logits are not finite.
+        """
+        return self.tensors(state).hypotheses(self.config.num_captions)
+
+    def tensors(self, state: SearchState, *, wait: bool = True) -> Found:
+        """What is found, on the device.
+
+        Args:
+            state: at the start, with one hypothesis an image.
+            wait: stop when the captions of all images are complete, which waits for the device; else go on
+                until the longest caption would be.
+        """
+        images, device = state.images, state.device
+        if self._never is None:
+            self._never = to_device(torch.tensor(self.specials.never), device)
+        last = torch.full((images, 1), self.specials.start, device=device)
+        is_open = torch.ones(images, dtype=torch.bool, device=device)
+        finite = torch.ones((), dtype=torch.bool, device=device)
+        totals = torch.zeros(images, 1, device=device)
+        beams = ended = None
+        for position in range(self.config.max_length + 1):
+            output = self.step(last, state)
+            log_probs = output.logits.float().log_softmax(dim=2)  # (B, K, V)
+            finite = finite & log_probs.sum().isfinite()
+            looked = output.attention if self.keep_attention else None
+            if beams is None or ended is None:
+                beams, ended = self._start(images, device, looked)
+            end = log_probs[:, :, self.specials.end].clone()
+            words = self._allowed(log_probs, end, beams.tokens[:, :, :position])
+            ended, beams, totals, parents = self._extend(
+                words, end, beams, totals, ended, is_open, position, looked
+            )
+            is_open = is_open & self._may_improve(totals, ended)
+            last = beams.tokens[:, :, position]
+            state = output.state.select_hypotheses(parents)
+            asks = wait and (images <= _FEW or position % _STEPS == _STEPS - 1)
+            if asks and not bool(is_open.any()):
+                break
+        assert ended is not None
+        return Found(ended, finite)
+
+    def _start(self, images: int, device: torch.device, looked: Tensor | None) -> tuple[_Hypotheses, _Ended]:
+        """One empty hypothesis an image, and no complete caption."""
+        longest = self.config.max_length + 1
+
+        def empty(count: int) -> _Hypotheses:
+            attention = None
+            if looked is not None:
+                attention = torch.zeros(images, count, longest, looked.shape[2], device=device)
+            return _Hypotheses(
+                torch.zeros(images, count, longest, dtype=torch.long, device=device),
+                torch.zeros(images, count, longest, device=device),
+                torch.zeros(images, count, dtype=torch.float64, device=device),
+                attention,
+            )
+
+        count = self.config.beam_size
+        scores = torch.full((images, count), NEVER, dtype=torch.float64, device=device)
+        return empty(1), _Ended(empty(count), scores, torch.zeros_like(scores, dtype=torch.long))
+
+    def _allowed(self, log_probs: Tensor, end: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The likeliest words that may follow: log-probabilities and ids (B, K, C), best first.
+
+        See `showtell.search.rules`. Equally likely words come in the order of their ids.
+
+        Args:
+            log_probs: (B, K, V), changed in place.
+            end: (B, K) log-probability of the end.
+            tokens: (B, K, T) so far.
+        """
+        config, position, stop = self.config, tokens.shape[2], self.specials.end
+        if position == config.max_length:
+            return end.unsqueeze(2), torch.full_like(end, stop, dtype=torch.long).unsqueeze(2)
+        assert self._never is not None
+        log_probs.index_fill_(2, self._never, NEVER)
+        if position < config.min_length:
+            log_probs[:, :, stop] = NEVER
+        if config.block_ngram and position >= config.block_ngram:
+            _strike_repeats(log_probs, tokens, config.block_ngram)
+        speechless = log_probs.amax(dim=2) == NEVER  # (B, K)
+        log_probs[:, :, stop] = torch.where(speechless, end, log_probs[:, :, stop])
+        likely = log_probs.topk(min(2 * config.beam_size, log_probs.shape[2]), dim=2, sorted=False)
+        ids, by_id = likely.indices.sort(dim=2)
+        values, by_value = likely.values.gather(2, by_id).sort(dim=2, descending=True, stable=True)
+        return values, ids.gather(2, by_value)
+
+    def _extend(
+        self,
+        words: tuple[Tensor, Tensor],
+        end: Tensor,
+        beams: _Hypotheses,
+        totals: Tensor,
+        ended: _Ended,
+        is_open: Tensor,
+        position: int,
+        looked: Tensor | None,
+    ) -> tuple[_Ended, _Hypotheses, Tensor, Tensor]:
+        """Take the K best open continuations; of the 2 K best, those that end are kept apart.
+
+        Returns:
+            The complete captions, the open ones, their totals (B, K), and their parents (B, K).
+        """
+        size, count = self.config.beam_size, words[0].shape[2]
+        ranks = (totals.unsqueeze(2) + words[0]).flatten(1)  # (B, K C)
+        ranks, flat = ranks.sort(dim=1, descending=True, stable=True)
+        ranks, flat = ranks[:, : 2 * size], flat[:, : 2 * size]
+        parents, tokens = flat // count, words[1].flatten(1).gather(1, flat)
+        ends = tokens == self.specials.end
+        # An end counts where it is among the K best; a hypothesis that may not be said does not count.
+        counts = (ends & (ranks > NEVER) & is_open.unsqueeze(1))[:, :size]
+        completed = beams.select(parents[:, :size])
+        completed = completed.extended(position, self.specials.end, end.gather(1, parents[:, :size]), None)
+        length = position + 1
+        scores = completed.exact / length**self.config.length_penalty
+        scores = torch.where(counts, scores, NEVER)
+        ended = ended.merged(completed, scores, length, size)
+        keep = ends.to(torch.uint8).sort(dim=1, stable=True).indices[:, :size]  # (B, K), best first
+        totals = torch.where(ends.gather(1, keep), NEVER, ranks.gather(1, keep))
+        kept = flat.gather(1, keep)
+        parents = parents.gather(1, keep)
+        seen = None if looked is None else _take(looked, parents)
+        log_probs = words[0].flatten(1).gather(1, kept)
+        beams = beams.select(parents).extended(position, tokens.gather(1, keep), log_probs, seen)
+        return ended, beams, totals, parents
+
+    def _may_improve(self, totals: Tensor, ended: _Ended) -> Tensor:
+        """Images (B,) that may still get a better caption: see `Beams`."""
+        best_open = totals.amax(dim=1)
+        worst = ended.scores[:, self.config.num_captions - 1]  # -inf where captions are wanted yet
+        if self.config.beam_size == 1:
+            return (best_open > NEVER) & (worst == NEVER)
+        longest = self.config.max_length + 1
+        return (best_open > NEVER) & (best_open.double() / longest**self.config.length_penalty > worst)
+
+
+def _take(values: Tensor, parents: Tensor) -> Tensor:
+    """The entries `parents` (B, K') of each row of `values` (B, K, ...); a copy."""
+    index = parents.view(*parents.shape, *[1] * (values.dim() - 2))
+    return values.gather(1, index.expand(*parents.shape, *values.shape[2:]))
+
+
+def _strike_repeats(log_probs: Tensor, tokens: Tensor, n: int) -> None:
+    """Strike out in place the words (B, K, V) that would repeat an n-gram of `tokens` (B, K, T)."""
+    starts = tokens.shape[2] - n + 1  # places where n - 1 words are followed by another
+    again = torch.ones(*tokens.shape[:2], starts, dtype=torch.bool, device=tokens.device)
+    for offset in range(n - 1):
+        again &= tokens[:, :, offset : offset + starts] == tokens[:, :, offset - n + 1, None]
+    followers = tokens[:, :, n - 1 :]
+    log_probs.scatter_add_(2, followers, torch.where(again, NEVER, 0.0))
+
+
+def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None) -> list[list[Hypothesis]]:
+    """See `Found.hypotheses`."""
+    kept = ended.hypotheses
+    tensors = [ended.scores, ended.lengths, kept.tokens, kept.log_probs]
+    copies = [CopyToCPU(tensor[:images, :count]) for tensor in tensors]
+    looked = None if kept.attention is None else CopyToCPU(kept.attention[:images, :count])
+    if not bool(finite):
+        raise ModelError(LOGITS_NOT_FINITE)
+    scores, lengths, tokens, log_probs = (copy.wait().tolist() for copy in copies)
+    attention = None if looked is None else looked.wait().numpy()
+    found: list[list[Hypothesis]] = []
+    for image, of_image in enumerate(scores):
+        captions = []
+        for place, score in enumerate(of_image):
+            length = lengths[image][place]
+            if score == NEVER:
+                break
+            seen = None
+            if attention is not None and length > 1:
+                seen = attention[image, place, : length - 1].copy()
+            words, numbers = tokens[image][place][: length - 1], log_probs[image][place][:length]
+            captions.append(Hypothesis(tuple(words), tuple(numbers), score, seen))
+        found.append(captions)
+    return found

@@ -1,0 +1,11 @@
+"""Whether progress bars are shown."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+def bars_hidden() -> bool:
+    """Whether standard error is no terminal, or the log is quiet (`--quiet`): for the `disable` of tqdm."""
+    return not sys.stderr.isatty() or not logging.getLogger("showtell").isEnabledFor(logging.INFO)

@@ -1,0 +1,265 @@
+"""Decoder processes: images of strangers are decoded within limits that are enforced, and beside each other.
+
+An image is decoded in a process whose processor time, time and memory are limited by the operating system,
+and which is replaced when it was ended (see `showtell.data.decoder_worker`). Images that should decode
+quickly by their headers share the quick decoders, one a core. The others, and those that turned out to be
+slower or larger than that, share a few patient decoders of lower priority, the cheapest image first: ordinary
+photos are decoded whatever the patient decoders are busy with.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from showtell.config import ServingConfig
+from showtell.data.decoder_worker import Outcome, WorkerSettings
+from showtell.data.loading import decode_threads
+from showtell.errors import ImageError
+from showtell.serving.decode_cost import estimate_decode_seconds
+from showtell.serving.decoder_process import (
+    DecoderProcess,
+    DecoderStartError,
+    DecoderStoppedError,
+    TooCostlyError,
+)
+
+log = logging.getLogger(__name__)
+
+QUICK_SECONDS: Final = 0.2
+"""Estimated seconds up to which an image goes to the quick decoders."""
+_QUICK_PIXELS: Final = 16_000_000
+"""The quick decoders have the memory for images of so many pixels."""
+_BYTES_PER_PIXEL: Final = 24
+"""Memory of the costliest kinds: RGBA of 8 bit, grey of 32."""
+_LEAST_MEMORY: Final = 256 * 2**20
+_NICENESS: Final = 10
+"""The patient decoders get about a tenth of a core where the others have work for all."""
+
+
+@dataclass(eq=False)
+class Decoding:
+    """An image on its way through the decoders.
+
+    Attributes:
+        image: the bytes of its file; empty when it is done.
+        done: called once with this object, in a thread of the decoders.
+        estimate: seconds that decoding should take.
+        pixels: (H, W, 3) uint8, or None.
+        error: why `pixels` is None; None too where it was cancelled.
+        seconds: that decoding took.
+        cancelled: whether nobody waits for it any more.
+    """
+
+    image: bytes
+    done: Callable[[Decoding], None]
+    estimate: float
+    pixels: npt.NDArray[np.uint8] | None = None
+    error: BaseException | None = None
+    seconds: float = 0.0
+    cancelled: bool = False
+    patient_process: DecoderProcess | None = field(default=None, repr=False)
+
+
+class _Lane:
+    """A queue, cheapest first or in order, and decoders that share it."""
+
+    def __init__(
+        self, name: str, processes: int, settings: WorkerSettings, work: Callable[[DecoderProcess], None]
+    ) -> None:
+        self.queue: queue.PriorityQueue[tuple[float, int, Decoding | None]] = queue.PriorityQueue()
+        self.processes = [DecoderProcess(settings) for _ in range(processes)]
+        self.threads = [
+            threading.Thread(target=work, args=(process,), name=f"{name}-decoder-{number}", daemon=True)
+            for number, process in enumerate(self.processes)
+        ]
+        self._numbers = itertools.count()
+
+    def put(self, rank: float, decoding: Decoding | None) -> None:
+        self.queue.put((rank, next(self._numbers), decoding))
+
+    def finish(self, until: float) -> None:
+        """Let the threads end when the queue is empty; those that are not done by then are ended."""
+        started = [thread for thread in self.threads if thread.ident is not None]
+        for _ in started:
+            self.put(math.inf, None)
+        for thread in started:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+class Decoders:
+    """Decodes images within the limits of a service.
+
+    Args:
+        size: of the images for the encoder (`ImageTransform.size`).
+        config: `max_pixels`, `decode_seconds` and `time_limit` are read.
+    """
+
+    def __init__(self, size: int, config: ServingConfig) -> None:
+        self.config = config
+        quick_pixels = min(_QUICK_PIXELS, config.max_pixels)
+        threads = decode_threads()
+        self._quick = _Lane("quick", threads, _settings(size, config, quick_pixels, 0), self._work_quickly)
+        self._patient = _Lane(
+            "patient",
+            max(1, threads // 4),
+            _settings(size, config, config.max_pixels, _NICENESS),
+            self._work_patiently,
+        )
+        self._lock = threading.Lock()
+        self._ended = False
+        self._quick_pending = 0
+        self._works = True
+        self._prepared = threading.Event()  # one of the quick decoders is ready, or cannot be
+
+    @property
+    def works(self) -> bool:
+        """Whether processes can be started."""
+        return self._works
+
+    @property
+    def quick_pending(self) -> int:
+        """Images that wait for a quick decoder, or are in one."""
+        return self._quick_pending
+
+    def start(self) -> None:
+        """Start the decoders, and wait until one of them is ready.
+
+        Raises:
+            DecoderStartError: the processes cannot be started.
+        """
+        for lane in (self._quick, self._patient):
+            for thread in lane.threads:
+                thread.start()
+        self._prepared.wait()
+        if not self._works:
+            raise DecoderStartError("decoder processes cannot be started; see the line before")
+
+    def submit(self, image: bytes, done: Callable[[Decoding], None]) -> Decoding:
+        """Decode an image.
+
+        Args:
+            image: the bytes of its file.
+            done: is called in another thread when it is decoded, or cannot be.
+        """
+        decoding = Decoding(image, done, estimate_decode_seconds(image))
+        if decoding.estimate <= QUICK_SECONDS:
+            self._count_quick(1)
+            self._quick.put(0.0, decoding)
+        else:
+            self._patient.put(decoding.estimate, decoding)
+        return decoding
+
+    def cancel(self, decoding: Decoding) -> None:
+        """Do not decode an image that nobody waits for any more; if a patient decoder is at it, end that."""
+        with self._lock:
+            decoding.cancelled = True
+            if decoding.patient_process is not None:
+                decoding.patient_process.kill()
+
+    def close(self, patience: float) -> None:
+        """Finish what was taken, for up to `patience` seconds, and end all processes."""
+        until = time.monotonic() + patience
+        self._quick.finish(until)
+        self._patient.finish(until)
+        self._ended = True
+        for lane in (self._quick, self._patient):
+            for thread, process in zip(lane.threads, lane.processes, strict=True):
+                while thread.is_alive():
+                    process.kill()
+                    thread.join(0.1)
+                process.close()
+
+    def _count_quick(self, change: int) -> None:
+        with self._lock:
+            self._quick_pending += change
+
+    def _work_quickly(self, process: DecoderProcess) -> None:
+        while (decoding := self._next_quick(process)) is not None:
+            promoted = False
+            if not self._skips(decoding):
+                try:
+                    self._decode(decoding, process, 0.15 + 3 * decoding.estimate)
+                except TooCostlyError as error:
+                    promoted = error.outcome in (Outcome.TOO_SLOW, Outcome.TOO_LARGE)
+                    decoding.error = _as_image_error(error.outcome)
+            self._count_quick(-1)
+            if promoted and not self._ended:
+                decoding.error, decoding.estimate = None, self.config.decode_seconds
+                self._patient.put(decoding.estimate, decoding)
+            else:
+                _finish(decoding)
+
+    def _next_quick(self, process: DecoderProcess) -> Decoding | None:
+        """The next image, taken when the process is ready: others may be so before."""
+        try:
+            if not self._ended:
+                process.prepare()
+        except DecoderStoppedError:  # the service ends
+            pass
+        except Exception as error:  # so long as that lasts, each image gets this error
+            log.error("%s", error)  # noqa: TRY400 - one line
+            self._works = False
+        self._prepared.set()
+        return self._quick.queue.get()[2]
+
+    def _work_patiently(self, process: DecoderProcess) -> None:
+        while (decoding := self._patient.queue.get()[2]) is not None:
+            with self._lock:
+                decoding.patient_process = process
+            if not self._skips(decoding):
+                try:
+                    self._decode(decoding, process, self.config.decode_seconds)
+                except TooCostlyError as error:
+                    decoding.error = _as_image_error(error.outcome)
+            with self._lock:  # from here on a call of `cancel` must not end the process
+                decoding.patient_process = None
+            _finish(decoding)
+
+    def _skips(self, decoding: Decoding) -> bool:
+        return decoding.cancelled or self._ended
+
+    def _decode(self, decoding: Decoding, process: DecoderProcess, cpu_seconds: float) -> None:
+        start = time.monotonic()
+        try:
+            decoding.pixels = process.decode(decoding.image, cpu_seconds, self.config.time_limit)
+            self._works = True
+        except ImageError as error:
+            decoding.error = error
+        except DecoderStoppedError:
+            decoding.error = _as_image_error(Outcome.CRASHED)
+        except TooCostlyError:
+            raise
+        except Exception as error:  # whatever it is, who waits for it must get it
+            log.exception("a decoder failed")
+            decoding.error, self._works = error, not isinstance(error, DecoderStartError)
+        finally:
+            decoding.seconds += time.monotonic() - start
+
+
+def _settings(size: int, config: ServingConfig, pixels: int, niceness: int) -> WorkerSettings:
+    return WorkerSettings(size, config.max_pixels, _LEAST_MEMORY + _BYTES_PER_PIXEL * pixels, niceness)
+
+
+def _as_image_error(outcome: Outcome) -> ImageError:
+    advice = "save it again, smaller or as an ordinary JPEG"
+    reasons = {
+        Outcome.TOO_SLOW: f"it takes too long to decode; {advice}",
+        Outcome.TOO_LARGE: f"it takes too much memory to decode; {advice}",
+    }
+    return ImageError("<image data>", reasons.get(outcome, "damaged: its decoder crashed"))
+
+
+def _finish(decoding: Decoding) -> None:
+    decoding.image = b""
+    decoding.done(decoding)
