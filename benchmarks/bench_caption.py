@@ -30,11 +30,13 @@ from PIL import Image
 from showtell.captioning import CaptioningModel
 from showtell.commands.options import open_model
 from showtell.data.loading import decode_ahead
-from showtell.features import AT_ONCE
 from showtell.output import Photo, Record, make_writer
 from showtell.resources import DEFAULT_MODEL
 
 Task = tuple[str, list[Path]]
+
+AT_ONCE = 64
+"""Images that the bare encoder is given together; those of one shape share its batches."""
 
 
 def ours(model: str, runtime: Any, image_size: int | None = None) -> Callable[[Task], Any]:

@@ -26,7 +26,10 @@ from showtell.config import EncoderConfig
 from showtell.data.loading import decode_ahead
 from showtell.devices import pick_device
 from showtell.encoder import CNNEncoder
-from showtell.features import AT_ONCE, FeatureStore
+from showtell.features import FeatureStore
+
+AT_ONCE = 64
+"""Images that the bare encoder is given together; those of one shape share its batches."""
 
 
 def time_bare(encoder: CNNEncoder, batches: list[list[NDArray[np.uint8]]]) -> float:

@@ -25,8 +25,7 @@ LAYERS = [  # from the ground up; the longest prefix of a module's name counts
     {"showtell.hub_config", "showtell.evaluation.confidence"},
     {"showtell.hub"},
     {"showtell.backbones", "showtell.model_file"},
-    {"showtell.encoder", "showtell.captioning"},
-    {"showtell.feature_encoding"},
+    {"showtell.encoder", "showtell.captioning", "showtell.feature_encoding"},
     {
         "showtell.features",
         "showtell.feature_table",
