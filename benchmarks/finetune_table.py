@@ -26,12 +26,12 @@ from statistics import mean, pstdev
 from common import command_line, recorded
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import extract_features
 from showtell.config import DataConfig, SearchConfig
 from showtell.data.loading import batched
 from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.metrics import score_captions
+from showtell.feature_extraction import extract_features
 from showtell.features import CachedFeatures, FeatureStore
 from showtell.resources import DEFAULT_MODEL
 

@@ -26,7 +26,6 @@ from common import command_line, machine, recorded
 from torch.nn import functional as F
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import views_of
 from showtell.config import (
     DataConfig,
     DecoderConfig,
@@ -40,6 +39,7 @@ from showtell.data.prepare import PreparedData, prepare_data
 from showtell.decoder import make_decoder, packed_targets
 from showtell.encoder import CNNEncoder
 from showtell.feature_encoding import ExtractionReport
+from showtell.feature_extraction import views_of
 from showtell.feature_table import FeatureTable
 from showtell.features import FeatureStore
 from showtell.training.distributed import quiet_lightning

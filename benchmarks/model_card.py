@@ -24,12 +24,11 @@ import yaml
 
 from showtell.captioner import Captioner
 from showtell.captioning import Caption
-from showtell.commands import evaluation
 from showtell.commands.caption import SAMPLE_PHOTOS
-from showtell.commands.parser import Parser
 from showtell.data.records import CaptionedImage
 from showtell.data.text import tokenize
 from showtell.decoder import RNNDecoder
+from showtell.evaluation import run
 from showtell.evaluation.measure import format_score
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.model_file import FILE_NAME
@@ -94,12 +93,8 @@ class Evaluated:
 
 def evaluate(model: str, data: str, *, java: bool) -> Evaluated:
     """Caption a dataset's validation photos, and measure, as `showtell evaluate` does."""
-    parser = Parser()
-    evaluation.add_arguments(parser)
-    args = parser.parse_args(["--model", model, "--data", data, "--java", str(java).lower()])
-    ((name, config),) = evaluation.datasets(args).items()
-    found, sources, _, cards = evaluation.evaluate(args, config, name)
-    return Evaluated(cards[0], found.images, sources[0].best)
+    (result,) = run.evaluate(model, data, java=java).datasets
+    return Evaluated(result.cards[0], result.data.images, result.captions[0].best)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -60,6 +60,23 @@ class Captioner(nn.Module, CaptioningModel):
         self._low: tuple[object, StepDecoder] | None = None
         self._captured: CapturedSearch | None = None
 
+    __call__ = CaptioningModel.__call__  # nn.Module comes first in the order of bases
+    __repr__ = CaptioningModel.__repr__
+
+    @property
+    def summary(self) -> str:
+        """The kind of its decoder, for `repr`."""
+        if isinstance(self.decoder, RNNDecoder):
+            config = self.decoder.config
+            return f"{config.kind} decoder ({config.cell}, {config.hidden_dim} units)"
+        members = len(self.decoder.members) if isinstance(self.decoder, EnsembleDecoder) else 1
+        return f"ensemble of {members} decoders"
+
+    @property
+    def runs_on(self) -> str:
+        """The device that computes, for `repr`."""
+        return f"{next(self.decoder.parameters()).device}"
+
     @property
     def transform(self) -> ImageTransform:
         """Makes the pictures that the encoder takes."""

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from showtell.config import SearchConfig
 from showtell.data.images import ImageSource, ImageTransform
+from showtell.data.inputs import is_image, thumbnail, to_image_source
 from showtell.data.loading import Decoded, batched, decode_ahead
 from showtell.data.text import detokenize
 from showtell.data.vocabulary import Vocabulary
-from showtell.errors import ImageError
+from showtell.errors import ConfigError, ImageError, UsageError
 from showtell.evaluation.confidence import Calibration
 from showtell.memory import release_free_memory
 from showtell.search import Hypothesis, Specials
+from showtell.search.settings import SearchKeywords, search_config
+from showtell.web.caption_card import caption_html
+
+if TYPE_CHECKING:
+    from showtell.data.inputs import ImageInput
 
 T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8]
 
 TIDY = 1024
 """Pictures after which free memory is given back."""
+KEEP_THUMBNAILS = 16
+"""Images a call at most of which thumbnails are kept, where they were given in memory."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class Caption:
         word_confidences: (T,), probability that each word is one that people use for the picture, or None.
         doubtful: whether the confidence is below the model's threshold (see `Calibration`); False where there
             is no confidence, or no threshold.
+        image: what notebooks show: the image's file, or a thumbnail of an image that was given in memory, or
+            None.
     """
 
     text: str
@@ -51,6 +64,29 @@ class Caption:
     confidence: float | None = None
     word_confidences: tuple[float, ...] | None = None
     doubtful: bool = False
+    image: Path | Image.Image | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        confidence = "" if self.confidence is None else f", confidence={self.confidence:.2f}"
+        return f"Caption({self.text!r}{confidence}{', doubtful=True' if self.doubtful else ''})"
+
+    def _repr_html_(self) -> str:
+        """The photo with the caption and the attention for each word, for notebooks."""
+        try:
+            shown = thumbnail(self.image) if self.image is not None else None
+        except ImageError:  # the file has moved
+            shown = None
+        return caption_html(
+            self.text,
+            self.words,
+            image=shown,
+            attention=self.attention,
+            confidence=self.confidence,
+            doubtful=self.doubtful,
+        )
 
     @property
     def log_probability(self) -> float:
@@ -73,10 +109,120 @@ class CaptioningModel(ABC):
     Attributes:
         vocabulary: the words.
         calibration: of its confidence, where that has been calibrated.
+        name: under which it was loaded by `showtell.load`, or None.
     """
 
     vocabulary: Vocabulary
     calibration: Calibration | None
+    name: str | None = None
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        size = f"{len(self.vocabulary):,} words, image size {self.transform.size}"
+        return f"{type(self).__name__}({name}{self.summary}, {size}, {self.runs_on})"
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """The kind of its decoder, for `repr`."""
+
+    @property
+    @abstractmethod
+    def runs_on(self) -> str:
+        """The device or runtime that computes, for `repr`."""
+
+    # A string is a sequence of strings too: the first signature that fits counts.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        images: ImageInput,
+        *,
+        num_captions: None = None,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> Caption: ...
+    @overload
+    def __call__(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        num_captions: None = None,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> list[Caption]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        images: ImageInput,
+        *,
+        num_captions: int,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> list[Caption]: ...
+    @overload
+    def __call__(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        num_captions: int,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> list[list[Caption]]: ...
+    def __call__(
+        self,
+        images: Any,
+        *,
+        num_captions: int | None = None,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> Caption | list[Caption] | list[list[Caption]]:
+        """Caption an image, or several.
+
+        Args:
+            images: an image, or a list of images: paths, bytes, PIL images, arrays (H, W, 3 | 4 | 1) or (H,
+                W), and tensors of these shapes or (3, H, W), all of uint8 or of floats of 0 to 1.
+            num_captions: captions an image, best first.
+            attention: keep the attention for each word.
+            batch_size: images whose captions are searched together; by default 64, on a GPU more.
+            **search: further fields of `SearchConfig`, e.g. `beam_size`.
+
+        Returns:
+            A `Caption` for an image, a list of them for a list. Where `num_captions` is given, there is a
+            list of captions in place of each caption.
+
+        Raises:
+            ImageError: an image cannot be decoded.
+            UsageError: an argument is unknown, of another type, or out of range, or an image is a URL.
+        """
+        asked = {} if num_captions is None else {"num_captions": num_captions}
+        config = _search_config({**asked, **search})
+        if attention and not self.attends:
+            raise UsageError("attention: this model's decoder (pooled) has none; leave it out")
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise UsageError(f"batch_size is {batch_size!r}; it takes a whole number of 1 or more")
+        single = is_image(images)
+        if not single and (isinstance(images, Mapping) or not isinstance(images, Iterable)):
+            to_image_source(images)  # raises: it is no image either
+        stream = self.caption_stream(
+            enumerate([images] if single else images),
+            config,
+            open_source=lambda item: to_image_source(
+                item[1], "the image" if single else f"images[{item[0]}]"
+            ),
+            batch_size=batch_size,
+            attention=attention,
+        )
+        keep = single or (isinstance(images, Sequence) and len(images) <= KEEP_THUMBNAILS)
+        results = [_for_display(done, keep) for done in stream]
+        if num_captions is not None:
+            return results[0] if single else results
+        best = [captions[0] for captions in results]
+        return best[0] if single else best
 
     @property
     @abstractmethod
@@ -227,6 +373,35 @@ class CaptioningModel(ABC):
             word_confidences=calibration.of_words(log_probs),
             doubtful=calibration.is_doubtful(confidence),
         )
+
+
+def _search_config(given: Mapping[str, Any]) -> SearchConfig:
+    """Keyword arguments as a configuration; its errors are in the words of the call."""
+    try:
+        return search_config(given, function="model", others=("num_captions", "attention", "batch_size"))
+    except ConfigError as error:
+        raise ConfigError(re.sub(r"\bsearch\.(\w+)", r"\1", str(error))) from error
+
+
+def _for_display(done: Captioned, keep: bool) -> list[Caption]:
+    """The captions of an image, with what notebooks show of it.
+
+    Args:
+        done: its source is the number of the image and the image.
+        keep: make a thumbnail of an image that was given in memory.
+
+    Raises:
+        ImageError: the image could not be decoded.
+    """
+    number, image = done.source
+    if done.error is not None:
+        in_memory = not isinstance(image, str | Path)
+        raise ImageError(f"images[{number}]", done.error.reason) if in_memory else done.error
+    source = to_image_source(image, f"images[{number}]") if keep or isinstance(image, str | Path) else None
+    shown = Path(source) if isinstance(source, str) else source
+    if shown is not None and not isinstance(shown, Path):
+        shown = thumbnail(shown)
+    return [replace(caption, image=shown) for caption in done.captions]
 
 
 def search_specials(vocabulary: Vocabulary) -> Specials:

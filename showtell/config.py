@@ -36,6 +36,8 @@ View = Literal[
 References = Literal["person", "all"]
 FeatureMode = Literal["auto", "cached", "memory", "online"]
 Segmentation = Literal["spaces", "characters"]
+Runtime = Literal["auto", "torch", "onnx", "openvino"]
+"""What runs a model; `auto` takes the fastest one that can."""
 FeatureType = Literal["float16", "int8"]
 
 

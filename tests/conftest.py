@@ -144,7 +144,7 @@ def tiny_captioner(tiny_model: Path) -> Captioner:
 @pytest.fixture(scope="session")
 def exported(tiny_captioner: Captioner, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It, exported in fp32."""
-    from showtell.export.folder import export_model
+    from showtell.exporting.folder import export_model
 
     folder = tmp_path_factory.mktemp("exported") / "fp32"
     export_model(tiny_captioner, "tiny", folder)

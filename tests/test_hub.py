@@ -21,7 +21,7 @@ import pytest
 from showtell.captioner import Captioner
 from showtell.cli import main
 from showtell.errors import CheckpointError, UsageError
-from showtell.export.hub_folder import write_hub_folder
+from showtell.exporting.hub_folder import write_hub_folder
 from showtell.hub import is_hub_id
 from showtell.model_file import locate_model
 from tests.commands.test_caption import save_model

@@ -11,13 +11,13 @@ import torch
 
 from showtell.captioner import Captioner
 from showtell.captioning import CaptioningModel
-from showtell.commands.extract import feature_encoder
 from showtell.config import CacheConfig
 from showtell.data.images import ImageTransform
 from showtell.encoder import CNNEncoder
 from showtell.errors import CheckpointError, UsageError
-from showtell.export.folder import export_model
-from showtell.export.hub_folder import write_hub_folder
+from showtell.exporting.folder import export_model
+from showtell.exporting.hub_folder import write_hub_folder
+from showtell.feature_extraction import feature_encoder
 from showtell.model_file import read_model
 from showtell.runtime.captioner import ExportedCaptioner
 from tests.commands.test_caption import save_model

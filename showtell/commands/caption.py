@@ -25,7 +25,6 @@ from showtell.commands.options import (
     check_min_confidence,
     load_model,
     naming_options,
-    option,
     require_confidence,
 )
 from showtell.commands.parser import Parser
@@ -44,6 +43,7 @@ from showtell.output import (
     make_writer,
 )
 from showtell.progress import bars_hidden
+from showtell.search.settings import search_config as search_config_of
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning import CaptioningModel
@@ -61,7 +61,6 @@ drawings, and pictures of microscopes and telescopes; the rest is downloaded.)""
 
 _MANY = 16
 """More photos than this get a progress bar."""
-_SAMPLING: Final = ("temperature", "top_k", "top_p", "draws", "seed")
 EXAMPLES: Final = (
     ("{prog} photo.jpg", "a caption of a photo"),
     ("{prog} photos/ --output captions.html", "of a folder, with a gallery"),
@@ -137,18 +136,9 @@ def search_config(args: Namespace) -> SearchConfig:
     Raises:
         UsageError: a value is out of range, or has no effect beside the others.
     """
-    default = SearchConfig()
-    if args.diversity and args.num_captions == 1:
-        raise UsageError("--diversity has no effect on one caption; ask for more with --num-captions")
-    for name in ("beam_size", "diversity") if args.sample else _SAMPLING:
-        if args[name] != getattr(default, name):
-            raise UsageError(f"{option(name)} has no effect {'with' if args.sample else 'without'} --sample")
-    shared = args.beam_size > 0 and not args.diversity
+    names = (field.name for field in fields(SearchConfig))
     with naming_options("search"):
-        return SearchConfig(
-            beam_size=max(args.beam_size, args.num_captions) if shared else args.beam_size,
-            **{f.name: args[f.name] for f in fields(SearchConfig) if f.name != "beam_size"},
-        )
+        return search_config_of({name: args[name] for name in names if name in args})
 
 
 def _photos(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:

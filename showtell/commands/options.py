@@ -6,20 +6,17 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from jsonargparse import Namespace
 
 from showtell.commands.parser import Options, Parser
-from showtell.config import DEVICE_VARIABLE
+from showtell.config import DEVICE_VARIABLE, Runtime
 from showtell.errors import ConfigError, UsageError
 from showtell.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning import CaptioningModel
-
-
-Runtime = Literal["auto", "torch", "onnx", "openvino"]
 
 
 def add_model(parser: Options) -> None:
@@ -181,34 +178,9 @@ def open_model(
     device: str = "auto",
 ) -> CaptioningModel:
     """A model by name (see `load_model`)."""
-    from showtell.data.images import check_image_size
-    from showtell.runtime.manifest import find_exported
+    from showtell.api import load
 
-    check_image_size(image_size)  # before seconds of loading
-    folder = find_exported(name)
-    if folder is not None:
-        from showtell.runtime.captioner import ExportedCaptioner
-
-        if runtime == "torch":
-            raise UsageError(f"--runtime torch: {name} is an exported model; name the run it was made of")
-        if encoder is not None:
-            raise UsageError(f"--encoder has no effect on an exported model ({name})")
-        if device not in ("auto", "cpu"):
-            raise UsageError(f"--device {device}: exported models run on the CPU; name what it was made of")
-        return ExportedCaptioner(folder, runtime, image_size)
-    members = name.split(",")
-    if any(map(find_exported, members)):
-        raise UsageError(
-            f"--model {name}: exported models speak alone; export the ensemble of what they were made of"
-        )
-    if runtime in ("onnx", "openvino"):
-        raise UsageError(
-            f"--runtime {runtime} runs exported models: make one with showtell export --model {name}, and"
-            " name its folder with --model"
-        )
-    from showtell.captioner import Captioner
-
-    return Captioner.load_ensemble(members, device=device, encoder=encoder, image_size=image_size)
+    return load(name, device, runtime=runtime, encoder=encoder, image_size=image_size)
 
 
 def option(field: str) -> str:

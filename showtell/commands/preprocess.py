@@ -13,11 +13,12 @@ from typing import Final
 from jsonargparse import Namespace
 
 from showtell.commands.parser import Parser
-from showtell.commands.run_config import add_run_arguments, describe, to_run_config
+from showtell.commands.run_config import add_run_arguments, to_run_config
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.splits import tuning_subset
 from showtell.data.statistics import DatasetStatistics, dataset_statistics, write_statistics_page
+from showtell.data.summary import log_summary
 from showtell.data.text import tokenize
 from showtell.files import write_atomic
 
@@ -59,7 +60,7 @@ def run(parser: Parser, args: Namespace) -> None:
 
     config = to_run_config(parser, args)
     data = prepare_data(config.data, Path(config.cache.dir))
-    describe(data)
+    log_summary(data)
     folder = Path(args.report or Path("reports", data.name))
     stats = dataset_statistics(data.images, tokenize=tokenize, min_count=data.min_count)
     _show_coverage(stats)
@@ -75,12 +76,12 @@ def run(parser: Parser, args: Namespace) -> None:
 
 def _extract(config: RunConfig, data: PreparedData) -> None:
     """Cache the features that training will ask for: by the encoder of the model that it starts from."""
-    from showtell.commands.extract import extract_features, feature_encoder
-    from showtell.commands.initial import load_initial
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
+    from showtell.feature_extraction import extract_features, feature_encoder
     from showtell.features import FeatureStore
     from showtell.gpu_memory import MemoryByStage, find_gpu
+    from showtell.training.initial_model import load_initial
 
     initial = load_initial(config, data)
     if initial is None:

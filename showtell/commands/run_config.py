@@ -1,12 +1,10 @@
-"""The settings of a run on the command line, and what is said of its data: shared by commands."""
+"""The settings of a run on the command line: shared by commands."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, fields, replace
-from typing import Any, Final, get_args
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import yaml
 from jsonargparse import Namespace
@@ -26,18 +24,6 @@ from showtell.config import (
     TrainerConfig,
     TrainingConfig,
 )
-from showtell.data.prepare import PreparedData
-from showtell.data.records import Split
-from showtell.resources import DEFAULT_MODEL
-
-log = logging.getLogger(__name__)
-
-FEW_FROM_SCRATCH: Final = 1_000
-FEW: Final = 50
-"""Below so many training photos there is a warning, from scratch and from a model."""
-TINY_VOCABULARY: Final = 100
-"""Below so many words there is a warning."""
-
 
 SECTIONS: Final[dict[str, type]] = {
     "data": DataConfig,
@@ -117,68 +103,7 @@ def to_run_config(parser: Parser, args: Namespace) -> RunConfig:
     return replace(config, data=replace(config.data, skip_bad=config.data.skip_bad or args.skip_bad))
 
 
-def run_settings(parser: Parser, args: Namespace, settled: RunConfig | None = None) -> str:
-    """The settings as YAML, which `--config` takes.
-
-    Args:
-        parser: of the command line.
-        args: the settings as they were given.
-        settled: the settings that the run takes, where what it found in its data has decided some.
-    """
+def run_settings(parser: Parser, args: Namespace) -> str:
+    """The settings as YAML, which `--config` takes."""
     settings = yaml.safe_load(parser.dump(args, skip_unset=False))
-    if settled is not None:
-        settings["init"] = settled.init
-        settings["data"]["min_count"] = settled.data.min_count
-        for section in ("encoder", "decoder", "training"):
-            settings[section] = asdict(getattr(settled, section))
     return yaml.safe_dump({field.name: settings[field.name] for field in fields(RunConfig)}, sort_keys=False)
-
-
-def describe(data: PreparedData) -> None:
-    """Say how large a dataset is and what was dropped of it."""
-    log.info(
-        "%s: %s train, %s val, %s test images; a vocabulary of %s words",
-        data.name,
-        *(f"{len(part):,}" for part in (data.train, data.val, data.test)),
-        f"{len(data.vocabulary):,}",
-    )
-    datasets = list(dict.fromkeys(image.dataset for image in data.images))
-    for dataset in datasets if len(datasets) > 1 else ():
-        splits = Counter(image.split for image in data.images if image.dataset == dataset)
-        counts = (f"{splits[split]:,}" for split in get_args(Split))
-        log.info("  %s: %s train, %s val, %s test images", dataset, *counts)
-    for reason, count in data.skipped.items():
-        log.warning("dropped %d: %s", count, reason)
-
-
-def warn_of_few(data: PreparedData, config: RunConfig) -> None:
-    """Warn where photos are few, or the vocabulary is tiny; drawn scenes are made to need little of both.
-
-    Args:
-        data: of the run.
-        config: its settings, `init` settled.
-    """
-    if config.data.root is None or config.data.format == "scenes":
-        return
-    photos, words, fresh = len(data.train), len(data.vocabulary.words), config.init == "none"
-    if fresh and photos < FEW_FROM_SCRATCH:
-        log.warning(
-            "%s training photos are few to learn from alone: expect captions that miss the photo;"
-            " start from a model (--init %s), or add photos",
-            f"{photos:,}",
-            DEFAULT_MODEL,
-        )
-    elif photos < FEW:
-        log.warning(
-            "%s training photos are few: expect the captions of %s with some of your words; add photos",
-            f"{photos:,}",
-            config.init,
-        )
-    if fresh and words < TINY_VOCABULARY:
-        log.warning(
-            "a vocabulary of %s words is tiny, and captions will have no others: add captions, lower"
-            " data.min_count (%d here), or start from a model (--init %s)",
-            f"{words:,}",
-            data.min_count,
-            DEFAULT_MODEL,
-        )

@@ -162,9 +162,9 @@ def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> Fe
         EncoderError: the weights cannot be loaded.
         UsageError: the exported model is none, or of another encoder.
     """
-    from showtell.commands.extract import feature_encoder
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
+    from showtell.feature_extraction import feature_encoder
 
     encoder = CNNEncoder.from_config(config).to(pick_device(device))
     return feature_encoder(CacheConfig(exported=exported), encoder)

@@ -10,7 +10,7 @@ from typing import Final
 from jsonargparse import Namespace
 
 from showtell.commands.parser import Parser
-from showtell.commands.run_config import add_run_arguments, run_settings, to_run_config
+from showtell.commands.run_config import add_run_arguments, to_run_config
 
 EXAMPLES: Final = (
     ("{prog} --data my_photos/ --out runs/mine", "on your photos, from the model in the box"),
@@ -28,7 +28,7 @@ def run(parser: Parser, args: Namespace) -> None:
     """Train."""
     config = to_run_config(
         parser, args
-    )  # mistakes are answered before torch is imported, which takes seconds
+    )  # mistakes are reported before torch is imported, which takes seconds
     from showtell.commands.training_run import train
 
-    train(config, lambda settled: run_settings(parser, args, settled), resume=args.resume)
+    train(config, resume=args.resume)

@@ -96,7 +96,7 @@ def run(parser: Parser, args: Namespace) -> None:
         raise UsageError(
             f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
         ) from error
-    from showtell.commands.initial import AUTO, NONE  # torch takes seconds: help is shown at once
+    from showtell.training.initial_model import AUTO, NONE  # torch takes seconds: help is shown at once
 
     if args.trials < 1 or args.processes < 1:
         raise UsageError("--trials and --processes must be at least 1")
@@ -161,9 +161,9 @@ def _space_text(file: str | None) -> str:
 
 def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
     """Load the data, cut the tuning split, extract features."""
-    from showtell.commands.training_parts import image_source
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
+    from showtell.training.setup import image_source
 
     data = prepare_data(replace(config.data, tuning=False), Path(config.cache.dir))
     images = tuning_split(
@@ -210,14 +210,14 @@ def _work(job: _Job, seed: int) -> None:
     """Run trials until the study has enough."""
     import torch
 
-    from showtell.commands.training_parts import caption_sets, new_captioner
     from showtell.devices import pick_device
     from showtell.encoder import CNNEncoder
     from showtell.training.fit import fit
+    from showtell.training.setup import caption_sets, new_captioner
     from showtell.tuning.study import run_trials, storage_errors
 
     torch.set_num_threads(job.threads)
-    for name in ("showtell.training", "showtell.commands.extract"):
+    for name in ("showtell.training", "showtell.feature_extraction"):
         logging.getLogger(name).setLevel(logging.WARNING)
     encoder = CNNEncoder.from_config(job.config.encoder).to(pick_device())
     sets = caption_sets(job.config, job.images, job.vocabulary, job.load)

@@ -178,6 +178,16 @@ class ExportedCaptioner(CaptioningModel):
         self._specials = search_specials(self.vocabulary)
 
     @property
+    def summary(self) -> str:
+        """The kind of its decoder, for `repr`."""
+        return f"decoder {'with' if self.attends else 'without'} attention, {self.manifest.precision}"
+
+    @property
+    def runs_on(self) -> str:
+        """The runtime that computes, for `repr`."""
+        return self.runtime
+
+    @property
     def transform(self) -> ImageTransform:
         """Makes the pictures that the encoder takes."""
         return self.manifest.transform

@@ -10,9 +10,9 @@ import pytest
 
 from showtell.captioner import Captioner
 from showtell.cli import main
-from showtell.commands import export
-from showtell.commands.export import _name
 from showtell.data.loading import Decoded
+from showtell.exporting import run
+from showtell.exporting.run import decode_photos, model_name
 from showtell.resources import DEFAULT_MODEL
 
 
@@ -82,7 +82,7 @@ def test_the_folder_is_named_after_the_model(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/c").mkdir(parents=True)
     (tmp_path / "runs/c/model.safetensors").write_text("")
-    assert _name(model) == name
+    assert model_name(model) == name
 
 
 def test_photos_are_taken_from_all_parts(tiny_captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,15 +92,15 @@ def test_photos_are_taken_from_all_parts(tiny_captioner: Captioner, monkeypatch:
         taken.extend(names)
         return iter(())
 
-    monkeypatch.setattr(export, "decode_ahead", decode)
+    monkeypatch.setattr(run, "decode_ahead", decode)
     names = [f"{number}" for number in range(399)]
-    export._decode(tiny_captioner, names)
+    decode_photos(tiny_captioner, names)
     assert len(taken) == len(set(taken)) == 200
     assert taken[-1] in names[-3:]
 
 
-def test_exported_models_speak_alone(
+def test_exported_models_cannot_be_combined(
     exported: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["caption", str(photos[0]), "--model", f"{DEFAULT_MODEL},{exported}"]) == 2
-    assert "speak alone" in capsys.readouterr().err
+    assert "cannot be combined" in capsys.readouterr().err

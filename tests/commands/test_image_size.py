@@ -128,4 +128,4 @@ def test_sizes_out_of_range_are_misuse_told_in_a_line(
 def test_predictions_have_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.json").write_text("[]")
     assert main(["evaluate", "--predictions", str(tmp_path / "mine.json"), "--image-size", "224"]) == 2
-    assert "--image-size is for models" in capsys.readouterr().err
+    assert "image_size is for models" in capsys.readouterr().err

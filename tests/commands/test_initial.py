@@ -14,9 +14,6 @@ import yaml
 
 from showtell.captioner import Captioner
 from showtell.cli import run_command
-from showtell.commands import initial as module
-from showtell.commands.initial import ENOUGH_IMAGES, load_initial
-from showtell.commands.run_config import warn_of_few
 from showtell.config import (
     DataConfig,
     DecoderConfig,
@@ -27,10 +24,13 @@ from showtell.config import (
 )
 from showtell.data.prepare import PreparedData
 from showtell.data.records import CaptionedImage
+from showtell.data.summary import warn_of_few_images
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
-from showtell.export.run_facts import read_run
+from showtell.exporting.run_facts import read_run
+from showtell.training import initial_model as module
 from showtell.training.callbacks import collapsed
+from showtell.training.initial_model import ENOUGH_IMAGES, load_initial
 from tests.conftest import make_snippets
 
 MINE = RunConfig(data=DataConfig(root="my_photos"))
@@ -121,12 +121,12 @@ def test_what_is_set_wins() -> None:
 def test_warnings_of_few(
     init: str, count: int, words: int, said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_of_few(photos(count, words), replace(MINE, init=init))
+    warn_of_few_images(photos(count, words), replace(MINE, init=init))
     assert len(caplog.messages) == len(said)
     for message, expected in zip(caplog.messages, said, strict=True):
         assert expected in message
     caplog.clear()
-    warn_of_few(photos(count, words), replace(MINE, init=init, data=DataConfig()))
+    warn_of_few_images(photos(count, words), replace(MINE, init=init, data=DataConfig()))
     assert not caplog.messages, "drawn scenes need few of both"
 
 

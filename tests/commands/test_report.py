@@ -8,7 +8,7 @@ from showtell.cli import main
 from showtell.evaluation.confidence import Calibration
 from tests.commands.test_caption import save_model
 from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
-from tests.report.test_page import Page
+from tests.reporting.test_page import Page
 
 
 def report(*arguments: object) -> int:

@@ -14,11 +14,11 @@ from torch import Tensor
 from showtell.cli import main
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.export.run_facts import read_run
+from showtell.exporting.run_facts import read_run
 from showtell.features import CachedFeatures
 from showtell.training.callbacks import CHECKPOINT
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
-from tests.report.test_page import Page
+from tests.reporting.test_page import Page
 
 COLOURS, THINGS = ("red", "green", "blue"), ("dog", "cat", "boat", "hat")
 

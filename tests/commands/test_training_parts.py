@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.commands.training_parts import image_source
 from showtell.config import CacheConfig, DataConfig, RunConfig
 from showtell.data.records import CaptionedImage, Split
 from showtell.data.sources import OnlineImages
 from showtell.encoder import CNNEncoder
 from showtell.errors import DataError
+from showtell.training.setup import image_source
 
 BROKEN = {"page.jpg": b"<html>404</html>", "cut.png": b"\x89PNG\r\n\x1a\n\0", "empty.jpg": b""}
 

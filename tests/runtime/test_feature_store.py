@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import feature_encoder
 from showtell.config import CacheConfig
 from showtell.errors import UsageError
+from showtell.feature_extraction import feature_encoder
 from showtell.features import FeatureStore
 from showtell.runtime.captioner import ExportedEncoder
 from tests.conftest import make_tiny_encoder

@@ -23,7 +23,7 @@ if "nncf" in sys.modules:
 """
 
 
-@pytest.mark.parametrize("module", ["showtell.runtime.sessions", "showtell.export.quantize"])
+@pytest.mark.parametrize("module", ["showtell.runtime.sessions", "showtell.exporting.quantize"])
 def test_the_runtimes_tell_nobody(module: str) -> None:
     code = LISTENER.format(module=module)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from showtell.evaluation.word_usage import word_usage
-from showtell.report import Picture, Report, ScoreRow, Shown, make_thumbnail
+from showtell.reporting import Picture, Report, ScoreRow, Shown, make_thumbnail
 
 WORDS = ("dog", "cat", "man", "woman", "ball", "grass")
 GRID = (7, 7)

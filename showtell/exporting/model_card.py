@@ -14,7 +14,7 @@ from showtell import __version__
 from showtell.captioner import Captioner
 from showtell.decoder import single_decoder
 from showtell.errors import UsageError
-from showtell.export.run_facts import RunFacts
+from showtell.exporting.run_facts import RunFacts
 from showtell.files import read_small
 from showtell.yaml_files import check_aliases
 
@@ -48,7 +48,7 @@ def make_card(
     data = _metadata(name, run)
     if (source / CARD).is_file():
         return _kept(source / CARD, data, files)
-    template = (resources.files("showtell.export") / "model_card.md").read_text(encoding="utf-8")
+    template = (resources.files("showtell.exporting") / "model_card.md").read_text(encoding="utf-8")
     decoder = single_decoder(captioner.decoder)
     card = ModelCard.from_template(
         data,

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from showtell.errors import ImageError
-from showtell.report.thumbnails import BYTES, SIDE, make_thumbnail
+from showtell.reporting.thumbnails import BYTES, SIDE, make_thumbnail
 
 
 def opened(data: bytes) -> Image.Image:

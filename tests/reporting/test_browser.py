@@ -11,10 +11,10 @@ from PIL import Image
 from selenium.webdriver.support.select import Select
 
 from showtell.cli import main
-from showtell.report import Report, write_report
+from showtell.reporting import Report, write_report
 from showtell.resources import DEFAULT_MODEL
 from tests.browser import Browser, open_browser
-from tests.report.pages import GRID, make_report
+from tests.reporting.pages import GRID, make_report
 
 pytestmark = pytest.mark.slow
 

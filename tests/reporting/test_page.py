@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from showtell.report import Picture, Report, write_report
-from tests.report.pages import GRID, make_report, make_shown
+from showtell.reporting import Picture, Report, write_report
+from tests.reporting.pages import GRID, make_report, make_shown
 
 HOSTILE = "</script><script>alert(1)</script><!--<script> &amp; \u2028 \U0001f415 {{ 7 * 7 }}"
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.just(HOSTILE)

@@ -19,7 +19,7 @@ from showtell.captioner import Captioner
 from showtell.cli import main
 from showtell.config import RunConfig
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
-from showtell.export.hub_folder import check_hub_target, write_hub_folder
+from showtell.exporting.hub_folder import check_hub_target, write_hub_folder
 from showtell.hub_config import CONFIG, PREPROCESSOR
 from showtell.resources import DEFAULT_MODEL, MODELS
 from tests.commands.test_caption import save_model
@@ -275,4 +275,4 @@ def test_an_ensemble_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
 )
 def test_options_of_graphs_are_refused(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--to-hub-folder", "x", *option]) == 2
-    assert f"{option[0]} is for graphs" in capsys.readouterr().err
+    assert f"{option[0].removeprefix('--')} is for graphs" in capsys.readouterr().err

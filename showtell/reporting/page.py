@@ -107,7 +107,7 @@ def write_report(report: Report, path: Path) -> Path:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("showtell", "report"),
+        loader=PackageLoader("showtell", "reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,7 +11,7 @@ from string import Template
 from showtell.captioner import Captioner
 from showtell.captioning import Pixels
 from showtell.errors import CheckpointError, ShowtellError, UsageError
-from showtell.export.graphs import write_graphs
+from showtell.exporting.graphs import write_graphs
 from showtell.files import new_folder
 from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.manifest import FILE_NAME, ExportPrecision, Manifest
@@ -87,10 +87,10 @@ def _write(
     with new_folder(folder) as fresh:
         context, memory, top = write_graphs(captioner, fresh)
         if precision == "int8":
-            from showtell.export.quantize import quantize_graphs
+            from showtell.exporting.quantize import quantize_graphs
 
             quantize_graphs(fresh, pixels, context)
-        example = resources.files("showtell.export") / "example"
+        example = resources.files("showtell.exporting") / "example"
         (fresh / EXAMPLE).write_bytes((example / EXAMPLE).read_bytes())
         encoder = captioner.encoder
         manifest = Manifest(

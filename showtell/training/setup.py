@@ -9,14 +9,6 @@ from typing import Final
 import torch
 
 from showtell.captioner import Captioner
-from showtell.commands.extract import (
-    compute_table,
-    extract_features,
-    feature_encoder,
-    table_bytes,
-    views_of,
-    without_failed,
-)
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.records import CaptionedImage
@@ -24,6 +16,14 @@ from showtell.data.sources import OnlineImages, undecodable
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.encoder import CNNEncoder
+from showtell.feature_extraction import (
+    compute_table,
+    extract_features,
+    feature_encoder,
+    table_bytes,
+    views_of,
+    without_failed,
+)
 from showtell.features import CachedFeatures, FeatureStore
 from showtell.training.distributed import processes
 

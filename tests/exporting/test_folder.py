@@ -14,9 +14,9 @@ from showtell.captioner import Captioner
 from showtell.config import Cell, DecoderKind
 from showtell.data.loading import decode_ahead
 from showtell.errors import ShowtellError, UsageError
-from showtell.export.folder import check_target, export_model
-from showtell.export.graphs import write_graphs
-from showtell.export.quantize import _outside_recurrence
+from showtell.exporting.folder import check_target, export_model
+from showtell.exporting.graphs import write_graphs
+from showtell.exporting.quantize import _outside_recurrence
 from showtell.runtime.captioner import ExportedCaptioner
 from showtell.search.interface import FloatArray
 from tests.commands.test_caption import save_model

@@ -12,8 +12,8 @@ from showtell import __version__
 from showtell.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.errors import ShowtellError, UsageError
-from showtell.export.model_card import CARD, ENCODER_LICENSE, make_card
-from showtell.export.run_facts import read_run
+from showtell.exporting.model_card import CARD, ENCODER_LICENSE, make_card
+from showtell.exporting.run_facts import read_run
 from showtell.files import new_folder
 from showtell.hub_config import CONFIG, PREPROCESSOR, model_config, preprocessor_config
 from showtell.model_file import exact_half, read_model

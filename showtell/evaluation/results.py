@@ -1,0 +1,245 @@
+"""What an evaluation gives: captions and scores of each dataset, as text, dictionaries and data frames."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from showtell.data.annotations.entries import EMPTY_CAPTION
+from showtell.data.records import CaptionedImage
+from showtell.data.segmentation import segment
+from showtell.errors import ShowtellError, UsageError
+from showtell.evaluation.measure import MEANING, Confidence, Measures, compare_measures, format_score
+from showtell.evaluation.scorecard import ScoreCard
+from showtell.evaluation.statistic import Difference
+from showtell.evaluation.submission import write_submission
+from showtell.tables import data_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from showtell.captioning import Caption
+
+_UNSCORED: Final = ("no caption of an image", "photo that cannot be shown")
+"""Reasons for which an image has no caption."""
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The images that are captioned, and what their captions are compared with.
+
+    Attributes:
+        name: of the dataset.
+        split: the part of it that is captioned.
+        images: of this split.
+        training: captions of the training images.
+        objects: image id -> COCO objects in it, where they are known.
+        skipped: annotations that were dropped, by reason.
+        others: the images of the other splits.
+    """
+
+    name: str
+    split: str
+    images: list[CaptionedImage]
+    training: list[str]
+    objects: Mapping[str, frozenset[str]] | None
+    skipped: Counter[str]
+    others: list[CaptionedImage]
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Captions of the images by a model, or from a file of predictions.
+
+    Attributes:
+        name: of the model (with `@` and the image size, where it is not the model's own), or of the file.
+        texts: image id -> captions, best first.
+        best: image id -> the best caption of a model; empty where they are from a file.
+        skipped: what was dropped, by reason.
+        search: how captions were searched; empty where they are from a file.
+        doubts: whether the model has a threshold below which captions are doubtful.
+    """
+
+    name: str
+    texts: dict[str, tuple[str, ...]]
+    best: dict[str, Caption]
+    skipped: Counter[str]
+    search: str
+    doubts: bool = False
+
+    @property
+    def confidences(self) -> dict[str, Confidence] | None:
+        """Image id -> confidence of the best caption; empty where it is not calibrated, None of a file."""
+        if not self.best:
+            return None
+        return {
+            image: Confidence(caption.confidence, caption.doubtful if self.doubts else None)
+            for image, caption in self.best.items()
+            if caption.confidence is not None
+        }
+
+    def segmented(self) -> Captions:
+        """These with spaces around each character of a script without spaces, as the references have them."""
+        return replace(self, texts={i: tuple(map(segment, texts)) for i, texts in self.texts.items()})
+
+
+@dataclass(frozen=True)
+class DatasetEvaluation:
+    """The evaluation of one model or two on one dataset.
+
+    Attributes:
+        data: the images.
+        captions: of each model.
+        measures: of each model, with the scores of each image.
+        cards: scores of each model, with their intervals.
+        among_several: whether the run is evaluated on other datasets too.
+    """
+
+    data: EvaluationData = field(repr=False)
+    captions: tuple[Captions, ...] = field(repr=False)
+    measures: tuple[Measures, ...] = field(repr=False)
+    cards: tuple[ScoreCard, ...]
+    among_several: bool = False
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Name -> score of the (first) model."""
+        return dict(self.cards[0].values)
+
+    @cached_property
+    def differences(self) -> dict[str, Difference]:
+        """Score -> difference of two models with its paired test; empty of one model."""
+        return compare_measures(*self.measures) if len(self.measures) > 1 else {}
+
+    def __str__(self) -> str:
+        lines = list(_card_lines(self.cards[0]))
+        if len(self.cards) > 1:
+            lines += _comparison_lines(self.cards, self.differences)
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: name and split of the dataset, the cards, the differences of two models."""
+        return {
+            "dataset": self.data.name,
+            "split": self.data.split,
+            "models": [asdict(card) for card in self.cards],
+            "differences": {name: asdict(difference) for name, difference in self.differences.items()},
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row for each score of each model."""
+        for card in self.cards:
+            for name, value in card.values.items():
+                row = {
+                    "dataset": card.data,
+                    "split": card.split,
+                    "model": card.model,
+                    "score": name,
+                    "value": value,
+                }
+                if interval := card.intervals.get(name):
+                    row |= {"low": interval.low, "high": interval.high}
+                yield row
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A data frame with a row for each score: dataset, split, model, score, value, low, high.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return data_frame(list(self.rows()))
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the scores to a folder, a JSON file a model; later reports show them beside their own.
+
+        Raises:
+            ShowtellError: they cannot be written.
+        """
+        try:
+            return [card.save(Path(folder)) for card in self.cards]
+        except OSError as error:
+            raise ShowtellError(
+                f"{folder}: cannot be written ({error.strerror or error}); name another folder (out)"
+            ) from error
+
+    def write_submission(self, folder: str | Path, name: str) -> Path:
+        """Write the captions of the first model as COCO's file of results.
+
+        Its split is named as the folder of the images, where that has the year (val2017).
+
+        Raises:
+            UsageError: an image has no caption, or the name cannot be part of a file's.
+        """
+        texts, images = self.captions[0].texts, self.data.images
+        if len(texts) < len(images):
+            raise UsageError(
+                f"a submission needs a caption of each image; {len(images) - len(texts):,} have none"
+            )
+        parents = {image.path.parent.name for image in images}
+        parent = parents.pop() if len(parents) == 1 else ""
+        split = parent if re.fullmatch(r"(train|val|test)\d{4}", parent) else self.data.split
+        return write_submission(Path(folder), split, name, {image: some[0] for image, some in texts.items()})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The evaluation of one model or two; a run that was trained on several datasets is evaluated on each.
+
+    Attributes:
+        datasets: the evaluation on each.
+    """
+
+    datasets: tuple[DatasetEvaluation, ...]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Name -> score of the (first) model on the first dataset."""
+        return self.datasets[0].scores
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.datasets))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `datasets`, a list (see `DatasetEvaluation.to_dict`)."""
+        return {"datasets": [each.to_dict() for each in self.datasets]}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """See `DatasetEvaluation.to_pandas`; the rows of all datasets.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return data_frame([row for each in self.datasets for row in each.rows()])
+
+
+def _card_lines(card: ScoreCard) -> Iterator[str]:
+    yield f"{card.title}\n\n{'':<15}{'score':>9}   95 % interval"
+    for name, value in card.values.items():
+        interval = card.intervals.get(name)
+        span = (
+            f"{format_score(interval.low, name)} to {format_score(interval.high, name)}" if interval else ""
+        )
+        meaning = card.notes.get(name) or MEANING.get(name, "")
+        yield f"{name:<15}{format_score(value, name):>9}   {span:<20} {meaning}".rstrip()
+    for name, reason in card.left_out.items():
+        yield f"left out: {name} ({reason})"
+    for reason, number in card.skipped.items():
+        yield f"{number:,}: {reason}" if reason == EMPTY_CAPTION else f"dropped {number:,}: {reason}"
+    if missing := sum(number for reason, number in card.skipped.items() if reason in _UNSCORED):
+        yield f"{missing:,} images have no caption and are not in the scores, which may rise by that"
+
+
+def _comparison_lines(cards: tuple[ScoreCard, ...], differences: dict[str, Difference]) -> Iterator[str]:
+    first, second = cards
+    yield f"\nagainst {second.title}\n"
+    yield f"{'':<15}{'first':>9}{'second':>9}{'difference':>12}   95 % interval      p"
+    for name, difference in differences.items():
+        interval = f"{difference.interval.low:+.3f} to {difference.interval.high:+.3f}"
+        values = f"{format_score(first.values[name], name):>9}{format_score(second.values[name], name):>9}"
+        yield f"{name:<15}{values}{difference.value:>+12.3f}   {interval:<18} {difference.p_value:.4f}"
+    yield "p: how often swapping the captions of the two at random, image by image, gives such a difference"

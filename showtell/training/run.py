@@ -1,0 +1,333 @@
+"""A training run: from the settings to the trained model in its folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import yaml
+
+from showtell.captioner import Captioner
+from showtell.config import (
+    CacheConfig,
+    DataConfig,
+    DatasetConfig,
+    DecoderConfig,
+    EncoderConfig,
+    FeatureMode,
+    FineTuningConfig,
+    RunConfig,
+    SearchConfig,
+    SelfCriticalConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
+from showtell.data.prepare import PreparedData, prepare_data
+from showtell.data.summary import log_summary, warn_of_few_images
+from showtell.devices import log_gpu_memory, pick_device
+from showtell.encoder import CNNEncoder
+from showtell.errors import ConfigError
+from showtell.files import write_atomic
+from showtell.gpu_memory import MemoryByStage, find_gpu
+from showtell.keywords import suggests_keywords
+from showtell.tables import data_frame, text_table
+from showtell.training.distributed import first_goes_first, of_first, processes, start_processes
+from showtell.training.fit import TrainingResult, fit
+from showtell.training.initial import extended_captioner, place_new_words
+from showtell.training.initial_model import NONE, Initial, load_initial
+from showtell.training.run_folder import CONFIG, run_folder
+from showtell.training.setup import caption_sets, image_source, new_captioner
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S")
+
+_COLUMNS = ("train_loss", "val_loss", "BLEU-4", "CIDEr")
+"""Columns of the table of a run, after the epoch."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run that has been trained.
+
+    Attributes:
+        folder: of the run; `showtell.load` opens its model.
+        result: losses and scores of each epoch.
+        config: the settings, as the run has settled them.
+        data: what it was trained on.
+        minutes: that the run took.
+        memory: peak of the GPU memory by stage, for people; empty without a GPU.
+    """
+
+    folder: Path
+    result: TrainingResult
+    config: RunConfig = field(repr=False)
+    data: PreparedData = field(repr=False)
+    minutes: float
+    memory: str = ""
+
+    @property
+    def epochs(self) -> list[dict[str, float]]:
+        """Losses, scores and rates of each epoch."""
+        return self.result.epochs
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The epoch whose model was saved last."""
+        return self.result.best
+
+    def load(self) -> Captioner:
+        """The model that was saved."""
+        return Captioner.load(str(self.folder))
+
+    def __str__(self) -> str:
+        columns = [name for name in _COLUMNS if name in self.best]
+        rows = [
+            [f"{row['epoch']:.0f}", *(f"{row[name]:.4f}" for name in columns), "*" if row["saved"] else ""]
+            for row in self.epochs
+        ]
+        table = text_table(["epoch", *columns, "saved"], rows)
+        return f"{self.folder}: {self.minutes:.1f} min, best epoch {self.best['epoch']:.0f}\n{table}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: folder, minutes, settings, `best` and `epochs`."""
+        return {
+            "folder": str(self.folder),
+            "minutes": self.minutes,
+            "config": yaml.safe_load(settings_yaml(self.config)),
+            "best": dict(self.best),
+            "epochs": [dict(row) for row in self.epochs],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A data frame with a row for each epoch.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return data_frame(self.epochs)
+
+
+def _hints() -> dict[str, str]:
+    """Name of a setting -> the argument of `train` that has it."""
+    return {
+        setting.name: f"{section}=showtell.{kind.__name__}({setting.name}=...)"
+        for section, kind in reversed(_SECTIONS.items())
+        for setting in fields(kind)
+    }
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "training": TrainingConfig,
+    "data": DataConfig,
+    "encoder": EncoderConfig,
+    "decoder": DecoderConfig,
+    "cache": CacheConfig,
+    "trainer": TrainerConfig,
+    "search": SearchConfig,
+    "self_critical": SelfCriticalConfig,
+    "finetune": FineTuningConfig,
+}
+"""Where settings are looked for, in this order."""
+
+
+@suggests_keywords(_hints)
+def train(
+    data: str | os.PathLike[str] | Sequence[str | DatasetConfig | dict[str, Any]] | DataConfig | None = None,
+    out: str | os.PathLike[str] = RunConfig.out,
+    *,
+    init: str | os.PathLike[str] = RunConfig.init,
+    encoder: EncoderConfig | None = None,
+    features: FeatureMode = RunConfig.features,
+    cache: CacheConfig | None = None,
+    decoder: DecoderConfig | None = None,
+    training: TrainingConfig | None = None,
+    finetune: FineTuningConfig | None = None,
+    trainer: TrainerConfig | None = None,
+    self_critical: SelfCriticalConfig | None = None,
+    search: SearchConfig | None = None,
+    resume: bool = False,
+) -> TrainingRun:
+    """Train a captioner; the best model is `out`/model.safetensors.
+
+    Several processes train together as `trainer` says: started by torchrun or srun, else by running the
+    script that calls this again.
+
+    Args:
+        data: the dataset's folder or annotation file, a list of several, or a `DataConfig`; None for the
+            embedded dataset of drawn scenes.
+        out: folder of the run. Where it holds a run already, the next free one of `out`-2, `out`-3, ...
+        init: model to start from: a run, a folder in models/, a hub id, or `none` to train from scratch.
+            `auto`: the model in the box, where there are fewer than 3,000 training images.
+        encoder: the frozen image encoder.
+        features: `cached`: computed once and stored; `memory`: computed once and kept in the memory of the
+            device; `auto`: `memory` on a GPU that has room, else `cached`; `online`: computed in every epoch,
+            from random crops (slow).
+        cache: the cache of image features.
+        decoder: the recurrent decoder.
+        training: the optimisation.
+        finetune: what takes the place of its defaults where training starts from a model.
+        trainer: the processes that train together.
+        self_critical: self-critical training, after the other.
+        search: how captions are searched in validation.
+        resume: go on with the last run in `out`, `out`-2, ... that was stopped or killed.
+
+    Raises:
+        ConfigError: a setting is out of range, or of another type.
+        ShowtellError: the data or the model to start from cannot be used.
+        TrainingDivergedError: the validation loss is absurd, or rises from the first epoch on.
+        InterruptedTrainingError: training was asked to stop (Ctrl-C, SIGTERM) and has saved its state.
+        FirstFailed: in another process than the first: that has raised one of these.
+    """
+    config = RunConfig(
+        init=os.fspath(init),
+        data=_to_data_config(data),
+        encoder=_section("encoder", encoder, EncoderConfig),
+        features=features,
+        cache=_section("cache", cache, CacheConfig),
+        decoder=_section("decoder", decoder, DecoderConfig),
+        training=_section("training", training, TrainingConfig),
+        finetune=_section("finetune", finetune, FineTuningConfig),
+        trainer=_section("trainer", trainer, TrainerConfig),
+        self_critical=_section("self_critical", self_critical, SelfCriticalConfig),
+        search=_section("search", search, SearchConfig),
+        out=os.fspath(out),
+    )
+    return train_run(config, resume=resume)
+
+
+def train_run(config: RunConfig, *, resume: bool = False) -> TrainingRun:
+    """Train as the settings of a whole run say; see `train`."""
+    started = time.monotonic()
+    if not start_processes(config.trainer).is_first:  # process 0 logs for all
+        logging.getLogger("showtell").setLevel(logging.ERROR)
+    with ExitStack() as held:  # the run's folder is locked until the end
+        return _train(config, started, held, resume=resume)
+
+
+def _train(config: RunConfig, started: float, held: ExitStack, *, resume: bool) -> TrainingRun:
+    """Train, in each of the processes that were started; `held` keeps the run's folder locked."""
+    memory = MemoryByStage(find_gpu())
+    with first_goes_first():
+        folder = config.out_dir
+        if processes().is_first:
+            folder = held.enter_context(run_folder(folder, resume=resume))
+        data = prepare_data(config.data, Path(config.cache.dir))
+        initial = load_initial(config, data)
+    folder = of_first(folder)
+    config = replace(config, init=NONE, data=replace(config.data, min_count=data.min_count))
+    if initial is not None:
+        config = initial.settle(config)
+    log_summary(data)
+    warn_of_few_images(data, config)
+    if not resume and processes().is_first:
+        write_atomic(folder / CONFIG, settings_yaml(config))
+    result = _fit(config, data, initial, folder, memory, resume=resume)
+    return TrainingRun(folder, result, config, data, (time.monotonic() - started) / 60, memory.summary())
+
+
+def settings_yaml(config: RunConfig) -> str:
+    """The settings of a run as YAML, which `--config` takes."""
+    values = asdict(config)
+    values["cache"]["views"] = list(config.cache.views)  # YAML has no tuples
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def _fit(
+    config: RunConfig,
+    data: PreparedData,
+    initial: Initial | None,
+    folder: Path,
+    memory: MemoryByStage,
+    *,
+    resume: bool,
+) -> TrainingResult:
+    """Make the captioner, extract the features, train."""
+    torch.manual_seed(config.training.seed)
+    captioner = _new_or_extended(config, data, initial)
+    log.info(
+        "Decoder %s (%s): %.1f M weights; encoder %s: frozen",
+        config.decoder.kind,
+        config.decoder.cell,
+        sum(p.numel() for p in captioner.decoder.parameters()) / 1e6,
+        config.encoder.weights,
+    )
+    log_gpu_memory("before training")
+    with first_goes_first(), memory.stage("features"):
+        load, images = image_source(config, captioner.encoder, data.train + data.val)
+    train, val = caption_sets(config, images, captioner.vocabulary, load)
+    if initial is not None:  # a resumed run also needs the weights that it started from
+        place_new_words(captioner, initial.decoder, train)
+    return fit(
+        captioner,
+        train,
+        val,
+        config.training,
+        config.search,
+        folder,
+        self_critical=config.self_critical,
+        trainer=config.trainer,
+        memory=memory,
+        resume=resume,
+        retention=initial.retention(config.finetune) if initial else None,
+    )
+
+
+def _new_or_extended(config: RunConfig, data: PreparedData, initial: Initial | None) -> Captioner:
+    """A captioner with fresh weights, or the initial model with the words that it lacks."""
+    if initial is None:
+        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+        return new_captioner(config, encoder, data.vocabulary)
+    captioner = extended_captioner(initial.captioner, data.vocabulary.words, config.decoder.dropout)
+    known = len(initial.captioner.vocabulary)
+    log.info(
+        "Starting from %s: its %s words and %s new ones",
+        initial.name,
+        f"{known:,}",
+        f"{len(captioner.vocabulary) - known:,}",
+    )
+    return captioner
+
+
+def _to_data_config(
+    data: str | os.PathLike[str] | Sequence[str | DatasetConfig | dict[str, Any]] | DataConfig | None,
+) -> DataConfig:
+    """The data that `train` is given as settings.
+
+    Raises:
+        ConfigError: they are of another type.
+    """
+    if data is None or isinstance(data, DataConfig):
+        return data or DataConfig()
+    if isinstance(data, str | os.PathLike):
+        return DataConfig(root=os.fspath(data))
+    if isinstance(data, list | tuple):
+        return DataConfig(root=[os.fspath(item) if isinstance(item, os.PathLike) else item for item in data])
+    raise ConfigError(
+        f"data is of type {type(data).__name__}; give a folder, a list of folders or a DataConfig"
+    )
+
+
+def _section(name: str, value: S | None, kind: type[S]) -> S:
+    """A section of the settings, or its defaults.
+
+    Raises:
+        ConfigError: it is of another type.
+    """
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise ConfigError(
+            f"{name} is of type {type(value).__name__}; give {name}=showtell.{kind.__name__}(...)"
+        )
+    return value
