@@ -1,6 +1,6 @@
 """What a GPU does with showtell, beside the encoder alone and a plain training loop on the same card.
 
-    python benchmarks/gpu.py FOLDER [--device cuda] [--photos 4000] [--small] [--no-tests] [--keep]
+    python benchmarks/gpu.py FOLDER [--device cuda] [--photos 6000] [--small] [--no-tests] [--keep]
 
 FOLDER holds photos with captions in a layout that showtell reads (Flickr8k's, COCO's, ...). It takes less
 than five minutes on a GPU and needs showtell's core alone. `--device cpu --small` tries it on a CPU. Prints
@@ -46,7 +46,13 @@ from showtell.training.distributed import quiet_lightning
 from showtell.training.fit import fit
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTED = ["tests/decoder", "tests/training", "tests/test_encoder.py", "tests/test_features.py"]
+TESTED = [
+    "tests/test_on_each_device.py",
+    "tests/decoder",
+    "tests/training",
+    "tests/test_encoder.py",
+    "tests/test_features.py",
+]
 TESTED += ["tests/test_feature_table.py", "tests/test_search.py", "tests/test_captioner.py"]
 
 
@@ -202,7 +208,7 @@ def training(bench: Bench, table: FeatureTable, work: Path) -> Captioner:
         figure.append(f"{median(rows, 'images_per_second', 'reward'):,.0f} images/s")
         figure.append(f"reward {drawn[0]['reward']:.3f} -> {drawn[-1]['reward']:.3f}")
         if not bench.small and drawn[-1]["reward"] <= drawn[0]["reward"]:
-            figure.append("THE REWARD DOES NOT RISE")
+            figure.append("the reward does not rise")
     return captioner
 
 

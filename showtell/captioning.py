@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -294,7 +296,7 @@ class CaptioningModel(ABC):
 
         Args:
             sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
-                on a GPU.
+                on a GPU: they must be picklable, and those that come back are copies.
             config: how to search.
             open_source: what to decode of a source; called in threads, or in those processes.
             batch_size: images whose captions are searched together; by default `search_batch_size`. The
@@ -305,15 +307,15 @@ class CaptioningModel(ABC):
             A `Captioned` for each source, in order; pictures that cannot be shown have their error.
         """
         largest = batch_size or self.search_batch_size
-        decoded = self._decoded(sources, open_source, largest)
         size, since_tidy = 1, 0
-        while batch := next(batched(decoded, size), None):
-            yield from self._caption_batch(batch, config, attention)
-            size = min(4 * size, largest)
-            since_tidy += len(batch)
-            if since_tidy >= TIDY:
-                release_free_memory()
-                since_tidy = 0
+        with closing(self._decoded(sources, open_source, largest)) as decoded:
+            while batch := next(batched(decoded, size), None):
+                yield from self._caption_batch(batch, config, attention)
+                size = min(4 * size, largest)
+                since_tidy += len(batch)
+                if since_tidy >= TIDY:
+                    release_free_memory()
+                    since_tidy = 0
 
     def _decoded(
         self, sources: Iterable[T], open_source: Callable[[T], ImageSource], ahead: int
@@ -323,14 +325,18 @@ class CaptioningModel(ABC):
         def decode(source: T) -> Pixels:
             return self.transform.pixels(open_source(source))
 
-        if self.device_type == "cuda" and isinstance(sources, Sequence):
+        if self.device_type == "cuda" and isinstance(sources, Sequence) and _picklable(sources[:1]):
             from showtell.data.processes import decode_in_processes, processes_pay
 
-            if processes_pay(len(sources)):
-                for item in decode_in_processes(sources, lambda source: [decode(source)]):
-                    yield Decoded(item.source, item.pixels[0] if item.pixels else None, item.error)
+            size = self.transform.size
+            if processes_pay(len(sources), size):
+                stream = decode_in_processes(sources, lambda source: [decode(source)], size=size)
+                with closing(stream):
+                    for item in stream:
+                        yield Decoded(item.source, item.pixels[0] if item.pixels else None, item.error)
                 return
-        yield from decode_ahead(sources, decode, ahead=ahead)
+        with closing(decode_ahead(sources, decode, ahead=ahead)) as decoded:
+            yield from decoded
 
     def caption_pixels(
         self, pixels: Sequence[Pixels], config: SearchConfig | None = None, *, attention: bool = False
@@ -408,3 +414,12 @@ def search_specials(vocabulary: Vocabulary) -> Specials:
     """The tokens that are no words of a caption."""
     never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
     return Specials(vocabulary.start_id, vocabulary.end_id, never)
+
+
+def _picklable(sources: Sequence[object]) -> bool:
+    """Whether sources can go to another process."""
+    try:
+        pickle.dumps(list(sources))
+    except Exception:  # pickling runs code of the sources, which can raise about anything
+        return False
+    return True

@@ -166,8 +166,8 @@ class CopyToCPU:
     def __init__(self, tensor: Tensor) -> None:
         self._copied = torch.cuda.Event() if tensor.is_cuda else None
         self._tensor = tensor.to("cpu", non_blocking=tensor.is_cuda)
-        if self._copied is not None:
-            self._copied.record()
+        if self._copied is not None:  # on the stream of the tensor's GPU, which need not be the thread's own
+            self._copied.record(torch.cuda.current_stream(tensor.device))
 
     def wait(self) -> Tensor:
         """The copy, complete."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -84,7 +84,7 @@ def encode_views(
     *,
     skip_bad: bool,
     progress: Callable[[int], object] | None = None,
-) -> Iterator[tuple[list[ImageView], Features]]:
+) -> Generator[tuple[list[ImageView], Features], None, None]:
     """Encode views of image files; decoding runs beside the encoder, and each file is decoded once.
 
     Args:
@@ -127,8 +127,9 @@ def _decoded_views(
     def decode(file: tuple[Path, list[View]]) -> list[Pixels]:
         return transform.views(*file)
 
-    if encoder.device_type == "cuda" and processes_pay(len(wanted)):
-        stream = decode_in_processes(files, decode)
+    each = -(-len(wanted) // max(1, len({path for path, _ in wanted})))  # views of a file
+    if encoder.device_type == "cuda" and processes_pay(len(wanted), transform.size, each):
+        stream = decode_in_processes(files, decode, size=transform.size, views=each)
     else:
         stream = decode_ahead(files, decode, ahead=ahead)
     with closing(stream) as decoded:

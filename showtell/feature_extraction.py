@@ -74,7 +74,7 @@ def extract_features(
     if not plan.missing:
         return list(images)
     with (
-        tqdm(total=plan.missing, desc="features", unit="img", disable=bars_hidden()) as bar,
+        _progress(plan.missing) as bar,
         _naming_skip_bad(),
         reraise_os_error(store.folder),
     ):
@@ -104,7 +104,7 @@ def compute_table(
     log.info("%s feature rows, %.1f GB, computed and kept in memory", f"{len(wanted):,}", size / 1e9)
     report = ExtractionReport()
     with (
-        tqdm(total=len(wanted), desc="features", unit="img", disable=bars_hidden()) as bar,
+        _progress(len(wanted)) as bar,
         _naming_skip_bad(),
     ):
         table = FeatureTable.compute(

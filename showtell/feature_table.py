@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ class FeatureTable(ImageTable):
         skip_bad: bool,
         progress: Callable[[int], object] | None = None,
     ) -> FeatureTable:
-        """Encode `wanted`, each once; the features stay where the encoder computes, in its number format.
+        """Encode `wanted`, each once; the features stay where the encoder computes, in 16 bits.
 
         Args:
             encoder: makes the features.
@@ -58,12 +59,15 @@ class FeatureTable(ImageTable):
         rows: dict[ImageView, int] = {}
         table: Tensor | None = None
         start = time.monotonic()
-        for items, features in encode_views(encoder, wanted, report, skip_bad=skip_bad, progress=progress):
-            part = torch.as_tensor(features)
-            if table is None:
-                table = part.new_empty(len(wanted), *part.shape[1:])
-            table[len(rows) : len(rows) + len(items)] = part
-            rows.update(zip(items, range(len(rows), len(rows) + len(items)), strict=True))
+        encoded = encode_views(encoder, wanted, report, skip_bad=skip_bad, progress=progress)
+        with closing(encoded):
+            for items, features in encoded:
+                part = torch.as_tensor(features)
+                part = part.half() if part.dtype == torch.float32 else part
+                if table is None:
+                    table = part.new_empty(len(wanted), *part.shape[1:])
+                table[len(rows) : len(rows) + len(items)] = part
+                rows.update(zip(items, range(len(rows), len(rows) + len(items)), strict=True))
         report.seconds = time.monotonic() - start
         if table is None:
             table = torch.empty(0, encoder.grid_cells, encoder.feature_dim)

@@ -27,7 +27,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -224,11 +224,11 @@ class FeatureStore:
         skip_bad: bool,
         progress: Callable[[int], object] | None,
     ) -> None:
-        for items, features in encode_views(
-            self.encoder, missing, report, skip_bad=skip_bad, progress=progress
-        ):
-            rows = CopyToCPU(self.format.pack(features))
-            writer.append(rows, [self._key(item) for item in items])
+        encoded = encode_views(self.encoder, missing, report, skip_bad=skip_bad, progress=progress)
+        with closing(encoded):
+            for items, features in encoded:
+                rows = CopyToCPU(self.format.pack(features))
+                writer.append(rows, [self._key(item) for item in items])
 
     def _seconds_per_image(self) -> float:
         size, count = self.encoder.transform.size, self.encoder.batch_size
@@ -306,6 +306,7 @@ class _RowWriter:
         self._rows = _open_at(folder / "rows.bin", count * row_bytes)
         self._index = _open_at(folder / "index.bin", count * KEY_BYTES)
         self._waiting: list[bytes] = []
+        self._failed = False
         self._flushed = time.monotonic()
         self._thread = ThreadPoolExecutor(1, "write-features")
         self._queue: deque[Future[None]] = deque()
@@ -346,7 +347,11 @@ class _RowWriter:
             self._queue.popleft().result()
 
     def _write(self, rows: CopyToCPU, keys: list[bytes]) -> None:
+        if self._failed:
+            return  # rows after those that failed would stand in their place
+        self._failed = True
         self._rows.write(rows.wait().numpy().data)
+        self._failed = False
         self._waiting.extend(keys)
         if len(self._waiting) >= FLUSH_ROWS and time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()

@@ -39,7 +39,9 @@ def test_loaders_give_the_features_of_the_views(tiny_encoder: CNNEncoder, snippe
     whole = list(EvalLoader(dataset, batch_size=16))
     for batch in whole:
         for number, features in zip(batch.number.tolist(), batch.images, strict=True):
-            torch.testing.assert_close(features, expected[snippets[number], "full"], rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(
+                features.float(), expected[snippets[number], "full"], rtol=2e-3, atol=2e-3
+            )
     taken = set()
     for batch in CaptionLoader(dataset, batch_size=16, seed=0):
         for number, features in zip(batch.number.tolist(), batch.images, strict=True):
@@ -47,7 +49,7 @@ def test_loaders_give_the_features_of_the_views(tiny_encoder: CNNEncoder, snippe
                 v: float((features - expected[snippets[number], v]).abs().max()) for v in ("full", "flip")
             }
             nearest = min(apart, key=lambda view: apart[view])
-            assert apart[nearest] < 1e-3
+            assert apart[nearest] < 0.01
             taken.add(nearest)
     assert taken == {"full", "flip"}
 

@@ -12,6 +12,7 @@ import time
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -387,6 +388,38 @@ def test_disk_that_fails(
     assert_all_counted_right(store, full(snippets))
     store.extract(full(snippets))
     assert_rows_right(store, full(snippets))
+
+
+def test_rows_after_a_failed_write_do_not_count(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that fails half-way, as on a full disk that then has room again."""
+    store = FeatureStore(tmp_path, tiny_encoder)
+    open_at = features._open_at
+
+    class Failing:
+        def __init__(self, file: BinaryIO) -> None:
+            self.file, self.calls = file, 0
+
+        def write(self, content: bytes) -> int:
+            self.calls += 1
+            if self.calls == 2:
+                self.file.write(bytes(content)[:5])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(content)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    def open_rows(path: Path, size: int) -> Any:
+        file = open_at(path, size)
+        return Failing(file) if path.name == "rows.bin" else file
+
+    monkeypatch.setattr(features, "_open_at", open_rows)
+    with pytest.raises(FeatureStoreError, match="No space left"):
+        store.extract(full(snippets))
+    monkeypatch.undo()
+    assert_all_counted_right(FeatureStore(tmp_path, tiny_encoder), full(snippets))
 
 
 def test_cache_folder_that_is_a_file(tmp_path: Path, tiny_encoder: CNNEncoder) -> None:

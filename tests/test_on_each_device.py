@@ -118,6 +118,36 @@ def test_captions_are_those_of_the_search_over_arrays(
             np.testing.assert_allclose(ours.attention, theirs.attention, atol=1e-3)
 
 
+@pytest.mark.parametrize("block_ngram", [0, 2, 3])
+def test_a_search_that_does_not_wait_finds_the_same(device: torch.device, block_ngram: int) -> None:
+    decoder = decoder_of("topdown", "lstm").eval().to(device)
+    features = torch.randn(9, 4, 128, generator=torch.Generator().manual_seed(2)).to(device)
+    config = SearchConfig(block_ngram=block_ngram, max_length=9)
+    with torch.inference_mode():
+        beams = TensorBeams(decoder.step, search_specials(VOCABULARY), config, attention=False)
+        expected = beams.run(decoder.init_state(features))
+        found = beams.tensors(decoder.init_state(features), wait=False).hypotheses(1, 5)
+    assert [[h.tokens for h in one] for one in found] == [[h.tokens for h in one] for one in expected[:5]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are for CUDA GPUs")
+def test_recorded_searches_find_the_same(tiny_encoder: CNNEncoder) -> None:
+    captioner = Captioner(tiny_encoder, decoder_of("topdown", "lstm"), VOCABULARY, "tiny").to("cuda").eval()
+    random = torch.Generator().manual_seed(3)
+    for change in range(2):  # other weights have other graphs
+        for images in (5, 5, 8, 3, 3):
+            features = torch.randn(images, 4, 128, generator=random).to("cuda", torch.bfloat16)
+            found = captioner.find(features, SearchConfig())
+            with torch.inference_mode():
+                low = copy.deepcopy(captioner.decoder).bfloat16()
+                beams = TensorBeams(low.step, search_specials(VOCABULARY), SearchConfig(), attention=False)
+                expected = beams.run(low.init_state(features))
+            assert [h[0].tokens for h in found] == [h[0].tokens for h in expected], (change, images)
+        with torch.no_grad():
+            for parameter in captioner.decoder.parameters():
+                parameter.mul_(1.3)
+
+
 def test_features_are_those_of_the_cpu(
     tmp_path: Path, device: torch.device, tiny_encoder: CNNEncoder, snippets: list[Path]
 ) -> None:
@@ -133,7 +163,7 @@ def test_features_are_those_of_the_cpu(
     stored = torch.stack([torch.from_numpy(store[store.row(path)]) for path in snippets])
     scale = float(expected.abs().max())
     torch.testing.assert_close(stored.float(), expected, rtol=1e-2, atol=2e-3 * scale)
-    torch.testing.assert_close(table.features.cpu(), expected, rtol=1e-3, atol=1e-4 * scale)
+    torch.testing.assert_close(table.features.cpu().float(), expected, rtol=2e-3, atol=1e-3 * scale)
 
 
 def test_both_stages_train(

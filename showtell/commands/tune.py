@@ -173,7 +173,8 @@ def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [f"{len(by_split(images, split)):,}" for split in ("train", "val")]
     log.info("%s: trials train on %s of the training images and are judged on %s others", data.name, *sizes)
-    load, shown = image_source(config, CNNEncoder.from_config(config.encoder).to(pick_device()), images)
+    encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+    load, shown = image_source(_shared_features(config, args.processes), encoder, images)
     same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
     identity = repr((same, space, args.metric, [image.image_id for image in shown]))
     return _Job(
@@ -189,6 +190,19 @@ def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
         vocabulary=data.vocabulary,
         load=load,
     )
+
+
+def _shared_features(config: RunConfig, processes: int) -> RunConfig:
+    """The settings with features that all processes can read: those in the memory of one are its own.
+
+    Raises:
+        UsageError: features in memory are asked for, by several processes.
+    """
+    if processes == 1:
+        return config
+    if config.features == "memory":
+        raise UsageError("--features memory is for one process; leave it out, or --processes")
+    return replace(config, features="cached") if config.features == "auto" else config
 
 
 def _run_all(job: _Job, processes: int) -> None:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from showtell.data.records import CaptionedImage
 from showtell.data.token_lists import TokenLists
 from showtell.data.vocabulary import Vocabulary
+from showtell.devices import to_device
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
@@ -61,21 +62,10 @@ class CaptionBatch(NamedTuple):
     number: Tensor
     caption_index: Tensor
 
-    def to(self, device: torch.device, *, non_blocking: bool = True) -> CaptionBatch:
-        """Images and captions on `device`, the rest as it is; pinned tensors are copied without waiting."""
-        images, captions = (
-            tensor.to(device, non_blocking=non_blocking) for tensor in (self.images, self.captions)
-        )
+    def to(self, device: torch.device, **_: Any) -> CaptionBatch:
+        """Images and captions on `device`, the rest as it is; to a GPU they are copied without waiting."""
+        images, captions = (to_device(tensor, device) for tensor in (self.images, self.captions))
         return self._replace(images=images, captions=captions)
-
-    def pin_memory(self) -> CaptionBatch:
-        """Images and captions in pinned memory, from which a GPU copies them by itself."""
-        return self._replace(
-            **{
-                name: tensor if tensor.is_cuda else tensor.pin_memory()
-                for name, tensor in (("images", self.images), ("captions", self.captions))
-            }
-        )
 
 
 class CaptionDataset(Dataset[Item]):

@@ -35,8 +35,8 @@ class Decoded(Generic[T, P]):
 
 
 def decode_threads() -> int:
-    """Threads that decode beside the encoder: one a core, at most 32."""
-    return min(32, os.cpu_count() or 1)
+    """Threads that decode beside the encoder: one a core, at most 8 (more wait for Python's lock)."""
+    return min(8, os.cpu_count() or 1)
 
 
 def decode_ahead(

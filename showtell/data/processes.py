@@ -31,38 +31,44 @@ _CHUNK: Final = 8
 """Images that a process decodes at a time."""
 _AHEAD: Final = 2048
 """Images that are decoded while others are encoded and their captions searched."""
-_SHARED_MEMORY: Final = 2**30
-"""Bytes of /dev/shm that processes need."""
 
 
-def processes_pay(count: int) -> bool:
-    """Whether `decode_in_processes` pays for `count` images, for an encoder as fast as a GPU.
+def processes_pay(count: int, size: int, views: int = 1) -> bool:
+    """Whether `decode_in_processes` pays, for an encoder as fast as a GPU.
 
     Threads wait for Python's lock: they decode about three times what one does, however many cores there are.
     Processes take about a second to start, and shared memory, of which containers often have little.
+
+    Args:
+        count: images to decode.
+        size: side in pixels of a square view.
+        views: made of each image.
     """
-    if not sys.platform.startswith("linux") or (os.cpu_count() or 1) < _FEWEST_CORES or count < MANY:
+    if not sys.platform.startswith("linux") or _cores() < _FEWEST_CORES or count < MANY:
         return False
-    return shutil.disk_usage("/dev/shm").free >= _SHARED_MEMORY
+    return _room(size, views) >= 2 * _CHUNK * _workers()
 
 
 def decode_in_processes(
-    sources: Iterable[T], decode: Callable[[T], list[Pixels]]
+    sources: Iterable[T], decode: Callable[[T], list[Pixels]], *, size: int, views: int = 1
 ) -> Generator[Decoded[T, list[Pixels]], None, None]:
     """Decode `sources` in processes, one a core, and yield them in order; see `decode_ahead`.
 
     Args:
-        sources: what to decode, of picklable values; several hundred are taken before the first is yielded.
+        sources: what to decode; picklable, since they go to the processes: what comes back are copies. About
+            two thousand are taken before the first is yielded.
         decode: makes arrays (H, W, 3) uint8 of a source, or raises ImageError. It goes to the processes by
             fork, with all that it refers to.
+        size: side in pixels of a square view.
+        views: arrays that `decode` makes.
     """
-    workers = min(_MOST_PROCESSES, max(1, (os.cpu_count() or 1) - 1))
+    workers = _workers()
     loader: DataLoader[_Chunk[T]] = DataLoader(
         _Decoding(decode),
         batch_sampler=batched(sources, _CHUNK),  # lists of sources, as indices
         collate_fn=_same,
         num_workers=workers,
-        prefetch_factor=max(2, _AHEAD // (_CHUNK * workers)),
+        prefetch_factor=max(2, _room(size, views) // (_CHUNK * workers)),
         multiprocessing_context="fork",
         worker_init_fn=_ignore_interrupts,
     )
@@ -72,6 +78,20 @@ def decode_in_processes(
         chunks = iter(loader)
     for chunk in chunks:
         yield from chunk.unpacked()
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers() -> int:
+    return min(_MOST_PROCESSES, max(1, _cores() - 1))
+
+
+def _room(size: int, views: int) -> int:
+    """Images that are decoded ahead: `_AHEAD`, or what half of the free shared memory holds."""
+    return min(_AHEAD, shutil.disk_usage("/dev/shm").free // 2 // (size * size * 3 * views))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ A graph holds all kernels of a batch of one size, and is launched at once.
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,36 +30,47 @@ _MOST_GRAPHS: Final = 12
 class Captured(Generic[R]):
     """A function of tensors of fixed shapes, recorded.
 
-    What it reads besides its arguments, such as weights, is read anew where it lies at each call.
+    What it reads besides its arguments, such as weights, is read anew where it lies at each call. One thread
+    at a time may call it, and has to copy the result before another does.
 
     Args:
         function: launches kernels only: it must not wait for the GPU, nor copy from or to the CPU.
-        arguments: of the shapes and types that all calls will have.
+        arguments: of the shapes and types that all calls will have, on one GPU.
+        pool: memory that graphs share which are never replayed at once (`torch.cuda.graph_pool_handle`).
+
+    Raises:
+        torch.OutOfMemoryError: the GPU has no room for it.
     """
 
-    def __init__(self, function: Callable[..., R], *arguments: Tensor) -> None:
+    def __init__(self, function: Callable[..., R], *arguments: Tensor, pool: Any = None) -> None:
         self._function = function  # kept: the graph reads the tensors that it refers to at each call
         self._arguments = tuple(argument.clone() for argument in arguments)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # libraries set themselves up outside of the graph
-            for _ in range(2):
-                function(*self._arguments)
-        torch.cuda.current_stream().wait_stream(stream)
+        self._device = arguments[0].device
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._result = function(*self._arguments)
+        with torch.cuda.device(self._device):  # else streams and graphs are those of the thread's own GPU
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):  # libraries set themselves up outside of the graph
+                for _ in range(2):
+                    function(*self._arguments)
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+                self._result = function(*self._arguments)
 
     def __call__(self, *arguments: Tensor) -> R:
-        """The result for these arguments, whose first rows may be fewer; the next call overwrites it."""
-        for place, argument in zip(self._arguments, arguments, strict=True):
-            place[: len(argument)].copy_(argument)
-        self._graph.replay()
+        """The result for these arguments, which may have fewer rows; the next call overwrites it."""
+        with torch.cuda.device(self._device):
+            for place, argument in zip(self._arguments, arguments, strict=True):
+                place[: len(argument)].copy_(argument)
+                place[len(argument) :].zero_()
+            self._graph.replay()
         return self._result
 
 
 class CapturedSearch:
     """The beam searches of a decoder whose weights stay: recorded for batch sizes that come again.
+
+    Several threads may call it.
 
     Args:
         decoder: on a GPU.
@@ -67,7 +80,9 @@ class CapturedSearch:
     def __init__(self, decoder: StepDecoder, specials: Specials) -> None:
         self.decoder, self.specials = decoder, specials
         self._runs: Counter[Hashable] = Counter()
-        self._captured: dict[Hashable, Captured[Found]] = {}
+        self._captured: OrderedDict[Hashable, Captured[Found]] = OrderedDict()
+        self._pool: Any = None
+        self._lock = threading.Lock()
 
     def __call__(
         self, features: Tensor, config: SearchConfig, *, attention: bool = False
@@ -77,20 +92,34 @@ class CapturedSearch:
         Raises:
             ModelError: the decoder's logits are not finite.
         """
-        images = len(features)
-        size = _next_size(images)
+        size = _next_size(len(features))
         key = (size, features.shape[1:], features.dtype, config, attention)
         beams = TensorBeams(self.decoder.step, self.specials, config, attention)
-        self._runs[key] += 1
-        if key not in self._captured:
-            if self._runs[key] <= _RUNS_BEFORE or len(self._captured) >= _MOST_GRAPHS:
-                return beams.run(self.decoder.init_state(features))
-            padded = features.new_zeros(size, *features.shape[1:])
-            padded[:images] = features
+        with self._lock:
+            self._runs[key] += 1
+            if key not in self._captured and self._runs[key] == _RUNS_BEFORE + 1:
+                self._capture(key, beams, features, size)
+            if key in self._captured:
+                self._captured.move_to_end(key)
+                found = self._captured[key](features)
+                return found.hypotheses(config.num_captions, len(features))
+        return beams.run(self.decoder.init_state(features))
+
+    def _capture(self, key: Hashable, beams: TensorBeams, features: Tensor, size: int) -> None:
+        """Record a search of `size` images, if the GPU has room; the graph used least recently may go."""
+        if len(self._captured) >= _MOST_GRAPHS:
+            gone, _ = self._captured.popitem(last=False)
+            self._runs[gone] = 0
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        padded = features.new_zeros(size, *features.shape[1:])
+        padded[: len(features)] = features
+        with contextlib.suppress(torch.OutOfMemoryError):  # without a graph it takes less
             self._captured[key] = Captured(
-                lambda features: beams.tensors(self.decoder.init_state(features), wait=False), padded
+                lambda features: beams.tensors(self.decoder.init_state(features), wait=False),
+                padded,
+                pool=self._pool,
             )
-        return self._captured[key](features).hypotheses(config.num_captions, images)
 
 
 def _next_size(images: int) -> int:

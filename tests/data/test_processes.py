@@ -28,7 +28,7 @@ def test_images_come_in_order_with_their_errors(tmp_path: Path, snippets: list[P
         return transform.views(path, ("full", "random-1"))
 
     expected = list(decode_ahead(paths, decode))
-    found = list(decode_in_processes(iter(paths), decode))
+    found = list(decode_in_processes(iter(paths), decode, size=64, views=2))
     assert [item.source for item in found] == paths
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours.pixels is None) == (ours.source == bad)
@@ -46,7 +46,7 @@ def test_any_other_error_of_a_process_is_raised(snippets: list[Path]) -> None:
         raise RuntimeError(f"broken at {path.name}")
 
     with pytest.raises(RuntimeError, match=r"broken at 0000\.jpg"):
-        list(decode_in_processes(snippets, decode))
+        list(decode_in_processes(snippets, decode, size=64))
 
 
 def test_a_stream_of_a_gpu_is_that_of_a_cpu(
