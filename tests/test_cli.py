@@ -200,7 +200,7 @@ def test_training_stops_at_a_bad_image_or_leaves_it_out(
     assert "0003.jpg" in capsys.readouterr().err
     assert run_command("train", [*settings, "--skip-bad"], prog="test") == 0
     said = capsys.readouterr().err
-    assert "1 images cannot be shown" in said
+    assert "dropped 1: photo that cannot be decoded" in said
     assert "--model" in said
     assert (tmp_path / "run-2" / "model.safetensors").exists()  # the failed run was not overwritten
 
