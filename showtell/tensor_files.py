@@ -77,15 +77,21 @@ def read_pickled(path: Path) -> Any:
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of a tensor with a value that is infinite or not a number; None where all are finite."""
-    return next(
-        (
-            name
-            for name, tensor in tensors.items()
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
-        ),
-        None,
-    )
+    """Name of a tensor with a value that is infinite or not a number; None where all are finite.
+
+    The variance of a batch norm may be infinite: one that is too large for fp16 (as in the included encoder)
+    makes the channel constant, and no output infinite.
+    """
+    return next((name for name, tensor in tensors.items() if not _is_finite(name, tensor)), None)
+
+
+def _is_finite(name: str, tensor: Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    finite = torch.isfinite(tensor)
+    if name.endswith("running_var"):
+        finite |= torch.isposinf(tensor)
+    return bool(finite.all())
 
 
 def misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:

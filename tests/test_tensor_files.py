@@ -97,3 +97,20 @@ def test_what_does_not_fit_is_named() -> None:
         misfit({"weight": torch.zeros(2, 3), "bias": torch.zeros(3)}, module)
     )
     assert "more among" in str(misfit(dict.fromkeys(("weight", "bias", "more"), torch.zeros(3)), module))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("norm.weight", 1.0, True),
+        ("norm.weight", torch.inf, False),
+        ("norm.running_mean", torch.inf, False),
+        ("norm.running_var", torch.inf, True),  # overflowed fp16: the channel is constant
+        ("norm.running_var", -torch.inf, False),
+        ("norm.running_var", torch.nan, False),
+    ],
+)
+def test_only_a_variance_may_be_infinite(name: str, value: float, accepted: bool) -> None:
+    assert not_finite({"count": torch.tensor(3), name: torch.tensor([1.0, value])}) == (
+        None if accepted else name
+    )
