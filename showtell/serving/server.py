@@ -46,6 +46,13 @@ class _Server(uvicorn.Server):
             host, port = sockets[0].getsockname()[:2]
             log.info("ready at http://%s:%d (documents: /docs); Ctrl-C stops", bracketed(host), port)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was taken; shortly before the limit the rest is refused, so that it is answered."""
+        limit = self.config.timeout_graceful_shutdown or 0
+        dropping = asyncio.get_running_loop().call_later(0.9 * limit, self.app.state.drop)
+        await super().shutdown(sockets)
+        dropping.cancel()
+
 
 def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bool = False) -> bool:
     """Serve until Ctrl-C or SIGTERM; what was taken is finished, for up to `time_limit` seconds.
