@@ -180,11 +180,14 @@ class Batcher:
         """Seconds that the pictures taken so far should still need."""
         return self._pending * self._pace
 
-    def close(self, patience: float | None = None) -> None:
+    def close(self, patience: float | None = None) -> bool:
         """Take no more, finish what was taken, and stop.
 
         Args:
             patience: seconds after which what is not finished is dropped; `time_limit` by default.
+
+        Returns:
+            Whether the model's thread has ended; if not, Python cannot end in an orderly way either.
         """
         until = time.monotonic() + (self.config.time_limit if patience is None else patience)
         with self._changed:
@@ -193,8 +196,7 @@ class Batcher:
         self._decoders.close(until - time.monotonic())
         if self._thread.ident is not None:
             self._thread.join(max(0.1, until - time.monotonic()))
-            if self._thread.is_alive():
-                log.warning("the model is still busy; its last batch is dropped")
+        return not self._thread.is_alive()
 
     def drop(self) -> None:
         """Cancel all that is not being computed yet: it is too late for that."""

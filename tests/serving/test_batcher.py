@@ -226,3 +226,15 @@ def test_it_is_not_ready_while_ordinary_images_wait_in_vain(
     for future in futures:
         future.result(WAIT)
     assert batcher.ready
+
+
+def test_closing_does_not_wait_for_a_model_that_hangs(
+    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+) -> None:
+    batcher, held = make(), gate()
+    (future,) = batcher.submit(pictures[:1], SETTINGS[0])
+    assert held.reached.wait(WAIT)
+    assert not batcher.close(0.1)
+    held.open()
+    assert batcher.close()
+    assert future.result(0).captions
