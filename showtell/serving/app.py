@@ -56,8 +56,6 @@ _DESCRIPTION = """Captions of photos, by a frozen ResNet50 and a recurrent decod
 Pictures of many requests are captioned together. When the queue is full, the answer is 503 with
 `Retry-After`.
 """
-_LAST_SECONDS: Final = 1.0
-"""Seconds for what is still decoded or computed when no request waits any more."""
 _REFUSALS: Final[dict[int, str]] = {
     400: "The body cannot be read.",
     401: "The access token is missing or wrong.",
@@ -95,7 +93,9 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(batcher.start)
         yield
-        await run_in_threadpool(batcher.close, _LAST_SECONDS)
+        until = app.state.closing_until
+        patience = config.time_limit if until is None else max(1.0, until - time.monotonic())
+        app.state.ended = await run_in_threadpool(batcher.close, patience)
 
     app = FastAPI(
         title="showtell",
@@ -107,7 +107,8 @@ def create_app(
         redirect_slashes=False,  # the address to go to would be made of what the client calls this host
         license_info={"name": "MIT", "identifier": "MIT"},
     )
-    app.state.closing, app.state.max_active = False, math.inf
+    app.state.closing, app.state.closing_until, app.state.ended = False, None, True
+    app.state.max_active, app.state.drop = math.inf, batcher.drop
     # The last one added is the outermost: whatever answers is counted and has its headers.
     if token:
         app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
@@ -172,6 +173,8 @@ class _Service:
             try:
                 async with asyncio.timeout_at(deadline):
                     found = await _unless_gone(request, futures)
+            except BatcherBusyError as error:
+                raise self._busy(str(error), error.retry_after) from error
             except TimeoutError as error:
                 raise self._busy(f"not done within {self.config.time_limit:g} seconds") from error
             finally:
@@ -235,6 +238,8 @@ async def _unless_gone(request: Request, futures: Sequence[Future[Answer]]) -> l
             done, _ = await asyncio.wait([*waiting, gone], return_when=asyncio.FIRST_COMPLETED)
             if done == {gone}:
                 raise RefusedError(400, "the connection was closed before the answer")
+        if any(answer.cancelled() for answer in answers):
+            raise BatcherBusyError("the service is shutting down", 5.0)
         return [answer.exception() or answer.result() for answer in answers]
     finally:
         for future in (gone, *answers):

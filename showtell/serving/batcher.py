@@ -102,6 +102,7 @@ class Batcher:
         self._pace = 0.1  # seconds a picture
         self._progress = time.monotonic()  # when an image was last captioned, or the first one came
         self._closed = False
+        self._unfinished: set[Future[Answer]] = set()  # changed by single steps only, so without the lock
 
     def start(self) -> None:
         """Start the thread and the decoders, and caption one image: the first time is slow."""
@@ -144,7 +145,8 @@ class Batcher:
             self._decoding += len(jobs)
         for job, picture in zip(jobs, pictures, strict=True):
             decoding = self._decoders.submit(picture, partial(self._decoded, job))
-            job.future.add_done_callback(partial(self._stop_if_cancelled, decoding))
+            self._unfinished.add(job.future)
+            job.future.add_done_callback(partial(self._finished, decoding))
         return [job.future for job in jobs]
 
     @property
@@ -178,11 +180,14 @@ class Batcher:
         """Seconds that the pictures taken so far should still need."""
         return self._pending * self._pace
 
-    def close(self, patience: float | None = None) -> None:
+    def close(self, patience: float | None = None) -> bool:
         """Take no more, finish what was taken, and stop.
 
         Args:
             patience: seconds after which what is not finished is dropped; `time_limit` by default.
+
+        Returns:
+            Whether the model's thread has ended; if not, Python cannot end in an orderly way either.
         """
         until = time.monotonic() + (self.config.time_limit if patience is None else patience)
         with self._changed:
@@ -191,10 +196,15 @@ class Batcher:
         self._decoders.close(until - time.monotonic())
         if self._thread.ident is not None:
             self._thread.join(max(0.1, until - time.monotonic()))
-            if self._thread.is_alive():
-                log.warning("the model is still busy; its last batch is dropped")
+        return not self._thread.is_alive()
 
-    def _stop_if_cancelled(self, decoding: Decoding, future: Future[Answer]) -> None:
+    def drop(self) -> None:
+        """Cancel all that is not being computed yet: it is too late for that."""
+        for future in list(self._unfinished):
+            future.cancel()
+
+    def _finished(self, decoding: Decoding, future: Future[Answer]) -> None:
+        self._unfinished.discard(future)
         if future.cancelled():
             self._decoders.cancel(decoding)
 

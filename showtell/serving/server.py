@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import signal
 import socket
+import sys
+import time
 from types import FrameType
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,6 +28,9 @@ from showtell.serving.connections import (
 
 log = logging.getLogger(__name__)
 
+_LAST_SECONDS: Final = 3
+"""Seconds of the limit that are kept for answers and for the end of the process, where it is long enough."""
+
 
 class _Server(uvicorn.Server):
     """Tells when it takes requests, and the service when it will take no more."""
@@ -34,7 +41,9 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
-        self.app.state.closing = True
+        if not self.app.state.closing:
+            limit = self.config.timeout_graceful_shutdown or 0
+            self.app.state.closing, self.app.state.closing_until = True, time.monotonic() + limit
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -45,6 +54,14 @@ class _Server(uvicorn.Server):
             sockets[0].listen(MAX_CONNECTIONS)  # wait in the system; uvicorn's backlog is accepted at once
             host, port = sockets[0].getsockname()[:2]
             log.info("ready at http://%s:%d (documents: /docs); Ctrl-C stops", bracketed(host), port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was taken; shortly before the limit the rest is refused, so that it is answered."""
+        limit = self.config.timeout_graceful_shutdown or 0
+        seconds = max(limit - _LAST_SECONDS, limit / 2)
+        dropping = asyncio.get_running_loop().call_later(seconds, self.app.state.drop)
+        await super().shutdown(sockets)
+        dropping.cancel()
 
 
 def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bool = False) -> bool:
@@ -82,6 +99,10 @@ def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bo
         server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
+        if not app.state.ended:  # a thread inside PyTorch would abort an orderly end of Python
+            log.warning("the model is still busy at the time limit; its last batch is dropped")
+            logging.shutdown()
+            os._exit(130 if isinstance(sys.exc_info()[1], KeyboardInterrupt) else 0)
     return server.started
 
 

@@ -58,6 +58,7 @@ class Report:
     Attributes:
         before: ordinary photos a second, before it.
         beside: ordinary photos a second, meanwhile.
+        slowest_before: seconds of the slowest ordinary photo before it.
         slowest: seconds of the slowest ordinary photo.
         statuses: how many ordinary photos had which status.
         hostile: how many hostile images had which status.
@@ -71,6 +72,7 @@ class Report:
 
     before: float
     beside: float
+    slowest_before: float
     slowest: float
     statuses: collections.Counter[int]
     hostile: collections.Counter[int]
@@ -156,6 +158,7 @@ def attack(
     return Report(
         before=before / 5,
         beside=beside / seconds,
+        slowest_before=max(crowd.seconds[:before]),
         slowest=max(crowd.seconds),
         statuses=crowd.statuses,
         hostile=shares,

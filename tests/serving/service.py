@@ -58,7 +58,7 @@ def running(model: Path | str, *options: str, files: int | None = None) -> Itera
         command,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # two would wait for each other on a busy machine
         preexec_fn=prepare,
     )
     try:

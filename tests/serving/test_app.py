@@ -336,6 +336,23 @@ def test_it_is_not_ready_while_it_stops(client: TestClient) -> None:
     assert client.get("/healthz").status_code == 200
 
 
+def test_what_is_too_late_at_the_end_is_503(
+    client: TestClient, gate: Callable[[], Gate], snippets: list[Path]
+) -> None:
+    held, results = gate(), list[int]()
+    first = ask_in_background(client, files(snippets[0]), results)
+    assert held.reached.wait(20)
+    second = ask_in_background(client, files(snippets[1]), results)
+    while "showtell_pending_pictures 2.0" not in client.get("/metrics").text:
+        pass
+    client.app.state.drop()  # type: ignore[attr-defined]
+    second.join(20)
+    assert results == [503]
+    held.open()
+    first.join(20)
+    assert results == [503, 200]
+
+
 def test_a_dead_captioning_thread_shows(
     start: StartService, captioner: Captioner, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

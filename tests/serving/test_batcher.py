@@ -176,3 +176,65 @@ def test_closing_finishes_what_was_taken_and_takes_no_more(
     closing.join(WAIT)
     assert not closing.is_alive()
     assert all(future.result(0).captions for future in taken)
+
+
+def test_dropping_cancels_what_is_not_yet_computed(
+    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+) -> None:
+    batcher, held = make(), gate()
+    first = batcher.submit(pictures[:1], SETTINGS[0])
+    assert held.reached.wait(WAIT)
+    rest = batcher.submit(pictures[1:4], SETTINGS[0])
+    batcher.drop()
+    held.open()
+    assert first[0].result(WAIT).captions
+    for future in rest:
+        with pytest.raises(CancelledError):
+            future.result(WAIT)
+    assert batcher.submit(pictures[:1], SETTINGS[0])[0].result(WAIT).captions
+
+
+def test_it_is_not_ready_when_the_queue_is_full(
+    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+) -> None:
+    batcher, held = make(queue_length=4, max_images=4), gate()
+    assert batcher.ready
+    futures = batcher.submit(pictures[:3], SETTINGS[0])
+    assert held.reached.wait(WAIT)
+    assert batcher.ready
+    futures += batcher.submit(pictures[3:4], SETTINGS[0])
+    assert not batcher.ready  # full
+    held.open()
+    for future in futures:
+        future.result(WAIT)
+    assert batcher.ready
+
+
+def test_it_is_not_ready_while_ordinary_images_wait_in_vain(
+    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+) -> None:
+    batcher, held = make(time_limit=0.3), gate()
+    futures = batcher.submit(pictures[:1], SETTINGS[0])
+    assert held.reached.wait(WAIT)
+    futures += batcher.submit(pictures[1:2], SETTINGS[0])
+    until = time.monotonic() + WAIT
+    while batcher.ready and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not batcher.ready
+    assert batcher.alive
+    held.open()
+    for future in futures:
+        future.result(WAIT)
+    assert batcher.ready
+
+
+def test_closing_does_not_wait_for_a_model_that_hangs(
+    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+) -> None:
+    batcher, held = make(), gate()
+    (future,) = batcher.submit(pictures[:1], SETTINGS[0])
+    assert held.reached.wait(WAIT)
+    assert not batcher.close(0.1)
+    held.open()
+    assert batcher.close()
+    assert future.result(0).captions
