@@ -121,7 +121,8 @@ class Backup:
             raise
         self.count += 1
         if old.parent == self.folder and old.exists():
-            old.replace(copy)  # the very file: what comes through a handle that is still open is kept too
+            with suppress(OSError):  # there is a copy already
+                old.replace(copy)  # the very file: what comes through a handle that is still open is kept
         else:
             discard(old, expected)
 
@@ -228,7 +229,7 @@ def _replace(
     def note(temporary: Path, complete: bool) -> None:
         _note(folder, changed(change, temporary=str(temporary), complete=complete))
 
-    return replace_file(file, old, new, (folder / f"{change.copy}.{token}", beside), note, times)
+    return replace_file(file, old, new, (folder / f".{token}.new", beside), note, times)
 
 
 def _note(folder: Path, change: Change) -> None:

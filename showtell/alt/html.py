@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from typing import Final
 
@@ -61,7 +62,7 @@ class _Finder(HTMLParser):
         super().__init__()
         self.tags: list[ImageTag] = []
         self.marks: set[int] = set()
-        self._page, self._lines, self._text = page, Lines(text), text.lower()
+        self._page, self._lines, self._text = page, Lines(text), text
         self._base: str | None = None
         self._picture: list[str] | None = None
         self._last: ImageTag | None = None  # nothing was between it and what comes now
@@ -69,7 +70,8 @@ class _Finder(HTMLParser):
 
     def set_cdata_mode(self, elem: str, **options: bool) -> None:
         """Read only text until the element ends. One that never ends is none: sites leave such tags out."""
-        if elem in _SCRIPTS or f"</{elem}" in self._text[self._lines.offset(self.lineno - 1, self.offset) :]:
+        begin = self._lines.offset(self.lineno - 1, self.offset)
+        if elem in _SCRIPTS or re.compile(f"</{elem}", re.IGNORECASE).search(self._text, begin):
             super().set_cdata_mode(elem, **options)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

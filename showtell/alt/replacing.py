@@ -127,9 +127,7 @@ def _put_in_place(temporary: Path, path: Path, old: bytes, new: bytes) -> None:
         exchange(temporary, path)  # it was edited after it was compared: the edit gets its name back
         if _is_still(temporary, new):
             raise _changed(path)
-        exchange(
-            temporary, path
-        )  # and so was the new one: the later edit keeps the name, the first one is kept
+        exchange(temporary, path)  # the new one was edited too: the later edit keeps the name
         raise DataError(f"{path}: it was edited twice while it was replaced; the first edit: {temporary}")
 
 

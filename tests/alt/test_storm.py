@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and exchanges files in one step")
 def test_nothing_is_lost_by_kills_and_edits(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.alt.storm", str(tmp_path), "100", "100"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome["killed"]["lost"] == []
