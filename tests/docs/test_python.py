@@ -17,6 +17,7 @@ from tests.conftest import make_snippets
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
 
+@pytest.mark.slow  # it trains, exports and writes a report
 def test_the_examples_run(
     tiny_model: Path,
     photos: list[Path],
