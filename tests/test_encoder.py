@@ -400,7 +400,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (another_model, "'bert' model, not a ResNet"),
     (broken_config, "JSON"),
     (list_config, "no encoder weights"),
-    (reconfigured(hidden_sizes=[16, 32, 64, 256]), "another size than config.json says"),
+    (reconfigured(hidden_sizes=[16, 32, 64, 256]), "of another size than its configuration says"),
     (reconfigured(depths=[1, 1, 1, 2]), "weights are missing"),
     (without_preprocessor, "preprocessor_config.json"),
     (preprocessor_without_mean, "no image_mean"),

@@ -189,12 +189,18 @@ CONTENTS: dict[str, tuple[Callable[[State], object], str]] = {
     "no second stage": (lambda state: without(state, "layer2"), "bottlenecks"),
     "no stem": (lambda state: without(state, "conv1.weight"), "bottlenecks"),
     "scalar": (lambda state: state | {"conv1.weight": torch.tensor(1.0)}, "bottlenecks"),
-    "missing weight": (lambda state: without(state, "layer3.2.bn2.bias"), "plain ResNet .*Missing"),
+    "missing weight": (
+        lambda state: without(state, "layer3.2.bn2.bias"),
+        "weights are missing, .*of another size",
+    ),
     "missing block": (lambda state: without(state, "layer3.2"), "plain ResNet"),
     "far block": (lambda state: state | {"layer3.99999999.bn2.bias": torch.zeros(1)}, "plain ResNet"),
     "stranger": (lambda state: state | {"head.weight": torch.zeros(1)}, "head.weight"),
-    "grey": (lambda state: state | {"conv1.weight": torch.zeros(8, 1, 7, 7)}, "plain ResNet"),
-    "wide": (lambda state: state | {"layer1.0.conv2.weight": torch.zeros(8, 8, 3, 3)}, "plain ResNet"),
+    "grey": (lambda state: state | {"conv1.weight": torch.zeros(8, 1, 7, 7)}, "of another size than"),
+    "wide": (
+        lambda state: state | {"layer1.0.conv2.weight": torch.zeros(8, 8, 3, 3)},
+        "of another size than",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -42,6 +43,7 @@ def run_folder(wanted: Path, *, resume: bool) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        _remove_if_unused(folder)  # while it is locked: nobody else has taken it
         lock.release()
 
 
@@ -76,6 +78,14 @@ def _resumed(wanted: Path) -> tuple[Path, FileLock]:
     if lock is None:
         raise ShowtellError(f"{last}: another training is going on there; wait for it, or stop it")
     return last, lock
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Remove a folder in which nothing was written, because the run failed before."""
+    if [path.name for path in folder.iterdir()] == [LOCK]:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def _folders(wanted: Path) -> Iterator[Path]:

@@ -217,7 +217,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(tiny_encoder: CNNEncoder, tmp_
 
 
 def test_early_stopping(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
-    hopeless = TrainingConfig(epochs=30, batch_size=8, learning_rate=2.0, patience=2, precision="fp32")
+    hopeless = TrainingConfig(epochs=30, batch_size=8, learning_rate=0.4, patience=1, precision="fp32")
     assert len(train(tiny_encoder, tmp_path, config=hopeless).epochs) < 30
 
 
