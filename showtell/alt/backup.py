@@ -62,7 +62,7 @@ class Backup:
         folder: new folder for the old content; made at once, so that no other run can take it.
 
     Attributes:
-        folder: absolute path.
+        folder: as given.
         count: files changed.
 
     Raises:
@@ -77,7 +77,8 @@ class Backup:
             raise _TakenError(f"{folder}: this is there already; name a new folder for the backup") from error
         except OSError as error:
             raise UsageError(f"{folder}: no backup can be made there ({error.strerror or error})") from error
-        self.folder, self.count = folder.resolve(), 0
+        self.folder, self.count = folder, 0
+        self._real = folder.resolve()
         self._tried = 0
 
     @classmethod
@@ -104,23 +105,23 @@ class Backup:
         """
         real = path.resolve()
         check_replaceable(real)
-        copy = self.folder / f"{self._tried:06}-{_shortened(real.name)}"
+        copy = self._real / f"{self._tried:06}-{_shortened(real.name)}"
         self._tried += 1
         change = Change(str(real), copy.name, digest(expected), digest(content))
         try:
             write_atomic(copy, expected)
             shutil.copystat(real, copy)
-            old = _replace(self.folder, change, expected, content)
+            old = _replace(self._real, change, expected, content)
         except (ShowtellError, OSError):
             with suppress(OSError):
-                _note(self.folder, changed(change, copy=""))
+                _note(self._real, changed(change, copy=""))
                 copy.unlink()
             raise
         except BaseException:
             self.count += 1  # interrupted: it may have to be undone
             raise
         self.count += 1
-        if old.parent == self.folder and old.exists():
+        if old.parent == self._real and old.exists():
             with suppress(OSError):  # there is a copy already
                 old.replace(copy)  # the very file: what comes through a handle that is still open is kept
         else:
