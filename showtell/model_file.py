@@ -77,8 +77,8 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(f"{path}: not a model of showtell")
     if header.get("version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: of version {header.get('version')}, this showtell reads version {FORMAT_VERSION}; "
-            "use the showtell that wrote it, or train it again"
+            f"{path}: of version {str(header.get('version'))[:40]}, this showtell reads version"
+            f" {FORMAT_VERSION}; use the showtell that wrote it, or train it again"
         )
     if KEYS - header.keys() or weights_fingerprint(tensors) != header["checksum"]:
         raise CheckpointError(

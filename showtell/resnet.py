@@ -27,6 +27,10 @@ MAX_LAYERS = 256
 MAX_CHANNELS = 16_384
 
 
+_NARROWEST = 4
+"""Channels of a stage at least: within a bottleneck there are a quarter of them."""
+
+
 @dataclass(frozen=True)
 class ResNetSettings:
     """The architecture; the defaults are those of a ResNet50. The names are those of `ResNetConfig`.
@@ -69,6 +73,8 @@ class ResNetSettings:
             raise ValueError(f"hidden_act {settings.hidden_act!r}")
         if not settings.depths or len(settings.depths) != len(settings.hidden_sizes):
             raise ValueError("depths and hidden_sizes of other lengths")
+        if min(settings.hidden_sizes) < _NARROWEST:
+            raise ValueError(f"hidden_sizes of less than {_NARROWEST} channels")
         return settings
 
     @property

@@ -93,8 +93,8 @@ class Manifest:
             raise CheckpointError(f"{path}: damaged (no version); export the model again")
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"{path}: of version {version}, this showtell reads version {FORMAT_VERSION}; export the"
-                " model again"
+                f"{path}: of version {str(version)[:40]}, this showtell reads version {FORMAT_VERSION};"
+                " export the model again"
             )
         try:
             return _from_json(values)

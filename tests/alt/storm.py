@@ -166,6 +166,14 @@ def without_alt(contents: Contents) -> Contents:
     return {name: re.sub(rb' alt="A dog"|(?<=!\[)A dog', b"", text) for name, text in contents.items()}
 
 
+def _names(folder: Path) -> list[str]:
+    """What is in a folder that may be gone, and come, at any moment."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+
+
 def edit_often(work: Path, edits: int) -> dict[str, object]:
     """Save pages while they are changed: those whose copy is just in the backup, and others."""
     lost, counts = [], {"edits": 0, "runs": 0, "left_alone": 0}
@@ -175,7 +183,7 @@ def edit_often(work: Path, edits: int) -> dict[str, object]:
         expected, seen = contents(folder), set[str]()
         child = fork(folder, backup)
         while os.waitpid(child, os.WNOHANG) == (0, 0):
-            names = [path.name for path in backup.iterdir()] if backup.exists() else []
+            names = _names(backup)
             fresh = {name for name in names if name[0] == "0" and name not in seen}
             seen |= fresh
             pages = [folder / match[1] for name in fresh if (match := re.fullmatch(r"\d{6}-(\d\.\w+)", name))]
