@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from showtell.data.ranges import joined_ranges
+
 
 class TokenLists(Sequence[list[Tensor]]):
     """The captions of many images as token ids: item i is [caption (T_j,), ...], views of one flat tensor.
@@ -69,11 +71,5 @@ class TokenLists(Sequence[list[Tensor]]):
         """
         chosen = np.asarray(images, np.int64)
         first, after = self._first_caption[chosen], self._first_caption[chosen + 1]
-        tokens = self._tokens.numpy()[_ranges(self._first_token[chosen], self._first_token[chosen + 1])]
-        return tokens, self._lengths[_ranges(first, after)], after - first
-
-
-def _ranges(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """All integers of the ranges `begin[i] .. end[i] - 1`, one range after another."""
-    sizes = end - begin
-    return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
+        tokens = self._tokens.numpy()[joined_ranges(self._first_token[chosen], self._first_token[chosen + 1])]
+        return tokens, self._lengths[joined_ranges(first, after)], after - first

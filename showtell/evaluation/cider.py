@@ -16,6 +16,7 @@ from itertools import chain, count
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from showtell.data.ranges import joined_ranges
 from showtell.errors import DataError
 from showtell.evaluation.ngrams import Counts, Floats, Ints, Ngrams, pack, unpack
 
@@ -224,7 +225,7 @@ class _Order:
         place = np.searchsorted(self.pairs, pairs)
         shared = np.flatnonzero(self.pairs[place] == pairs)
         begin, end = self.first[place[shared]], self.first[place[shared] + 1]
-        gram, entry = np.repeat(shared, end - begin), _ranges(begin, end)
+        gram, entry = np.repeat(shared, end - begin), joined_ranges(begin, end)
         candidate, reference = counts.caption[gram], self.caption[entry]
         clipped = weight[gram] if plain else np.minimum(weight[gram], self.weight[entry])
         cosine = clipped * self.weight[entry] * scale[candidate] * self.scale[reference]
@@ -244,9 +245,3 @@ def _inverse_norms(captions: Ints, weights: Floats, count: int) -> Floats:
 def _sum_by(captions: Ints, values: Floats, count: int) -> Floats:
     """Sums `(count,)` of the values of each caption."""
     return np.asarray(np.bincount(captions, values, count), np.float64)
-
-
-def _ranges(begin: Ints, end: Ints) -> Ints:
-    """All integers of the ranges `begin[i] .. end[i] - 1`, one range after another."""
-    sizes = end - begin
-    return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)

@@ -92,6 +92,8 @@ class SelfCriticalModule(CaptionModule):
 
     def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
         """Captions (B, K, T) drawn for features (B, R, D); on a GPU by a graph for each size of the batch."""
+        if features.shape in self._captured:
+            return self._captured[features.shape](features, uniform)
         specials = search_specials(self.captioner.vocabulary)
         struck_out = strike_out(torch.zeros(self.decoder.vocab_size, device=features.device), specials)
 
@@ -107,8 +109,7 @@ class SelfCriticalModule(CaptionModule):
 
         if not features.is_cuda:
             return draw(features, uniform)
-        if features.shape not in self._captured:
-            self._captured[features.shape] = Captured(draw_uncached, features, uniform)
+        self._captured[features.shape] = Captured(draw_uncached, features, uniform)
         return self._captured[features.shape](features, uniform)
 
     def _guard(self, batch: CaptionBatch) -> tuple[Tensor | None, float]:
