@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads; read when the hub's client is first imported
@@ -86,6 +87,15 @@ def make_snippets(folder: Path, count: int, side: int = 80) -> list[Path]:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device at hand that models are tested on."""
     return torch.device(request.param)
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> None:
+    """Undo what a command that ran in this process, in a test before or in a fixture, set on the logger."""
+    logger = logging.getLogger("showtell")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

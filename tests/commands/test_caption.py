@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import logging
 import shutil
 import signal
 import subprocess
@@ -562,13 +561,3 @@ def test_a_reader_that_leaves_ends_it_quietly(model: Path, snippets: list[Path],
         if not arguments:
             assert errors == ""
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 41
-
-
-@pytest.fixture(autouse=True)
-def restore_logging() -> Iterator[None]:
-    """The command line sets up logging for a whole process; this one goes on."""
-    logger = logging.getLogger("showtell")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate, level = before
-    logger.setLevel(level)

@@ -54,7 +54,6 @@ def tell(
     caplog: pytest.LogCaptureFixture, records: list[Record], error: BaseException | None = None
 ) -> list[str]:
     caplog.set_level(logging.INFO, "showtell")
-    logging.getLogger("showtell").propagate = True
     tally = Tally()
     tally.__enter__()
     for record in records:

@@ -60,7 +60,7 @@ def test_csv_reads_back(tmp_path: Path, items: list[Record]) -> None:
     text = write(tmp_path / "out.csv", items).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     expected = [
-        (name, caption.text, str(rank), "")
+        (name, f"'{caption.text}" if caption.text.startswith(_FORMULA) else caption.text, str(rank), "")
         for item in items
         for written in [item.image.encode("utf-8", "backslashreplace").decode()]
         for name in [f"./{written}" if written.startswith(_FORMULA) else written]

@@ -25,16 +25,18 @@ def test_sigterm_under_load_finishes_what_was_taken(
 ) -> None:
     expected = captioner.caption(snippets[:1])[0][0].text
     sent: list[tuple[float, str]] = []  # when, and what came of it
+    a_connection_each = httpx.Limits(max_keepalive_connections=0)
 
-    with running(model, "--time-limit", "20") as service:
+    with (
+        running(model, "--time-limit", "20") as service,
+        httpx.Client(base_url=service.address, timeout=20, limits=a_connection_each) as client,
+    ):
 
         def ask() -> None:
             while True:
                 start = time.monotonic()
                 try:
-                    answer = httpx.post(
-                        f"{service.address}/v1/captions", files=files(snippets[0]), timeout=20
-                    )
+                    answer = client.post("/v1/captions", files=files(snippets[0]))
                     sent.append((start, answer.json()["results"][0]["captions"][0]["text"]))
                 except httpx.TransportError as error:
                     sent.append((start, type(error).__name__))
@@ -43,16 +45,19 @@ def test_sigterm_under_load_finishes_what_was_taken(
         threads = [threading.Thread(target=ask) for _ in range(16)]
         for thread in threads:
             thread.start()
-        began = time.monotonic()
-        while any(thread.is_alive() for thread in threads) and (
-            len(sent) < 64 or time.monotonic() < began + 1.5
+        until = time.monotonic() + 15
+        while (
+            time.monotonic() < until
+            and any(thread.is_alive() for thread in threads)
+            and sum(start < time.monotonic() - 1 for start, _ in list(sent)) < 64
         ):
             time.sleep(0.01)
         signalled = time.monotonic()
         assert service.stop() == 0
         for thread in threads:
             thread.join(20)
-    taken = [outcome for start, outcome in sent if start < signalled - 0.2]
+    # A busy machine may take a second from a request's start until its connection is accepted.
+    taken = [outcome for start, outcome in sent if start < signalled - 1]
     assert len(taken) >= 32
     assert set(taken) == {expected}
     assert any(outcome != expected for _, outcome in sent)  # it does not listen any more
