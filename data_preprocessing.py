@@ -9,15 +9,15 @@ import sys
 from showtell.cli import run_command
 from showtell.data.annotations import load_annotations
 from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, EvalLoader, collate_fn
-from showtell.data.images import resize_image
+from showtell.data.online_images import OnlineImages
 from showtell.data.prepare import PreparedData, prepare_data
+from showtell.data.preprocess import preprocess_image
 from showtell.data.records import CaptionedImage
-from showtell.data.sources import OnlineImages
 from showtell.data.splits import split_train_test, tuning_split, tuning_subset
-from showtell.data.tensors import preprocess_image
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
+from showtell.data.transforms import resize_image
 from showtell.data.vocabulary import Vocabulary, build_vocab
-from showtell.devices import log_gpu_memory
+from showtell.utils.devices import log_gpu_memory
 
 __all__ = [
     "CaptionBatch",

@@ -27,11 +27,11 @@ from bench_encode import export
 from common import Contender, command_line, load, machine, median_ratio, recorded, split_photos
 from PIL import Image
 
-from showtell.captioning import CaptioningModel
-from showtell.commands.options import open_model
-from showtell.data.loading import decode_ahead
+from showtell.captioning.base import CaptioningModel
+from showtell.commands.shared.options import open_model
+from showtell.data.decode_ahead import decode_ahead
 from showtell.output import Photo, Record, make_writer
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 
 Task = tuple[str, list[Path]]
 

@@ -35,7 +35,7 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer, cook_refs
 
 from showtell.data.annotations import load_annotations
 from showtell.data.splits import by_split
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.evaluation.cider import CiderD, cider_d
 
 SAMPLES = 5

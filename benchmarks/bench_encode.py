@@ -24,8 +24,8 @@ import numpy as np
 from common import Contender, command_line, load, machine, median_ratio, recorded, split_photos
 
 from showtell.config import EncoderConfig
-from showtell.data.images import ImageTransform
-from showtell.resources import DEFAULT_MODEL
+from showtell.data.transforms import ImageTransform
+from showtell.utils.shipped import DEFAULT_MODEL
 
 Task = tuple[str, list[Path]]
 Encode = Callable[[list[np.ndarray]], np.ndarray]
@@ -60,8 +60,8 @@ def plain() -> Callable[[Task], Any]:
     import torch
     from transformers import ResNetModel
 
-    from showtell.data.tensors import normalize
-    from showtell.resources import MODELS
+    from showtell.data.preprocess import normalize
+    from showtell.utils.shipped import MODELS
 
     network = ResNetModel.from_pretrained(MODELS / "resnet50-imagenet", dtype=torch.float32).eval()
 
@@ -82,8 +82,8 @@ def in_torch(precision: Any) -> Callable[[Task], Any]:
     """Ours, in PyTorch."""
     import torch
 
-    from showtell.devices import pick_device
-    from showtell.encoder import CNNEncoder
+    from showtell.encoder.cnn import CNNEncoder
+    from showtell.utils.devices import pick_device
 
     encoder = CNNEncoder.from_config(EncoderConfig(precision=precision)).to(pick_device())
     return measuring(
@@ -94,7 +94,7 @@ def in_torch(precision: Any) -> Callable[[Task], Any]:
 
 def exported(folder: Path, runtime: Any) -> Callable[[Task], Any]:
     """That of an exported model."""
-    from showtell.runtime.captioner import ExportedEncoder
+    from showtell.runtime.exported import ExportedEncoder
 
     encoder = ExportedEncoder.load(folder, runtime)
     return measuring(encoder.encode_pixels, encoder.transform)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from showtell.config import EncoderConfig
-from showtell.data.loading import decode_ahead
-from showtell.devices import pick_device
-from showtell.encoder import CNNEncoder
-from showtell.features import FeatureStore
+from showtell.data.decode_ahead import decode_ahead
+from showtell.encoder.cnn import CNNEncoder
+from showtell.features.store import FeatureStore
+from showtell.utils.devices import pick_device
 
 AT_ONCE = 64
 """Images that the bare encoder is given together; those of one shape share its batches."""

@@ -22,13 +22,13 @@ from typing import Any
 from bench_caption import ours
 from common import Contender, command_line, load, machine, median_ratio, recorded
 
-from showtell.commands.options import open_model
+from showtell.commands.shared.options import open_model
 from showtell.config import DataConfig
 from showtell.data.prepare import by_people, load_images
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
-from showtell.evaluation.metrics import score_captions
-from showtell.resources import DEFAULT_MODEL
+from showtell.evaluation.validation import score_captions
+from showtell.utils.shipped import DEFAULT_MODEL
 
 SCORES = ("CIDEr", "BLEU-4")
 Datasets = dict[str, list[CaptionedImage]]

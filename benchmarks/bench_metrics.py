@@ -31,12 +31,12 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from showtell.data.annotations import load_annotations
 from showtell.data.splits import by_split
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.evaluation.bleu import bleu
 from showtell.evaluation.cider import cider_d
 from showtell.evaluation.predictions import read_predictions
 from showtell.evaluation.rouge import rouge_l
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 
 NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 SAME_TOKENS, SAME_SCORE, FASTER = 0.9995, 0.0005, 5.0
@@ -81,7 +81,7 @@ def model_task(data: Path, predictions: Path | None) -> Task:
     if predictions:
         said = {image: texts[0] for image, texts in read_predictions(predictions, images).captions.items()}
     else:
-        from showtell.captioner import Captioner
+        from showtell.captioning.captioner import Captioner
 
         stream = Captioner.load(DEFAULT_MODEL).caption_stream(images, open_source=lambda image: image.path)
         said = {done.source.image_id: done.captions[0].text for done in stream}

@@ -25,15 +25,15 @@ from common import command_line, load, machine, recorded, take_photos
 from PIL import Image
 from torch import nn
 
-from showtell.captioner import Captioner
-from showtell.captioning import search_specials
+from showtell.captioning.base import search_specials
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
-from showtell.data.images import to_pixels, view_image
+from showtell.data.transforms import to_pixels, view_image
 from showtell.decoder import RNNDecoder, StepOutput, packed_targets, stepping
-from showtell.devices import compute_dtype
-from showtell.resources import DEFAULT_MODEL
 from showtell.search import search
 from showtell.training.losses import linear_cross_entropy
+from showtell.utils.devices import compute_dtype
+from showtell.utils.shipped import DEFAULT_MODEL
 
 WORDS, CAPTIONS, BATCH = 10.8, 5, 64
 
@@ -212,7 +212,7 @@ def lap(name):
 import numpy, PIL.Image; lap("import NumPy, Pillow")
 import showtell.commands.caption; lap("import showtell.commands.caption")
 import torch; lap("import torch")
-from showtell.captioner import Captioner; lap("import showtell.captioner")
+from showtell.captioning.captioner import Captioner; lap("import showtell.captioning.captioner")
 captioner = Captioner.load("__MODEL__"); lap("read the weights, check them")
 pixels = captioner.transform.pixels(__PHOTO__); lap("decode the photo")
 captioner.encode_pixels([pixels]); lap("fold batch-norm, first photo through the encoder")

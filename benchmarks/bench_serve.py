@@ -32,8 +32,8 @@ import numpy as np
 from common import SUFFIXES, machine, make_photos
 from PIL import Image
 
-from showtell.captioner import Captioner
-from showtell.resources import DEFAULT_MODEL
+from showtell.captioning.captioner import Captioner
+from showtell.utils.shipped import DEFAULT_MODEL
 
 LARGE = (4000, 3000)
 

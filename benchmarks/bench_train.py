@@ -24,8 +24,8 @@ from torch import Tensor
 
 from showtell.config import DecoderConfig, DecoderKind
 from showtell.decoder import RNNDecoder, make_decoder, packed_targets
-from showtell.devices import compute_dtype, pick_device
 from showtell.training.losses import linear_cross_entropy
+from showtell.utils.devices import compute_dtype, pick_device
 
 ATTENTION, FIRST = "attention, 512 units", "first topdown, 512 units"
 DECODERS: dict[str, tuple[DecoderKind, int]] = {

@@ -25,15 +25,15 @@ from statistics import mean, pstdev
 
 from common import command_line, recorded
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import DataConfig, SearchConfig
-from showtell.data.loading import batched
+from showtell.data.decode_ahead import batched
 from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
-from showtell.evaluation.metrics import score_captions
-from showtell.feature_extraction import extract_features
-from showtell.features import CachedFeatures, FeatureStore
-from showtell.resources import DEFAULT_MODEL
+from showtell.evaluation.validation import score_captions
+from showtell.features.extraction import extract_features
+from showtell.features.store import CachedFeatures, FeatureStore
+from showtell.utils.shipped import DEFAULT_MODEL
 
 MAIN = Path(__file__).parents[1] / "main.py"
 SCRATCH = ["--training.batch_size", "16", "--training.epochs", "30"]

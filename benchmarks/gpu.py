@@ -25,7 +25,7 @@ import torch
 from common import command_line, machine, recorded
 from torch.nn import functional as F
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import (
     DataConfig,
     DecoderConfig,
@@ -37,11 +37,11 @@ from showtell.config import (
 from showtell.data.dataset import CaptionDataset, CaptionLoader
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.decoder import make_decoder, packed_targets
-from showtell.encoder import CNNEncoder
-from showtell.feature_encoding import ExtractionReport
-from showtell.feature_extraction import views_of
-from showtell.feature_table import FeatureTable
-from showtell.features import FeatureStore
+from showtell.encoder.cnn import CNNEncoder
+from showtell.features.encoding import ExtractionReport
+from showtell.features.extraction import views_of
+from showtell.features.store import FeatureStore
+from showtell.features.table import FeatureTable
 from showtell.training.distributed import quiet_lightning
 from showtell.training.fit import fit
 
@@ -50,10 +50,10 @@ TESTED = [
     "tests/test_on_each_device.py",
     "tests/decoder",
     "tests/training",
-    "tests/test_encoder.py",
-    "tests/test_features.py",
+    "tests/encoder/test_cnn.py",
+    "tests/features/test_store.py",
 ]
-TESTED += ["tests/test_feature_table.py", "tests/test_search.py", "tests/test_captioner.py"]
+TESTED += ["tests/features/test_table.py", "tests/search/test_beams.py", "tests/captioning/test_captioner.py"]
 
 
 @dataclass
@@ -255,7 +255,7 @@ def tests(bench: Bench) -> None:
     environment = {**os.environ, "SHOWTELL_DEVICE": str(bench.device)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark"]
     if bench.small:
-        command += ["-x", "tests/test_feature_table.py"]
+        command += ["-x", "tests/features/test_table.py"]
     else:
         command += ["-n", str(min(12, os.cpu_count() or 1)), *TESTED]
     with bench.row("tests of what computes") as figure:

@@ -22,17 +22,17 @@ from typing import Final
 
 import yaml
 
-from showtell.captioner import Captioner
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.model_file import FILE_NAME
 from showtell.commands.caption import SAMPLE_PHOTOS
 from showtell.data.records import CaptionedImage
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.decoder import RNNDecoder
 from showtell.evaluation import run
-from showtell.evaluation.measure import format_score
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.model_file import FILE_NAME
-from showtell.resources import DEFAULT_MODEL, find_model
+from showtell.evaluation.scores import format_score
+from showtell.utils.shipped import DEFAULT_MODEL, find_model
 
 TITLES: Final = {"flickr8k": ("Flickr8k", "dev"), "coco-8k": ("COCO", "val")}
 """Name and split of datasets as people know them."""

@@ -29,7 +29,7 @@ from common import Contender, command_line, load, machine, recorded
 from numpy.typing import NDArray
 from standins import make_standins
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import (
     DataConfig,
     DecoderConfig,
@@ -39,14 +39,14 @@ from showtell.config import (
     TrainingConfig,
 )
 from showtell.data.dataset import CaptionDataset
-from showtell.data.images import ImageTransform
 from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
+from showtell.data.transforms import ImageTransform
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
-from showtell.encoder import CNNEncoder
-from showtell.features import FeatureStore
+from showtell.encoder.cnn import CNNEncoder
+from showtell.features.store import FeatureStore
 from showtell.training.fit import fit
 from showtell.training.self_critical import CaptionReward
 

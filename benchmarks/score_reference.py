@@ -15,11 +15,11 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.data.annotations import load_annotations
 from showtell.data.splits import by_split
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 
 
 def main() -> None:

@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from showtell.captioner import Captioner
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.data.annotations import load_annotations
-from showtell.data.loading import batched, decode_ahead
+from showtell.data.decode_ahead import batched, decode_ahead
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.evaluation.cider import cider_d
-from showtell.evaluation.metrics import score_captions
-from showtell.resources import DEFAULT_MODEL
+from showtell.evaluation.validation import score_captions
+from showtell.utils.shipped import DEFAULT_MODEL
 
 BATCH = 64
 ONE = [

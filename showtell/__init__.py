@@ -14,8 +14,8 @@ import typing as _typing
 
 if _typing.TYPE_CHECKING:
     from showtell.api import load
-    from showtell.captioner import Captioner
-    from showtell.captioning import Caption
+    from showtell.captioning.caption import Caption
+    from showtell.captioning.captioner import Captioner
     from showtell.config import (
         CacheConfig,
         DataConfig,
@@ -31,7 +31,7 @@ if _typing.TYPE_CHECKING:
     from showtell.data.dataset import CaptionDataset, collate_fn
     from showtell.data.vocabulary import Vocabulary, build_vocab
     from showtell.decoder import RNNDecoder
-    from showtell.encoder import CNNEncoder
+    from showtell.encoder.cnn import CNNEncoder
     from showtell.errors import ShowtellError
     from showtell.evaluation.run import evaluate
     from showtell.exporting.run import export
@@ -69,13 +69,13 @@ __all__ = [
 
 _MODULES = {
     "showtell.api": ("load",),
-    "showtell.captioner": ("Captioner",),
-    "showtell.captioning": ("Caption",),
+    "showtell.captioning.captioner": ("Captioner",),
+    "showtell.captioning.base": ("Caption",),
     "showtell.config": tuple(name for name in __all__ if name.endswith("Config")),
     "showtell.data.dataset": ("CaptionDataset", "collate_fn"),
     "showtell.data.vocabulary": ("Vocabulary", "build_vocab"),
     "showtell.decoder": ("RNNDecoder",),
-    "showtell.encoder": ("CNNEncoder",),
+    "showtell.encoder.cnn": ("CNNEncoder",),
     "showtell.errors": ("ShowtellError",),
     "showtell.evaluation.run": ("evaluate",),
     "showtell.exporting.run": ("export",),

@@ -6,16 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 from showtell.config import Runtime
-from showtell.data.images import check_image_size
+from showtell.data.transforms import check_image_size
 from showtell.errors import CheckpointError, UsageError
-from showtell.keywords import did_you_mean, suggests_keywords
-from showtell.resources import DEFAULT_MODEL, MODELS
 from showtell.runtime.manifest import find_exported
+from showtell.utils.keywords import did_you_mean, suggests_keywords
+from showtell.utils.shipped import DEFAULT_MODEL, MODELS
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds
     import torch
 
-    from showtell.captioning import CaptioningModel
+    from showtell.captioning.base import CaptioningModel
 
 
 @suggests_keywords()
@@ -73,7 +73,7 @@ def _load_exported(
     folder = find_exported(name)
     if folder is None:
         return None
-    from showtell.runtime.captioner import ExportedCaptioner
+    from showtell.runtime.exported import ExportedCaptioner
 
     if runtime == "torch":
         raise UsageError(f"runtime torch: {name} is an exported model; name the run that it was made of")
@@ -101,7 +101,7 @@ def _load_torch(
             f"runtime {runtime} runs exported models: make one with showtell export --model {name}, and name"
             " its folder"
         )
-    from showtell.captioner import Captioner
+    from showtell.captioning.captioner import Captioner
 
     try:
         return Captioner.load_ensemble(members, device=device, encoder=encoder, image_size=image_size)

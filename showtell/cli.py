@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from showtell import __version__
-from showtell.commands.logs import log_to_screen
-from showtell.commands.options import add_general, computing_on
-from showtell.commands.parser import Parser, suggest
-from showtell.errors import ShowtellError, UsageError
-from showtell.printable import one_line
+from showtell.commands.shared.logging import log_to_screen
+from showtell.commands.shared.options import add_general, computing_on
+from showtell.commands.shared.parser import Parser, suggest
+from showtell.errors import ShowtellError, UsageError, one_line
 
 COMMANDS = {
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",

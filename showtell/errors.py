@@ -16,7 +16,11 @@ ShowtellError                  exit code 1: it failed
 
 from __future__ import annotations
 
-from showtell.printable import message_line
+import re
+import unicodedata
+from typing import Final
+
+_LINE_BREAKS: Final = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 class ShowtellError(Exception):
@@ -106,3 +110,18 @@ class WriteError(ShowtellError, OSError):
     def __reduce__(self) -> tuple[type[WriteError], tuple[str, str, int | None]]:
         """Pickle by the arguments, so that the error crosses process borders."""
         return type(self), (str(self.filename), str(self.strerror), self.errno)
+
+
+def message_line(text: str) -> str:
+    """A message as one line: line breaks become spaces, other control characters are escaped."""
+    return text if text.isprintable() else one_line(_LINE_BREAKS.sub(" ", text).strip())
+
+
+def one_line(name: str) -> str:
+    """A file's name as text of one line: control characters, and bytes that are no text, are escaped."""
+    return name if name.isprintable() else "".join(map(escaped, name))
+
+
+def escaped(char: str) -> str:
+    """A character, escaped if it is a control character (Unicode category C)."""
+    return char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char

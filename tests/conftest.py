@@ -19,11 +19,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import Precision
-from showtell.data.images import ImageTransform
-from showtell.encoder import CNNEncoder
-from showtell.resnet import ResNet, ResNetSettings
+from showtell.data.transforms import ImageTransform
+from showtell.encoder.cnn import CNNEncoder
+from showtell.encoder.resnet import ResNet, ResNetSettings
 
 hypothesis.settings.register_profile("showtell", deadline=None)  # nothing asserts speed
 hypothesis.settings.load_profile("showtell")

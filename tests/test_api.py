@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 
 import showtell
-from showtell.captioner import Captioner
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
+from showtell.captioning.captioner import Captioner
 from showtell.config import RunConfig, SearchConfig
 from showtell.errors import CheckpointError, ImageError, ShowtellError, UsageError
 from showtell.search.settings import SearchKeywords
 from tests.commands.test_caption import save_model
 from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
-from tests.reporting.test_page import Page
+from tests.reporting.test_render import Page
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_mistakes_in_evaluate_get_one_line(keywords: dict[str, object], reason: 
 
 
 def test_pandas_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    from showtell.tables import data_frame
+    from showtell.utils.tables import data_frame
 
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pip install pandas"):

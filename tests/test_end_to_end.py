@@ -70,7 +70,7 @@ def test_online_features(tmp_path: Path) -> None:
 def test_shipped_model_captions_the_dev_photos(shared_data: Path, tmp_path: Path) -> None:
     """The model in the box is good on 200 photos of Flickr8k's dev split, which it chose its epoch by."""
     from showtell.data.annotations import load_annotations
-    from showtell.evaluation.metrics import score_captions
+    from showtell.evaluation.validation import score_captions
 
     images = [i for i in load_annotations(shared_data / "flickr8k").images if i.split == "val"][:200]
     names = "\n".join(str(image.path) for image in images)

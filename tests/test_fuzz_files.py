@@ -24,21 +24,27 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from showtell.backbones import load_backbone
-from showtell.captioner import Captioner
-from showtell.commands.parser import Parser
-from showtell.commands.run_config import add_run_arguments, to_run_config
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.fingerprint import weights_fingerprint
+from showtell.checkpoints.hub_metadata import (
+    CONFIG,
+    PREPROCESSOR,
+    check_configs,
+    model_config,
+    preprocessor_config,
+)
+from showtell.checkpoints.model_file import FILE_NAME, read_model
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.run_options import add_run_arguments, to_run_config
+from showtell.encoder.pretrained import load_backbone
 from showtell.errors import CheckpointError, EncoderError, FeatureStoreError, ShowtellError
-from showtell.fingerprints import weights_fingerprint
-from showtell.hub_config import CONFIG, PREPROCESSOR, check_configs, model_config, preprocessor_config
-from showtell.model_file import FILE_NAME, read_model
-from showtell.runtime.captioner import ExportedCaptioner
+from showtell.runtime.exported import ExportedCaptioner
 from showtell.runtime.manifest import GRAPHS, Manifest
+from showtell.scale.feature_shards import ShardedFeatures, read_header
 from showtell.scale.job import Job, read_job
-from showtell.scale.store import ShardedFeatures, read_header
 from showtell.scale.tasks import CaptionTask, FeatureTask
 from tests.conftest import make_tiny_backbone, save_backbone
-from tests.scale.test_running import Recorder, begin, run
+from tests.scale.test_runner import Recorder, begin, run
 
 ENDS_IN = 2.0
 """Seconds of the processor."""

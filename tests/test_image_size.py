@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from showtell.captioner import Captioner
-from showtell.captioning import CaptioningModel
+from showtell.captioning.base import CaptioningModel
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.model_file import read_model
 from showtell.config import CacheConfig
-from showtell.data.images import ImageTransform
-from showtell.encoder import CNNEncoder
+from showtell.data.transforms import ImageTransform
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, UsageError
 from showtell.exporting.folder import export_model
 from showtell.exporting.hub_folder import write_hub_folder
-from showtell.feature_extraction import feature_encoder
-from showtell.model_file import read_model
-from showtell.runtime.captioner import ExportedCaptioner
+from showtell.features.extraction import feature_encoder
+from showtell.runtime.exported import ExportedCaptioner
+from tests.captioning.test_captioner import rewrite_header
 from tests.commands.test_caption import save_model
 from tests.conftest import make_tiny_backbone, make_tiny_encoder, save_backbone
-from tests.test_captioner import rewrite_header
 
 TRAINED, OTHER = 64, 128  # of `tiny_model`; its grid is 2 x 2
 

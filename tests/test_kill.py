@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.captioner import Captioner
-from showtell.training.callbacks import CHECKPOINT
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_folder import CHECKPOINT
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""The house stays a house: imports point down only."""
+"""The structure of the package: imports point down, files and functions are short."""
 
 from __future__ import annotations
 
@@ -8,72 +8,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = [  # from the ground up; the longest prefix of a module's name counts
-    {
-        "showtell",
-        "showtell.errors",
-        "showtell.files",
-        "showtell.memory",
-        "showtell.printable",
-        "showtell.progress",
-    },
-    {"showtell.keywords", "showtell.tables"},
-    {
-        "showtell.config",
-        "showtell.resources",
-        "showtell.fingerprints",
-        "showtell.tensor_files",
-        "showtell.plotting",
-        "showtell.web",
-        "showtell.yaml_files",
-    },
-    {"showtell.devices"},
-    {"showtell.gpu_memory"},
-    {"showtell.data"},
-    {
-        "showtell.resnet",
-        "showtell.feature_rows",
-        "showtell.torchvision_weights",
-        "showtell.search",
-        "showtell.evaluation",
-    },
-    {"showtell.hub_config", "showtell.evaluation.confidence"},
-    {"showtell.hub"},
-    {"showtell.backbones", "showtell.model_file"},
-    {"showtell.encoder", "showtell.captioning", "showtell.feature_encoding"},
-    {
-        "showtell.features",
-        "showtell.feature_table",
-        "showtell.decoder",
-        "showtell.training.losses",
-        "showtell.training.distributed",
-    },
-    {"showtell.captioner", "showtell.runtime", "showtell.training.self_critical"},
-    {"showtell.api", "showtell.feature_extraction"},
-    {"showtell.exporting", "showtell.training.initial", "showtell.evaluation.results"},
-    {"showtell.training.module", "showtell.training.calibration", "showtell.output", "showtell.reporting"},
-    {
-        "showtell.training.callbacks",
-        "showtell.training.divergence",
-        "showtell.training.finetuning",
-        "showtell.training.self_critical_module",
-    },
-    {"showtell.serving", "showtell.alt", "showtell.scale"},
-    {
-        "showtell.training.fit",
-        "showtell.training.run_folder",
-        "showtell.tuning",
-        "showtell.training.setup",
-        "showtell.training.initial_model",
-    },
-    {"showtell.training.run", "showtell.evaluation.run"},
-    {"showtell.reporting.run"},
-    {"showtell.commands"},
-    {"showtell.cli"},
-    {"main", "inference", "data_preprocessing", "setup"},
-]
-FREE = {"showtell.training"}  # packages that hold nothing themselves
-MODULES = sorted([*ROOT.glob("showtell/**/*.py"), *ROOT.glob("*.py")])
+LAYERS = (  # a package imports only from lines above its own
+    "errors, web",
+    "config",
+    "utils",
+    "search, data",
+    "decoder, checkpoints",
+    "encoder",
+    "captioning",
+    "runtime",
+    "api, output",
+    "evaluation, features",
+    "training, scale, serving, alt, tuning, reporting",
+    "exporting",
+    "commands.shared",
+    "commands",
+    "cli",
+)
+LEVELS = {name: level for level, line in enumerate(LAYERS) for name in line.split(", ")}
+PACKAGE = sorted(path for path in ROOT.glob("showtell/**/*.py") if path.parent != ROOT / "showtell")
+MODULES = [*PACKAGE, *sorted(path for path in ROOT.glob("showtell/*.py") if path.stem != "__init__")]
 
 
 def name_of(path: Path) -> str:
@@ -81,14 +35,10 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def layer_of(module: str) -> int | None:
-    prefix = module
-    while prefix:
-        for level, names in enumerate(LAYERS):
-            if prefix in names and (prefix != "showtell" or module == "showtell"):
-                return level
-        prefix = prefix.rpartition(".")[0]
-    return None
+def package_of(module: str) -> str:
+    """The package of a module, as it stands in LAYERS."""
+    parts = module.split(".")[1:]
+    return "commands.shared" if parts[:2] == ["commands", "shared"] else parts[0]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -110,15 +60,25 @@ def imports_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_down(path: Path) -> None:
-    module = name_of(path)
-    level = layer_of(module)
-    assert level is not None or module in FREE, f"{module} has no place in the house: give it a layer"
-    for imported in imports_of(path) if module != "showtell" else ():  # its imports are lazy
-        below = layer_of(imported)
-        assert below is not None
-        assert below <= (level or 0), f"{module} imports {imported}, which stands above it"
-        same_room = module.rpartition(".")[0] == imported.rpartition(".")[0] or imported.startswith(module)
-        assert below < (level or 0) or same_room or module.split(".")[1:2] == imported.split(".")[1:2]
+    package = package_of(name_of(path))
+    for imported in imports_of(path) - {"showtell"}:
+        below = package_of(imported)
+        assert below == package or LEVELS[below] < LEVELS[package], f"{name_of(path)} imports {imported}"
+
+
+def test_few_modules_stand_outside_of_packages() -> None:
+    assert {path.stem for path in ROOT.glob("showtell/*.py")} == {"__init__", "api", "cli", "errors"}
+
+
+def test_functions_fit_a_screen_and_files_one_idea() -> None:
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                docstring = (ast.get_docstring(node, clean=False) or "").count("\n")
+                assert lines - docstring <= 60, f"{path}: {node.name} has {lines} lines"
 
 
 def test_captioning_does_not_import_the_training_loop() -> None:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
 from showtell.data.records import CaptionedImage
-from showtell.resources import DEFAULT_MODEL, MODELS
+from showtell.utils.shipped import DEFAULT_MODEL, MODELS
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

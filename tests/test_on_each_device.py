@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from showtell.captioner import Captioner
-from showtell.captioning import search_specials
+from showtell.captioning.base import search_specials
+from showtell.captioning.captioner import Captioner
 from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, collate_fn
 from showtell.data.records import CaptionedImage
@@ -22,10 +22,10 @@ from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder, packed_targets, stepping
 from showtell.decoder.base import LockedDropout
 from showtell.decoder.tensor_search import TensorBeams
-from showtell.encoder import CNNEncoder
-from showtell.feature_encoding import ExtractionReport
-from showtell.feature_table import FeatureTable
-from showtell.features import FeatureStore
+from showtell.encoder.cnn import CNNEncoder
+from showtell.features.encoding import ExtractionReport
+from showtell.features.store import FeatureStore
+from showtell.features.table import FeatureTable
 from showtell.search import search
 from showtell.training.fit import fit
 from showtell.training.losses import linear_cross_entropy

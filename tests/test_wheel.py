@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from showtell.captioner import Captioner
-from showtell.resources import DEFAULT_MODEL
+from showtell.captioning.captioner import Captioner
+from showtell.utils.shipped import DEFAULT_MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,7 @@ def test_it_captions_where_there_is_no_checkout(installed: Path, tmp_path: Path,
     said = run(
         installed / "python",
         "-c",
-        "from showtell.captioner import Captioner\n"
+        "from showtell.captioning.captioner import Captioner\n"
         "print(Captioner.from_pretrained('hub').caption(['photo.jpg'])[0][0].text)",
         cwd=tmp_path,
         **environment,

@@ -14,11 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from showtell.alt.documents import digest
 from showtell.alt.exchange import OLD
-from showtell.alt.pages import digest
 from showtell.alt.replacing import check_replaceable, discard, replace_file
 from showtell.errors import DataError, ShowtellError, UsageError
-from showtell.files import write_atomic
+from showtell.utils.files import write_atomic
 
 MANIFEST: Final = "changes.jsonl"
 _LONGEST_NAME: Final = 180

@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath, PureWindowsPath
 from typing import Final
 
-from showtell.data.collect import IMAGE_SUFFIXES
+from showtell.data.find_images import IMAGE_SUFFIXES
 
 _CAMERAS: Final = """
 olympus digital camera | sony dsc | nikon dsc | nikon digital camera | coolpix | kodak digital still

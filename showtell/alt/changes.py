@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from showtell.alt.backup import Backup
+from showtell.alt.documents import Page
 from showtell.alt.gaps import Gap
-from showtell.alt.pages import Page
 from showtell.alt.patch import Patch, make_patch
 from showtell.alt.survey import Missing
 from showtell.errors import ShowtellError

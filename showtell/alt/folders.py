@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from showtell.alt.backup import MANIFEST
-from showtell.alt.pages import PAGE_SUFFIXES
+from showtell.alt.documents import PAGE_SUFFIXES
 
 _OTHERS: Final = frozenset({"node_modules", "__pycache__"})
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from showtell.alt.documents import Page, encode
 from showtell.alt.gaps import Gap, fill
-from showtell.alt.pages import Page, encode
 
 
 @dataclass(frozen=True)

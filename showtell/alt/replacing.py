@@ -18,7 +18,7 @@ from filelock import lock_descriptor
 from showtell.alt.attributes import write_like
 from showtell.alt.exchange import OLD, exchange
 from showtell.errors import DataError
-from showtell.files import sync_folder
+from showtell.utils.files import sync_folder
 
 _LOCK_SECONDS: Final = 2.0
 _READ: Final = (

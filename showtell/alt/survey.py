@@ -10,12 +10,12 @@ from typing import Final, Literal
 
 from tqdm import tqdm
 
+from showtell.alt.documents import PAGE_SUFFIXES, Page, read_page
 from showtell.alt.folders import find_folder_links, find_pages, is_backup, leads_out
 from showtell.alt.gaps import Gap
-from showtell.alt.pages import PAGE_SUFFIXES, Page, read_page
-from showtell.data.collect import IMAGE_SUFFIXES, find_images
+from showtell.data.find_images import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
-from showtell.progress import bars_hidden
+from showtell.utils.progress import bars_hidden
 
 Kind = Literal["auto", "pages", "pictures"]
 

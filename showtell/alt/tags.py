@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from showtell.alt.templates import MaskedText, is_made, without_masks
-from showtell.data.collect import IMAGE_SUFFIXES
+from showtell.data.find_images import IMAGE_SUFFIXES
 
 MADE_ADDRESS: Final = "its address is made by a template"
 MADE_ATTRIBUTES: Final = "its attributes are made by a template, perhaps its alt text too"

@@ -23,22 +23,21 @@ from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.patch import Patch
 from showtell.alt.survey import Missing, Survey, survey
-from showtell.commands.options import (
+from showtell.commands.shared.options import (
     add_min_confidence,
     add_model_options,
     check_min_confidence,
     load_model,
     require_confidence,
 )
-from showtell.commands.parser import Parser
-from showtell.errors import ShowtellError, UsageError
-from showtell.files import write_atomic
+from showtell.commands.shared.parser import Parser
+from showtell.errors import ShowtellError, UsageError, one_line
 from showtell.output import FileWriter, GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
-from showtell.printable import one_line
-from showtell.progress import bars_hidden
+from showtell.utils.files import write_atomic
+from showtell.utils.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
-    from showtell.captioning import CaptioningModel
+    from showtell.captioning.base import CaptioningModel
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonargparse import Namespace
 from tqdm import tqdm
 
-from showtell.commands.options import (
+from showtell.commands.shared.options import (
     add_min_confidence,
     add_model_options,
     check_min_confidence,
@@ -27,10 +27,10 @@ from showtell.commands.options import (
     naming_options,
     require_confidence,
 )
-from showtell.commands.parser import Parser
-from showtell.commands.settings import add_plain_settings
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import SearchConfig
-from showtell.data.collect import find_images
+from showtell.data.find_images import find_images
 from showtell.errors import UsageError
 from showtell.output import (
     AttentionPictures,
@@ -42,11 +42,11 @@ from showtell.output import (
     Tally,
     make_writer,
 )
-from showtell.progress import bars_hidden
 from showtell.search.settings import search_config as search_config_of
+from showtell.utils.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
-    from showtell.captioning import CaptioningModel
+    from showtell.captioning.base import CaptioningModel
 
 SAMPLE_PHOTOS: Final = (
     "astronaut.png",

@@ -10,8 +10,8 @@ from typing import Final
 
 from jsonargparse import Namespace
 
-from showtell.commands import evaluation
-from showtell.commands.parser import Parser
+from showtell.commands.shared import evaluation_options
+from showtell.commands.shared.parser import Parser
 from showtell.evaluation.results import DatasetEvaluation
 from showtell.evaluation.run import evaluate, results_folder
 
@@ -23,7 +23,7 @@ EXAMPLES: Final = (
 
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell evaluate`."""
-    evaluation.add_arguments(parser)
+    evaluation_options.add_arguments(parser)
     parser.add_argument(
         "--submission",
         metavar="NAME",
@@ -44,4 +44,6 @@ def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands
         if args.submission:
             print(f"submission: {result.write_submission(folder, args.submission)}")
 
-    evaluate(args.model, evaluation.data_of(args), **evaluation.settings_of(args), on_dataset=show)
+    evaluate(
+        args.model, evaluation_options.data_of(args), **evaluation_options.settings_of(args), on_dataset=show
+    )

@@ -11,8 +11,8 @@ from typing import Final, get_args
 
 from jsonargparse import Namespace
 
-from showtell.commands.options import add_encoder, add_image_size, add_model
-from showtell.commands.parser import Parser
+from showtell.commands.shared.options import add_encoder, add_image_size, add_model
+from showtell.commands.shared.parser import Parser
 from showtell.exporting.run import export
 from showtell.runtime.manifest import ExportPrecision
 

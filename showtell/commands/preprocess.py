@@ -12,15 +12,15 @@ from typing import Final
 
 from jsonargparse import Namespace
 
-from showtell.commands.parser import Parser
-from showtell.commands.run_config import add_run_arguments, to_run_config
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.run_options import add_run_arguments, to_run_config
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.splits import tuning_subset
 from showtell.data.statistics import DatasetStatistics, dataset_statistics, write_statistics_page
 from showtell.data.summary import log_summary
-from showtell.data.text import tokenize
-from showtell.files import write_atomic
+from showtell.data.tokenizer import tokenize
+from showtell.utils.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(parser: Parser, args: Namespace) -> None:
     """Preprocess."""
-    from showtell.devices import log_gpu_memory  # torch takes seconds: help is shown at once
+    from showtell.utils.devices import log_gpu_memory  # torch takes seconds: help is shown at once
 
     config = to_run_config(parser, args)
     data = prepare_data(config.data, Path(config.cache.dir))
@@ -76,12 +76,12 @@ def run(parser: Parser, args: Namespace) -> None:
 
 def _extract(config: RunConfig, data: PreparedData) -> None:
     """Cache the features that training will ask for: by the encoder of the model that it starts from."""
-    from showtell.devices import pick_device
-    from showtell.encoder import CNNEncoder
-    from showtell.feature_extraction import extract_features, feature_encoder
-    from showtell.features import FeatureStore
-    from showtell.gpu_memory import MemoryByStage, find_gpu
+    from showtell.encoder.cnn import CNNEncoder
+    from showtell.features.extraction import extract_features, feature_encoder
+    from showtell.features.store import FeatureStore
     from showtell.training.initial_model import load_initial
+    from showtell.utils.devices import pick_device
+    from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 
     initial = load_initial(config, data)
     if initial is None:

@@ -9,8 +9,8 @@ from typing import Final
 
 from jsonargparse import Namespace
 
-from showtell.commands import evaluation
-from showtell.commands.parser import Parser
+from showtell.commands.shared import evaluation_options
+from showtell.commands.shared.parser import Parser
 from showtell.reporting.run import report
 
 EXAMPLES: Final = (
@@ -21,9 +21,13 @@ EXAMPLES: Final = (
 
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell report`."""
-    evaluation.add_arguments(parser)
+    evaluation_options.add_arguments(parser)
 
 
 def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Report."""
-    print(report(args.model, evaluation.data_of(args), out=args.out, **evaluation.settings_of(args)))
+    print(
+        report(
+            args.model, evaluation_options.data_of(args), out=args.out, **evaluation_options.settings_of(args)
+        )
+    )

@@ -16,7 +16,7 @@ from jsonargparse import Namespace
 from tqdm import tqdm
 
 from showtell.commands.caption import add_search, search_config
-from showtell.commands.options import (
+from showtell.commands.shared.options import (
     add_device,
     add_general,
     add_model_options,
@@ -24,19 +24,19 @@ from showtell.commands.options import (
     open_model,
     option,
 )
-from showtell.commands.parser import Parser
-from showtell.commands.settings import add_settings
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.settings import add_settings
 from showtell.config import CacheConfig, EncoderConfig
-from showtell.data.images import check_image_size
+from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
-from showtell.progress import bars_hidden
 from showtell.scale.job import FAILED, Job, only_run, open_job
 from showtell.scale.listing import Columns, list_units
-from showtell.scale.running import remove_damaged, run_job
+from showtell.scale.runner import remove_damaged, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
+from showtell.utils.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
-    from showtell.feature_encoding import FeatureEncoder
+    from showtell.features.encoding import FeatureEncoder
 
 log = logging.getLogger(__name__)
 
@@ -162,9 +162,9 @@ def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> Fe
         EncoderError: the weights cannot be loaded.
         UsageError: the exported model is none, or of another encoder.
     """
-    from showtell.devices import pick_device
-    from showtell.encoder import CNNEncoder
-    from showtell.feature_extraction import feature_encoder
+    from showtell.encoder.cnn import CNNEncoder
+    from showtell.features.extraction import feature_encoder
+    from showtell.utils.devices import pick_device
 
     encoder = CNNEncoder.from_config(config).to(pick_device(device))
     return feature_encoder(CacheConfig(exported=exported), encoder)

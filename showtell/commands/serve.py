@@ -15,15 +15,15 @@ from typing import Final
 
 from jsonargparse import Namespace
 
-from showtell.commands.options import (
+from showtell.commands.shared.options import (
     add_model_options,
     load_model,
     naming_options,
 )
-from showtell.commands.parser import Parser
-from showtell.commands.settings import add_plain_settings
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import ServingConfig
-from showtell.data.images import check_image_size
+from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Final
 
 from jsonargparse import Namespace
 
-from showtell.commands.parser import Parser
-from showtell.commands.run_config import add_run_arguments, to_run_config
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.run_options import add_run_arguments, to_run_config
 
 EXAMPLES: Final = (
     ("{prog} --data my_photos/ --out runs/mine", "on your photos, from the model in the box"),
@@ -29,6 +29,6 @@ def run(parser: Parser, args: Namespace) -> None:
     config = to_run_config(
         parser, args
     )  # mistakes are reported before torch is imported, which takes seconds
-    from showtell.commands.training_run import train
+    from showtell.commands.shared.training_run import train
 
     train(config, resume=args.resume)

@@ -21,17 +21,18 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from jsonargparse import Namespace
 
-from showtell.commands.logs import log_to_screen
-from showtell.commands.parser import Parser
-from showtell.commands.run_config import add_run_arguments, run_settings, to_run_config
+from showtell.checkpoints.run_folder import HISTORY
+from showtell.commands.shared.logging import log_to_screen
+from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.run_options import add_run_arguments, run_settings, to_run_config
 from showtell.config import RunConfig
 from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split, tuning_split
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
-from showtell.files import write_atomic
 from showtell.tuning.space import SearchSpace, Value
+from showtell.utils.files import write_atomic
 
 if TYPE_CHECKING:
     import optuna
@@ -43,9 +44,6 @@ log = logging.getLogger(__name__)
 
 Metric = Literal["CIDEr", "BLEU-4", "val_loss"]
 BEST = "best.yaml"
-_KEPT = "history.csv"
-"""What is kept of a trial."""
-
 
 EXAMPLES: Final = (
     ("{prog} --data my_photos/ --trials 20", "six settings of the optimisation"),
@@ -161,9 +159,9 @@ def _space_text(file: str | None) -> str:
 
 def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
     """Load the data, cut the tuning split, extract features."""
-    from showtell.devices import pick_device
-    from showtell.encoder import CNNEncoder
+    from showtell.encoder.cnn import CNNEncoder
     from showtell.training.setup import image_source
+    from showtell.utils.devices import pick_device
 
     data = prepare_data(replace(config.data, tuning=False), Path(config.cache.dir))
     images = tuning_split(
@@ -224,14 +222,14 @@ def _work(job: _Job, seed: int) -> None:
     """Run trials until the study has enough."""
     import torch
 
-    from showtell.devices import pick_device
-    from showtell.encoder import CNNEncoder
+    from showtell.encoder.cnn import CNNEncoder
     from showtell.training.fit import fit
     from showtell.training.setup import caption_sets, new_captioner
     from showtell.tuning.study import run_trials, storage_errors
+    from showtell.utils.devices import pick_device
 
     torch.set_num_threads(job.threads)
-    for name in ("showtell.training", "showtell.feature_extraction"):
+    for name in ("showtell.training", "showtell.features.extraction"):
         logging.getLogger(name).setLevel(logging.WARNING)
     encoder = CNNEncoder.from_config(job.config.encoder).to(pick_device())
     sets = caption_sets(job.config, job.images, job.vocabulary, job.load)
@@ -270,7 +268,7 @@ def _clear(folder: Path) -> None:
     for path in folder.glob("*"):
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != _KEPT:
+        elif path.name != HISTORY:
             path.unlink()
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from showtell.data.records import CaptionedImage
 from showtell.data.token_lists import TokenLists
 from showtell.data.vocabulary import Vocabulary
-from showtell.devices import to_device
+from showtell.utils.devices import to_device
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for

@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from showtell.data.images import ImageTransform
+from showtell.data.transforms import ImageTransform
 from showtell.errors import ImageError
 
 REQUEST: Final = struct.Struct("<QQdd")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from showtell.data.loading import Decoded, batched
+from showtell.data.decode_ahead import Decoded, batched
 from showtell.errors import ImageError
 
 T = TypeVar("T")

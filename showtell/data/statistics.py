@@ -15,8 +15,8 @@ import numpy.typing as npt
 from showtell.data.records import CaptionedImage, Split
 from showtell.data.splits import by_split
 from showtell.errors import DataError
-from showtell.files import write_atomic
-from showtell.plotting import plot_bars, plot_histogram, plot_lines
+from showtell.utils.files import write_atomic
+from showtell.utils.plots import plot_bars, plot_histogram, plot_lines
 
 Tokenize = Callable[[str], Sequence[str]]
 

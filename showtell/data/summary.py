@@ -9,7 +9,7 @@ from typing import Final, get_args
 from showtell.config import RunConfig
 from showtell.data.prepare import PreparedData
 from showtell.data.records import Split
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.errors import CheckpointError, ConfigError
 
 SPECIALS: Final = ("<pad>", "<start>", "<end>", "<unk>")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from showtell.config import DecoderConfig
 from showtell.decoder.base import Packing, RNNDecoder, make_rnn, rnn_step
 from showtell.decoder.state import SearchState, StepOutput
-from showtell.devices import to_device
+from showtell.utils.devices import to_device
 
 
 class AttentionDecoder(RNNDecoder):

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from showtell.config import Cell, DecoderConfig
-from showtell.decoder.lstm import lstm_update, packed_lstm
+from showtell.decoder.packed_lstm import lstm_update, packed_lstm
 from showtell.decoder.state import SearchState, StepOutput
-from showtell.devices import to_device
 from showtell.errors import ModelError
+from showtell.utils.devices import to_device
 
 
 class LockedDropout(nn.Module):

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from showtell.config import SearchConfig
 from showtell.decoder.state import SearchState, TensorStep
-from showtell.devices import CopyToCPU, to_device
 from showtell.errors import ModelError
 from showtell.search import Hypothesis, Specials
 from showtell.search.interface import LOGITS_NOT_FINITE, NEVER
+from showtell.utils.devices import CopyToCPU, to_device
 
 _FEW: Final = 32
 """Of so few images it is asked after every word whether all captions are complete: a word costs as much."""
@@ -205,7 +205,7 @@ class TensorBeams:
     def _allowed(self, log_probs: Tensor, end: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The likeliest words that may follow: log-probabilities and ids (B, K, C), best first.
 
-        See `showtell.search.rules`. Equally likely words come in the order of their ids.
+        See `showtell.search.constraints`. Equally likely words come in the order of their ids.
 
         Args:
             log_probs: (B, K, V), changed in place.

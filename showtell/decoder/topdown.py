@@ -20,7 +20,7 @@ from showtell.decoder.base import (
     zero_memory,
 )
 from showtell.decoder.state import SearchState, StepOutput
-from showtell.devices import to_device
+from showtell.utils.devices import to_device
 
 
 class TopDownDecoder(RNNDecoder):

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from showtell.data.annotations.entries import Entries, EntryError
-from showtell.data.annotations.sources import id_field, list_field, read_json, text_field
+from showtell.data.annotations.fields import id_field, list_field, text_field
+from showtell.data.annotations.reading import read_json
 from showtell.errors import AnnotationError, DataError
-from showtell.evaluation.objects import mentioned_objects
-from showtell.evaluation.statistic import Statistic
+from showtell.evaluation.coco_objects import mentioned_objects
+from showtell.evaluation.significance import Statistic
 
 
 def load_instances(path: Path) -> Mapping[str, frozenset[str]]:

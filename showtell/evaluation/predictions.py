@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from showtell.data.annotations.csv_tables import Row, rows
 from showtell.data.annotations.entries import EMPTY_CAPTION, Entries, EntryError, Skipped, caption_text
+from showtell.data.annotations.fields import field, id_field
 from showtell.data.annotations.names import look_alike, number_alike
-from showtell.data.annotations.sources import (
-    field,
-    first_line,
-    id_field,
-    parse_json_line,
-    read_json,
-    read_lines,
-)
-from showtell.data.annotations.tables import Row, rows
+from showtell.data.annotations.reading import first_line, parse_json_line, read_json, read_lines
 from showtell.data.records import CaptionedImage
 from showtell.errors import AnnotationError, UsageError
 

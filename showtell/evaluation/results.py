@@ -14,16 +14,16 @@ from showtell.data.annotations.entries import EMPTY_CAPTION
 from showtell.data.records import CaptionedImage
 from showtell.data.segmentation import segment
 from showtell.errors import ShowtellError, UsageError
-from showtell.evaluation.measure import MEANING, Confidence, Measures, compare_measures, format_score
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.evaluation.statistic import Difference
+from showtell.evaluation.scores import MEANING, Confidence, Measures, compare_measures, format_score
+from showtell.evaluation.significance import Difference
 from showtell.evaluation.submission import write_submission
-from showtell.tables import data_frame
+from showtell.utils.tables import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from showtell.captioning import Caption
+    from showtell.captioning.caption import Caption
 
 _UNSCORED: Final = ("no caption of an image", "photo that cannot be shown")
 """Reasons for which an image has no caption."""

@@ -14,32 +14,32 @@ import yaml
 from tqdm import tqdm
 
 from showtell.api import load
+from showtell.checkpoints.run_folder import CONFIG
 from showtell.config import DataConfig, References, Runtime, SearchConfig, Segmentation
-from showtell.data.images import check_image_size
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.records import Split
 from showtell.data.splits import by_split
-from showtell.errors import ConfigError, ShowtellError, UsageError
+from showtell.data.transforms import check_image_size
+from showtell.errors import ConfigError, ShowtellError, UsageError, message_line
 from showtell.evaluation.chair import load_instances
-from showtell.evaluation.measure import Measures, measure
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.keywords import suggests_keywords
-from showtell.printable import message_line
-from showtell.progress import bars_hidden
-from showtell.resources import DEFAULT_MODEL
+from showtell.evaluation.scores import Measures, measure
 from showtell.search.settings import search_config
-from showtell.yaml_files import read_yaml
+from showtell.utils.keywords import suggests_keywords
+from showtell.utils.progress import bars_hidden
+from showtell.utils.shipped import DEFAULT_MODEL
+from showtell.utils.yaml_files import read_yaml
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
     import torch
 
-    from showtell.captioning import Caption, CaptioningModel
+    from showtell.captioning.base import CaptioningModel
+    from showtell.captioning.caption import Caption
 
 log = logging.getLogger(__name__)
 
-RUN_CONFIG = "config.yaml"
 DEFAULT_DATA = "flickr8k"
 EvaluatedSplit = Split | Literal["all"]
 SPLITS: Final[tuple[EvaluatedSplit, ...]] = (*get_args(Split), "all")
@@ -262,7 +262,7 @@ def _data_config(model: str | CaptioningModel, data: DataInput) -> DataConfig:
     if data is not None:
         return DataConfig(root=os.fspath(data))
     name = model if isinstance(model, str) else model.name or ""
-    run_config = Path(name, RUN_CONFIG)
+    run_config = Path(name, CONFIG)
     if name and not is_file(name) and run_config.is_file():
         try:
             return DataConfig(**read_yaml(run_config)["data"])

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from showtell.errors import DataError
-from showtell.evaluation.measure import Measures
-from showtell.evaluation.statistic import Interval, bootstrap
-from showtell.files import write_atomic
+from showtell.evaluation.scores import Measures
+from showtell.evaluation.significance import Interval, bootstrap
+from showtell.utils.files import write_atomic
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.errors import DataError, UsageError
-from showtell.files import write_atomic
+from showtell.utils.files import write_atomic
 
 _NAME = re.compile(r"captions_[A-Za-z0-9-]+_[A-Za-z0-9-]+_results\.json")
 

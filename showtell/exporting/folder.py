@@ -8,13 +8,13 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from showtell.captioner import Captioner
-from showtell.captioning import Pixels
+from showtell.captioning.base import Pixels
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.exporting.graphs import write_graphs
-from showtell.files import new_folder
-from showtell.fingerprints import weights_fingerprint
 from showtell.runtime.manifest import FILE_NAME, ExportPrecision, Manifest
+from showtell.utils.files import new_folder
 
 EXAMPLE = "caption.py"
 _GRAPHS = {f"{graph}.{suffix}" for graph in ("encoder", "start", "step") for suffix in ("onnx", "xml", "bin")}

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.decoder import SearchState, StepDecoder
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 
 TOP: Final = 16
 """Likeliest words that a step tells: enough for a beam of 6."""

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from showtell import __version__
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR, model_config, preprocessor_config
+from showtell.checkpoints.model_file import exact_half, read_model
 from showtell.config import SearchConfig
 from showtell.errors import ShowtellError, UsageError
 from showtell.exporting.model_card import CARD, ENCODER_LICENSE, make_card
-from showtell.exporting.run_facts import read_run
-from showtell.files import new_folder
-from showtell.hub_config import CONFIG, PREPROCESSOR, model_config, preprocessor_config
-from showtell.model_file import exact_half, read_model
-from showtell.resources import find_model
+from showtell.exporting.run_summary import read_run
+from showtell.utils.files import new_folder
+from showtell.utils.shipped import find_model
 
 LICENSE: Final = "LICENSE"
 _PICTURES: Final = ("reliability.png", "scores.png")

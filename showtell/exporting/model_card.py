@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from showtell import __version__
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.decoder import single_decoder
 from showtell.errors import UsageError
-from showtell.exporting.run_facts import RunFacts
-from showtell.files import read_small
-from showtell.yaml_files import check_aliases
+from showtell.exporting.run_summary import RunFacts
+from showtell.utils.files import read_small
+from showtell.utils.yaml_files import check_aliases
 
 if TYPE_CHECKING:  # imported where it is used: it is not needed for graphs
     from huggingface_hub import ModelCardData

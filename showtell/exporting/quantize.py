@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import openvino
 
-from showtell.captioning import Pixels
+from showtell.captioning.base import Pixels
 from showtell.runtime.sessions import Array, OnnxSession, openvino_core
 
 _SAID: Final = 48

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from tqdm import tqdm
 
-from showtell.data.collect import find_images
-from showtell.data.images import check_image_size
-from showtell.data.loading import decode_ahead
+from showtell.checkpoints.hub import is_hub_id
+from showtell.data.decode_ahead import decode_ahead
+from showtell.data.find_images import find_images
+from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
-from showtell.hub import is_hub_id
-from showtell.keywords import suggests_keywords
-from showtell.progress import bars_hidden
-from showtell.resources import DEFAULT_MODEL, find_model
 from showtell.runtime.manifest import ExportPrecision, find_exported
-from showtell.tables import data_frame
+from showtell.utils.keywords import suggests_keywords
+from showtell.utils.progress import bars_hidden
+from showtell.utils.shipped import DEFAULT_MODEL, find_model
+from showtell.utils.tables import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from showtell.captioner import Captioner
-    from showtell.captioning import Pixels
+    from showtell.captioning.base import Pixels
+    from showtell.captioning.captioner import Captioner
 
 FEWEST: Final = 20
 """Photos that int8 is calibrated on at least."""
@@ -155,8 +155,8 @@ def _export_hub_folder(model: str, folder: Path, image_size: int | None, encoder
     check_hub_target(folder)
     import torch
 
-    from showtell.captioner import Captioner
-    from showtell.model_file import locate_model
+    from showtell.captioning.captioner import Captioner
+    from showtell.checkpoints.model_file import locate_model
 
     source, name = locate_model(model), model_name(model)
     captioner = Captioner.load(
@@ -188,7 +188,7 @@ def _export_graphs(
     check_target(folder)
     import torch
 
-    from showtell.captioner import Captioner
+    from showtell.captioning.captioner import Captioner
 
     captioner = Captioner.load_ensemble(
         model.split(","), encoder=encoder, device=torch.device("cpu"), image_size=image_size
@@ -246,7 +246,7 @@ def decode_photos(captioner: Captioner, photos: Sequence[str]) -> list[Pixels]:
 
 def _compare(captioner: Captioner, folder: Path, pixels: Sequence[Pixels]) -> Agreement:
     """Compare the captions by the exported model with those by PyTorch."""
-    from showtell.runtime.captioner import ExportedCaptioner
+    from showtell.runtime.exported import ExportedCaptioner
 
     exported = ExportedCaptioner(folder)
     ours, theirs = (

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from showtell.errors import UsageError
-from showtell.output.attention import AttentionPictures
+from showtell.output.attention_maps import AttentionPictures
+from showtell.output.csv_file import CsvWriter
+from showtell.output.file_writer import FileWriter
 from showtell.output.gallery import GalleryWriter
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.photo import Photo
 from showtell.output.record import Output, Record
 from showtell.output.screen import Screen
-from showtell.output.table import CsvWriter
-from showtell.output.tally import Tally
-from showtell.output.writer import FileWriter
+from showtell.output.summary import Tally
 
 __all__ = [
     "WRITERS",

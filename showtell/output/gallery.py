@@ -6,8 +6,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from showtell.output.file_writer import FileWriter
 from showtell.output.record import Record
-from showtell.output.writer import FileWriter
 
 
 class GalleryWriter(FileWriter):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from showtell.output.file_writer import FileWriter
 from showtell.output.record import Record
-from showtell.output.writer import FileWriter
 
 if TYPE_CHECKING:
-    from showtell.captioning import Caption
+    from showtell.captioning.caption import Caption
 
 
 class JsonlWriter(FileWriter):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 if TYPE_CHECKING:
-    from showtell.data.images import ImageTransform
+    from showtell.data.transforms import ImageTransform
 
 PREVIEW_SIDE: Final = 400
 """Longest side of a preview in pixels: a card of a gallery at twice the usual pixel density."""

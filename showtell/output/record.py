@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # it imports torch, which writing files can do without
-    from showtell.captioning import Caption
+    from showtell.captioning.caption import Caption
 
 
 @dataclass(frozen=True)

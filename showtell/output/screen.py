@@ -6,12 +6,15 @@ import logging
 import os
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from tqdm import tqdm
 
+from showtell.errors import escaped, one_line
 from showtell.output.record import Record
-from showtell.printable import one_line, printable_words
+
+_JOINERS: Final = "\u200c\u200d"
+"""They shape letters in Persian and Hindi words."""
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class Screen:
             log.warning("skipped %s: %s", name, one_line(record.error or ""))
         for caption in record.captions:
             doubt = f"  (doubtful: {caption.confidence:.0%})" if record.doubtful(caption) else ""
-            self._print(f"{name}: {printable_words(caption.text)}{doubt}")
+            self._print(f"{name}: {_printable_words(caption.text)}{doubt}")
 
     def _print(self, line: str) -> None:
         if self._silent:
@@ -65,3 +68,10 @@ class Screen:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self._keep_going:
                 raise
+
+
+def _printable_words(text: str) -> str:
+    """Words as text of one line: as `one_line`, but characters that join letters stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char in _JOINERS else escaped(char) for char in text)

@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from showtell.checkpoints.run_folder import HISTORY
 from showtell.data.records import CaptionedImage
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.errors import ImageError, ShowtellError, UsageError
-from showtell.evaluation.measure import MEANING, Measures
 from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
 from showtell.evaluation.run import DataInput, EvaluationKeywords, evaluate, results_folder
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
+from showtell.evaluation.scores import MEANING, Measures
 from showtell.evaluation.word_usage import WordUsage, word_usage
-from showtell.keywords import check_keyword
-from showtell.reporting.page import Picture, Report, ScoreRow, Shown, write_report
+from showtell.reporting.render import Picture, Report, ScoreRow, Shown, write_report
 from showtell.reporting.thumbnails import make_thumbnail
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.keywords import check_keyword
+from showtell.utils.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from showtell.captioning import CaptioningModel
+    from showtell.captioning.base import CaptioningModel
 
 _CURVES = {"Loss": ("train_loss", "val_loss"), "Scores on validation": ("CIDEr", "BLEU-4")}
 """Columns of history.csv; where a run had several datasets, those of each (`val_loss/coco`) are shown too."""
@@ -166,7 +167,7 @@ def _curves(models: list[str]) -> Mapping[str, Mapping[str, list[tuple[float, fl
     """Title -> line -> (epoch, value), of the runs that have a history."""
     plots: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for model in models:
-        file = Path(model) / "history.csv"
+        file = Path(model) / HISTORY
         if not file.is_file():
             continue
         with file.open(encoding="utf-8", newline="") as lines:

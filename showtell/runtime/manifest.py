@@ -18,13 +18,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from showtell.data.images import ImageTransform
+from showtell.captioning.confidence import Calibration
+from showtell.data.transforms import ImageTransform
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import CheckpointError
-from showtell.evaluation.confidence import Calibration
-from showtell.files import read_json, write_atomic
-from showtell.resources import find_model
 from showtell.runtime.external_data import external_files
+from showtell.utils.files import read_json, write_atomic
+from showtell.utils.shipped import find_model
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "showtell.json"

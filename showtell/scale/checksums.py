@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from showtell.files import reraise_os_error, write_atomic
+from showtell.utils.files import reraise_os_error, write_atomic
 
 FILE_NAME: Final = "checksums.jsonl"
 _BLOCK: Final = 2**20

@@ -20,9 +20,9 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from showtell.errors import DataError, ModelError, ShowtellError, UsageError
-from showtell.files import read_json, write_atomic
 from showtell.scale.checksums import FILE_NAME as CHECKSUMS
 from showtell.scale.units import Unit, unit_from_json, unit_to_json
+from showtell.utils.files import read_json, write_atomic
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "job.json"

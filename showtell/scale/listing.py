@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from showtell.data.collect import IMAGE_SUFFIXES, find_images
-from showtell.data.loading import batched
+from showtell.data.decode_ahead import batched
+from showtell.data.find_images import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
 from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow
 

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from showtell.config import FeatureType, SearchConfig
-from showtell.data.loading import Decoded, batched, decode_ahead
+from showtell.data.decode_ahead import Decoded, batched, decode_ahead
 from showtell.errors import DataError
-from showtell.feature_rows import RowFormat
+from showtell.features.row_format import RowFormat
 from showtell.output.jsonl import JsonlWriter
 from showtell.output.record import Record
 from showtell.scale.checksums import Checksum, write_shard_file
-from showtell.scale.store import read_header, write_shard
+from showtell.scale.feature_shards import read_header, write_shard
 from showtell.scale.units import Picture, Unit
 
 if TYPE_CHECKING:  # they import torch, which the driver of a job does without
-    from showtell.captioning import CaptioningModel
-    from showtell.feature_encoding import FeatureEncoder, Features, Pixels
+    from showtell.captioning.base import CaptioningModel
+    from showtell.features.encoding import FeatureEncoder, Features, Pixels
 
 AT_ONCE: Final = 64
 """Pictures that are handed to the encoder together; those of one shape share its batches."""
@@ -127,7 +127,7 @@ class CaptionTask(Task):
 
 @dataclass
 class FeatureTask(Task):
-    """Features of whole pictures, as the feature cache has them (see `showtell.scale.store`).
+    """Features of whole pictures, as the feature cache has them (see `showtell.scale.feature_shards`).
 
     Attributes:
         load: gives the encoder.

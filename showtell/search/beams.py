@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.config import SearchConfig
+from showtell.search.constraints import allowed_words
+from showtell.search.hypotheses import Trace
 from showtell.search.interface import (
     NEVER,
     FloatArray,
@@ -20,8 +22,6 @@ from showtell.search.interface import (
     Step,
     TopWords,
 )
-from showtell.search.rules import allowed_words
-from showtell.search.trace import Trace
 
 S = TypeVar("S", bound=State)
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.config import SearchConfig
+from showtell.search.constraints import strike
+from showtell.search.hypotheses import Trace
 from showtell.search.interface import NEVER, Hypothesis, Specials, State, Step, TopWords
-from showtell.search.rules import strike
-from showtell.search.trace import Trace
 
 S = TypeVar("S", bound=State)
 Floats = TypeVar("Floats", bound=npt.NDArray[np.floating])

@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict, get_type_hints
 
 from showtell.config import SearchConfig
 from showtell.errors import ConfigError
-from showtell.keywords import check_keyword
+from showtell.utils.keywords import check_keyword
 
 SAMPLING: Final = ("temperature", "top_k", "top_p", "draws", "seed")
 """Settings that have an effect only with `sample`."""

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from showtell import __version__
-from showtell.captioning import CaptioningModel
+from showtell.captioning.base import CaptioningModel
 from showtell.config import ServingConfig
 from showtell.errors import ImageError
 from showtell.serving.batcher import Answer, Batcher, BatcherBusyError
@@ -30,7 +30,6 @@ from showtell.serving.guards import (
     RequireToken,
     Watch,
 )
-from showtell.serving.pages import add_pages
 from showtell.serving.refusals import RefusedError
 from showtell.serving.schemas import (
     MAX_CAPTIONS,
@@ -44,6 +43,7 @@ from showtell.serving.schemas import (
     Timing,
     describe,
 )
+from showtell.serving.static_files import add_pages
 from showtell.serving.telemetry import Telemetry
 from showtell.serving.uploads import PICTURES, Memory, Upload, read_upload
 

@@ -15,11 +15,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from showtell.captioning import Caption, CaptioningModel
+from showtell.captioning.base import CaptioningModel
+from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ShowtellError
-from showtell.memory import release_free_memory
 from showtell.serving.decoders import Decoders, Decoding
+from showtell.utils.malloc_trim import release_free_memory
 
 log = logging.getLogger(__name__)
 

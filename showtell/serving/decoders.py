@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.config import ServingConfig
+from showtell.data.decode_ahead import decode_threads
 from showtell.data.decoder_worker import Outcome, WorkerSettings
-from showtell.data.loading import decode_threads
 from showtell.errors import ImageError
 from showtell.serving.decode_cost import estimate_decode_seconds
 from showtell.serving.decoder_process import (

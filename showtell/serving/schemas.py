@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig
 
 MAX_CAPTIONS: Final = 10

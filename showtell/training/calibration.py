@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from showtell.captioner import Captioner, find_captions
+from showtell.captioning.captioner import Captioner, find_captions
+from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.confidence import Calibration, calibrate
 from showtell.evaluation.reliability import Reliability, good_captions, right_words
-from showtell.files import write_atomic
-from showtell.plotting import plot_lines
+from showtell.training.calibration_fit import calibrate
+from showtell.utils.files import write_atomic
+from showtell.utils.plots import plot_lines
 
 log = logging.getLogger(__name__)
 

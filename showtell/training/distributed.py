@@ -21,8 +21,8 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 
 from showtell.config import TrainerConfig
-from showtell.devices import pick_device
 from showtell.errors import UsageError
+from showtell.utils.devices import pick_device
 
 T = TypeVar("T")
 

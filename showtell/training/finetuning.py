@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage

@@ -16,24 +16,13 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
-from showtell.devices import compute_dtype, pick_device
 from showtell.errors import CheckpointError, ConfigError
-from showtell.files import reraise_os_error
-from showtell.gpu_memory import MemoryByStage, find_gpu
 from showtell.training.calibration import calibrate_model
-from showtell.training.callbacks import (
-    CHECKPOINT,
-    AtomicCheckpointIO,
-    History,
-    OnEpoch,
-    Progress,
-    SaveBest,
-    SaveLast,
-    TidyMemory,
-)
+from showtell.training.checkpointing import AtomicCheckpointIO, SaveBest, SaveLast
 from showtell.training.distributed import (
     accelerator_of,
     devices_and_nodes,
@@ -44,9 +33,14 @@ from showtell.training.distributed import (
 )
 from showtell.training.divergence import StopDivergence
 from showtell.training.finetuning import FineTuningModule, Retention
+from showtell.training.history import History, OnEpoch
 from showtell.training.module import CaptionModule
+from showtell.training.progress import Progress, TidyMemory
 from showtell.training.self_critical import CaptionReward
 from showtell.training.self_critical_module import SelfCriticalModule
+from showtell.utils.devices import compute_dtype, pick_device
+from showtell.utils.files import reraise_os_error
+from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.data.dataset import CaptionDataset, CaptionLoader
 from showtell.data.vocabulary import SPECIALS, Vocabulary
 from showtell.decoder import RNNDecoder, make_decoder, packed_targets, single_decoder

@@ -7,14 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, RunConfig
 from showtell.data.prepare import PreparedData
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.decoder import RNNDecoder, single_decoder
 from showtell.errors import UsageError
-from showtell.resources import DEFAULT_MODEL, find_model
 from showtell.training.finetuning import Retention
+from showtell.utils.shipped import DEFAULT_MODEL, find_model
 
 log = logging.getLogger(__name__)
 

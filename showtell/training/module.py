@@ -11,18 +11,18 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from showtell.captioner import Captioner, find_captions
+from showtell.captioning.captioner import Captioner, find_captions
 from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
-from showtell.data.text import detokenize
+from showtell.data.tokenizer import detokenize
 from showtell.decoder import RNNDecoder, packed_targets
 from showtell.decoder.base import Packing
-from showtell.devices import to_device
 from showtell.errors import CheckpointError
-from showtell.evaluation.metrics import describe_captions, score_captions
+from showtell.evaluation.validation import describe_captions, score_captions
 from showtell.training.distributed import gathered, interleaved, of_first, processes, total
 from showtell.training.losses import linear_cross_entropy
+from showtell.utils.devices import to_device
 
 
 @dataclass

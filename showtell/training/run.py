@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 import yaml
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_folder import CONFIG, run_folder
 from showtell.config import (
     CacheConfig,
     DataConfig,
@@ -31,19 +32,18 @@ from showtell.config import (
 )
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.summary import log_summary, warn_of_few_images
-from showtell.devices import log_gpu_memory, pick_device
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError
-from showtell.files import write_atomic
-from showtell.gpu_memory import MemoryByStage, find_gpu
-from showtell.keywords import suggests_keywords
-from showtell.tables import data_frame, text_table
 from showtell.training.distributed import first_goes_first, of_first, processes, start_processes
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
 from showtell.training.initial_model import NONE, Initial, load_initial
-from showtell.training.run_folder import CONFIG, run_folder
 from showtell.training.setup import caption_sets, image_source, new_captioner
+from showtell.utils.devices import log_gpu_memory, pick_device
+from showtell.utils.files import write_atomic
+from showtell.utils.gpu_memory import MemoryByStage, find_gpu
+from showtell.utils.keywords import suggests_keywords
+from showtell.utils.tables import data_frame, text_table
 
 if TYPE_CHECKING:
     import pandas as pd

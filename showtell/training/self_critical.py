@@ -16,14 +16,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder, packed_targets
 from showtell.decoder.base import Packing
-from showtell.devices import to_device
 from showtell.evaluation.cider import CiderD
 from showtell.search import Specials
 from showtell.training.losses import linear_cross_entropy
+from showtell.utils.devices import to_device
 
 STRUCK_OUT = -1e4
 """Added to the bias of words that are never said: their probability is 0 in any number format."""

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from showtell.captioner import Captioner
-from showtell.captioning import search_specials
+from showtell.captioning.base import search_specials
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.decoder.base import LockedDropout
 from showtell.decoder.captured import Captured
-from showtell.devices import CopyToCPU, to_device
 from showtell.training.module import CaptionModule, share
 from showtell.training.self_critical import (
     CaptionReward,
@@ -26,6 +25,7 @@ from showtell.training.self_critical import (
     random_numbers,
     strike_out,
 )
+from showtell.utils.devices import CopyToCPU, to_device
 
 
 class SelfCriticalModule(CaptionModule):

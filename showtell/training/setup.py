@@ -8,15 +8,15 @@ from typing import Final
 
 import torch
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import RunConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
+from showtell.data.online_images import OnlineImages, undecodable
 from showtell.data.records import CaptionedImage
-from showtell.data.sources import OnlineImages, undecodable
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
-from showtell.encoder import CNNEncoder
-from showtell.feature_extraction import (
+from showtell.encoder.cnn import CNNEncoder
+from showtell.features.extraction import (
     compute_table,
     extract_features,
     feature_encoder,
@@ -24,7 +24,7 @@ from showtell.feature_extraction import (
     views_of,
     without_failed,
 )
-from showtell.features import CachedFeatures, FeatureStore
+from showtell.features.store import CachedFeatures, FeatureStore
 from showtell.training.distributed import processes
 
 _SHARE_OF_GPU: Final = 0.6

@@ -12,10 +12,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from showtell.config import RunConfig
-from showtell.files import write_atomic
-from showtell.plotting import plot_bars, plot_lines
 from showtell.tuning.space import SearchSpace, setting
 from showtell.tuning.study import finished, quiet_optuna
+from showtell.utils.files import write_atomic
+from showtell.utils.plots import plot_bars, plot_lines
 from showtell.web import read_asset
 
 PAGE: Final = "report.html"

@@ -10,7 +10,7 @@ import yaml
 
 from showtell.config import RunConfig
 from showtell.errors import ConfigError
-from showtell.yaml_files import load_yaml
+from showtell.utils.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from optuna import Trial

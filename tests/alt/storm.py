@@ -22,7 +22,7 @@ from PIL import Image
 
 import showtell.commands.alt as command
 from showtell.alt.backup import MANIFEST
-from showtell.captioning import Caption, Captioned
+from showtell.captioning.caption import Caption, Captioned
 
 PAGES, PHOTOS = 8, 4
 Contents = dict[str, bytes]

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from showtell.alt.metadata import read_description
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.confidence import Calibration
 from showtell.cli import main
-from showtell.evaluation.confidence import Calibration
 from tests.alt.site import MISSING, make_site
 from tests.commands.test_caption import Done, save_model
 

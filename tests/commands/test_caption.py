@@ -16,14 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.confidence import Calibration
 from showtell.cli import run_command
 from showtell.commands import caption as command
 from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.errors import ModelError
-from showtell.evaluation.confidence import Calibration
 from tests.bad_images import make_broken_images, make_odd_images
 from tests.conftest import make_tiny_encoder
 

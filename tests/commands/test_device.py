@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.cli import main
-from showtell.commands.options import computing_on
+from showtell.commands.shared.options import computing_on
 from showtell.config import DEVICE_VARIABLE, TrainerConfig
 from showtell.errors import UsageError
 from showtell.training.distributed import accelerator_of, start_processes

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.confidence import Calibration
 from showtell.cli import main
-from showtell.evaluation.confidence import Calibration
 from tests.commands.test_caption import save_model
 
 VAL_ONLY = "animals/annotations/captions_val2017.json"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.cli import main
-from showtell.data.loading import Decoded
+from showtell.data.decode_ahead import Decoded
 from showtell.exporting import run
 from showtell.exporting.run import decode_photos, model_name
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 
 
 def test_a_model_is_exported_and_captions(

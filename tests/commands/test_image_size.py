@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.cli import main
 from showtell.runtime.manifest import Manifest
 from tests.commands.test_scale import lines

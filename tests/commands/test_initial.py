@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.cli import run_command
 from showtell.config import (
     DataConfig,
@@ -27,9 +27,9 @@ from showtell.data.records import CaptionedImage
 from showtell.data.summary import warn_of_few_images
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
-from showtell.exporting.run_facts import read_run
+from showtell.exporting.run_summary import read_run
 from showtell.training import initial_model as module
-from showtell.training.callbacks import collapsed
+from showtell.training.history import collapsed
 from showtell.training.initial_model import ENOUGH_IMAGES, load_initial
 from tests.conftest import make_snippets
 

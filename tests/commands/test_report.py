@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.confidence import Calibration
 from showtell.cli import main
-from showtell.evaluation.confidence import Calibration
 from tests.commands.test_caption import save_model
 from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
-from tests.reporting.test_page import Page
+from tests.reporting.test_render import Page
 
 
 def report(*arguments: object) -> int:

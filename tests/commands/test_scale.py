@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from showtell.cli import main
-from showtell.scale.store import ShardedFeatures
+from showtell.scale.feature_shards import ShardedFeatures
 from tests.conftest import make_tiny_backbone, save_backbone
 
 

@@ -10,12 +10,12 @@ from typing import Literal
 import pytest
 
 from showtell import config
-from showtell.commands.logs import log_to_screen
-from showtell.commands.parser import Parser, suggest
-from showtell.commands.run_config import SECTIONS, add_run_arguments, run_settings, to_run_config
-from showtell.commands.settings import add_plain_settings, add_settings, docstrings, section_of
+from showtell.commands.shared.logging import log_to_screen
+from showtell.commands.shared.parser import Parser, suggest
+from showtell.commands.shared.run_options import SECTIONS, add_run_arguments, run_settings, to_run_config
+from showtell.commands.shared.settings import add_plain_settings, add_settings, docstrings, section_of
 from showtell.config import RunConfig, SearchConfig
-from showtell.progress import bars_hidden
+from showtell.utils.progress import bars_hidden
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from torch import Tensor
 
+from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.cli import main
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.exporting.run_facts import read_run
-from showtell.features import CachedFeatures
-from showtell.training.callbacks import CHECKPOINT
+from showtell.exporting.run_summary import read_run
+from showtell.features.store import CachedFeatures
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
-from tests.reporting.test_page import Page
+from tests.reporting.test_render import Page
 
 COLOURS, THINGS = ("red", "green", "blue"), ("dog", "cat", "boat", "hat")
 

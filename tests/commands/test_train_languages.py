@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.cli import main
 from tests.commands.test_train_datasets import settings
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.training.callbacks import CHECKPOINT
+from showtell.checkpoints.run_folder import CHECKPOINT
 from tests.test_kill import dataset  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from showtell.config import CacheConfig, DataConfig, RunConfig
+from showtell.data.online_images import OnlineImages
 from showtell.data.records import CaptionedImage, Split
-from showtell.data.sources import OnlineImages
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import DataError
 from showtell.training.setup import image_source
 

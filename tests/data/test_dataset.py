@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EpochSampler, EvalLoader, collate_fn
+from showtell.data.online_images import OnlineImages
+from showtell.data.preprocess import preprocess_image
 from showtell.data.records import CaptionedImage
-from showtell.data.sources import OnlineImages
-from showtell.data.tensors import preprocess_image
 from showtell.data.vocabulary import build_vocab
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 
 captions_of_images = st.lists(
     st.lists(st.lists(st.integers(4, 50), min_size=1, max_size=9), min_size=1, max_size=4),

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from showtell.data import formats, images
-from showtell.data.images import (
+from showtell.data.images import decode_image
+from showtell.data.transforms import (
     VIEWS,
     ImageTransform,
-    decode_image,
     random_view,
     resize_image,
     resize_in_proportion,

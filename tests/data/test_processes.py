@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.data import processes
-from showtell.data.images import ImageTransform
-from showtell.data.loading import decode_ahead
+from showtell.data.decode_ahead import decode_ahead
 from showtell.data.processes import decode_in_processes
+from showtell.data.transforms import ImageTransform
 from showtell.errors import ImageError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes start by fork")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.segmentation import segment, unsegmented_length
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 
 
 @pytest.mark.parametrize(

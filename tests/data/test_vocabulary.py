@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.data.vocabulary import (
     _UNPRINTABLE,
     SPECIALS,

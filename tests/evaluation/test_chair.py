@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.errors import AnnotationError, DataError
 from showtell.evaluation.chair import chair, load_instances
-from showtell.evaluation.objects import mentioned_objects
+from showtell.evaluation.coco_objects import mentioned_objects
 
 
 @pytest.mark.parametrize(

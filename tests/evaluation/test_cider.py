@@ -13,7 +13,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
 from showtell.data.annotations import load_annotations
-from showtell.data.text import tokenize
+from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
 from showtell.evaluation.cider import CiderD, cider, cider_d
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
 from showtell.data.records import CaptionedImage
 from showtell.errors import AnnotationError, UsageError
 from showtell.evaluation.predictions import read_predictions

@@ -10,14 +10,14 @@ import onnx
 import pytest
 import torch
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import Cell, DecoderKind
-from showtell.data.loading import decode_ahead
+from showtell.data.decode_ahead import decode_ahead
 from showtell.errors import ShowtellError, UsageError
 from showtell.exporting.folder import check_target, export_model
 from showtell.exporting.graphs import write_graphs
 from showtell.exporting.quantize import _outside_recurrence
-from showtell.runtime.captioner import ExportedCaptioner
+from showtell.runtime.exported import ExportedCaptioner
 from showtell.search.interface import FloatArray
 from tests.commands.test_caption import save_model
 

@@ -15,13 +15,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR
 from showtell.cli import main
 from showtell.config import RunConfig
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
 from showtell.exporting.hub_folder import check_hub_target, write_hub_folder
-from showtell.hub_config import CONFIG, PREPROCESSOR
-from showtell.resources import DEFAULT_MODEL, MODELS
+from showtell.utils.shipped import DEFAULT_MODEL, MODELS
 from tests.commands.test_caption import save_model
 
 HISTORY = """epoch,train_loss,val_loss,BLEU-1,BLEU-4,CIDEr,saved

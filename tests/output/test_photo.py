@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from showtell.data.images import ImageTransform
+from showtell.data.transforms import ImageTransform
 from showtell.errors import ImageError
 from showtell.output import Photo
 from tests.bad_images import make_odd_images

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
+from showtell.errors import one_line
 from showtell.output import Record, Screen, Tally
-from showtell.printable import one_line
 
 CAPTION = Caption("a dog runs", ("a", "dog", "runs"), (-0.5, -1.0, -0.25, -0.125))
 

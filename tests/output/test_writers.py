@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from showtell.captioning import Caption
+from showtell.captioning.caption import Caption
 from showtell.errors import ShowtellError, UsageError
 from showtell.output import WRITERS, Record, make_writer
-from showtell.output.table import _FORMULA
-from showtell.output.writer import uninterrupted
+from showtell.output.csv_file import _FORMULA
+from showtell.output.file_writer import uninterrupted
 
 names = st.binary(min_size=1, max_size=12).map(os.fsdecode)  # what a file may be called, text or not
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -12,7 +12,7 @@ from selenium.webdriver.support.select import Select
 
 from showtell.cli import main
 from showtell.reporting import Report, write_report
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 from tests.browser import Browser, open_browser
 from tests.reporting.pages import GRID, make_report
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import CacheConfig
 from showtell.errors import UsageError
-from showtell.feature_extraction import feature_encoder
-from showtell.features import FeatureStore
-from showtell.runtime.captioner import ExportedEncoder
+from showtell.features.extraction import feature_encoder
+from showtell.features.store import FeatureStore
+from showtell.runtime.exported import ExportedEncoder
 from tests.conftest import make_tiny_encoder
 
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.errors import DataError, FeatureStoreError
 from showtell.scale.checksums import FILE_NAME, Checksum, add_checksum, read_checksums, write_shard_file
+from showtell.scale.feature_shards import ShardedFeatures
 from showtell.scale.job import Job
-from showtell.scale.running import remove_damaged
-from showtell.scale.store import ShardedFeatures
+from showtell.scale.runner import remove_damaged
 from showtell.scale.tasks import FeatureTask, Task
-from tests.scale.test_running import Recorder, begin, rows, run
+from tests.scale.test_runner import Recorder, begin, rows, run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.scale.tasks import CaptionTask

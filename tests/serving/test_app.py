@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ConfigError
-from showtell.evaluation.confidence import Calibration
 from showtell.serving import Batcher
 from tests.serving.conftest import Gate, StartService
 

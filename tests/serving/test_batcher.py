@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ImageError
 from showtell.serving.batcher import Batcher, BatcherBusyError

@@ -13,9 +13,9 @@ import pytest
 from selenium.webdriver.support.wait import WebDriverWait
 from selenium_axe_python import Axe
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
-from showtell.resources import DEFAULT_MODEL
+from showtell.utils.shipped import DEFAULT_MODEL
 from tests.browser import Browser, open_browser
 from tests.serving.service import Service, running
 

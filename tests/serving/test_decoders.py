@@ -15,7 +15,7 @@ import pytest
 
 from showtell.config import ServingConfig
 from showtell.data.decoder_worker import Outcome, WorkerSettings
-from showtell.data.images import ImageTransform
+from showtell.data.transforms import ImageTransform
 from showtell.errors import ImageError
 from showtell.serving import decoder_process
 from showtell.serving.decoder_process import (

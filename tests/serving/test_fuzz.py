@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from tests.bad_images import make_broken_images, make_odd_images
 from tests.serving.conftest import StartService
 from tests.serving.service import Service, running

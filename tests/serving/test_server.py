@@ -15,7 +15,7 @@ import httpx2 as httpx
 import pytest
 from PIL import Image
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from tests.serving.service import Service, running
 from tests.serving.test_app import files
 

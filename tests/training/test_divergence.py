@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import TrainingDivergedError
 from showtell.training.divergence import is_absurd, only_rises
 from showtell.training.fit import StopDivergence

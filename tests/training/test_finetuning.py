@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import DecoderConfig, DecoderKind, SearchConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder, packed_targets
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ModelError
 from showtell.training.finetuning import Retention
 from showtell.training.fit import TrainingResult, fit

@@ -16,19 +16,20 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.config import DecoderConfig, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
-from showtell.encoder import CNNEncoder
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, ConfigError
-from showtell.gpu_memory import MIB, MemoryByStage
-from showtell.training import callbacks
-from showtell.training.callbacks import CHECKPOINT, InterruptedTrainingError
+from showtell.training import progress
+from showtell.training.checkpointing import InterruptedTrainingError
 from showtell.training.fit import TrainingResult, fit
-from tests.test_gpu_memory import FakeGpu
+from showtell.utils.gpu_memory import MIB, MemoryByStage
+from tests.utils.test_gpu_memory import FakeGpu
 
 NOUNS = ["dog", "cat", "ball", "boy"]
 VERBS = ["runs", "sits", "jumps", "sleeps"]
@@ -102,11 +103,11 @@ def test_free_memory_is_given_back_while_training(
     tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_back = []
-    monkeypatch.setattr(callbacks, "release_free_memory", lambda: given_back.append(True))
-    monkeypatch.setattr(callbacks, "_TIDY", 1000.0)
+    monkeypatch.setattr(progress, "release_free_memory", lambda: given_back.append(True))
+    monkeypatch.setattr(progress, "_TIDY", 1000.0)
     train(tiny_encoder, tmp_path / "seldom")
     assert not given_back
-    monkeypatch.setattr(callbacks, "_TIDY", 0.0)
+    monkeypatch.setattr(progress, "_TIDY", 0.0)
     train(tiny_encoder, tmp_path / "always")
     assert len(given_back) == CONFIG.epochs * 32 / CONFIG.batch_size
 

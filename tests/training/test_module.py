@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader, EvalLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.decoder.base import LockedDropout
-from showtell.encoder import CNNEncoder
-from showtell.evaluation.metrics import score_captions
+from showtell.encoder.cnn import CNNEncoder
+from showtell.evaluation.validation import score_captions
 from showtell.training import module as module_file
 from showtell.training import self_critical_module
 from showtell.training.module import CaptionModule, share, with_means

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from showtell.captioning import search_specials
+from showtell.captioning.base import search_specials
 from showtell.config import DecoderConfig, DecoderKind
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder

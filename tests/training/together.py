@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from showtell.captioner import Captioner
+from showtell.captioning.captioner import Captioner
 from showtell.config import DecoderConfig, SearchConfig, SelfCriticalConfig, TrainerConfig
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage

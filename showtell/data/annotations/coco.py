@@ -12,9 +12,10 @@ from typing import Any
 
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
+from showtell.data.annotations.fields import field, id_field, list_field, text_field
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.listing import files_in, folders_in, split_in_name
-from showtell.data.annotations.sources import contains, field, id_field, list_field, read_json, text_field
+from showtell.data.annotations.reading import contains, read_json
 from showtell.data.records import CaptionAuthor
 from showtell.errors import AnnotationError
 

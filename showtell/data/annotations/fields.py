@@ -1,9 +1,27 @@
-"""The names that datasets give to the fields of an image and of its captions."""
+"""The fields of annotation entries: the names that datasets give to them, and reading their values."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+from showtell.data.annotations.entries import EntryError
+from showtell.data.records import Split
+from showtell.errors import AnnotationError
+
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
 
 IMAGE_FIELDS: Final = (
     "image", "file_name", "filename", "image_name", "image_path", "file", "image_file", "img", "path",
@@ -26,3 +44,75 @@ WANTED: Final = "image and caption (file_name and text are understood too)"
 def first_field(names: Collection[str], wanted: Collection[str]) -> str | None:
     """The first of the wanted fields that is among the names."""
     return next((name for name in wanted if name in names), None)
+
+
+def list_field(content: Any, key: str, file: Path) -> list[Any]:
+    """A list at the top of a JSON file.
+
+    Raises:
+        AnnotationError: it is not there, or no list.
+    """
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, list):
+        raise AnnotationError(
+            f"{file}: wrong fields: no list {key!r} at the top; check its format (--data.format)"
+        )
+    return value
+
+
+def field(record: object, key: str) -> object:
+    """A field of an entry, whatever it holds.
+
+    Raises:
+        EntryError: the entry is no object, or the field is missing.
+    """
+    if not isinstance(record, dict):
+        raise EntryError("wrong fields", f"the entry is not an object but {_describe(record)}")
+    if key not in record:
+        raise EntryError("wrong fields", f"{key!r} is missing")
+    return record[key]
+
+
+def text_field(record: object, key: str) -> str:
+    """A field of an entry that holds text.
+
+    Raises:
+        EntryError: the entry is no object, or the field is missing or of another type.
+    """
+    value = field(record, key)
+    if not isinstance(value, str) or not value.strip():
+        raise EntryError("wrong fields", f"{key!r} is not text but {_describe(value)}")
+    return value
+
+
+def id_field(record: object, key: str) -> str:
+    """A field of an entry that holds a whole number or a text, as text.
+
+    Raises:
+        EntryError: the entry is no object, or the field is missing or of another type.
+    """
+    value = field(record, key)
+    if isinstance(value, float) and value.is_integer():  # pandas writes 42 as 42.0
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise EntryError("wrong fields", f"{key!r} is not a number or name but {_describe(value)}")
+    return str(value)
+
+
+def split_field(record: object, key: str = "split") -> Split | None:
+    """The split that an entry names (`dev`, `restval`, ... are understood), or None if it does not.
+
+    Raises:
+        EntryError: it names no known split.
+    """
+    value = record.get(key) if isinstance(record, dict) else None
+    if value is None or value == "":
+        return None
+    split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+    if split is None:
+        raise EntryError("unknown split", _describe(value))
+    return split
+
+
+def _describe(value: object) -> str:
+    return f"{type(value).__name__} {ascii(value)[:60]}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from showtell.data.annotations import tables
+from showtell.data.annotations import csv_tables
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import IMAGE_FOLDERS, ImageFolders
 from showtell.data.annotations.listing import files_in, folders_in
-from showtell.data.annotations.sources import first_line, read_lines
+from showtell.data.annotations.reading import first_line, read_lines
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
@@ -44,7 +44,7 @@ def matches_file(file: Path) -> bool:
 
 def _is_kaggles(file: Path) -> bool:
     known = any((file.parent / name).is_dir() for name in IMAGE_FOLDERS[1:])
-    return matches_file(file) or (known and (tables.has_header(file) or file.suffix == ".txt"))
+    return matches_file(file) or (known and (csv_tables.has_header(file) or file.suffix == ".txt"))
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
@@ -72,8 +72,8 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
         for entry, name in read_lines(lists[split]) if split in lists else ():
             with collector.entry(entry):
                 collector.add_image(name, name, split, folders)
-    table = tables.has_header(file)
-    for entry, line in tables.rows(file) if table else read_lines(file):
+    table = csv_tables.has_header(file)
+    for entry, line in csv_tables.rows(file) if table else read_lines(file):
         with collector.entry(entry):
             name, caption = _caption(line)
             if isinstance(line, str):
@@ -94,7 +94,7 @@ def _image_folders(file: Path, root: Path, images: Path | None) -> ImageFolders:
     return ImageFolders([*folders, *doubled, *homes], [within])
 
 
-def _caption(line: str | tables.Row) -> tuple[str, str]:
+def _caption(line: str | csv_tables.Row) -> tuple[str, str]:
     """Image name and caption of a line of an official file, or of a row of Kaggle's."""
     if not isinstance(line, str):
         record = line.record()

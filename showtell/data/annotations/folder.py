@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from showtell.data.annotations import coco, flickr8k, jsonlines, karpathy, tables
+from showtell.data.annotations import coco, csv_tables, flickr8k, jsonlines, karpathy
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.listing import files_in
 from showtell.data.annotations.names import look_alike
-from showtell.data.annotations.sources import read_lines
-from showtell.data.collect import IMAGE_SUFFIXES
+from showtell.data.annotations.reading import read_lines
+from showtell.data.find_images import IMAGE_SUFFIXES
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
@@ -43,7 +43,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     """
     if not root.is_dir():
         raise AnnotationError(f"{root}: not a folder; name the folder that holds the images")
-    for reader in (coco, karpathy, flickr8k, tables, jsonlines):
+    for reader in (coco, karpathy, flickr8k, csv_tables, jsonlines):
         if reader.files(root):
             reader.read(root, images, collector)
             return

@@ -11,7 +11,7 @@ from typing import Final
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.listing import folders_in
 from showtell.data.annotations.names import forward_slashes, is_absolute, look_alike
-from showtell.data.collect import IMAGE_SUFFIXES, is_left_by_system
+from showtell.data.find_images import IMAGE_SUFFIXES, is_left_by_system
 
 IMAGE_FOLDERS: Final = (
     "images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "flickr30k_images",

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from showtell.data.annotations.collector import Collector
+from showtell.data.annotations.csv_tables import beside, split_of
 from showtell.data.annotations.entries import EntryError
-from showtell.data.annotations.fields import CAPTION_FIELDS, CAPTIONS_FIELDS, IMAGE_FIELDS, first_field
-from showtell.data.annotations.image_folders import ImageFolders
-from showtell.data.annotations.listing import files_in, folders_in, split_in_name
-from showtell.data.annotations.sources import (
+from showtell.data.annotations.fields import (
+    CAPTION_FIELDS,
+    CAPTIONS_FIELDS,
+    IMAGE_FIELDS,
     field,
-    first_line,
+    first_field,
     id_field,
-    parse_json_line,
-    read_json,
-    read_lines,
     split_field,
 )
-from showtell.data.annotations.tables import beside, split_of
+from showtell.data.annotations.image_folders import ImageFolders
+from showtell.data.annotations.listing import files_in, folders_in, split_in_name
+from showtell.data.annotations.reading import first_line, parse_json_line, read_json, read_lines
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from showtell.data.collect import is_left_by_system
+from showtell.data.find_images import is_left_by_system
 from showtell.data.records import Split
 
 _MOST_FOLDERS = 500

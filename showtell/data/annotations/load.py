@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from showtell.config import DatasetFormat
-from showtell.data.annotations import coco, flickr8k, folder, jsonlines, karpathy, tables
+from showtell.data.annotations import coco, csv_tables, flickr8k, folder, jsonlines, karpathy
 from showtell.data.annotations.collector import Collector, LoadedAnnotations
 from showtell.data.annotations.listing import files_in
 from showtell.data.annotations.near_misses import nearest
@@ -33,7 +33,7 @@ _READERS: dict[DatasetFormat, _Reader] = {  # in the order that `auto` asks them
     "coco": _Reader(coco.files, coco.matches_file, coco.read),
     "karpathy": _Reader(karpathy.files, karpathy.matches_file, karpathy.read),
     "flickr8k": _Reader(flickr8k.files, flickr8k.matches_file, flickr8k.read),
-    "csv": _Reader(tables.files, tables.matches_file, tables.read),
+    "csv": _Reader(csv_tables.files, csv_tables.matches_file, csv_tables.read),
     "jsonl": _Reader(jsonlines.files, jsonlines.matches_file, jsonlines.read),
     "folder": _Reader(lambda root: [root] if folder.pairs(root) else [], lambda _: False, folder.read),
 }

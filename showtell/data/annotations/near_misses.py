@@ -8,8 +8,8 @@ from pathlib import Path
 
 from showtell.data.annotations.fields import WANTED
 from showtell.data.annotations.listing import files_in, folders_in
-from showtell.data.annotations.sources import first_line
-from showtell.data.collect import IMAGE_SUFFIXES
+from showtell.data.annotations.reading import first_line
+from showtell.data.find_images import IMAGE_SUFFIXES
 
 _MOST_NAMED = 3
 

@@ -29,7 +29,7 @@ from showtell.data.scenes.scene import (
     random_scene,
 )
 from showtell.errors import AnnotationError, UsageError
-from showtell.files import write_atomic
+from showtell.utils.files import write_atomic
 
 log = logging.getLogger(__name__)
 

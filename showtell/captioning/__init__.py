@@ -1,0 +1,1 @@
+"""The interface of captioning models, and captioning with PyTorch."""

@@ -1,0 +1,341 @@
+"""What captions pictures, whatever computes it: PyTorch (`Captioner`), or an exported model."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from showtell.captioning.caption import Caption, Captioned, _for_display
+from showtell.captioning.confidence import Calibration
+from showtell.config import SearchConfig
+from showtell.data.decode_ahead import Decoded, batched, decode_ahead
+from showtell.data.images import ImageSource
+from showtell.data.inputs import is_image, to_image_source
+from showtell.data.tokenizer import detokenize
+from showtell.data.transforms import ImageTransform
+from showtell.data.vocabulary import Vocabulary
+from showtell.errors import ConfigError, UsageError
+from showtell.search import Hypothesis, Specials
+from showtell.search.settings import SearchKeywords, search_config
+from showtell.utils.malloc_trim import release_free_memory
+
+if TYPE_CHECKING:
+    from showtell.data.inputs import ImageInput
+
+
+T = TypeVar("T")
+
+Pixels = npt.NDArray[np.uint8]
+
+TIDY = 1024
+"""Pictures after which free memory is given back."""
+
+KEEP_THUMBNAILS = 16
+"""Images a call at most of which thumbnails are kept, where they were given in memory."""
+
+
+class CaptioningModel(ABC):
+    """Captions pictures, by a way from pictures to features and one from features to hypotheses.
+
+    Attributes:
+        vocabulary: the words.
+        calibration: of its confidence, where that has been calibrated.
+        name: under which it was loaded by `showtell.load`, or None.
+    """
+
+    vocabulary: Vocabulary
+    calibration: Calibration | None
+    name: str | None = None
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        size = f"{len(self.vocabulary):,} words, image size {self.transform.size}"
+        return f"{type(self).__name__}({name}{self.summary}, {size}, {self.runs_on})"
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """The kind of its decoder, for `repr`."""
+
+    @property
+    @abstractmethod
+    def runs_on(self) -> str:
+        """The device or runtime that computes, for `repr`."""
+
+    # A string is a sequence of strings too: the first signature that fits counts.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        images: ImageInput,
+        *,
+        num_captions: None = None,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> Caption: ...
+    @overload
+    def __call__(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        num_captions: None = None,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> list[Caption]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        images: ImageInput,
+        *,
+        num_captions: int,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> list[Caption]: ...
+    @overload
+    def __call__(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        num_captions: int,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> list[list[Caption]]: ...
+    def __call__(
+        self,
+        images: Any,
+        *,
+        num_captions: int | None = None,
+        attention: bool = False,
+        batch_size: int | None = None,
+        **search: Unpack[SearchKeywords],
+    ) -> Caption | list[Caption] | list[list[Caption]]:
+        """Caption an image, or several.
+
+        Args:
+            images: an image, or a list of images: paths, bytes, PIL images, arrays (H, W, 3 | 4 | 1) or (H,
+                W), and tensors of these shapes or (3, H, W), all of uint8 or of floats of 0 to 1.
+            num_captions: captions an image, best first.
+            attention: keep the attention for each word.
+            batch_size: images whose captions are searched together; by default 64, on a GPU more.
+            **search: further fields of `SearchConfig`, e.g. `beam_size`.
+
+        Returns:
+            A `Caption` for an image, a list of them for a list. Where `num_captions` is given, there is a
+            list of captions in place of each caption.
+
+        Raises:
+            ImageError: an image cannot be decoded.
+            UsageError: an argument is unknown, of another type, or out of range, or an image is a URL.
+        """
+        asked = {} if num_captions is None else {"num_captions": num_captions}
+        config = _search_config({**asked, **search})
+        if attention and not self.attends:
+            raise UsageError("attention: this model's decoder (pooled) has none; leave it out")
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise UsageError(f"batch_size is {batch_size!r}; it takes a whole number of 1 or more")
+        single = is_image(images)
+        if not single and (isinstance(images, Mapping) or not isinstance(images, Iterable)):
+            to_image_source(images)  # raises: it is no image either
+        stream = self.caption_stream(
+            enumerate([images] if single else images),
+            config,
+            open_source=lambda item: to_image_source(
+                item[1], "the image" if single else f"images[{item[0]}]"
+            ),
+            batch_size=batch_size,
+            attention=attention,
+        )
+        keep = single or (isinstance(images, Sequence) and len(images) <= KEEP_THUMBNAILS)
+        results = [_for_display(done, keep) for done in stream]
+        if num_captions is not None:
+            return results[0] if single else results
+        best = [captions[0] for captions in results]
+        return best[0] if single else best
+
+    @property
+    @abstractmethod
+    def transform(self) -> ImageTransform:
+        """Makes the pictures that the encoder takes."""
+
+    @property
+    @abstractmethod
+    def attends(self) -> bool:
+        """Whether it tells where it looked for each word."""
+
+    @property
+    def device_type(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return "cpu"
+
+    @property
+    def search_batch_size(self) -> int:
+        """Images whose captions are searched together where nothing else is asked for."""
+        return 64
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the captions, besides the search: weights, words, precision."""
+
+    @abstractmethod
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> Any:
+        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made.
+
+        Returns:
+            An array, or a tensor, which a list of places picks rows from.
+        """
+
+    @abstractmethod
+    def find(self, features: Any, config: SearchConfig, *, attention: bool = False) -> list[list[Hypothesis]]:
+        """Search captions for features (B, R, D)."""
+
+    def caption(
+        self, images: Sequence[ImageSource], config: SearchConfig | None = None, *, attention: bool = False
+    ) -> list[tuple[Caption, ...]]:
+        """Caption pictures, in one batch.
+
+        Args:
+            images: files, bytes or PIL images.
+            config: how to search.
+            attention: keep where the decoder looked.
+
+        Returns:
+            For each picture its captions, best first.
+
+        Raises:
+            ImageError: a picture cannot be shown.
+        """
+        if not images:
+            return []
+        pixels = [self.transform.pixels(image) for image in images]
+        return self.caption_pixels(pixels, config, attention=attention)
+
+    def caption_stream(
+        self,
+        sources: Iterable[T],
+        config: SearchConfig | None = None,
+        *,
+        open_source: Callable[[T], ImageSource],
+        batch_size: int | None = None,
+        attention: bool = False,
+    ) -> Iterator[Captioned]:
+        """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
+
+        Args:
+            sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
+                on a GPU: they must be picklable, and those that come back are copies.
+            config: how to search.
+            open_source: what to decode of a source; called in threads, or in those processes.
+            batch_size: images whose captions are searched together; by default `search_batch_size`. The
+                first batches are smaller (one image, then four, ...), so that the first captions come soon.
+            attention: keep where the decoder looked.
+
+        Yields:
+            A `Captioned` for each source, in order; pictures that cannot be shown have their error.
+        """
+        largest = batch_size or self.search_batch_size
+        size, since_tidy = 1, 0
+        with closing(self._decoded(sources, open_source, largest)) as decoded:
+            while batch := next(batched(decoded, size), None):
+                yield from self._caption_batch(batch, config, attention)
+                size = min(4 * size, largest)
+                since_tidy += len(batch)
+                if since_tidy >= TIDY:
+                    release_free_memory()
+                    since_tidy = 0
+
+    def _decoded(
+        self, sources: Iterable[T], open_source: Callable[[T], ImageSource], ahead: int
+    ) -> Generator[Decoded[T, Pixels], None, None]:
+        """The sources with their pixels: decoded in threads, or in processes where these pay."""
+
+        def decode(source: T) -> Pixels:
+            return self.transform.pixels(open_source(source))
+
+        if self.device_type == "cuda" and isinstance(sources, Sequence) and _picklable(sources[:1]):
+            from showtell.data.processes import decode_in_processes, processes_pay
+
+            size = self.transform.size
+            if processes_pay(len(sources), size):
+                stream = decode_in_processes(sources, lambda source: [decode(source)], size=size)
+                with closing(stream):
+                    for item in stream:
+                        yield Decoded(item.source, item.pixels[0] if item.pixels else None, item.error)
+                return
+        with closing(decode_ahead(sources, decode, ahead=ahead)) as decoded:
+            yield from decoded
+
+    def caption_pixels(
+        self, pixels: Sequence[Pixels], config: SearchConfig | None = None, *, attention: bool = False
+    ) -> list[tuple[Caption, ...]]:
+        """Caption pictures (H, W, 3) uint8 that the transform has made."""
+        return self.caption_features(self.encode_pixels(pixels), config, attention=attention)
+
+    def caption_features(
+        self, features: Any, config: SearchConfig | None = None, *, attention: bool = False
+    ) -> list[tuple[Caption, ...]]:
+        """Caption pictures by their features (B, R, D)."""
+        config = config or SearchConfig()
+        calibration = None if config.sample else self.calibration
+        found = self.find(features, config, attention=attention)
+        return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in found]
+
+    def _caption_batch(
+        self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
+    ) -> Iterator[Captioned]:
+        pixels = [item.pixels for item in batch if item.pixels is not None]
+        found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
+        for item in batch:
+            captions = next(found) if item.pixels is not None else ()
+            yield Captioned(item.source, captions, item.error)
+
+    def _to_caption(self, hypothesis: Hypothesis, calibration: Calibration | None) -> Caption:
+        words = tuple(self.vocabulary.decode(hypothesis.tokens))
+        looked = None
+        if hypothesis.attention is not None:
+            side = int(len(hypothesis.attention[0]) ** 0.5) if len(hypothesis.attention) else 0
+            looked = hypothesis.attention.reshape(-1, side, side) if side else None
+        log_probs = hypothesis.token_log_probs
+        caption = Caption(detokenize(words), words, log_probs, looked)
+        if calibration is None:
+            return caption
+        confidence = calibration.of_caption(log_probs)
+        return replace(
+            caption,
+            confidence=confidence,
+            word_confidences=calibration.of_words(log_probs),
+            doubtful=calibration.is_doubtful(confidence),
+        )
+
+
+def _search_config(given: Mapping[str, Any]) -> SearchConfig:
+    """Keyword arguments as a configuration; its errors are in the words of the call."""
+    try:
+        return search_config(given, function="model", others=("num_captions", "attention", "batch_size"))
+    except ConfigError as error:
+        raise ConfigError(re.sub(r"\bsearch\.(\w+)", r"\1", str(error))) from error
+
+
+def search_specials(vocabulary: Vocabulary) -> Specials:
+    """The tokens that are no words of a caption."""
+    never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
+    return Specials(vocabulary.start_id, vocabulary.end_id, never)
+
+
+def _picklable(sources: Sequence[object]) -> bool:
+    """Whether sources can go to another process."""
+    try:
+        pickle.dumps(list(sources))
+    except Exception:  # pickling runs code of the sources, which can raise about anything
+        return False
+    return True

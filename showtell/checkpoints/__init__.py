@@ -1,0 +1,1 @@
+"""Models on disk: safetensors files, folders of a model hub, fingerprints."""

@@ -1,0 +1,106 @@
+"""Models of the hub: from its cache, or downloaded into it.
+
+The hub's own client does both, and knows the environment: HF_HOME and HF_HUB_CACHE say where the cache is,
+HF_HUB_OFFLINE=1 that nothing is asked of the network, HF_TOKEN (or `hf auth login`) who asks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from showtell.checkpoints.hub_metadata import CONFIG, MODEL_TYPE
+from showtell.errors import CheckpointError
+from showtell.utils.files import read_json
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name that stands for nothing on the disk may be that of a model on the hub: `owner/name`.
+
+    A path is not: where there is a folder `runs`, runs/mine is a run that is missing.
+    """
+    owner, slash, _ = name.partition("/")
+    if not slash:
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return not Path(owner).exists()
+
+
+def fetch_model(name: str, file: str, revision: str | None = None) -> Path:
+    """The file of a model on the hub, with its config.json beside it.
+
+    config.json comes first: a model that is not showtell's is refused before it is downloaded.
+
+    Args:
+        name: the hub id.
+        file: the model's file.
+        revision: branch, tag or commit; by default `main`.
+
+    Returns:
+        The file in the hub's cache.
+
+    Raises:
+        CheckpointError: it is not in the cache and cannot be downloaded, or is not a model of showtell.
+    """
+    config = _download(name, CONFIG, revision)
+    if _model_type(config) != MODEL_TYPE:
+        raise CheckpointError(
+            f"{name}: a model on the hub, but not one of showtell ({CONFIG} says so); choose another --model"
+        )
+    return _download(name, file, config.parent.name)  # the same commit, by the name of its folder
+
+
+def _download(name: str, file: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    from showtell import __version__
+
+    try:
+        return Path(
+            hf_hub_download(
+                name, file, revision=revision, library_name="showtell", library_version=__version__
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        at = f" at {revision}" if revision else ""
+        raise CheckpointError(f"{name}{at}: {_reason(error, file)}") from error
+
+
+def _reason(error: Exception, file: str) -> str:
+    """Why a file of the hub cannot be had, and what helps."""
+    from huggingface_hub import constants, errors
+
+    match error:
+        case errors.LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
+            return (
+                f"no such folder here, and {file} is not in the hub's cache; "
+                "unset HF_HUB_OFFLINE to download it, or give a folder"
+            )
+        case errors.LocalEntryNotFoundError():
+            return (
+                f"no such folder here, and the hub cannot be reached for {file}; "
+                "check the name and the connection, or give a folder"
+            )
+        case errors.GatedRepoError():
+            return "its owner decides who may have it; ask for access on its page, then: hf auth login"
+        case errors.RevisionNotFoundError():
+            return "the model on the hub has no such revision; choose another branch, tag or commit"
+        case errors.RepositoryNotFoundError():
+            return "no such folder here, and no such model on the hub; check the name, or: hf auth login"
+        case errors.EntryNotFoundError():
+            return f"a model on the hub, but without {file}: not one of showtell; choose another --model"
+    detail = " ".join(str(error).split()) or type(error).__name__
+    return f"{file} cannot be downloaded ({detail}); try again, or give a folder"
+
+
+def _model_type(config: Path) -> object:
+    try:
+        return read_json(config).get("model_type")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,140 @@
+"""A model on the disk: one safetensors file, with all that is not a tensor as JSON in its header.
+
+Loading it never runs code, and one file is replaced whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from showtell.checkpoints.fingerprint import weights_fingerprint
+from showtell.checkpoints.hub import fetch_model, is_hub_id
+from showtell.checkpoints.hub_metadata import check_configs
+from showtell.checkpoints.tensor_files import not_finite, read_safetensors
+from showtell.errors import CheckpointError, ShowtellError, UsageError
+from showtell.utils.files import write_atomic
+from showtell.utils.shipped import find_model
+
+FORMAT_VERSION = 1
+FILE_NAME = "model.safetensors"
+KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
+"""What the header must hold."""
+
+
+def exact_half(tensor: Tensor) -> Tensor:
+    """The same values in fp16 where none is lost by it, else as they are."""
+    if tensor.dtype != torch.float32:
+        return tensor
+    half = tensor.half()
+    return half if torch.equal(half.float(), tensor) else tensor
+
+
+def write_model(folder: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
+    """Write `folder`/model.safetensors, whole or not at all.
+
+    Args:
+        folder: made where it is missing.
+        header: plain values; version and checksum are added.
+        tensors: by name.
+
+    Returns:
+        The file.
+    """
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    full = {"version": FORMAT_VERSION, **header, "checksum": weights_fingerprint(kept)}
+    return write_atomic(folder / FILE_NAME, save(kept, {"showtell": json.dumps(full)}))
+
+
+def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
+    """Read what `write_model` wrote.
+
+    Args:
+        name: see `locate_model`.
+
+    Returns:
+        The file, its header and its tensors.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged, of another version, or contradicted by the files of
+            its hub folder.
+    """
+    path = locate_model(name)
+    try:
+        metadata, tensors = read_safetensors(path)
+        header = json.loads(metadata.get("showtell", "null"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged, or not a model of showtell ({error})") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path}: not a model of showtell")
+    if header.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: of version {str(header.get('version'))[:40]}, this showtell reads version"
+            f" {FORMAT_VERSION}; use the showtell that wrote it, or train it again"
+        )
+    if KEYS - header.keys() or weights_fingerprint(tensors) != header["checksum"]:
+        raise CheckpointError(
+            f"{path}: damaged (the checksum is not that of its weights); copy or train it again"
+        )
+    if odd := not_finite(tensors):
+        raise CheckpointError(
+            f"{path}: {odd} has values that are infinite or not numbers; its training diverged: train it"
+            " again with a lower learning rate"
+        )
+    with told_as_damage(path):
+        check_configs(path.parent, header)
+    return path, header, tensors
+
+
+@contextmanager
+def told_as_damage(path: Path) -> Iterator[None]:
+    """Tell what a header raises that is not of the form that `write_model` is given, as damage of its file.
+
+    A file of the hub may be anybody's, and its checksum is of the weights only.
+
+    Raises:
+        CheckpointError: in place of an error that is not showtell's.
+    """
+    try:
+        yield
+    except ShowtellError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+        reason = shorten(f"{type(error).__name__}: {error}", 240)
+        raise CheckpointError(
+            f"{path}: damaged, its description is not that of a model ({reason}); copy or train it again"
+        ) from error
+
+
+def locate_model(name: str, revision: str | None = None) -> Path:
+    """The file of a model.
+
+    Args:
+        name: its folder or file, or the name of a folder in models/; else its hub id (`owner/name`): from the
+            hub's cache, or downloaded.
+        revision: of a hub id: branch, tag or commit; by default `main`.
+
+    Raises:
+        CheckpointError: there is none.
+        UsageError: a revision is given for what is no hub id.
+    """
+    found = find_model(name)
+    if found is None and is_hub_id(name):
+        return fetch_model(name, FILE_NAME, revision)
+    if revision is not None:
+        raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
+    path = found / FILE_NAME if found is not None and found.is_dir() else found
+    if path is None or not path.is_file():
+        raise CheckpointError(
+            f"{name}: no {FILE_NAME} there; give a run's folder, one in models/ or a hub id, "
+            "or train one (main.py)"
+        )
+    return path

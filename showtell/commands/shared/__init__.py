@@ -1,0 +1,1 @@
+"""What several commands share: options, the parser, the log."""

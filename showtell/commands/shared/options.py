@@ -1,0 +1,203 @@
+"""What options of several commands share: the model, names of settings, errors that name the option."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, get_args
+
+from jsonargparse import Namespace
+
+from showtell.commands.shared.parser import Options, Parser
+from showtell.config import DEVICE_VARIABLE, Runtime
+from showtell.errors import ConfigError, UsageError
+from showtell.utils.shipped import DEFAULT_MODEL
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
+    from showtell.captioning.base import CaptioningModel
+
+
+def add_model(parser: Options) -> None:
+    """Add the option that names a model."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        default=DEFAULT_MODEL,
+        help="a run, an exported model, a folder in models/, or a hub id; a,b,c: an ensemble",
+    )
+
+
+def add_encoder(parser: Options) -> None:
+    """Add the option that names an encoder."""
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="the encoder's weights, where the model is without and they have moved",
+    )
+
+
+def add_runtime(parser: Options) -> None:
+    """Add the option of what runs the model."""
+    parser.add_argument(
+        "--runtime",
+        metavar="|".join(get_args(Runtime)),
+        type=Runtime,
+        default="auto",
+        help="auto: of an exported model OpenVINO, else ONNX Runtime; of others PyTorch",
+    )
+
+
+def add_device(parser: Options) -> None:
+    """Add the option of the device to compute on."""
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        type=str,
+        default="auto",
+        help=f"auto, cpu, cuda, cuda:1 (the second GPU) or mps; auto: what {DEVICE_VARIABLE} names, else a"
+        " GPU where there is one, else the CPU",
+    )
+
+
+@contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Make a device the choice of this process, and of those that it starts, for the block.
+
+    Args:
+        device: value of --device; `auto` leaves the choice as it is.
+
+    Raises:
+        UsageError: it is no name of a device. (Whether the machine has it, `pick_device` checks.)
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda, cuda:1 (the second GPU) or mps")
+    before = os.environ.get(DEVICE_VARIABLE)
+    if device != "auto":
+        os.environ[DEVICE_VARIABLE] = device
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(DEVICE_VARIABLE, None)
+        else:
+            os.environ[DEVICE_VARIABLE] = before
+
+
+def add_image_size(parser: Options) -> None:
+    """Add the option of the size that photos are brought to."""
+    parser.add_argument(
+        "--image-size",
+        metavar="N",
+        type=int,
+        help="side in pixels that photos are brought to (others than squares: at the same area); smaller is"
+        " faster; default: the model's own",
+    )
+
+
+def add_model_options(parser: Parser, *, encoder: bool = True) -> None:
+    """Add the options of a model that captions: its name, and how it runs.
+
+    Args:
+        parser: of the command.
+        encoder: with the option that names an encoder.
+    """
+    group = parser.add_argument_group("model")
+    add_model(group)
+    if encoder:
+        add_encoder(group)
+    add_runtime(group)
+    add_image_size(group)
+    add_device(group)
+
+
+def add_min_confidence(parser: Options, effect: str) -> None:
+    """Add the option of the threshold of doubt.
+
+    Args:
+        parser: of the command.
+        effect: what becomes of captions of less confidence.
+    """
+    parser.add_argument(
+        "--min-confidence",
+        metavar="P",
+        type=float,
+        help=f"{effect} captions that are less than P likely to be better than the weakest quarter of"
+        " people's; default: the model's own threshold; 0: none",
+    )
+
+
+def add_general(parser: Options) -> None:
+    """Add the options that every command has."""
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="log warnings and errors only, and show no progress bars"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+
+
+def check_min_confidence(value: float | None) -> None:
+    """Check --min-confidence.
+
+    Raises:
+        UsageError: it is no probability.
+    """
+    if value is not None and not 0 <= value <= 1:
+        raise UsageError("--min-confidence is a probability: 0 to 1")
+
+
+def require_confidence(captioner: CaptioningModel, min_confidence: float | None) -> None:
+    """Check that the model has a confidence, where --min-confidence asks for one.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if min_confidence and captioner.calibration is None:
+        raise UsageError(
+            "--min-confidence: this model's confidence is not calibrated (an ensemble's never is); choose"
+            " another --model, finish its run with main.py --resume, or train it with 50 validation photos of"
+            " two captions or more (--data.val_fraction)"
+        )
+
+
+def load_model(args: Namespace) -> CaptioningModel:
+    """The model that --model and --encoder name, run as --runtime and --image-size say.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        UsageError: the runtime cannot run it, or the image size is out of range.
+    """
+    return open_model(args.model, args.runtime, args.encoder, args.image_size, args.device)
+
+
+def open_model(
+    name: str,
+    runtime: Runtime,
+    encoder: str | None = None,
+    image_size: int | None = None,
+    device: str = "auto",
+) -> CaptioningModel:
+    """A model by name (see `load_model`)."""
+    from showtell.api import load
+
+    return load(name, device, runtime=runtime, encoder=encoder, image_size=image_size)
+
+
+def option(field: str) -> str:
+    """The option that sets a field."""
+    return f"--{field.replace('_', '-')}"
+
+
+@contextmanager
+def naming_options(section: str) -> Iterator[None]:
+    """Name options instead of the fields of `section` in what a configuration complains of.
+
+    Raises:
+        UsageError: there was a ConfigError.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise UsageError(
+            re.sub(rf"\b{section}\.(\w+)", lambda match: option(match[1]), str(error))
+        ) from error

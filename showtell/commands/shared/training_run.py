@@ -1,0 +1,85 @@
+"""Train, and log what has come of it: what `showtell train` does, once its options are read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from statistics import median
+
+from showtell.config import RunConfig
+from showtell.data.scenes import judge_caption, read_scenes
+from showtell.errors import TrainingDivergedError
+from showtell.training.checkpointing import InterruptedTrainingError
+from showtell.training.distributed import FirstFailed, processes
+from showtell.training.history import collapsed, scores_of_dataset
+from showtell.training.run import TrainingRun, train_run
+from showtell.utils.shipped import DEFAULT_MODEL
+
+log = logging.getLogger(__name__)
+
+
+def train(config: RunConfig, *, resume: bool) -> None:
+    """Train, in each of the processes that are asked for; process 0 logs captions and scores.
+
+    Args:
+        config: the settings of the run.
+        resume: go on with the run that was stopped or killed.
+    """
+    try:
+        done = train_run(config, resume=resume)
+    except (InterruptedTrainingError, TrainingDivergedError, FirstFailed):
+        if processes().is_first:
+            raise
+        return  # process 0 reports it
+    if not processes().is_first:
+        return
+    _show_captions(done)
+    _summarise(done)
+    if collapsed(done.best, len(done.data.val)):
+        log.warning(
+            "it says the same of every photo: it has learned how captions go, and not to look;"
+            " train on more photos or longer, or start from a model (--init %s)",
+            DEFAULT_MODEL,
+        )
+    log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", done.folder)
+
+
+def _summarise(run: TrainingRun) -> None:
+    """Log how good the best model is, how fast training was, and what it took of the GPU."""
+    best = run.best
+    log.info(
+        "\nBest model: epoch %.0f of %d, validation loss %.4f, CIDEr %.3f%s; %.1f min in all",
+        best["epoch"],
+        len(run.epochs),
+        run.result.best_loss,
+        best.get("CIDEr", math.nan),
+        " (means of the datasets)" if any("/" in name for name in best) else "",
+        run.minutes,
+    )
+    for dataset in dict.fromkeys(name.partition("/")[2] for name in best if "/" in name):
+        log.info("  %s", scores_of_dataset(best, dataset))
+    rates = [median(row[f"{what}_per_second"] for row in run.epochs) for what in ("captions", "images")]
+    log.info("Training speed, median of the epochs: %.0f captions/s, %.0f images/s", *rates)
+    if run.memory:
+        log.info("%s", run.memory)
+
+
+def _show_captions(run: TrainingRun) -> None:
+    """A few captions of pictures that were not trained on; of drawn scenes, also how many are right."""
+    captioner, config = run.load(), run.config
+    held_out = run.data.test or run.data.val
+    shown = held_out[:5]
+    log.info("\nCaptions of pictures it has not been trained on:")
+    for image, captions in zip(shown, captioner.caption([i.path for i in shown], config.search), strict=True):
+        log.info("  %s: %s", image.path.name, captions[0].text)
+    if config.data.root is None:
+        scenes = read_scenes(held_out[0].path.parent.parent)
+        stream = captioner.caption_stream(held_out, config.search, open_source=lambda image: image.path)
+        right = sum(
+            judge_caption(done.captions[0].text, scenes[done.source.image_id]).all_right for done in stream
+        )
+        log.info(
+            "Objects, colours and relation all right: %.1f %% of %d held-out scenes",
+            100 * right / len(held_out),
+            len(held_out),
+        )

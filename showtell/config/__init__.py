@@ -1,0 +1,46 @@
+"""The configuration of a run: one dataclass a section, each value checked when it is made."""
+
+from __future__ import annotations
+
+from showtell.config.data import DataConfig, DatasetConfig, DatasetFormat, References, Segmentation, View
+from showtell.config.inference import SearchConfig, ServingConfig
+from showtell.config.model import (
+    DEVICE_VARIABLE,
+    CacheConfig,
+    Cell,
+    DecoderConfig,
+    DecoderKind,
+    EncoderConfig,
+    FeatureMode,
+    FeatureType,
+    Precision,
+    Runtime,
+)
+from showtell.config.run import RunConfig
+from showtell.config.training import FineTuningConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
+
+__all__ = [
+    "DEVICE_VARIABLE",
+    "CacheConfig",
+    "Cell",
+    "DataConfig",
+    "DatasetConfig",
+    "DatasetFormat",
+    "DecoderConfig",
+    "DecoderKind",
+    "EncoderConfig",
+    "FeatureMode",
+    "FeatureType",
+    "FineTuningConfig",
+    "Precision",
+    "References",
+    "RunConfig",
+    "Runtime",
+    "SearchConfig",
+    "Segmentation",
+    "SelfCriticalConfig",
+    "ServingConfig",
+    "TrainerConfig",
+    "TrainingConfig",
+    "View",
+]

@@ -1,0 +1,139 @@
+"""Settings of training: cross-entropy, fine-tuning, self-critical training, devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from showtell.config.checks import require
+from showtell.config.data import References
+from showtell.config.model import Precision
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The optimisation."""
+
+    epochs: int = 15
+    """Passes over the training images, at most."""
+    batch_size: int = 64
+    """Images in a batch at most, over all devices, each with all of its captions; the batches of an epoch
+    differ by one image at most."""
+    learning_rate: float = 1.5e-3
+    """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
+    weight_decay: float = 0.01
+    """Weight decay of AdamW (matrices only)."""
+    warmup: float = 0.03
+    """Fraction of all steps over which the learning rate rises."""
+    label_smoothing: float = 0.1
+    """Fraction of the target probability that is spread over all words."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
+    patience: int = 5
+    """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
+    precision: Precision = "auto"
+    """Number format of the decoder's matrix products; `auto` takes bf16 where the machine is fast at it."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between two checkpoints within an epoch; there is one after each epoch anyway."""
+    num_workers: int = 0
+    """Processes that load batches beside the training process (`online` features and slow disks)."""
+    seed: int = 0
+    """Seed of the weights, the order of the batches and dropout."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
+        require(self.learning_rate > 0, "training.learning_rate must be over 0")
+        for name in ("weight_decay", "gradient_clip", "patience", "num_workers", "checkpoint_minutes"):
+            require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
+        for name in ("warmup", "label_smoothing"):
+            require(0 <= getattr(self, name) < 1, f"training.{name} must be at least 0 and less than 1")
+
+
+@dataclass(frozen=True)
+class FineTuningConfig:
+    """The optimisation where training starts from a model (`init`).
+
+    These settings take the place of the defaults of `training`; a value that is set there counts.
+    """
+
+    epochs: int = 10
+    """Passes over the training images, at most."""
+    batch_size: int = 16
+    """Images in a batch at most, over all devices."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+    patience: int = 3
+    """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
+    distillation: float = 0.3
+    """Weight, in the loss, of the distance to the word probabilities of the initial model (distillation);
+    more keeps more of what that model knew."""
+    mixing: float = 0.8
+    """Weight of the trained parameters in the mean with the initial ones, which is validated and saved; less
+    keeps more of what the initial model knew, 1 is the trained model itself."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            require(getattr(self, name) >= 1, f"finetune.{name} must be at least 1")
+        require(self.learning_rate > 0, "finetune.learning_rate must be over 0")
+        require(self.patience >= 0, "finetune.patience must be at least 0")
+        require(0 <= self.distillation < 1, "finetune.distillation must be at least 0 and less than 1")
+        require(0 < self.mixing <= 1, "finetune.mixing must be over 0 and at most 1")
+
+    def applied_to(self, training: TrainingConfig) -> TrainingConfig:
+        """The settings of `training` with these in place of its defaults."""
+        usual, ours = TrainingConfig(), FineTuningConfig()
+        taken = {
+            name: getattr(self, name)
+            for name in ("epochs", "batch_size", "learning_rate", "patience")
+            if getattr(training, name) == getattr(usual, name) or getattr(self, name) != getattr(ours, name)
+        }
+        return replace(training, **taken)
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The processes that train together; each takes its share of every batch."""
+
+    devices: int | Literal["auto"] = "auto"
+    """GPUs to train on, a process each (on the CPU: processes). `auto`: as many as torchrun or srun
+    started, else one."""
+    num_nodes: int | Literal["auto"] = "auto"
+    """Machines to train on. `auto`: as torchrun or srun says, else one."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes"):
+            value = getattr(self, name)
+            require(value == "auto" or value >= 1, f"trainer.{name} must be at least 1, or auto")
+
+
+@dataclass(frozen=True)
+class SelfCriticalConfig:
+    """Self-critical training, after that with cross-entropy: CIDEr-D rewards sampled captions."""
+
+    epochs: int = 0
+    """Epochs; 0 leaves it out."""
+    learning_rate: float = 1e-4
+    """Learning rate of AdamW at the start; it falls linearly to a tenth."""
+    samples: int = 5
+    """Captions sampled for an image; the baseline of each is the mean reward of the others."""
+    temperature: float = 0.7
+    """Temperature of the sampled captions and of their log-probabilities in the loss. Below 1 it undoes what
+    label smoothing has given to all words."""
+    max_length: int = 18
+    """Words in a sampled caption, at most."""
+    references: References = "person"
+    """References of the rewards: the captions that people wrote, or all."""
+    min_references: int = 1
+    """Images with fewer references are left out of self-critical training."""
+    cross_entropy: float = 0.3
+    """Weight of the cross-entropy in the loss; it keeps the words and the length of people's captions."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "cross_entropy"):
+            require(getattr(self, name) >= 0, f"self_critical.{name} must be at least 0")
+        for name in ("learning_rate", "temperature"):
+            require(getattr(self, name) > 0, f"self_critical.{name} must be over 0")
+        require(self.samples >= 2, "self_critical.samples must be at least 2")
+        require(self.min_references >= 1, "self_critical.min_references must be at least 1")
+        require(self.max_length >= 1, "self_critical.max_length must be at least 1")

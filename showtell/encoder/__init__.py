@@ -1,0 +1,1 @@
+"""The frozen convolutional encoder: an ImageNet-pretrained ResNet."""

@@ -1,0 +1,260 @@
+"""All that is measured of the captions of a model, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from showtell.data.tokenizer import tokenize
+from showtell.errors import DataError
+from showtell.evaluation.bleu import bleu_counts, bleu_of_sums
+from showtell.evaluation.chair import chair
+from showtell.evaluation.cider import cider, cider_d
+from showtell.evaluation.diversity import distinct_n, self_bleu
+from showtell.evaluation.java_metrics import java_scores
+from showtell.evaluation.reliability import Reliability, good_captions
+from showtell.evaluation.rouge import rouge_l
+from showtell.evaluation.significance import Difference, Statistic, compare
+from showtell.evaluation.validation import ends_badly
+
+Words = list[str]
+
+MEANING: Final = {
+    "CIDEr": "CIDEr-D, as the COCO evaluation and papers report it",
+    "CIDEr-plain": "the first definition of CIDEr, without clipping and length penalty",
+    "length": "words a caption",
+    "distinct words": "in all captions",
+    "novel": "share of captions that no training photo has",
+    "bad endings": "share of captions that stop after such a word as 'a' or 'with'",
+    "CHAIRs": "share of captions that name an object that is not there",
+    "CHAIRi": "share of the named objects that are not there",
+    "self-BLEU": "BLEU-4 of an image's captions against each other: lower is more varied",
+    "distinct-1": "distinct words of an image's captions / their words",
+    "distinct-2": "distinct pairs of words of an image's captions / their words",
+    "good": "share of captions that are better than the weakest quarter of people's",
+    "ECE": "expected calibration error of the confidence: how far it is from the share of good captions",
+    "doubtful": "share of captions below the model's threshold of confidence",
+    "doubtful, bad": "share of the doubtful captions that are not good: how right the doubt is",
+}
+"""What the rows mean that papers do not name alike."""
+
+
+FEW_IMAGES: Final = 10
+"""Of fewer images, CIDEr says little."""
+
+_SHARES: Final = ("novel", "bad endings", "CHAIRs", "CHAIRi", "good", "ECE", "doubtful", "doubtful, bad")
+
+
+def format_score(value: float, name: str) -> str:
+    """A score as text."""
+    if name in _SHARES:
+        return f"{100 * value:.1f} %"
+    if name == "distinct words":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if name == "length" else f"{value:.3f}"
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a model is of a caption.
+
+    Attributes:
+        probability: that the caption is good.
+        doubtful: whether that is below the model's threshold; None where it has none.
+    """
+
+    probability: float
+    doubtful: bool | None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What captions are worth.
+
+    Attributes:
+        images: the ids of the images, in the order of the statistics' rows.
+        statistics: name -> a score that has an interval and can be compared.
+        values: name -> a figure of the whole.
+        left_out: name -> why there is no such score.
+        notes: name -> what to know of this score.
+    """
+
+    images: tuple[str, ...]
+    statistics: dict[str, Statistic]
+    values: dict[str, float]
+    left_out: dict[str, str]
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_values(self) -> dict[str, float]:
+        """Name -> figure, of all."""
+        return {name: statistic.value for name, statistic in self.statistics.items()} | self.values
+
+
+def measure(
+    captions: Mapping[str, Sequence[str]],
+    references: Mapping[str, Sequence[str]],
+    *,
+    training: Collection[str] = (),
+    objects: Mapping[str, frozenset[str]] | None = None,
+    java: bool = True,
+    confidences: Mapping[str, Confidence] | None = None,
+) -> Measures:
+    """Measure captions.
+
+    Args:
+        captions: image id -> captions, best first. The first is scored; the others count for diversity.
+        references: image id -> people's captions; may hold more images.
+        training: captions of the training photos; without any, novelty is left out.
+        objects: image id -> names of the COCO objects in it; without, CHAIR is left out.
+        java: METEOR and SPICE, where they can run.
+        confidences: image id -> confidence of its first caption; empty of a model that is not calibrated,
+            None where the captions are not of a model.
+
+    Raises:
+        DataError: no captions, or an image without references.
+    """
+    if not captions:
+        raise DataError("no captions to score; give at least one")
+    unknown = captions.keys() - references.keys()
+    if unknown:
+        raise DataError(f"image {min(unknown)}: captioned, but it has no reference captions")
+    images = tuple(captions)
+    said = [tokenize(captions[image][0]) for image in images]
+    people = [[tokenize(caption) for caption in references[image]] for image in images]
+    statistics = _classic(said, people)
+    left_out: dict[str, str] = {}
+    values = {"distinct words": float(len({word for words in said for word in words}))}
+    if java:
+        found, left_out = java_scores(
+            {image: captions[image][0] for image in images}, {image: references[image] for image in images}
+        )
+        for name, (score, scores) in found.items():
+            if name == "METEOR":  # of a corpus it is no mean
+                values[name] = score
+            else:
+                statistics[name] = Statistic.mean(scores)
+    else:
+        left_out = dict.fromkeys(("METEOR", "SPICE"), "--java false")
+    statistics |= _style(said, training, left_out)
+    statistics |= _objects(images, said, people, objects, left_out)
+    statistics |= _diversity(captions, left_out)
+    if confidences is not None:
+        shares, calibration_error = _confidence(images, said, people, confidences, left_out)
+        statistics |= shares
+        values |= calibration_error
+    return Measures(images, statistics, values, left_out, _notes(len(images)))
+
+
+def _notes(images: int) -> dict[str, str]:
+    """What to know of CIDEr of few images: an n-gram weighs log(images / images that have it)."""
+    if images == 1:
+        note = "0 by definition for a single image: its n-grams are in all images, and weigh log(1)"
+    elif images < FEW_IMAGES:
+        note = f"of {images} images only: n-grams are weighed by so few references"
+    else:
+        return {}
+    return {"CIDEr": note, "CIDEr-plain": note}
+
+
+def compare_measures(first: Measures, second: Measures) -> dict[str, Difference]:
+    """Each score that both have and that can be compared: first minus second, on the same images.
+
+    Raises:
+        DataError: they are of other images.
+    """
+    if first.images != second.images:
+        raise DataError("these are scores of other images; compare captions of the same images")
+    both = first.statistics.keys() & second.statistics.keys()
+    return {
+        name: compare(score, second.statistics[name])
+        for name, score in first.statistics.items()
+        if name in both
+    }
+
+
+def _classic(said: list[Words], people: list[list[Words]]) -> dict[str, Statistic]:
+    counts = bleu_counts(said, people)
+    scores = {
+        f"BLEU-{n}": Statistic(counts, lambda sums, n=n: bleu_of_sums(sums)[..., n - 1])  # type: ignore[misc]
+        for n in range(1, 5)
+    }
+    return scores | {
+        "ROUGE-L": Statistic.mean(rouge_l(said, people)),
+        "CIDEr": Statistic.mean(cider_d(said, people)),
+        "CIDEr-plain": Statistic.mean(cider(said, people)),
+    }
+
+
+def _style(said: list[Words], training: Collection[str], left_out: dict[str, str]) -> dict[str, Statistic]:
+    found = {
+        "length": Statistic.mean([len(words) for words in said]),
+        "bad endings": Statistic.mean([ends_badly(words) for words in said]),
+    }
+    if training:
+        known = {tuple(tokenize(caption)) for caption in training}
+        found["novel"] = Statistic.mean([tuple(words) not in known for words in said])
+    else:
+        left_out["novel"] = "no training captions in these data"
+    return found
+
+
+def _objects(
+    images: tuple[str, ...],
+    said: list[Words],
+    people: list[list[Words]],
+    objects: Mapping[str, frozenset[str]] | None,
+    left_out: dict[str, str],
+) -> dict[str, Statistic]:
+    if objects is None:
+        left_out["CHAIR"] = "no objects given: name COCO's instances_*.json with --instances"
+        return {}
+    sentences, mentions = chair(said, people, [objects.get(image, frozenset()) for image in images])
+    return {"CHAIRs": sentences, "CHAIRi": mentions}
+
+
+def _confidence(
+    images: tuple[str, ...],
+    said: list[Words],
+    people: list[list[Words]],
+    confidences: Mapping[str, Confidence],
+    left_out: dict[str, str],
+) -> tuple[dict[str, Statistic], dict[str, float]]:
+    """Whether the confidence holds on these images: shares, and the calibration error."""
+    if not confidences:
+        left_out["confidence"] = "this model's is not calibrated"
+        return {}, {}
+    try:
+        good = good_captions(said, people)
+    except DataError as error:
+        left_out["confidence"] = str(error)
+        return {}, {}
+    promised = np.array([confidences[image].probability for image in images])
+    found = {"good": Statistic.mean(good)}
+    calibration_error = {"ECE": Reliability(promised, good).error}
+    doubtful = np.array([confidences[image].doubtful for image in images], dtype=object)
+    if None in doubtful:
+        left_out["doubtful"] = "this model has no threshold of doubt"
+        return found, calibration_error
+    marked = doubtful.astype(bool)
+    found["doubtful"] = Statistic.mean(marked)
+    if marked.any():
+        found["doubtful, bad"] = Statistic.ratio(marked & ~good, marked)
+    else:
+        left_out["doubtful, bad"] = "no caption is doubtful"
+    return found, calibration_error
+
+
+def _diversity(captions: Mapping[str, Sequence[str]], left_out: dict[str, str]) -> dict[str, Statistic]:
+    several = [[tokenize(caption) for caption in some] for some in captions.values()]
+    if min(map(len, several)) < 2:
+        left_out["self-BLEU, distinct-n"] = "one caption an image: --num-captions 5"
+        return {}
+    return {
+        "self-BLEU": Statistic.mean(np.array([self_bleu(some) for some in several])),
+        "distinct-1": Statistic.mean(np.array([distinct_n(some, 1) for some in several])),
+        "distinct-2": Statistic.mean(np.array([distinct_n(some, 2) for some in several])),
+    }

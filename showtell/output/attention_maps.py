@@ -1,0 +1,78 @@
+"""Pictures of where the decoder looked for each word."""
+
+from __future__ import annotations
+
+import io
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+from PIL import Image
+
+from showtell.errors import UsageError
+from showtell.output.record import Record
+from showtell.utils.files import reraise_os_error
+from showtell.utils.plots import plot_attention
+
+SUFFIX: Final = ".attention.png"
+"""Ending of the pictures in a folder, so that none takes the name of a photo."""
+
+
+class AttentionPictures:
+    """Draws a picture for the best caption of each photo.
+
+    Args:
+        target: a folder, which gets a `<photo>.attention.png` for each photo, or, for one photo, a `.png`
+            file.
+
+    Raises:
+        UsageError: `target` cannot be written there.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.single = target.suffix.lower() == ".png" and not target.is_dir()
+        if not self.single and target.exists() and not target.is_dir():
+            raise UsageError(f"{target}: this is no folder; name a folder, or for one photo a .png file")
+        self._used: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Make the folder."""
+        with reraise_os_error(self.target, UsageError):
+            (self.target.parent if self.single else self.target).mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to be closed: each picture is written whole."""
+
+    def made(self, name: str) -> bool:
+        """Whether this name is that of a picture in the folder, of this or an earlier run."""
+        path = Path(name)
+        return name.endswith(SUFFIX) and not self.single and path.parent.resolve() == self.target.resolve()
+
+    def add(self, record: Record) -> None:
+        """Draw where the decoder looked for each word of the best caption.
+
+        Raises:
+            ShowtellError: the picture cannot be written.
+        """
+        best = record.captions[0] if record.captions else None
+        if best is None or best.attention is None or record.preview is None:
+            return
+        path = self.target if self.single else self._free_path(Path(record.image).stem[:70])
+        photo = np.asarray(Image.open(io.BytesIO(record.preview)))
+        with reraise_os_error(path):
+            plot_attention(
+                photo, best.words, best.attention, path, title=best.text, log_probs=best.word_log_probs
+            )
+
+    def _free_path(self, stem: str) -> Path:
+        """A name that no other photo of this run has got; file systems may not tell upper case from lower."""
+        names = (f"{stem}{f'-{n}' if n > 1 else ''}{SUFFIX}" for n in count(1))
+        name = next(name for name in names if name.casefold() not in self._used)
+        self._used.add(name.casefold())
+        return self.target / name

@@ -1,0 +1,241 @@
+"""An exported model that captions, without PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from showtell.captioning.base import CaptioningModel, Pixels, search_specials
+from showtell.config import SearchConfig
+from showtell.data.decode_ahead import batches_of_a_shape
+from showtell.data.transforms import ImageTransform
+from showtell.errors import CheckpointError
+from showtell.runtime.manifest import FILE_NAME, Manifest
+from showtell.runtime.sessions import Array, GraphRuntime, Session, open_session, pick_runtime
+from showtell.search import Hypothesis, Next, TopWords, search
+from showtell.search.interface import FloatArray, IntArray
+
+BATCH: Final = 16
+"""Pictures an encoder call."""
+
+
+class ExportedEncoder:
+    """Pictures -> features.
+
+    Args:
+        session: runs the graph.
+        manifest: of its folder.
+    """
+
+    def __init__(self, session: Session, manifest: Manifest, runtime: GraphRuntime) -> None:
+        self._session, self._manifest, self._runtime = session, manifest, runtime
+        self.transform = manifest.transform
+        self.grid_cells, self.feature_dim = manifest.grid_cells, manifest.feature_dim
+
+    @classmethod
+    def load(cls, folder: Path, runtime: Literal["auto"] | GraphRuntime = "auto") -> ExportedEncoder:
+        """Load the encoder of an exported model alone.
+
+        Raises:
+            CheckpointError: the folder is damaged.
+            UsageError: the runtime is not installed, or does not compute in the model's precision.
+        """
+        manifest = Manifest.load(folder)
+        picked = pick_runtime(runtime, manifest)
+        return cls(open_session(folder, "encoder", manifest, picked), manifest, picked)
+
+    @property
+    def weights(self) -> str:
+        """Fingerprint of the weights that were exported."""
+        return self._manifest.encoder
+
+    @property
+    def made_by(self) -> str:
+        """What makes the features, for people."""
+        return f"{self._runtime}, {self._manifest.precision}"
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the features: graph, transform, runtime, precision."""
+        files = [f"{name} {sha}" for name, sha in sorted(self._manifest.files.items()) if "encoder" in name]
+        identity = "\n".join([*files, self.transform.fingerprint(), self.made_by])
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    @property
+    def device_type(self) -> str:
+        """What computes."""
+        return "cpu"
+
+    @property
+    def batch_size(self) -> int:
+        """Images of one shape that are encoded together."""
+        return BATCH
+
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
+        """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
+        features = np.empty((len(pixels), self.grid_cells, self.feature_dim), np.float32)
+        for places in batches_of_a_shape(pixels, BATCH):
+            features[places] = self._session.run([np.stack([pixels[place] for place in places])])[0]
+        return features
+
+
+@dataclass(frozen=True)
+class ArrayState:
+    """What an exported decoder remembers between steps (see `SearchState`)."""
+
+    context: tuple[Array, ...]
+    memory: tuple[Array, ...]
+
+    @property
+    def images(self) -> int:
+        """B."""
+        return len(self.memory[0])
+
+    def select_images(self, rows: IntArray) -> ArrayState:
+        """Keep the images `rows` (B',)."""
+        return ArrayState(
+            tuple(a.take(rows, axis=0) for a in self.context),
+            tuple(a.take(rows, axis=0) for a in self.memory),
+        )
+
+    def select_hypotheses(self, parents: IntArray) -> ArrayState:
+        """Give each image the hypotheses `parents` (B, K') of its present ones."""
+        hypotheses = self.memory[0].shape[1]
+        flat = (parents + np.arange(len(parents))[:, None] * hypotheses).ravel()
+        return replace(
+            self,
+            memory=tuple(
+                a.reshape(-1, *a.shape[2:]).take(flat, axis=0).reshape(*parents.shape, *a.shape[2:])
+                for a in self.memory
+            ),
+        )
+
+
+class _NextOfArrays(Next[ArrayState]):
+    """What a step's graph answered; it may be overwritten by the next step."""
+
+    def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, attends: bool) -> None:
+        self.state, self._end_token = state, end
+        self._top, self._tokens, self._logits, self._total = outputs[:4]
+        self._attention = outputs[4] if attends else None
+
+    def top(self, count: int) -> TopWords:
+        if count > self._top.shape[2]:
+            ranks = -self.log_probs()
+            count = min(count, ranks.shape[2])
+            likely = np.argpartition(ranks, count - 1, axis=2)[:, :, :count]
+            order = np.argsort(np.take_along_axis(ranks, likely, axis=2), axis=2, kind="stable")
+            likely = np.take_along_axis(likely, order, axis=2)
+            return TopWords(-np.take_along_axis(ranks, likely, axis=2), likely)
+        return TopWords(self._top[:, :, :count] - self._total, self._tokens[:, :, :count])
+
+    def end(self) -> FloatArray:
+        end: FloatArray = self._logits[:, :, self._end_token] - self._total[:, :, 0]
+        return end
+
+    def log_probs(self) -> FloatArray:
+        every: FloatArray = self._logits - self._total
+        return every
+
+    def attention(self) -> FloatArray | None:
+        return None if self._attention is None else self._attention.copy()
+
+
+class ExportedCaptioner(CaptioningModel):
+    """A model that `showtell export` wrote.
+
+    Args:
+        folder: of the model.
+        runtime: what runs it.
+        image_size: side in pixels that images are brought to (64 to 1024); by default what it was exported
+            with.
+
+    Raises:
+        CheckpointError: the folder is damaged.
+        UsageError: the runtime is not installed, or does not compute in the model's precision; or the image
+            size is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runtime: Literal["auto"] | GraphRuntime = "auto",
+        image_size: int | None = None,
+    ) -> None:
+        manifest = Manifest.load(folder)
+        manifest = replace(manifest, transform=manifest.transform.at_size(image_size))
+        self.manifest, self.runtime = manifest, pick_runtime(runtime, manifest)
+        self.vocabulary, self.calibration = manifest.vocabulary, manifest.calibration
+        encoder, self._start, self._step = (
+            open_session(folder, graph, manifest, self.runtime) for graph in ("encoder", "start", "step")
+        )
+        _check_graphs(folder, manifest, self._start, self._step)
+        self.encoder = ExportedEncoder(encoder, manifest, self.runtime)
+        self._specials = search_specials(self.vocabulary)
+
+    @property
+    def summary(self) -> str:
+        """The kind of its decoder, for `repr`."""
+        return f"decoder {'with' if self.attends else 'without'} attention, {self.manifest.precision}"
+
+    @property
+    def runs_on(self) -> str:
+        """The runtime that computes, for `repr`."""
+        return self.runtime
+
+    @property
+    def transform(self) -> ImageTransform:
+        """Makes the pictures that the encoder takes."""
+        return self.manifest.transform
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder tells where it looked."""
+        return self.manifest.attends
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the captions, besides the search: graphs, words, runtime."""
+        files = [f"{name} {sha}" for name, sha in sorted(self.manifest.files.items())]
+        identity = "\n".join([*files, self.vocabulary.fingerprint, self.encoder.fingerprint()])
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
+        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made."""
+        return self.encoder.encode_pixels(pixels)
+
+    def find(
+        self, features: FloatArray, config: SearchConfig, *, attention: bool = False
+    ) -> list[list[Hypothesis]]:
+        """Search captions for features (B, R, D)."""
+        if not len(features):
+            return []
+        remembered = [array.copy() for array in self._start.run([features])]
+        parts = self.manifest.context
+        state = ArrayState(tuple(remembered[:parts]), tuple(remembered[parts:]))
+        return search(self._following, state, self._specials, config, attention=attention)
+
+    def _following(self, tokens: IntArray, state: ArrayState) -> _NextOfArrays:
+        outputs = self._step.run([tokens, *state.context, *state.memory])
+        memory = tuple(outputs[-len(state.memory) :])
+        return _NextOfArrays(
+            ArrayState(state.context, memory), outputs, self._specials.end, self.manifest.attends
+        )
+
+
+def _check_graphs(folder: Path, manifest: Manifest, start: Session, step: Session) -> None:
+    """See whether the graphs of a decoder take and give as many tensors as the manifest says.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    remembered = manifest.context + manifest.memory
+    expected = (remembered, 1 + remembered, 4 + manifest.attends + manifest.memory)
+    if not manifest.memory or (start.outputs, step.inputs, step.outputs) != expected:
+        raise CheckpointError(
+            f"{folder}: damaged (its graphs do not have the tensors that {FILE_NAME} tells of); export the"
+            " model again"
+        )

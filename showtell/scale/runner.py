@@ -1,0 +1,167 @@
+"""A job from where it is to its end: the missing units go to workers, then all shards are summed up."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from showtell.errors import DataError, ShowtellError
+from showtell.scale.checksums import Checksum, add_checksum, read_checksums
+from showtell.scale.job import FAILED, Job, check_maker
+from showtell.scale.tasks import Failures, Task
+from showtell.scale.workers import Assignment, run_here, run_on_ray
+from showtell.utils.files import remove_abandoned, reraise_os_error, write_atomic
+
+log = logging.getLogger(__name__)
+
+_NAMED: Final = 3
+"""Failed pictures that a summary names."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job has come to.
+
+    Attributes:
+        pictures: in all shards, with those that failed.
+        failed: pictures that could not be shown.
+        now: pictures that this run did.
+        seconds: time that this run took, with starting the workers and loading the model.
+        workers: actors of Ray Data; 0: this process did the work.
+    """
+
+    pictures: int
+    failed: Failures
+    now: int
+    seconds: float
+    workers: int
+
+    def __str__(self) -> str:
+        text = f"{self.pictures:,} pictures"
+        if self.failed:
+            more = len(self.failed) - _NAMED
+            names = ", ".join(list(self.failed)[:_NAMED]) + f" and {more:,} more" * (more > 0)
+            text += f", {len(self.failed):,} of them failed ({names})"
+        if self.now < self.pictures:
+            text += f"; {self.pictures - self.now:,} were there already"
+        text += f"; {self.now:,} in {self.seconds:.1f} s: {self.now / self.seconds:.1f} images/s"
+        return text + f", {self.workers} workers" * (self.workers > 0)
+
+
+def run_job(
+    job: Job,
+    task: Task,
+    *,
+    workers: int,
+    address: str | None,
+    gpus: bool = True,
+    progress: Callable[[int], object],
+) -> Summary:
+    """Do all units whose shard is missing, and write the list of failed pictures.
+
+    Args:
+        job: the job.
+        task: what to make of units.
+        workers: actors of Ray Data; 0: this process does the work, without Ray.
+        address: of a Ray cluster; None starts one on this machine, for this job.
+        gpus: let workers have the cluster's GPUs.
+        progress: called with the number of pictures just done.
+
+    Raises:
+        DataError: a shard does not hold what it should.
+        UsageError: Ray is not installed, or cannot give so many workers.
+        ShowtellError: a worker failed. Shards that are done stay; the next run goes on from there.
+    """
+    start = time.monotonic()
+    missing = job.missing()
+    assignments = [Assignment(number, job.units[number], job.shard(number)) for number in missing]
+    if workers and assignments:
+        stream = run_on_ray(task, assignments, workers, address, gpus=gpus)
+    else:
+        stream = run_here(task, assignments)
+    with closing(stream):
+        for done in stream:
+            check_maker(job, done.number, done.made_by)
+            add_checksum(job.shard(done.number), done.checksum)
+            progress(len(job.units[done.number]))
+    pictures, failed = _sum_up(job, task)
+    return Summary(pictures, failed, job.pictures(missing), time.monotonic() - start, workers)
+
+
+def remove_damaged(job: Job, task: Task) -> list[int]:
+    """Delete the shards that are not as they were written, so that `run_job` makes them again.
+
+    Such are shards with another checksum than was noted, and of those without one (of an older version, or
+    written just before a kill) the ones that do not hold the images of their unit.
+
+    Returns:
+        Numbers of their units. Each is named in a warning.
+
+    Raises:
+        WriteError: one cannot be deleted, or a checksum cannot be noted.
+    """
+    known, missing = read_checksums(job.folder), set(job.missing())
+    removed = []
+    for number in range(len(job.units)):
+        shard = job.shard(number)
+        if number in missing:
+            continue
+        reason = _damage(job, task, number, known.get(shard.name))
+        if reason is not None:
+            log.warning("%s: damaged (%s); it is made again", shard, reason)
+            with reraise_os_error(shard):
+                shard.unlink()
+            removed.append(number)
+    return removed
+
+
+def _damage(job: Job, task: Task, number: int, known: Checksum | None) -> str | None:
+    """Why a shard is to be made again; None where it is as it was written."""
+    shard = job.shard(number)
+    try:
+        present = Checksum.of_file(shard)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+    if known is not None:
+        return None if present == known else "another checksum than when it was written"
+    try:
+        _check_names(job, number, task.outcome(shard)[0])
+    except ShowtellError as error:
+        return str(error).removeprefix(f"{shard}: ")
+    add_checksum(shard, present)
+    return None
+
+
+def _check_names(job: Job, number: int, names: list[str]) -> None:
+    """See whether a shard holds the images of its unit.
+
+    Raises:
+        DataError: it does not.
+    """
+    unit, shard = job.units[number], job.shard(number)
+    if len(names) != len(unit):
+        raise DataError(
+            f"{shard}: holds {len(names)} pictures instead of {len(unit)}; run the same command again"
+        )
+    expected = unit.ids()
+    if expected is not None and sorted(expected) != sorted(names):
+        raise DataError(f"{shard}: holds other pictures than its unit; run the same command again")
+
+
+def _sum_up(job: Job, task: Task) -> tuple[int, Failures]:
+    """Count the images of all shards, and list those that failed."""
+    pictures, failed = 0, Failures()
+    for number in range(len(job.units)):
+        names, failures = task.outcome(job.shard(number))
+        _check_names(job, number, names)
+        pictures += len(names)
+        failed |= failures
+    lines = (json.dumps({"image": name, "error": error}) + "\n" for name, error in failed.items())
+    write_atomic(job.folder / FAILED, "".join(lines))
+    remove_abandoned(job.folder)  # temporary files of workers that were killed
+    return pictures, failed

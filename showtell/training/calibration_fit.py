@@ -1,0 +1,179 @@
+"""Fitting the confidence of captions: a logistic regression, and the threshold of doubtful ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from showtell.captioning.confidence import Calibration, Floats, caption_features, predict, word_features
+from showtell.errors import DataError
+from showtell.evaluation.reliability import FEWEST, Bools, Reliability
+
+PRECISION: Final = 2 / 3
+"""Share of the doubtful captions that should not be good."""
+_THRESHOLDS: Final = np.arange(50, 0, -1) / 100
+_JUDGED: Final = 10
+"""Doubtful captions of a dataset from which their precision is looked at."""
+_FOLDS: Final = 5
+_DECAY: Final = 1e-3
+
+
+def doubtful_below(promised: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
+    """The confidence below which captions are doubtful, chosen by how good captions of images turned out.
+
+    It is the largest threshold, of 0.50, 0.49, ..., below which at least two of three captions are not good,
+    in each dataset. Whoever leaves out the doubtful ones so loses one good caption for two that are not, and
+    a wrong text is worse than none. It is 0.50 at most, because a caption that is more likely good than not
+    should not be doubtful, however few of the model's captions are good. (Of the captions that people write,
+    one of four is not good, by definition.)
+
+    Args:
+        promised: (N,) confidences, of captions that they were not calibrated on.
+        good: (N,) whether these are good.
+        datasets: (N,) which dataset each is of. A dataset is only asked for thresholds that make ten of its
+            captions doubtful.
+
+    Returns:
+        The threshold; None where there is none.
+    """
+    of_dataset = [datasets == name for name in np.unique(datasets)]
+    for threshold in _THRESHOLDS.tolist():
+        marked = [own & (promised < threshold) for own in of_dataset]
+        if all((~good[own]).mean() >= PRECISION for own in marked if own.sum() >= _JUDGED):
+            return float(threshold)
+    return None
+
+
+def calibrate(
+    log_probs: Sequence[Sequence[float]],
+    good: Sequence[bool] | Bools,
+    right: Sequence[Sequence[bool]],
+    datasets: Sequence[str] | None = None,
+) -> tuple[Calibration, dict[str, dict[str, Reliability]]]:
+    """Fit a calibration, and measure it on images that it was not fitted on.
+
+    The images are taken in five parts. The confidence of each part, and the threshold below which its
+    captions are doubtful, are those that the other four give. Each dataset weighs the same in the fit.
+
+    Args:
+        log_probs: of N captions, of each word and of the end.
+        good: whether each caption is good (see `good_captions`).
+        right: whether each of their words is right (see `right_words`).
+        datasets: name of the dataset of each; without it, all are of one that is named "".
+
+    Returns:
+        The calibration; and of each dataset, by its name, the reliability of "captions" and "words".
+
+    Raises:
+        DataError: fewer than `FEWEST` captions, or no words in them.
+    """
+    if len(log_probs) < FEWEST:
+        raise DataError(f"{len(log_probs)} images are too few; {FEWEST} are needed")
+    features = np.concatenate([word_features(values) for values in log_probs])
+    if not len(features):
+        raise DataError("captions without words: nothing to calibrate with")
+    names = np.array([""] * len(log_probs) if datasets is None else datasets)
+    folds = np.empty(len(names), dtype=int)
+    for name in np.unique(names):
+        folds[names == name] = np.arange((names == name).sum()) % _FOLDS
+    captions = _Outcomes(
+        np.stack([caption_features(values) for values in log_probs]), np.asarray(good, bool), names, folds
+    )
+    lengths = [len(values) - 1 for values in log_probs]
+    held = np.array([r for row in right for r in row], dtype=bool)
+    words = _Outcomes(features, held, np.repeat(names, lengths), np.repeat(folds, lengths))
+    promised, of_words = captions.cross_fit(), words.cross_fit()
+    calibration = Calibration(captions.fit(), words.fit(), captions.threshold())
+    doubtful = captions.cross_mark(promised)
+    return calibration, {
+        str(name): {
+            "captions": _of(name, captions, promised, doubtful),
+            "words": _of(name, words, of_words, None),
+        }
+        for name in dict.fromkeys(names.tolist())
+    }
+
+
+@dataclass(frozen=True)
+class _Outcomes:
+    """Captions, or words, that held or did not.
+
+    Attributes:
+        features: (N, F).
+        held: (N,).
+        datasets: (N,) their names.
+        folds: (N,) numbers below `_FOLDS`; the words of an image are in one.
+    """
+
+    features: Floats
+    held: Bools
+    datasets: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.int_]
+
+    def of(self, rows: Bools) -> _Outcomes:
+        """Those of some rows (N,)."""
+        return _Outcomes(self.features[rows], self.held[rows], self.datasets[rows], self.folds[rows])
+
+    def fit(self) -> tuple[float, ...]:
+        """Weights (F + 1,) of a logistic regression."""
+        _, place, count = np.unique(self.datasets, return_inverse=True, return_counts=True)
+        weights = (len(self.held) / len(count) / count)[place]  # of each dataset the same sum, 1 on average
+        return _fit(self.features, self.held, weights)
+
+    def cross_fit(self) -> Floats:
+        """Predict (N,) each fold by what the others give."""
+        promised = np.zeros(len(self.held))
+        for fold in np.unique(self.folds):
+            out = self.folds == fold
+            promised[out] = predict(self.features[out], self.of(~out).fit())
+        return promised
+
+    def threshold(self) -> float | None:
+        """See `doubtful_below`."""
+        return doubtful_below(self.cross_fit(), self.held, self.datasets)
+
+    def cross_mark(self, promised: Floats) -> Bools:
+        """Whether each (N,) is doubtful by the threshold that the other folds give, as if it were all."""
+        doubtful = np.zeros(len(self.held), dtype=bool)
+        for fold in np.unique(self.folds):
+            out = self.folds == fold
+            doubtful[out] = promised[out] < (self.of(~out).threshold() or 0.0)
+        return doubtful
+
+
+def _of(name: str, outcomes: _Outcomes, promised: Floats, doubtful: Bools | None) -> Reliability:
+    """The reliability of one dataset."""
+    own = outcomes.datasets == name
+    return Reliability(promised[own], outcomes.held[own], None if doubtful is None else doubtful[own])
+
+
+def _fit(features: Floats, held: Bools, weights: Floats) -> tuple[float, ...]:
+    """Weights (F + 1,) of a logistic regression; Platt's targets keep it finite where all or none held.
+
+    Args:
+        features: (N, F).
+        held: (N,).
+        weights: (N,) of each in the loss; 1 on average.
+    """
+    from scipy.optimize import minimize  # slow to import, and captioning does not need it
+
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
+    inputs = (features - mean) / scale
+    yes, no = weights @ held, weights @ ~held
+    targets = np.where(held, (yes + 1) / (yes + 2), 1 / (no + 2))
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        logits = inputs @ values[:-1] + values[-1]
+        decay = _DECAY * np.append(values[:-1], 0.0)
+        error = weights * (expit(logits) - targets) / len(targets)
+        value = np.mean(weights * (np.logaddexp(0, logits) - targets * logits)) + 0.5 * decay @ values
+        return float(value), np.append(error @ inputs, error.sum()) + decay
+
+    found: Any = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B")
+    values = found.x[:-1] / scale
+    return (*values.tolist(), float(found.x[-1] - values @ mean))

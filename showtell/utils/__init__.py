@@ -1,0 +1,1 @@
+"""Helpers that know nothing of captioning: files, devices, tables, progress bars, plots."""

@@ -1,0 +1,262 @@
+"""Models by hub id: from the hub's cache, and from a hub of this machine's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import huggingface_hub.constants
+import pytest
+
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.hub import is_hub_id
+from showtell.checkpoints.model_file import locate_model
+from showtell.cli import main
+from showtell.errors import CheckpointError, UsageError
+from showtell.exporting.hub_folder import write_hub_folder
+from tests.commands.test_caption import save_model
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN, OLD = "a" * 40, "b" * 40
+FILES = ("config.json", "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def hub_folder(tiny_captioner: Captioner, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hub") / "tiny"
+    write_hub_folder(tiny_captioner, tiny_model, "tiny", folder)
+    return folder
+
+
+def put_in_cache(cache: Path, name: str, folder: Path, commit: str, *refs: str) -> None:
+    """Lay a folder down as the hub's client does after a download."""
+    repo = cache / f"models--{name.replace('/', '--')}"
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    for path in folder.iterdir():
+        (repo / "snapshots" / commit / path.name).write_bytes(path.read_bytes())
+    (repo / "refs").mkdir(exist_ok=True)
+    for ref in refs:
+        (repo / "refs" / ref).write_text(commit)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, hub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache, with anna/tiny in it: at `main`, and an older one of other words at the tag `v1`."""
+    folder = tmp_path / "cache"
+    put_in_cache(folder, "anna/tiny", hub_folder, MAIN, "main")
+    older = Captioner.load(str(save_model(tmp_path / "older", seed=1)))
+    write_hub_folder(older, tmp_path / "older", "tiny", tmp_path / "old-hub")
+    put_in_cache(folder, "anna/tiny", tmp_path / "old-hub", OLD, "v1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_the_cache_is_enough(cache: Path, tiny_captioner: Captioner, photos: list[Path]) -> None:
+    model = Captioner.from_pretrained("anna/tiny", device="cpu")
+    model.encoder.precision = "fp32"
+    assert model.caption(photos) == tiny_captioner.caption(photos)
+    for revision in ("v1", OLD):
+        other = Captioner.from_pretrained("anna/tiny", revision=revision, device="cpu")
+        assert other.caption(photos) != model.caption(photos)
+
+
+def test_every_command_takes_a_hub_id(
+    cache: Path, tiny_model: Path, photos: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for name in ("anna/tiny", str(tiny_model)):
+        assert main(["caption", str(photos[0]), "--model", name]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+
+
+def test_a_hub_folder_is_not_made_again_without_its_card(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--model", "anna/tiny", "--to-hub-folder", "again"]) == 2
+    assert "hf download anna/tiny --local-dir again" in capsys.readouterr().err
+    assert not Path("again").exists()
+
+
+def test_what_cannot_be_had_is_told_in_a_line(cache: Path) -> None:
+    other = cache.parent / "resnet"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "resnet"}')
+    put_in_cache(cache, "bob/resnet", other, MAIN, "main")
+    for name, reason in (
+        ("anna/none", "anna/none: no such folder here, and config.json is not in the hub's cache"),
+        ("bob/resnet", "not one of showtell"),
+    ):
+        with pytest.raises(CheckpointError, match=reason):
+            Captioner.from_pretrained(name)
+    with pytest.raises(CheckpointError, match=r"anna/tiny at v9: .* not in the hub's cache"):
+        Captioner.from_pretrained("anna/tiny", revision="v9")
+    (other / "config.json").write_text("{")
+    put_in_cache(cache, "bob/damaged", other, MAIN, "main")
+    (other / "config.json").write_text("[" * 200_000)
+    put_in_cache(cache, "bob/deep", other, MAIN, "main")
+    for name in ("bob/damaged", "bob/deep"):
+        with pytest.raises(CheckpointError, match="not one of showtell"):
+            Captioner.from_pretrained(name)
+
+
+def test_a_folder_goes_before_the_hub(cache: Path, tiny_model: Path) -> None:
+    assert locate_model("anna/tiny").parent.name == MAIN
+    with pytest.raises(UsageError, match=r"revision v1: .* is no hub id"):
+        Captioner.from_pretrained(tiny_model, revision="v1")
+    Path("anna").mkdir()  # now anna/tiny is a run that is missing
+    with pytest.raises(CheckpointError, match=r"no model.safetensors there"):
+        locate_model("anna/tiny")
+    save_model(Path("anna/tiny"))
+    assert locate_model("anna/tiny") == Path("anna/tiny/model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("anna/tiny", True),
+        ("anna/tiny-1.0_b", True),
+        ("tiny", False),
+        ("/anna/tiny", False),
+        ("anna/tiny/model", False),
+        ("anna/", False),
+        ("../tiny", False),
+        ("./tiny", False),
+        ("~/tiny", False),
+        ("anna/ti ny", False),
+        ("anna/" + "x" * 5000, False),
+        ("x" * 5000 + "/anna", False),
+        ("anna/\0", False),
+    ],
+)
+def test_names_that_may_be_on_the_hub(
+    name: str, is_one: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_id(name) is is_one
+
+
+class Hub(NamedTuple):
+    """A hub on this machine, and what has been asked of it."""
+
+    url: str
+    asked: list[str]
+
+
+@pytest.fixture
+def hub(hub_folder: Path) -> Iterator[Hub]:
+    """Speaks as much of the hub's protocol as a download needs."""
+    asked: list[str] = []
+    repos = {
+        "anna/tiny": {name: (hub_folder / name).read_bytes() for name in FILES},
+        "bob/resnet": {"config.json": b'{"model_type": "resnet"}', "model.safetensors": b"x"},
+        "bob/data": {"README.md": b"data"},
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
+            path = unquote(self.path).strip("/")
+            asked.append(f"{self.command} {path}")
+            owner, name, kind, revision, file = [*path.split("/"), *"     "][:5]
+            files = repos.get(f"{owner}/{name}")
+            if f"{owner}/{name}" == "anna/closed":
+                return self.refuse(403, "GatedRepo")
+            if files is None or kind != "resolve":
+                return self.refuse(404, "RepoNotFound")
+            if revision not in ("main", MAIN):
+                return self.refuse(404, "RevisionNotFound")
+            if file not in files:
+                return self.refuse(404, "EntryNotFound")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(files[file])))
+            self.send_header("ETag", f'"{hashlib.sha1(files[file]).hexdigest()}"')
+            self.send_header("X-Repo-Commit", MAIN)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(files[file])
+            return None
+
+        def refuse(self, status: int, code: str) -> None:
+            self.send_response(status)
+            self.send_header("X-Error-Code", code)
+            self.send_header("X-Repo-Commit", MAIN)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Hub(f"http://127.0.0.1:{server.server_port}", asked)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+ASK = """
+import json, sys
+from showtell.errors import CheckpointError
+from showtell.checkpoints.hub import fetch_model
+for name, revision in json.loads(sys.argv[1]):
+    try:
+        print(fetch_model(name, "model.safetensors", revision))
+    except CheckpointError as error:
+        print("error:", error)
+"""
+
+
+def test_a_model_is_downloaded_once(hub: Hub, hub_folder: Path, tmp_path: Path) -> None:
+    asks = [
+        ("anna/tiny", None),
+        ("anna/tiny", None),
+        ("anna/tiny", "v9"),
+        ("anna/none", None),
+        ("anna/closed", None),
+        ("bob/resnet", None),
+        ("bob/data", None),
+    ]
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, json.dumps(asks)],
+        cwd=tmp_path,
+        env={**keep, "HF_HOME": str(tmp_path), "HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    first, second, *refused = done.stdout.splitlines()
+    assert first == second
+    assert Path(first).is_relative_to(tmp_path)
+    assert Path(first).read_bytes() == (hub_folder / "model.safetensors").read_bytes()
+    assert Path(first).with_name("config.json").is_file()
+    reasons = (
+        "at v9: .*no such revision",
+        "no such model on the hub",
+        "decides who",
+        "not one of",
+        "without",
+    )
+    for line, reason in zip(refused, reasons, strict=True):
+        assert re.search(f"^error: .*{reason}", line), line
+    gets = [line for line in hub.asked if line.startswith("GET") and line.endswith("model.safetensors")]
+    assert len(gets) == 1  # once, and never of what is no model of showtell

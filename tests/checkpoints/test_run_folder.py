@@ -1,0 +1,97 @@
+"""The folder of a run: one training at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from showtell.checkpoints.run_folder import CHECKPOINT, CONFIG, run_folder
+from showtell.errors import CheckpointError, ShowtellError, UsageError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from showtell.checkpoints.run_folder import run_folder
+with run_folder(Path(sys.argv[1]), resume=False) as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def names(*folders: Path) -> list[str]:
+    return [folder.name for folder in folders]
+
+
+def test_two_at_once_get_two_folders(tmp_path: Path) -> None:
+    with run_folder(tmp_path / "run", resume=False) as first:
+        with run_folder(tmp_path / "run", resume=False) as second:
+            assert names(first, second) == ["run", "run-2"]
+        with run_folder(tmp_path / "run", resume=False) as third:
+            assert names(third) == ["run-2"], "nothing was written there"
+
+
+def test_a_run_that_ended_keeps_its_folder(tmp_path: Path) -> None:
+    for expected in ("run", "run-2", "run-3"):
+        with run_folder(tmp_path / "run", resume=False) as folder:
+            assert folder.name == expected
+            (folder / CONFIG).write_text("")
+
+
+def test_a_run_that_failed_before_its_settings_were_written_leaves_its_folder_free(tmp_path: Path) -> None:
+    def fail() -> None:
+        with run_folder(tmp_path / "run", resume=False):
+            raise ValueError("bad data")
+
+    with pytest.raises(ValueError, match="bad data"):
+        fail()
+    with run_folder(tmp_path / "run", resume=False) as folder:
+        assert folder.name == "run"
+
+
+def test_the_last_run_is_resumed_by_one_at_a_time(tmp_path: Path) -> None:
+    for name in ("run", "run-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / CONFIG).write_text("")
+        (tmp_path / name / CHECKPOINT).write_text("")
+    with run_folder(tmp_path / "run", resume=True) as folder:
+        assert folder.name == "run-2"
+        again = run_folder(tmp_path / "run", resume=True)
+        with pytest.raises(ShowtellError, match=r"run-2: another training is going on there"):
+            again.__enter__()
+    with run_folder(tmp_path / "run", resume=True) as folder:
+        assert folder.name == "run-2"
+
+
+def test_what_cannot_be_resumed_or_written(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"run: no run to resume there"):
+        run_folder(tmp_path / "run", resume=True).__enter__()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / CONFIG).write_text("")
+    with pytest.raises(CheckpointError, match=r"run: stopped before its first checkpoint"):
+        run_folder(tmp_path / "run", resume=True).__enter__()
+    with pytest.raises(UsageError, match=r"x: cannot be written"):
+        run_folder(tmp_path / "run" / CONFIG / "x", resume=False).__enter__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
+def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip().endswith("run")
+        with run_folder(tmp_path / "run", resume=False) as folder:
+            assert folder.name == "run-2"
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with run_folder(tmp_path / "run", resume=False) as folder:
+            if folder.name == "run":
+                break
+    assert folder.name == "run"

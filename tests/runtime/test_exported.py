@@ -1,0 +1,247 @@
+"""Exported models, against the same model in PyTorch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from showtell.captioning.caption import Caption
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.confidence import Calibration
+from showtell.config import SearchConfig, ServingConfig
+from showtell.errors import CheckpointError, UsageError
+from showtell.runtime import sessions
+from showtell.runtime.exported import ArrayState, ExportedCaptioner
+from showtell.runtime.manifest import Manifest, find_exported
+from showtell.serving import create_app
+from showtell.utils.shipped import DEFAULT_MODEL
+from tests.conftest import make_snippets
+
+RUNTIMES = ["onnx", "openvino"]
+SEARCHES = [
+    pytest.param(SearchConfig(), id="beam"),
+    pytest.param(SearchConfig(beam_size=1), id="greedy"),
+    pytest.param(SearchConfig(beam_size=9, num_captions=9), id="a beam wider than the graph's words"),
+    pytest.param(SearchConfig(num_captions=3, diversity=0.5), id="diverse"),
+    pytest.param(SearchConfig(sample=True, num_captions=2, top_p=0.9), id="sampling"),
+]
+
+
+def assert_same(ours: list[tuple[Caption, ...]], theirs: list[tuple[Caption, ...]]) -> None:
+    assert [[c.text for c in found] for found in ours] == [[c.text for c in found] for found in theirs]
+    for one, other in zip(sum(ours, ()), sum(theirs, ()), strict=True):
+        np.testing.assert_allclose(one.word_log_probs, other.word_log_probs, rtol=1e-3, atol=1e-4)
+        assert (one.attention is None) == (other.attention is None)
+        if one.attention is not None and other.attention is not None:
+            np.testing.assert_allclose(one.attention, other.attention, atol=1e-4)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_features_are_those_of_pytorch_for_any_shape(
+    runtime: str, exported: Path, tiny_captioner: Captioner
+) -> None:
+    random = np.random.default_rng(0)
+    shapes = [(64, 64), (64, 96), (96, 64), (64, 64), (32, 128), (64, 96)] * 4
+    pixels = [random.integers(0, 255, (*shape, 3), np.uint8) for shape in shapes]
+    found = ExportedCaptioner(exported, runtime).encode_pixels(pixels)
+    expected = tiny_captioner.encode_pixels(pixels).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_bf16_is_close(
+    exported: Path, tiny_captioner: Captioner, snippets: list[Path], tmp_path: Path
+) -> None:
+    folder = changed(exported, tmp_path)
+    values = json.loads((folder / "showtell.json").read_text())
+    (folder / "showtell.json").write_text(json.dumps(values | {"precision": "bf16"}))
+    model = ExportedCaptioner(folder, "openvino")
+    pixels = [tiny_captioner.transform.pixels(path) for path in snippets[:8]]
+    found, expected = model.encode_pixels(pixels), tiny_captioner.encode_pixels(pixels).numpy()
+    assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 0.03
+    assert all(len(captions[0].words) for captions in model.caption_pixels(pixels))
+
+
+def test_the_service_takes_it(exported: Path, photos: list[Path]) -> None:
+    model = ExportedCaptioner(exported)
+    with TestClient(create_app(model, "tiny", ServingConfig())) as client:
+        answer = client.post("/v1/captions", files=[("images", photos[0].read_bytes())])
+    assert answer.status_code == 200, answer.text
+    assert model.caption(photos[:1])[0][0].text in answer.text
+
+
+@pytest.mark.parametrize("config", SEARCHES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_captions_are_those_of_pytorch(
+    runtime: str,
+    config: SearchConfig,
+    exported: Path,
+    tiny_captioner: Captioner,
+    photos: list[Path],
+    snippets: list[Path],
+) -> None:
+    model = ExportedCaptioner(exported, runtime)
+    several = [*photos, *snippets[:8]]
+    assert_same(
+        model.caption(several, config, attention=True),
+        tiny_captioner.caption(several, config, attention=True),
+    )
+    assert_same(model.caption(photos[:1], config), tiny_captioner.caption(photos[:1], config))
+    assert model.caption([], config) == []
+
+
+def test_states_are_picked_from_like_lists() -> None:
+    state = ArrayState((np.arange(3),), (np.arange(6).reshape(3, 2), np.arange(12).reshape(3, 2, 2)))
+    picked = state.select_hypotheses(np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0]]))
+    assert picked.memory[0].tolist() == [[1, 1, 0], [2, 3, 2], [5, 4, 4]]
+    assert picked.memory[1][2].tolist() == [[10, 11], [8, 9], [8, 9]]
+    kept = state.select_images(np.array([2, 0]))
+    assert kept.context[0].tolist() == [2, 0]
+    assert kept.memory[0].tolist() == [[4, 5], [0, 1]]
+
+
+def test_it_needs_neither_pytorch_nor_transformers(exported: Path, photos: list[Path]) -> None:
+    code = f"""
+import sys
+for name in ("torch", "transformers", "lightning", "onnx", "nncf"):
+    sys.modules[name] = None  # importing it fails
+from showtell.cli import run_command
+sys.exit(run_command("caption", [{str(photos[0])!r}, "--model", {str(exported)!r}], prog="inference.py"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = ExportedCaptioner(exported).caption(photos[:1])[0][0].text
+    assert done.stdout.strip() == f"{photos[0]}: {expected}"
+
+
+def test_captioning_with_pytorch_imports_no_more_than_it_needs(tiny_model: Path, photos: list[Path]) -> None:
+    code = f"""
+import sys
+from showtell.cli import run_command
+run_command("caption", [{str(photos[0])!r}, "--model", {str(tiny_model)!r}], prog="inference.py")
+print(*sorted(sys.modules.keys() & {{"lightning", "transformers", "matplotlib", "onnxruntime"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_the_example_captions_with_onnx_runtime_alone(exported: Path, tmp_path: Path) -> None:
+    (photo,) = make_snippets(tmp_path / "photos", 1, side=200)
+    lines = (exported / "caption.py").read_text().splitlines()
+    assert len(lines) <= 60
+    code = (
+        "import runpy, sys; sys.modules['torch'] = sys.modules['showtell'] = None; sys.argv = sys.argv[1:]\n"
+    )
+    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", code, str(exported / "caption.py"), str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    config = SearchConfig(beam_size=1, block_ngram=0)
+    words = ExportedCaptioner(exported, "onnx").caption([photo], config)[0][0].words
+    assert done.stdout.strip() == f"{photo}: {' '.join(words)}"
+
+
+# What is refused
+
+
+def changed(exported: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "changed"
+    shutil.copytree(exported, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "start.onnx", "step.onnx"])
+def test_a_damaged_graph_is_refused(name: str, exported: Path, tmp_path: Path) -> None:
+    folder = changed(exported, tmp_path)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"{name}: damaged .*export"):
+        ExportedCaptioner(folder)
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=rf"{name}: No such file or directory; export the model again"):
+        ExportedCaptioner(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 1}', '{"version": 1, "transform": 3}'])
+def test_a_damaged_manifest_is_refused(text: str, exported: Path, tmp_path: Path) -> None:
+    folder = changed(exported, tmp_path)
+    (folder / "showtell.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"showtell\.json: damaged"):
+        Manifest.load(folder)
+
+
+def test_another_version_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = changed(exported, tmp_path)
+    values = json.loads((folder / "showtell.json").read_text())
+    (folder / "showtell.json").write_text(json.dumps(values | {"version": 99}))
+    with pytest.raises(CheckpointError, match="version 99"):
+        Manifest.load(folder)
+
+
+def test_what_was_written_is_read(exported: Path, tiny_captioner: Captioner, tmp_path: Path) -> None:
+    manifest = Manifest.load(exported)
+    assert manifest.vocabulary == tiny_captioner.vocabulary
+    assert manifest.transform == tiny_captioner.transform
+    manifest.save(tmp_path)
+    assert Manifest.load(tmp_path) == manifest
+    assert find_exported(str(exported)) == exported
+    assert find_exported(str(exported.parent)) is None
+    assert find_exported(DEFAULT_MODEL) is None
+
+
+# Which runtime
+
+
+def test_the_runtime_is_picked(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest.load(exported)
+    low = Manifest(**{**vars(manifest), "precision": "bf16"})
+    assert sessions.pick_runtime("auto", manifest) == "openvino"
+    assert sessions.pick_runtime("onnx", manifest) == "onnx"
+    assert sessions.pick_runtime("auto", low) == "openvino"
+    with pytest.raises(UsageError, match="does not compute in bf16"):
+        sessions.pick_runtime("onnx", low)
+    monkeypatch.setattr(sessions, "find_spec", lambda name: None if name == "openvino" else name)
+    assert sessions.pick_runtime("auto", manifest) == "onnx"
+    with pytest.raises(UsageError, match="pip install openvino"):
+        sessions.pick_runtime("auto", low)
+    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="needs openvino or onnxruntime"):
+        sessions.pick_runtime("auto", manifest)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("3", 3), ("0", None), ("many", None), ("", None)])
+def test_threads(value: str, expected: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(7)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert sessions.threads() == (expected or 7)
+
+
+def test_fingerprints_tell_runtimes_apart(tiny_captioner: Captioner, exported: Path) -> None:
+    names = [ExportedCaptioner(exported, runtime).fingerprint() for runtime in ("onnx", "openvino", "onnx")]
+    assert names[0] == names[2]
+    assert len({*names, tiny_captioner.fingerprint()}) == 3
+
+
+def test_the_threshold_of_doubt_is_exported_and_older_folders_are_read(
+    exported: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    folder = changed(exported, tmp_path)
+    known = Calibration((0.0,) * 4, (0.0,) * 5, 0.6)  # all is half sure
+    replace(Manifest.load(folder), calibration=known).save(folder)
+    assert Manifest.load(folder).calibration == known
+    values = json.loads((folder / "showtell.json").read_text())
+    [[caption]] = ExportedCaptioner(folder, "onnx").caption(photos[:1])
+    assert (caption.confidence, caption.doubtful) == (0.5, True)
+    [[drawn]] = ExportedCaptioner(folder, "onnx").caption(photos[:1], SearchConfig(sample=True))
+    assert (drawn.confidence, drawn.doubtful) == (None, False)
+    del values["calibration"]["doubtful"]
+    (folder / "showtell.json").write_text(json.dumps(values))
+    [[caption]] = ExportedCaptioner(folder, "onnx").caption(photos[:1])
+    assert (caption.confidence, caption.doubtful) == (0.5, False)
