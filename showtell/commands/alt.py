@@ -2,7 +2,8 @@
 
 Name pages, pictures, or folders. Proposals are printed; --output writes them with the photos, --patch as a
 patch for pages, --write into the files, whose old content is kept. Nothing is changed without --write.
-Doubtful proposals are printed, but are neither in the patch nor written.
+Doubtful proposals are printed, but are neither in the patch nor written. --review shows each proposal with its
+picture, to accept, correct or skip; --texts takes what was saved there, or any table image,caption.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from showtell.alt.backup import Backup, undo
 from showtell.alt.changes import Changes
 from showtell.alt.patch import Patch
 from showtell.alt.survey import Missing, Survey, survey
+from showtell.alt.texts import read_texts, text_name
 from showtell.commands.shared.options import (
     add_min_confidence,
     add_model_options,
@@ -31,6 +33,8 @@ from showtell.commands.shared.options import (
     require_confidence,
 )
 from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.service import serve_model, serving_extra
+from showtell.config import ServingConfig
 from showtell.errors import ShowtellError, UsageError, one_line
 from showtell.output import FileWriter, GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
 from showtell.utils.files import write_atomic
@@ -77,8 +81,16 @@ def add_arguments(parser: Parser) -> None:
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
     add("--write", action="store_true", help="write the proposals into pages and pictures")
+    add("--texts", metavar="FILE.csv", help="take the texts of this table (image,caption), not a model's")
     add("--backup", metavar="FOLDER", help=f"new folder for old content; default: {BACKUPS}/TIME")
     add("--undo", metavar="FOLDER", help="restore what was changed, from its backup")
+    add = parser.add_argument_group("review").add_argument
+    add(
+        "--review",
+        metavar="FILE.csv",
+        help="review the proposals in a page; the texts are saved to this file",
+    )
+    add("--port", metavar="N", type=int, default=8000, help="port of that page, on this machine")
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
@@ -98,6 +110,10 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
         log.warning("skipped %s: %s", one_line(name.rstrip()), reason)
     if args.check:
         return _check(found)
+    if found.missing and args.review:
+        return _review(found, args)
+    if found.missing and args.texts:
+        return _with_backup(args, lambda backup: _apply(found, args, backup))
     if found.missing:
         return _propose(found, args)
     log.info("nothing to propose: %s", _searched(found))
@@ -112,6 +128,13 @@ def _validate(args: Namespace) -> None:
         raise UsageError("--backup has no effect without --write")
     if args.check and (args.write or args.patch or args.output):
         raise UsageError("--check only lists; leave out --write, --patch and --output")
+    if args.review and (args.check or args.write or args.patch or args.output or args.texts):
+        raise UsageError(
+            "--review only saves texts: leave out --check, --write, --patch, --output and --texts, and give"
+            " the file to --texts afterwards"
+        )
+    if args.texts and (args.check or args.output):
+        raise UsageError("--texts takes the texts of a file: leave out --check and --output")
 
 
 def _undo(folder: Path) -> int:
@@ -144,13 +167,54 @@ def _searched(found: Survey) -> str:
 
 def _propose(found: Survey, args: Namespace) -> int:
     writer = make_writer(Path(args.output)) if args.output else None
+    return _with_backup(args, lambda backup: _propose_all(found, args, writer, backup))
+
+
+def _with_backup(args: Namespace, act: Callable[[Backup | None], int]) -> int:
+    """Run something with a backup for the files that it changes, where --write asks for changes."""
     if not args.write:
-        return _propose_all(found, args, writer, None)
+        return act(None)
     backup = Backup(Path(args.backup)) if args.backup else Backup.named_by_time(Path(BACKUPS))
     try:
-        return _propose_all(found, args, writer, backup)
+        return act(backup)
     finally:
         backup.close()
+
+
+def _review(found: Survey, args: Namespace) -> int:
+    """Serve a page with a proposal for each gap, until Ctrl-C."""
+    with serving_extra():
+        from showtell.serving.review.session import Review, ReviewItem, check_output
+    output = Path(args.review)
+    check_output(output)
+    items = {text_name(one): ReviewItem(text_name(one), one.image, one.name) for one in found.missing}
+    words = ["showtell", "alt", *args.paths, *(["--root", args.root] if args.root else [])]
+    then = shlex.join([*words, "--texts", args.review, "--write"])
+    review = Review(list(items.values()), output, kind="alt", then=then)
+    with review.alone():
+        return serve_model(args, ServingConfig(), review=review)
+
+
+def _apply(found: Survey, args: Namespace, backup: Backup | None) -> int:
+    """Take the texts of a table; returns 1 where it has none for what is missing, or a file was not changed."""
+    texts = read_texts(Path(args.texts))
+    changes = Changes(backup)
+    used = set()
+    for missing in found.missing:
+        name = text_name(missing)
+        if name in texts:
+            used.add(name)
+            if args.patch != "-":
+                print(one_line(f"{missing.name}: {texts[name]}"))
+            changes.add(missing, texts[name])
+    left = len({text_name(missing) for missing in found.missing} - used)
+    log.info("%s: %d texts used, %d pictures are still without one", args.texts, len(used), left)
+    if args.patch:
+        _write_patch(args.patch, changes.patch())
+    if backup:
+        changes.write_pages()
+    _tell(changes)
+    return 1 if changes.failed or not used else 0
 
 
 def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, backup: Backup | None) -> int:

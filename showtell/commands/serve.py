@@ -2,7 +2,8 @@
 
 POST /v1/captions takes pictures, /docs tells how. Requests are captioned together, within limits. On Ctrl-C
 or SIGTERM what was taken is finished. Give a token (SHOWTELL_TOKEN or --token-file) and put a proxy with TLS
-before it where others than you can reach it.
+before it where others than you can reach it. With --review the page proposes captions for the photos of a
+folder; what is accepted or corrected is saved at once to captions.csv, which training reads.
 """
 
 from __future__ import annotations
@@ -11,28 +12,27 @@ import logging
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jsonargparse import Namespace
 
-from showtell.commands.shared.options import (
-    add_model_options,
-    load_model,
-    naming_options,
-)
+from showtell.commands.shared.options import add_model_options, naming_options
 from showtell.commands.shared.parser import Parser
+from showtell.commands.shared.service import TOKEN_VARIABLE, serve_model, serving_extra
 from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import ServingConfig
 from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
 
+if TYPE_CHECKING:
+    from showtell.serving.review.session import Review
+
 log = logging.getLogger(__name__)
 
-TOKEN_VARIABLE: Final = "SHOWTELL_TOKEN"
 _LIMITS: Final = tuple(field.name for field in fields(ServingConfig))
 EXAMPLES: Final = (
     ("{prog}", "at http://127.0.0.1:8000, for this machine"),
-    ("{prog} --host 0.0.0.0 --token-file token.txt", "for others, who need the token"),
+    ("{prog} --review photos/", "accept, correct or skip captions of your photos, to train on"),
 )
 
 
@@ -55,6 +55,18 @@ def add_arguments(parser: Parser) -> None:
         default=[],
         help="a web site whose pages may use the service, such as https://example.org; may be repeated",
     )
+    add = parser.add_argument_group("review").add_argument
+    add(
+        "--review",
+        metavar="FOLDER",
+        help="review proposed captions of the photos of this folder, by keyboard",
+    )
+    add(
+        "--review-output",
+        metavar="FILE.csv",
+        help="file of the review's captions, whose photos are not shown again; default: captions.csv in the"
+        " folder",
+    )
     add_plain_settings(parser, ServingConfig, "serving", _LIMITS, title="limits")
 
 
@@ -70,27 +82,21 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
         raise UsageError(f"--port must be 0 to {2**16 - 1}")
     check_image_size(args.image_size)
     token = _token(args.token_file)
-    try:
-        from showtell.serving import create_app
-        from showtell.serving.server import bind, serve
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"serving needs {error.name}: install it with pip install 'showtell[serve]'"
-        ) from error
-    try:
-        listener = bind(args.host, args.port)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen at {args.host}:{args.port} ({error.strerror}); choose another --host or --port"
-        ) from error
-    captioner = load_model(args)
-    app = create_app(
-        captioner, Path(args.model).name, config, token=token, cors_origins=tuple(args.cors_origin)
-    )
-    if token is None and args.host not in ("127.0.0.1", "localhost", "::1"):
-        log.warning("whoever reaches %s may use it: set %s to ask for a token", args.host, TOKEN_VARIABLE)
-    served = serve(app, listener, time_limit=config.time_limit, debug=args.debug)
-    return 0 if served else 1
+    review = _review(args)
+    if review is None:
+        return serve_model(args, config, token)
+    with review.alone():
+        return serve_model(args, config, token, review)
+
+
+def _review(args: Namespace) -> Review | None:
+    if args.review is None:
+        if args.review_output is not None:
+            raise UsageError("--review-output needs --review FOLDER")
+        return None
+    with serving_extra():
+        from showtell.serving.review.session import review_folder
+    return review_folder(Path(args.review), Path(args.review_output) if args.review_output else None)
 
 
 def _token(file: str | None) -> str | None:

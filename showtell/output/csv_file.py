@@ -31,10 +31,10 @@ class CsvWriter(FileWriter):
     def format(self, record: Record) -> str:
         """A row for each caption."""
         if not record.captions:
-            return _rows([(_name_cell(record.image), "", "", "", "", "", record.error)])
+            return _rows([(name_cell(record.image), "", "", "", "", "", record.error)])
         return _rows(
             (
-                _name_cell(record.image),
+                name_cell(record.image),
                 _text_cell(caption.text),
                 f"{caption.log_probability:.6f}",
                 "" if caption.confidence is None else f"{caption.confidence:.4f}",
@@ -50,7 +50,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets compute cells that begin with these."""
 
 
-def _name_cell(name: str) -> str:
+def name_cell(name: str) -> str:
     """A file's name that no spreadsheet takes for a formula; it still names the file."""
     return f"./{name}" if name.startswith(_FORMULA) else name
 

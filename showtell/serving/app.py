@@ -20,17 +20,21 @@ from starlette.middleware.cors import CORSMiddleware
 
 from showtell import __version__
 from showtell.captioning.base import CaptioningModel
-from showtell.config import ServingConfig
+from showtell.captioning.caption import Caption
+from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ImageError
 from showtell.serving.batcher import Answer, Batcher, BatcherBusyError
 from showtell.serving.guards import (
     FinishRequests,
     LimitActive,
+    RefuseForeignHosts,
     RefuseForeignPages,
     RequireToken,
     Watch,
 )
 from showtell.serving.refusals import RefusedError
+from showtell.serving.review.routes import PROPOSALS, add_review
+from showtell.serving.review.session import Review
 from showtell.serving.schemas import (
     MAX_CAPTIONS,
     CaptionRequest,
@@ -45,7 +49,7 @@ from showtell.serving.schemas import (
 )
 from showtell.serving.static_files import add_pages
 from showtell.serving.telemetry import Telemetry
-from showtell.serving.uploads import PICTURES, Memory, Upload, read_upload
+from showtell.serving.uploads import PICTURES, Memory, read_upload
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,8 @@ def create_app(
     *,
     token: str | None = None,
     cors_origins: Sequence[str] = (),
+    review: Review | None = None,
+    hosts: Sequence[str] = (),
 ) -> FastAPI:
     """Make the service.
 
@@ -84,6 +90,9 @@ def create_app(
         config: the limits.
         token: that requests to /v1 and /metrics have to send, if any.
         cors_origins: web sites whose pages may use the service; without any, only its own.
+        review: photos whose captions are reviewed; the page is then that of the review.
+        hosts: names of this service besides localhost and addresses; without a token, a review answers to
+            no other.
     """
     telemetry = Telemetry()
     batcher = Batcher(captioner, config, telemetry.batch)
@@ -120,15 +129,20 @@ def create_app(
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After"],
         )
+    if review and not token:
+        app.add_middleware(RefuseForeignHosts, hosts=tuple(hosts))
     app.add_middleware(RefuseForeignPages, origins=tuple(cors_origins))
     app.add_middleware(LimitActive, most=lambda: app.state.max_active, always=("/healthz", "/readyz"))
     app.add_middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)
     app.add_middleware(FinishRequests, max_unread=config.max_request_bytes)
     app.add_exception_handler(RefusedError, _refuse)
     security = [Depends(HTTPBearer(auto_error=False))] if token else []
-    _add_captions(app, _Service(captioner, name, config, batcher, telemetry), security)
+    service = _Service(captioner, name, config, batcher, telemetry)
+    _add_captions(app, service, security)
     _add_state(app, batcher, telemetry, security)
-    add_pages(app)
+    if review:
+        add_review(app, review, config, service.propose, security)
+    add_pages(app, "index.html" if review is None else "review.html")
     return app
 
 
@@ -169,26 +183,54 @@ class _Service:
                     upload = await read_upload(request, self.config, loan)
             except TimeoutError as error:
                 raise RefusedError(408, f"the upload took over {self.config.time_limit:g} seconds") from error
-            futures = self._submit(upload)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    found = await _unless_gone(request, futures)
-            except BatcherBusyError as error:
-                raise self._busy(str(error), error.retry_after) from error
-            except TimeoutError as error:
-                raise self._busy(f"not done within {self.config.time_limit:g} seconds") from error
-            finally:
-                for future in futures:
-                    future.cancel()
+            found = await self._answers(
+                request,
+                upload.pictures,
+                upload.options.search(),
+                deadline,
+                attention=upload.options.attention,
+            )
         return self._response(found, upload.options, start)
 
-    def _submit(self, upload: Upload) -> list[Future[Answer]]:
-        if upload.options.attention and not self.captioner.attends:
+    async def propose(self, request: Request, picture: bytes) -> Sequence[Caption]:
+        """Captions of one image file, best first; see `showtell.serving.review.routes.Propose`."""
+        search = SearchConfig(beam_size=PROPOSALS, num_captions=PROPOSALS)
+        deadline = asyncio.get_running_loop().time() + self.config.time_limit
+        (found,) = await self._answers(request, [picture], search, deadline)
+        if isinstance(found, BaseException):
+            raise found
+        self.telemetry.answer(found)
+        return found.captions
+
+    async def _answers(
+        self,
+        request: Request,
+        pictures: Sequence[bytes],
+        search: SearchConfig,
+        deadline: float,
+        *,
+        attention: bool = False,
+    ) -> list[Answer | BaseException]:
+        """Answers for pictures; an ImageError for each that cannot be shown."""
+        futures = self._submit(pictures, search, attention=attention)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await _unless_gone(request, futures)
+        except BatcherBusyError as error:
+            raise self._busy(str(error), error.retry_after) from error
+        except TimeoutError as error:
+            raise self._busy(f"not done within {self.config.time_limit:g} seconds") from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _submit(
+        self, pictures: Sequence[bytes], search: SearchConfig, *, attention: bool
+    ) -> list[Future[Answer]]:
+        if attention and not self.captioner.attends:
             raise RefusedError(422, "attention: this model cannot tell where it looked; leave it out")
         try:
-            return self.batcher.submit(
-                upload.pictures, upload.options.search(), attention=upload.options.attention
-            )
+            return self.batcher.submit(pictures, search, attention=attention)
         except BatcherBusyError as error:
             raise self._busy(str(error), error.retry_after) from error
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import json
 import logging
 import time
@@ -187,6 +188,38 @@ class RefuseForeignPages:
         if site is not None:  # says what the browser asked, whatever a proxy made of Host
             return site not in ("same-origin", "none")
         return urlsplit(origin).netloc.lower() != host.lower()
+
+
+class RefuseForeignHosts:
+    """Refuses requests (403) that name this service as no page of its own does (DNS rebinding).
+
+    The name of another site can be made to lead here; a browser then takes that site's pages for this
+    service's own. Addresses, `localhost` and this service's names are no such names.
+
+    Args:
+        app: what answers.
+        hosts: names of this service besides `localhost` and addresses.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self.app, self.hosts = app, {"localhost", *(name.lower() for name in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or refuse."""
+        if scope["type"] == "http" and not self._knows(Headers(scope=scope).get("host", "")):
+            await answer(send, 403, "open it by its address, or set a token to use this name")
+            return
+        await self.app(scope, receive, send)
+
+    def _knows(self, host: str) -> bool:
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+            if name in self.hosts:
+                return True
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
 
 
 class RequireToken:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from showtell.web import read_asset
 
 _PAGE: Final = "showtell.serving.page"
+_OWN: Final = ("client.js", "app.js", "app.css", "review.js", "review.css", "icon.svg")
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self';"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -25,18 +26,21 @@ _DOCS_POLICY: Final = (
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-def add_pages(app: FastAPI) -> None:
-    """Add `/`, `/docs`, and the files that they need."""
+def add_pages(app: FastAPI, home: str = "index.html") -> None:
+    """Add `/`, `/docs`, and the files that they need.
+
+    Args:
+        app: the service.
+        home: the page at `/`: `index.html` or `review.html`.
+    """
     files = {
         "common.js": read_asset("common.js"),
         "common.css": read_asset("common.css"),
-        "app.js": read_asset("app.js", _PAGE),
-        "app.css": read_asset("app.css", _PAGE),
-        "icon.svg": read_asset("icon.svg", _PAGE),
+        **{name: read_asset(name, _PAGE) for name in _OWN},
         "swagger-ui.js": read_asset("static/swagger-ui-bundle.js", "fastapi_offline"),
         "swagger-ui.css": read_asset("static/swagger-ui.css", "fastapi_offline"),
     }
-    index = read_asset("index.html", _PAGE)
+    index = read_asset(home, _PAGE)
     docs = _docs_page()
 
     @app.get("/", include_in_schema=False)

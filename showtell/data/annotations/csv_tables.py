@@ -140,6 +140,13 @@ def has_header(file: Path) -> bool:
     return _header(first_line(file), IMAGE_FIELDS) is not None
 
 
+def read_header(file: Path) -> tuple[str, list[str], list[str]] | None:
+    """The delimiter and the columns of a table, as written and as `Row` names them; None without a header."""
+    line = first_line(file)
+    header = _header(line, IMAGE_FIELDS)
+    return header and (header[0], next(csv.reader([line], delimiter=header[0])), header[1])
+
+
 def rows(file: Path, image: str = "") -> Iterator[tuple[str, Row]]:
     """Entry name (with the line where the row begins) and row of every row that is not blank.
 

@@ -33,3 +33,8 @@ def number_alike(image_id: str) -> str:
     """The same text for ids that are the same number: `42`, `000042`, `42.0`; other ids composed."""
     match = _NUMBER.fullmatch(image_id.strip())
     return match[1] if match else unicodedata.normalize("NFC", image_id.strip())
+
+
+def name_key(name: str) -> str:
+    """The same text for paths that a person takes for the same."""
+    return look_alike(forward_slashes(name.strip()))

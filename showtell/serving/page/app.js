@@ -2,32 +2,11 @@ const AT_ONCE = 6; // requests, as many as browsers open to a host
 const CAPTIONS = 3; // of each photo: the best and its alternatives
 const TRIES = 5; // where the server is full
 let limits = null; // what GET v1/model told
-let token = "";
 let waiting = []; // entries that are not yet sent
 let entries = []; // {file, url, card, captions, chosen, error}
 let sending = 0;
 
-const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-const say = (text) => { element("status").textContent = text; };
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const button = (text, act) => {
-  const node = make("button", text);
-  node.type = "button";
-  node.addEventListener("click", act);
-  return node;
-};
-
 // ---- The server
-
-const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
-
-async function problem(response) {
-  try {
-    return (await response.json()).detail || response.statusText;
-  } catch {
-    return response.statusText || `error ${response.status}`;
-  }
-}
 
 async function connect() {
   const response = await fetch("v1/model", { headers: headers() });

@@ -1,0 +1,118 @@
+"""The files of a review: a table of captions, and beside it the list of photos that were skipped."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from showtell.data.annotations.csv_tables import read_header, rows
+from showtell.data.annotations.names import name_key
+from showtell.errors import AnnotationError
+from showtell.output.csv_file import name_cell
+from showtell.utils.files import write_atomic
+
+_COLUMNS: Final = ["image", "caption"]
+
+
+@dataclass
+class CaptionTable:
+    """A table of images and captions, with columns of its own, that is written as a whole.
+
+    Attributes:
+        path: the file.
+        delimiter: between its columns.
+        header: the names of the columns, as written.
+        rows: the fields of each row, as written.
+        image: number of the column that names the image.
+        caption: number of the column of the caption.
+    """
+
+    path: Path
+    delimiter: str
+    header: list[str]
+    rows: list[list[str]]
+    image: int = 0
+    caption: int = 1
+
+    @classmethod
+    def read(cls, path: Path) -> CaptionTable:
+        """Read a table; one that does not exist is empty, with the columns `image,caption`.
+
+        Raises:
+            AnnotationError: it cannot be read, or has a row that could not be written back as it is.
+        """
+        if not path.exists():
+            return cls(path, ",", list(_COLUMNS), [])
+        header = read_header(path)
+        if header is None:
+            raise AnnotationError(f"{path}: no columns image and caption in its first line; name them there")
+        delimiter, written, columns = header
+        fields = []
+        for entry, row in rows(path):
+            if row.error or len(row.fields) != len(columns):
+                reason = row.error or f"{len(row.fields)} fields, not {len(columns)}"
+                raise AnnotationError(f"{entry}: {reason}; correct the row")
+            fields.append(row.fields)
+        return cls(path, delimiter, written, fields, columns.index("image"), columns.index("caption"))
+
+    def captioned(self) -> set[str]:
+        """The images that have a caption, by what their names look like."""
+        return {name_key(row[self.image]) for row in self.rows if row[self.caption].strip()}
+
+    def replace(self, name: str, caption: str | None) -> None:
+        """Give an image this caption and no other; None for none.
+
+        Raises:
+            WriteError: the file cannot be written; it is as it was.
+        """
+        wanted = name_key(name)
+        self.rows = [row for row in self.rows if name_key(row[self.image]) != wanted]
+        if caption is not None:
+            row = [""] * len(self.header)
+            row[self.image], row[self.caption] = name_cell(name), caption
+            self.rows.append(row)
+        _write(self.path, [self.header, *self.rows], self.delimiter)
+
+
+class SkippedList:
+    """The images that were skipped: a CSV file of the one column `image`, so that no reader takes it.
+
+    Args:
+        table: the file of the captions; the list is `captions.skipped.csv` beside `captions.csv`.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self.path = table.with_name(f"{table.stem}.skipped{table.suffix}")
+
+    def names(self) -> list[str]:
+        """The images.
+
+        Raises:
+            AnnotationError: the file cannot be read.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8-sig") if self.path.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise AnnotationError(f"{self.path}: cannot be read ({error}); delete it") from error
+        return [row[0] for row in csv.reader(io.StringIO(text, newline="")) if row][1:]
+
+    def set(self, name: str, *, skipped: bool) -> None:
+        """Add an image, or take it from the list.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        before = self.names()
+        names = [each for each in before if name_key(each) != name_key(name)]
+        names += [name_cell(name)] if skipped else []
+        if names != before:
+            _write(self.path, [["image"], *([each] for each in names)], ",")
+
+
+def _write(path: Path, lines: list[list[str]], delimiter: str) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, delimiter=delimiter, lineterminator="\n").writerows(lines)
+    write_atomic(path, stream.getvalue())
