@@ -15,6 +15,7 @@ from showtell.commands.shared.parser import Parser, suggest
 from showtell.errors import ShowtellError, UsageError, one_line
 
 COMMANDS = {
+    "data": "public datasets and yours: check, download, prepare, convert",
     "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
     "train": "train a captioner, on drawn scenes or on your photos",
     "tune": "search hyperparameters on a part of the training photos",
@@ -71,7 +72,7 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
         command.add_arguments(parser)
         add_general(parser)
         args = parser.parse(argv)
-        chosen = args[args.subcommand] if "subcommand" in args else args
+        chosen = args[args.subcommand] if args.get("subcommand") else args
         with computing_on(chosen.get("device", "auto")):
             return int(command.run(parser, args) or 0)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ ShowtellError                  exit code 1: it failed
 │   └── ConfigError            a configuration value, or two that contradict each other
 ├── DataError
 │   ├── AnnotationError        an annotation file or one entry of it
+│   ├── DownloadError          a dataset's file that cannot be had from its address
 │   └── ImageError             a picture that cannot be shown
 ├── ModelError
 │   ├── EncoderError           encoder weights that are missing or of an unknown form
@@ -51,6 +52,10 @@ class DataError(ShowtellError):
 
 class AnnotationError(DataError):
     """An annotation file, or one entry of it, cannot be used."""
+
+
+class DownloadError(DataError):
+    """A file of a dataset cannot be downloaded, or is not the one that was expected."""
 
 
 class ImageError(DataError):

@@ -2,8 +2,8 @@
 
 Name pages, pictures, or folders. Proposals are printed; --output writes them with the photos, --patch as a
 patch for pages, --write into the files, whose old content is kept. Nothing is changed without --write.
-Doubtful proposals are printed, but are neither in the patch nor written. --review shows each proposal with its
-picture, to accept, correct or skip; --texts takes what was saved there, or any table image,caption.
+Doubtful proposals are printed, but are neither in the patch nor written. --review shows each of them with
+its picture, to accept, correct or skip; --texts takes what was saved there, or any table image,caption.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _review(found: Survey, args: Namespace) -> int:
 
 
 def _apply(found: Survey, args: Namespace, backup: Backup | None) -> int:
-    """Take the texts of a table; returns 1 where it has none for what is missing, or a file was not changed."""
+    """Take the texts of a table; returns 1 where none belongs to a gap, or a file was not changed."""
     texts = read_texts(Path(args.texts))
     changes = Changes(backup)
     used = set()

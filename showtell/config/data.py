@@ -7,7 +7,9 @@ from typing import Any, Literal, get_args
 
 from showtell.config.checks import require
 
-DatasetFormat = Literal["auto", "scenes", "coco", "karpathy", "flickr8k", "csv", "jsonl", "folder"]
+DatasetFormat = Literal[
+    "auto", "scenes", "coco", "karpathy", "flickr8k", "label-studio", "csv", "jsonl", "folder"
+]
 
 View = Literal[
     "full",

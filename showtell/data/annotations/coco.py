@@ -15,7 +15,7 @@ from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.fields import field, id_field, list_field, text_field
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.listing import files_in, folders_in, split_in_name
-from showtell.data.annotations.reading import contains, read_json
+from showtell.data.annotations.reading import begins_with, contains, read_json
 from showtell.data.records import CaptionAuthor
 from showtell.errors import AnnotationError
 
@@ -46,7 +46,8 @@ def _homes(root: Path) -> Iterator[Path]:
 def matches_file(file: Path) -> bool:
     """Whether a file holds COCO captions, by what is in it."""
     named_otherwise = _NO_CAPTIONS.fullmatch(file.name) is not None
-    return not named_otherwise and file.suffix == ".json" and contains(file, b'"annotations"')
+    a_list = begins_with(file, "[")  # as Label Studio writes it
+    return not (named_otherwise or a_list) and file.suffix == ".json" and contains(file, b'"annotations"')
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:

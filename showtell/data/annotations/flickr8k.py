@@ -64,10 +64,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     file = found[0]
     collector.reads(file)
     folders = _image_folders(file, root, images)
-    lists: dict[Split, Path] = {}
-    for path in files_in(file.parent, ".txt"):
-        if match := _LIST.fullmatch(path.name):
-            lists[_SPLITS[match[1].lower()]] = path
+    lists = list_files(file.parent)
     for split in _SPLITS.values():
         for entry, name in read_lines(lists[split]) if split in lists else ():
             with collector.entry(entry):
@@ -81,6 +78,12 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
             if collector.knows(name) or not lists:
                 collector.merge_image(name, None, folders)
                 collector.add_caption(name, caption)
+
+
+def list_files(folder: Path) -> dict[Split, Path]:
+    """The files that list the images of each split (`Flickr_8k.trainImages.txt`, ...)."""
+    found = ((path, _LIST.fullmatch(path.name)) for path in files_in(folder, ".txt"))
+    return {_SPLITS[match[1].lower()]: path for path, match in found if match}
 
 
 def _image_folders(file: Path, root: Path, images: Path | None) -> ImageFolders:

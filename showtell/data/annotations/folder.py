@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from showtell.data.annotations import coco, csv_tables, flickr8k, jsonlines, karpathy
+from showtell.data.annotations import coco, csv_tables, flickr8k, jsonlines, karpathy, label_studio
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
@@ -43,7 +43,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     """
     if not root.is_dir():
         raise AnnotationError(f"{root}: not a folder; name the folder that holds the images")
-    for reader in (coco, karpathy, flickr8k, csv_tables, jsonlines):
+    for reader in (coco, karpathy, flickr8k, label_studio, csv_tables, jsonlines):
         if reader.files(root):
             reader.read(root, images, collector)
             return

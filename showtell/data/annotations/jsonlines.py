@@ -23,7 +23,7 @@ from showtell.data.annotations.fields import (
 )
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.listing import files_in, folders_in, split_in_name
-from showtell.data.annotations.reading import first_line, parse_json_line, read_json, read_lines
+from showtell.data.annotations.reading import first_line, first_text, parse_json_line, read_json, read_lines
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
@@ -147,10 +147,6 @@ def _names_images(file: Path) -> bool:
 
 def _is_list(file: Path) -> bool:
     """Whether a JSON file begins like a list of objects with an image and a caption."""
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace") as text:
-            start = text.read(2000)
-    except OSError:
-        return False
+    start = first_text(file)
     named = any(f'"{name}"' in start for name in IMAGE_FIELDS)
     return named and any(f'"{name}"' in start for name in (*CAPTION_FIELDS, *CAPTIONS_FIELDS))

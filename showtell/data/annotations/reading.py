@@ -63,6 +63,20 @@ def first_line(file: Path) -> str:
         return ""
 
 
+def begins_with(file: Path, text: str) -> bool:
+    """Whether a text file begins with a text, after white space; False where it cannot be read."""
+    return first_text(file).startswith(text)
+
+
+def first_text(file: Path, count: int = 2000) -> str:
+    """The beginning of a text file, without white space before it; empty where it cannot be read."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
+            return lines.read(count).lstrip()
+    except OSError:
+        return ""
+
+
 def contains(file: Path, text: bytes) -> bool:
     """Whether the file holds the text, for telling its format; False where it cannot be read."""
     try:

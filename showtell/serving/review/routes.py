@@ -32,7 +32,7 @@ _AT_ONCE: Final = 2
 _BODY: Final = 65_536
 """Bytes of a decision at most."""
 
-Number = Annotated[int, Path(ge=0, lt=2**31, description="of the photo, from 0")]
+Number = Annotated[int, Path(description="of the photo, from 0")]
 
 Propose = Callable[[Request, bytes], Awaitable[Sequence[Caption]]]
 """Captions of an image file, best first. Raises ImageError where it cannot be decoded."""
@@ -92,18 +92,18 @@ def add_review(
     async def state() -> ReviewState:
         return service.state(-1)
 
-    @app.get("/v1/review/{number}", summary="A photo and its proposals", **settings)
+    @app.get("/v1/review/{number:int}", summary="A photo and its proposals", **settings)
     async def photo(request: Request, number: Number) -> ReviewPhoto:
         return await service.photo(request, number)
 
-    @app.get("/v1/review/{number}/photo", summary="A photo as JPEG", response_class=Response, **settings)
+    @app.get("/v1/review/{number:int}/photo", summary="A photo as JPEG", response_class=Response, **settings)
     async def pixels(number: Number) -> Response:
         return Response(await service.jpeg(number), media_type="image/jpeg")
 
     body = {"required": True, "content": {"application/json": {"schema": Decision.model_json_schema()}}}
 
     @app.put(
-        "/v1/review/{number}",
+        "/v1/review/{number:int}",
         summary="Save a caption, or skip",
         openapi_extra={"requestBody": body},
         **settings,
@@ -111,7 +111,7 @@ def add_review(
     async def decide(request: Request, number: Number) -> ReviewState:
         return await service.decide(number, await _decision(request))
 
-    @app.delete("/v1/review/{number}", summary="Take a decision back", **settings)
+    @app.delete("/v1/review/{number:int}", summary="Take a decision back", **settings)
     async def undo(number: Number) -> ReviewState:
         return await service.undo(number)
 
