@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from showtell.output.file_writer import FileWriter
 from showtell.output.record import Record
+from showtell.utils.csv_cells import FORMULA, name_cell
 
 COLUMNS = ("image", "caption", "log_probability", "confidence", "doubtful", "rank", "error")
 
@@ -46,18 +47,9 @@ class CsvWriter(FileWriter):
         )
 
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets compute cells that begin with these."""
-
-
-def name_cell(name: str) -> str:
-    """A file's name that no spreadsheet takes for a formula; it still names the file."""
-    return f"./{name}" if name.startswith(_FORMULA) else name
-
-
 def _text_cell(text: str) -> str:
     """Words that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _rows(rows: Iterable[tuple[Any, ...]]) -> str:

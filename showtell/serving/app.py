@@ -118,23 +118,8 @@ def create_app(
     )
     app.state.closing, app.state.closing_until, app.state.ended = False, None, True
     app.state.max_active, app.state.drop = math.inf, batcher.drop
-    # The last one added is the outermost: whatever answers is counted and has its headers.
-    if token:
-        app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
-    if cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Retry-After"],
-        )
-    if review and not token:
-        app.add_middleware(RefuseForeignHosts, hosts=tuple(hosts))
-    app.add_middleware(RefuseForeignPages, origins=tuple(cors_origins))
-    app.add_middleware(LimitActive, most=lambda: app.state.max_active, always=("/healthz", "/readyz"))
-    app.add_middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)
-    app.add_middleware(FinishRequests, max_unread=config.max_request_bytes)
+    names = None if review is None or token else tuple(hosts)
+    _add_guards(app, config, telemetry, token, tuple(cors_origins), names)
     app.add_exception_handler(RefusedError, _refuse)
     security = [Depends(HTTPBearer(auto_error=False))] if token else []
     service = _Service(captioner, name, config, batcher, telemetry)
@@ -144,6 +129,34 @@ def create_app(
         add_review(app, review, config, service.propose, security)
     add_pages(app, "index.html" if review is None else "review.html")
     return app
+
+
+def _add_guards(
+    app: FastAPI,
+    config: ServingConfig,
+    telemetry: Telemetry,
+    token: str | None,
+    origins: tuple[str, ...],
+    hosts: tuple[str, ...] | None,
+) -> None:
+    """Add what stands before every route; `hosts` is None where any name of this service is answered."""
+    # The last one added is the outermost: whatever answers is counted and has its headers.
+    if token:
+        app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
+    if hosts is not None:
+        app.add_middleware(RefuseForeignHosts, hosts=hosts)
+    app.add_middleware(RefuseForeignPages, origins=origins)
+    app.add_middleware(LimitActive, most=lambda: app.state.max_active, always=("/healthz", "/readyz"))
+    app.add_middleware(Watch, count=telemetry.request, closing=lambda: app.state.closing)
+    app.add_middleware(FinishRequests, max_unread=config.max_request_bytes)
 
 
 class _Service:

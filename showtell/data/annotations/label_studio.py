@@ -66,11 +66,12 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
         with collector.entry(f"{file}: [{number}]"):
             if not isinstance(task, dict):
                 raise EntryError("wrong fields", "a task is not an object")
-            captions = list(_captions(task))
-            if captions:
+            texts = list(_captions(task))
+            if texts:
                 data = task["data"] if isinstance(task.get("data"), dict) else task
                 name = _image(data, folders)
                 collector.merge_image(name, split_field(data), folders)
+            captions = texts
         for place, caption in enumerate(captions, start=1):
             with collector.entry(f"{file}: [{number}], caption {place}"):
                 collector.add_caption(name, caption)
@@ -106,11 +107,15 @@ def _image(data: dict[str, Any], folders: ImageFolders) -> str:
     addresses = [data[name] for name in (*IMAGE_FIELDS, _TEMPLATE) if isinstance(data.get(name), str)]
     if not addresses:
         texts = [value for value in data.values() if isinstance(value, str)]
-        addresses = [text for text in texts if Path(urlsplit(text).path).suffix.lower() in IMAGE_SUFFIXES]
+        addresses = [text for text in texts if any(map(_is_image, _names(text)))]
     if not addresses:
         raise EntryError("wrong fields", "'data' names no image")
     names = [name for address in addresses for name in _names(address.strip())]
     return next((name for name in names if folders.find(name) is not None), names[0])
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _names(address: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Final
 from showtell.data.annotations.csv_tables import read_header, rows
 from showtell.data.annotations.names import name_key
 from showtell.errors import AnnotationError
-from showtell.output.csv_file import name_cell
+from showtell.utils.csv_cells import name_cell
 from showtell.utils.files import write_atomic
 
 _COLUMNS: Final = ["image", "caption"]

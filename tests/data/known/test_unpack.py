@@ -1,0 +1,92 @@
+"""Archives: their files, none outside of the folder, and what to do about damaged ones."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from showtell.data.known import unpack as module
+from showtell.data.known.unpack import unpack
+from showtell.errors import DataError, UsageError
+
+FILES = {"photos/a.jpg": b"aaa", "photos/b.jpg": b"b", "__MACOSX/photos/._a.jpg": b"-", "list.txt": b"a"}
+
+
+def make(path: Path, files: dict[str, bytes], *, link: str = "") -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+            if link:
+                info = zipfile.ZipInfo(link)
+                info.external_attr = 0o120777 << 16
+                archive.writestr(info, "/etc/passwd")
+        return path
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as tar:
+        for name, content in files.items():
+            info2 = tarfile.TarInfo(name)
+            info2.size = len(content)
+            tar.addfile(info2, io.BytesIO(content))
+        if link:
+            info2 = tarfile.TarInfo(link)
+            info2.type, info2.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(info2)
+    return path
+
+
+def inside(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz"])
+def test_an_archive_is_unpacked_without_what_systems_leave(name: str, tmp_path: Path) -> None:
+    archive = make(tmp_path / name, FILES, link="photos/link.jpg")
+    assert unpack(archive, tmp_path / "out") == 3
+    expected = {name: content for name, content in FILES.items() if not name.startswith("__")}
+    assert inside(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
+@pytest.mark.parametrize("evil", ["../evil", "/evil", "photos/../../evil", "..\\evil", "C:\\evil"])
+def test_no_file_gets_out_of_the_folder(name: str, evil: str, tmp_path: Path) -> None:
+    archive = make(tmp_path / name, {evil: b"x"})
+    with pytest.raises(DataError, match="names a file outside of its folder"):
+        unpack(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir() if path.name != name] == []
+
+
+def test_what_is_there_stays_and_what_is_half_is_written(tmp_path: Path) -> None:
+    archive, out = make(tmp_path / "a.zip", FILES), tmp_path / "out"
+    (out / "photos").mkdir(parents=True)
+    (out / "photos" / "a.jpg").write_bytes(b"mod")  # of the same size
+    (out / "photos" / "b.jpg").write_bytes(b"")
+    unpack(archive, out)
+    assert (out / "photos" / "a.jpg").read_bytes() == b"mod"
+    assert (out / "photos" / "b.jpg").read_bytes() == b"b"
+
+
+def test_one_file_of_many(tmp_path: Path) -> None:
+    assert unpack(make(tmp_path / "a.zip", FILES), tmp_path / "out", only="list.txt") == 1
+    assert inside(tmp_path / "out") == {"list.txt": b"a"}
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar"])
+@pytest.mark.parametrize("cut", [0.1, 0.5])
+def test_a_damaged_archive_is_told_in_one_line(name: str, cut: float, tmp_path: Path) -> None:
+    archive = make(tmp_path / name, {f"{i}.jpg": bytes([i]) * 3000 for i in range(20)})
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(len(content) * cut)])
+    with pytest.raises(DataError, match=r"damaged \(.*\); delete it and download it again"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RESERVE", 2**60)
+    with pytest.raises(UsageError, match="no room for its files"):
+        unpack(make(tmp_path / "a.zip", FILES), tmp_path / "out")
