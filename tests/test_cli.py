@@ -45,7 +45,14 @@ def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == f"showtell {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "scale caption", "scale extract"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *COMMANDS,
+        *("scale caption", "scale extract"),
+        *("data list", "data check", "data get", "data prepare", "data export"),
+    ],
+)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([*command.split(), "--help"], ["help", *command.split()]):
         with pytest.raises(SystemExit) as stop:

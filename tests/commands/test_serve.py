@@ -31,6 +31,10 @@ def taken_port() -> Iterator[int]:
         (("--port", "70000"), "--port must be 0 to 65535"),
         (("--host", "no such host"), "cannot listen at no such host:8000"),
         (("--token-file", "missing.txt"), "--token-file missing.txt: cannot be read"),
+        (("--review", "missing"), "missing: no such folder"),
+        (("--review-output", "a.csv"), "--review-output needs --review FOLDER"),
+        (("--review", "docs/images", "--review-output", "a.txt"), "a.txt: name a .csv file"),
+        (("--review", "docs/images", "--host", "0.0.0.0"), "whoever reaches it would see your photos"),
     ],
 )
 def test_misuse_is_one_line(
