@@ -116,15 +116,15 @@ def test_without_a_network_one_line_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("format", "out", "root"), [("coco", "out", "out"), ("label-studio", "t.json", "t.json")]
+    ("kind", "out", "root"), [("coco", "out", "out"), ("label-studio", "t.json", "t.json")]
 )
 def test_a_dataset_is_exported_and_read_again(
-    format: str, out: str, root: str, photos: Path, tmp_path: Path, capsys: Output
+    kind: str, out: str, root: str, photos: Path, tmp_path: Path, capsys: Output
 ) -> None:
-    assert main(["data", "export", str(photos), "--format", format, "--out", str(tmp_path / out)]) == 0
+    assert main(["data", "export", str(photos), "--format", kind, "--out", str(tmp_path / out)]) == 0
     assert "2 photos, 2 captions" in capsys.readouterr().out
     loaded = load_annotations(tmp_path / root, images=photos)
-    assert loaded.format == format
+    assert loaded.format == kind
     assert [(image.path.name, image.split, image.captions) for image in loaded.images] == [
         ("a.jpg", "train", ("a dog",)),
         ("b.jpg", "val", ("a cat",)),

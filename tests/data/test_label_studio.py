@@ -15,7 +15,7 @@ from showtell.data.annotations import load_annotations
 from showtell.data.annotations.write import write_coco, write_label_studio
 from showtell.data.records import CaptionedImage
 from showtell.errors import AnnotationError, DataError, UsageError
-from tests.data.test_annotations import touch, write
+from tests.data.test_annotations import coco, touch, write
 
 
 def annotation(*texts: str, **more: Any) -> dict[str, Any]:
@@ -97,6 +97,24 @@ def test_coco_files_and_lists_are_not_taken_for_it(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     write(tmp_path / "captions.json", json.dumps([{"image": "a.jpg", "caption": "a dog", "data": 1}]))
     assert load_annotations(tmp_path).format == "jsonl"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("captions.csv", "image,caption\na.jpg,a cat\n", "csv"),
+        ("captions.jsonl", '{"image": "a.jpg", "caption": "a cat"}\n', "jsonl"),
+        ("annotations/captions_train2017.json", coco({1: "a.jpg"}, [(1, "a cat")]), "coco"),
+    ],
+)
+def test_tasks_beside_a_dataset_do_not_replace_it(
+    name: str, content: object, kind: str, tmp_path: Path
+) -> None:
+    touch(tmp_path, "a.jpg")
+    write(tmp_path / name, content)
+    export(tmp_path, [{"data": {"image": "a.jpg"}, "annotations": [annotation("a dog")]}], "tasks.json")
+    loaded = load_annotations(tmp_path)
+    assert (loaded.format, loaded.images[0].captions) == (kind, ("a cat",))
 
 
 WORDS = st.text("abcdé\"',\n", min_size=1, max_size=12).filter(lambda text: any(map(str.isalnum, text)))

@@ -43,7 +43,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     """
     if not root.is_dir():
         raise AnnotationError(f"{root}: not a folder; name the folder that holds the images")
-    for reader in (coco, karpathy, flickr8k, label_studio, csv_tables, jsonlines):
+    for reader in (coco, karpathy, flickr8k, csv_tables, label_studio, jsonlines):
         if reader.files(root):
             reader.read(root, images, collector)
             return

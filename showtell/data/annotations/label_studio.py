@@ -23,12 +23,15 @@ from showtell.data.find_images import IMAGE_SUFFIXES
 from showtell.errors import AnnotationError
 
 _ANNOTATIONS = ("annotations", "completions")  # the second of versions before 1.0
+_SURER = ("captions.jsonl", "captions.ndjson", "metadata.jsonl")
 _TEMPLATE = "captioning"  # the field of the image in Label Studio's own template for captions
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")  # what was uploaded gets a prefix
 
 
 def files(root: Path) -> list[Path]:
-    """The one export in a folder."""
+    """The one export in a folder; none where there are JSON Lines that are named as captions are."""
+    if any((root / name).is_file() for name in _SURER):
+        return []
     found = [file for file in files_in(root, ".json") if matches_file(file)]
     return found if len(found) == 1 else []
 

@@ -33,8 +33,8 @@ _READERS: dict[DatasetFormat, _Reader] = {  # in the order that `auto` asks them
     "coco": _Reader(coco.files, coco.matches_file, coco.read),
     "karpathy": _Reader(karpathy.files, karpathy.matches_file, karpathy.read),
     "flickr8k": _Reader(flickr8k.files, flickr8k.matches_file, flickr8k.read),
-    "label-studio": _Reader(label_studio.files, label_studio.matches_file, label_studio.read),
     "csv": _Reader(csv_tables.files, csv_tables.matches_file, csv_tables.read),
+    "label-studio": _Reader(label_studio.files, label_studio.matches_file, label_studio.read),
     "jsonl": _Reader(jsonlines.files, jsonlines.matches_file, jsonlines.read),
     "folder": _Reader(lambda root: [root] if folder.pairs(root) else [], lambda _: False, folder.read),
 }
@@ -56,7 +56,7 @@ def load_annotations(
     Args:
         root: the dataset's folder, or its annotation file.
         format: how the annotations are written; `auto` tells from the files: COCO's, else Karpathy's, else
-            Flickr8k's, else Label Studio's, else a table, else JSON Lines, else text files beside the images.
+            Flickr8k's, else a table, else Label Studio's, else JSON Lines, else text files beside the images.
         images: folder of the images, where it is not beside the annotations.
         skip_bad: drop and count entries that cannot be used, instead of stopping at the first.
         need_files: refuse images whose files are not there. Captions can be scored without.

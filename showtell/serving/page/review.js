@@ -68,14 +68,17 @@ async function show(number) {
     return;
   }
   busy = true;
+  const slow = setTimeout(() => tell("Waiting for the proposals of the next photo."), 700);
   try {
     const { photo, url } = await load(number);
     current = photo;
+    if (element("status").textContent.startsWith("Waiting")) tell("");
     draw(url);
     loadAhead(number);
   } catch (error) {
     tellError(error, `Photo ${number + 1}`);
   } finally {
+    clearTimeout(slow);
     busy = false;
   }
 }
@@ -84,7 +87,7 @@ function draw(url) {
   element("done").hidden = true;
   element("review").hidden = false;
   element("name").textContent = current.name;
-  element("image").src = url || "data:,";
+  if (url) element("image").src = url;
   element("image").hidden = !url;
   element("image").alt = `Photo ${current.name}`;
   element("no-image").hidden = Boolean(url);
