@@ -43,11 +43,14 @@ def folder(tmp_path: Path) -> Path:
 def opened(captioner: Captioner) -> Open:  # type: ignore[misc]
     with ExitStack() as stack:
 
-        def call(review: Review, *, token: str | None = None, **limits: int) -> TestClient:
+        def call(
+            review: Review, *, proposes: bool = False, token: str | None = None, **limits: int
+        ) -> TestClient:
             app = create_app(
                 captioner, "tiny", ServingConfig(**limits), token=token, review=review, hosts=("testserver",)
             )
-            return stack.enter_context(TestClient(app))
+            client = TestClient(app)
+            return stack.enter_context(client) if proposes else client  # entering starts the decoders
 
         yield call
 
@@ -251,7 +254,7 @@ def test_it_says_the_command_that_trains(folder: Path, output: str | None) -> No
 
 
 def test_a_photo_is_shown_proposed_and_decided(opened: Open, folder: Path) -> None:
-    client = opened(review_folder(folder))
+    client = opened(review_folder(folder), proposes=True)
     state = client.get("/v1/review").json()
     assert (state["total"], state["saved"], state["next"]) == (3, 0, 0)
     photo = client.get("/v1/review/2").json()
@@ -346,7 +349,7 @@ def test_a_token_is_asked_for(opened: Open, folder: Path) -> None:
 
 def test_a_photo_that_cannot_be_decoded_can_be_skipped_or_captioned(opened: Open, folder: Path) -> None:
     (folder / "0000.jpg").write_bytes(b"no photo")
-    client = opened(review_folder(folder))
+    client = opened(review_folder(folder), proposes=True)
     photo = client.get("/v1/review/0").json()
     assert photo["proposals"] == []
     assert "not an image of a known format" in photo["error"]
@@ -355,7 +358,7 @@ def test_a_photo_that_cannot_be_decoded_can_be_skipped_or_captioned(opened: Open
 
 
 def test_limits_hold_for_photos_of_the_folder(opened: Open, folder: Path) -> None:
-    client = opened(review_folder(folder), max_pixels=80 * 80 - 1)
+    client = opened(review_folder(folder), proposes=True, max_pixels=80 * 80 - 1)
     assert "too large" in client.get("/v1/review/0").json()["error"]
     assert client.get("/v1/review/0/photo").status_code == 422
 
