@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import signal
 import time
@@ -19,9 +20,10 @@ from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.checkpoints.tensor_files import read_pickled
 from showtell.errors import CheckpointError, ShowtellError
 from showtell.training.distributed import processes, total
-from showtell.training.history import log
 from showtell.training.module import CaptionModule
 from showtell.utils.files import write_atomic
+
+log = logging.getLogger(__name__)
 
 
 class InterruptedTrainingError(ShowtellError):

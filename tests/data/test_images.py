@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from showtell.config import View
 from showtell.data import formats, images
 from showtell.data.images import decode_image
 from showtell.data.transforms import (
@@ -475,7 +476,7 @@ def test_pillow_guards_against_bombs_still() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64), st.sampled_from(VIEWS))
-def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: images.View) -> None:
+def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: View) -> None:
     image = picture(width, height)
     assert resize_image(image, size).size == (size, size)
     squares = view.startswith(("crop", "random"))
@@ -586,7 +587,7 @@ def test_random_views_are_large_parts_spread_evenly_half_of_them_mirrored() -> N
 
 def test_cached_random_views_differ_by_number_and_picture_and_stay_the_same() -> None:
     other = picture(400, 300).transpose(Image.Transpose.ROTATE_180)
-    views: list[images.View] = ["random-1", "random-2"]
+    views: list[View] = ["random-1", "random-2"]
     shown = [view_image(p, view, 56).tobytes() for p in (picture(400, 300), other) for view in views]
     parts = [part_of(view_image(p, view, 56))[:4] for p in (picture(400, 300), other) for view in views]
     assert len({tuple(np.round(part, 3)) for part in parts}) == 4

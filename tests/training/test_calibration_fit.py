@@ -10,16 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from showtell.evaluation.confidence import (
-    Calibration,
-    calibrate,
-    caption_features,
-    doubtful_below,
-    word_features,
-)
 
+from showtell.captioning.confidence import Calibration, caption_features, word_features
 from showtell.errors import DataError
 from showtell.evaluation.reliability import FEWEST
+from showtell.training.calibration_fit import calibrate, doubtful_below
 
 
 def draw(seed: int, number: int) -> tuple[list[list[float]], np.ndarray, list[list[bool]]]:
