@@ -17,7 +17,7 @@ from showtell.data.find_images import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
 from showtell.utils.progress import bars_hidden
 
-Kind = Literal["auto", "pages", "pictures"]
+Kind = Literal["auto", "pages", "photos"]
 
 _LEADS_OUT: Final = "a symbolic link that leads out of the folder; it is left alone"
 
@@ -89,12 +89,12 @@ def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = Non
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             _add_images(found, iter([name]), None)
         else:
-            raise UsageError(f"{name}: neither a folder, nor a page, nor a picture")
+            raise UsageError(f"{name}: neither a folder, nor a page, nor a photo")
     return found
 
 
 def _add_folder(found: Survey, folder: Path, kind: Kind, root: Path | None) -> None:
-    pages = [] if kind == "pictures" else list(find_pages(folder))
+    pages = [] if kind == "photos" else list(find_pages(folder))
     if not pages and kind == "pages":
         raise UsageError(f"{folder}: no pages ({', '.join(sorted(PAGE_SUFFIXES))}) in this folder")
     found.left_alone |= {str(path): _LEADS_OUT for path in find_folder_links(folder)}

@@ -39,11 +39,11 @@ class Calibration:
     doubtful: float | None = None
 
     def of_caption(self, log_probs: Sequence[float]) -> float:
-        """Probability that a caption is good (see `good_captions`), of its words' and its end's (T + 1,)."""
+        """Probability that a caption is good (see `caption_labels`), of its words' and its end's (T + 1,)."""
         return float(predict(caption_features(log_probs)[None], self.caption)[0])
 
     def of_words(self, log_probs: Sequence[float]) -> tuple[float, ...]:
-        """Probability that each word is right (see `right_words`), of T + 1 log-probabilities: (T,)."""
+        """Probability that each word is right (see `word_labels`), of T + 1 log-probabilities: (T,)."""
         return tuple(predict(word_features(log_probs), self.word).tolist())
 
     def is_doubtful(self, confidence: float) -> bool:

@@ -51,7 +51,7 @@ def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preprocessor_config(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What preprocessor_config.json says of a model's pictures, under the names of `transformers`.
+    """What preprocessor_config.json says of a model's images, under the names of `transformers`.
 
     A square comes out as showtell makes it. `transformers` squeezes others to a square; showtell keeps their
     proportions, at the same area and with sides of whole multiples of a 7th of the size, which no processor
@@ -91,9 +91,9 @@ def check_configs(folder: Path, header: Mapping[str, Any]) -> None:
     if found is None or found.get("model_type") != MODEL_TYPE:
         return
     _compare(folder / CONFIG, found, model_config(header))
-    pictures = _read(folder / PREPROCESSOR)
-    if pictures is not None:
-        _compare(folder / PREPROCESSOR, pictures, preprocessor_config(header))
+    images = _read(folder / PREPROCESSOR)
+    if images is not None:
+        _compare(folder / PREPROCESSOR, images, preprocessor_config(header))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -89,13 +89,13 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
             f"{path}: {odd} has values that are infinite or not numbers; its training diverged: train it"
             " again with a lower learning rate"
         )
-    with told_as_damage(path):
+    with corrupt_file_as_checkpoint_error(path):
         check_configs(path.parent, header)
     return path, header, tensors
 
 
 @contextmanager
-def told_as_damage(path: Path) -> Iterator[None]:
+def corrupt_file_as_checkpoint_error(path: Path) -> Iterator[None]:
     """Tell what a header raises that is not of the form that `write_model` is given, as damage of its file.
 
     A file of the hub may be anybody's, and its checksum is of the weights only.

@@ -1,6 +1,6 @@
-"""Propose alt text for pictures that have none: in HTML and Markdown, or in the metadata of image files.
+"""Propose alt text for images that have none: in HTML and Markdown, or in the metadata of image files.
 
-Name pages, pictures, or folders. Proposals are printed; --output writes them with the photos, --patch as a
+Name pages, images, or folders. Proposals are printed; --output writes them with the photos, --patch as a
 patch for pages, --write into the files, whose old content is kept. Nothing is changed without --write.
 Doubtful proposals are printed, but are neither in the patch nor written.
 """
@@ -42,9 +42,9 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks ar
 log = logging.getLogger(__name__)
 
 BACKUPS: Final = ".showtell-backup"
-KINDS: Final = ("auto", "pages", "pictures")
+KINDS: Final = ("auto", "pages", "photos")
 _MANY: Final = 16
-"""More pictures than this get a progress bar."""
+"""More images than this get a progress bar."""
 
 
 EXAMPLES: Final = (
@@ -56,7 +56,7 @@ EXAMPLES: Final = (
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell alt`."""
     parser.add_argument(
-        "paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these"
+        "paths", nargs="*", type=str, default=[], metavar="PATH", help="page, photo, or folder of these"
     )
     add = parser.add_argument_group("search").add_argument
     add(
@@ -64,7 +64,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="|".join(KINDS),
         choices=KINDS,
         default="auto",
-        help="what to look at in folders; auto takes pages where there are any, else pictures",
+        help="what to look at in folders; auto takes pages where there are any, else photos",
     )
     add(
         "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
@@ -76,7 +76,7 @@ def add_arguments(parser: Parser) -> None:
     add = group.add_argument
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
-    add("--write", action="store_true", help="write the proposals into pages and pictures")
+    add("--write", action="store_true", help="write the proposals into pages and photos")
     add("--backup", metavar="FOLDER", help=f"new folder for old content; default: {BACKUPS}/TIME")
     add("--undo", metavar="FOLDER", help="restore what was changed, from its backup")
 
@@ -93,7 +93,7 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     for name, reason in found.left_alone.items():
         log.warning("left alone %s: %s", one_line(name), reason)
     if args.patch and any(missing.page is None for missing in found.missing):
-        raise UsageError("--patch is for pages; for the metadata of pictures use --write")
+        raise UsageError("--patch is for pages; for the metadata of photos use --write")
     for name, reason in found.skipped.items():
         log.warning("skipped %s: %s", one_line(name.rstrip()), reason)
     if args.check:
@@ -106,7 +106,7 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
 
 def _validate(args: Namespace) -> None:
     if bool(args.paths) == bool(args.undo):
-        raise UsageError("name pages, pictures or folders; or a backup with --undo")
+        raise UsageError("name pages, photos or folders; or a backup with --undo")
     check_min_confidence(args.min_confidence)
     if args.backup and not args.write:
         raise UsageError("--backup has no effect without --write")
@@ -193,7 +193,7 @@ def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, back
 def _records(
     captioner: CaptioningModel, missing: list[Missing], min_confidence: float | None, previews: bool
 ) -> Generator[tuple[Missing, Record], None, None]:
-    """Caption each picture once; a record for each place where it is."""
+    """Caption each image once; a record for each place where it is."""
     places: dict[Path, list[Missing]] = {}
     for one in missing:
         places.setdefault(one.image, []).append(one)
@@ -261,7 +261,7 @@ def _tell_left_out(records: list[Record]) -> None:
         )
     if records:
         log.warning(
-            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the picture%s"
+            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the photo%s"
             " and write the text by hand, or take all proposals with --min-confidence 0",
             len(records),
             *["s" * (len(records) != 1)] * 2,

@@ -1,4 +1,4 @@
-"""Captioned images as batches of tensors."""
+"""CaptionResult images as batches of tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from showtell.utils.devices import to_device
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
-the whole picture."""
+the whole image."""
 Item = tuple[Tensor, list[Tensor]]
 
 
@@ -72,7 +72,7 @@ class CaptionDataset(Dataset[Item]):
     """Images with all of their captions: item i is (image, [caption, ...]).
 
     An item may be asked for as (i, draw): then `load_image` gets the number and may take a random view by it;
-    the whole picture where it is None.
+    the whole image where it is None.
 
     Args:
         images: the records.

@@ -39,7 +39,7 @@ class OnlineImages:
         self.transform = transform
 
     def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
-        """(3, H, W), normalised; a random view by the seed `draw`, or the whole picture without one."""
+        """(3, H, W), normalised; a random view by the seed `draw`, or the whole image without one."""
         try:
             decoded = self.transform.decode(image.path)
         except ImageError as error:

@@ -42,10 +42,10 @@ class StepDecoder(nn.Module, ABC):
     B images, R grid cells, D features a cell, K hypotheses an image, V words.
 
     Attributes:
-        attends: whether it tells where it looked.
+        has_attention: whether it tells where it looked.
     """
 
-    attends: bool = True
+    has_attention: bool = True
 
     @abstractmethod
     def init_state(self, features: Tensor) -> SearchState:

@@ -23,7 +23,7 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 class Backbone(NamedTuple):
-    """A network, and the mean and standard deviation of its pictures in units of 0..1."""
+    """A network, and the mean and standard deviation of its images in units of 0..1."""
 
     network: ResNet
     mean: RGB

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from showtell.errors import DataError
-from showtell.evaluation.scores import Measures
+from showtell.evaluation.scores import Scores
 from showtell.evaluation.significance import Interval, bootstrap
 from showtell.utils.files import write_atomic
 
@@ -57,7 +57,7 @@ class ScoreCard:
     @classmethod
     def of(
         cls,
-        measures: Measures,
+        measures: Scores,
         *,
         model: str,
         data: str,

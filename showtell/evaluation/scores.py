@@ -15,14 +15,14 @@ from showtell.evaluation.chair import chair
 from showtell.evaluation.cider import cider, cider_d
 from showtell.evaluation.diversity import distinct_n, self_bleu
 from showtell.evaluation.java_metrics import java_scores
-from showtell.evaluation.reliability import Reliability, good_captions
+from showtell.evaluation.reliability import Reliability, caption_labels
 from showtell.evaluation.rouge import rouge_l
 from showtell.evaluation.significance import Difference, Statistic, compare
 from showtell.evaluation.validation import ends_badly
 
 Words = list[str]
 
-MEANING: Final = {
+METRIC_DESCRIPTIONS: Final = {
     "CIDEr": "CIDEr-D, as the COCO evaluation and papers report it",
     "CIDEr-plain": "the first definition of CIDEr, without clipping and length penalty",
     "length": "words a caption",
@@ -71,7 +71,7 @@ class Confidence:
 
 
 @dataclass(frozen=True)
-class Measures:
+class Scores:
     """What captions are worth.
 
     Attributes:
@@ -102,7 +102,7 @@ def measure(
     objects: Mapping[str, frozenset[str]] | None = None,
     java: bool = True,
     confidences: Mapping[str, Confidence] | None = None,
-) -> Measures:
+) -> Scores:
     """Measure captions.
 
     Args:
@@ -146,7 +146,7 @@ def measure(
         shares, calibration_error = _confidence(images, said, people, confidences, left_out)
         statistics |= shares
         values |= calibration_error
-    return Measures(images, statistics, values, left_out, _notes(len(images)))
+    return Scores(images, statistics, values, left_out, _notes(len(images)))
 
 
 def _notes(images: int) -> dict[str, str]:
@@ -160,7 +160,7 @@ def _notes(images: int) -> dict[str, str]:
     return {"CIDEr": note, "CIDEr-plain": note}
 
 
-def compare_measures(first: Measures, second: Measures) -> dict[str, Difference]:
+def compare_measures(first: Scores, second: Scores) -> dict[str, Difference]:
     """Each score that both have and that can be compared: first minus second, on the same images.
 
     Raises:
@@ -228,13 +228,13 @@ def _confidence(
         left_out["confidence"] = "this model's is not calibrated"
         return {}, {}
     try:
-        good = good_captions(said, people)
+        good = caption_labels(said, people)
     except DataError as error:
         left_out["confidence"] = str(error)
         return {}, {}
-    promised = np.array([confidences[image].probability for image in images])
+    predicted = np.array([confidences[image].probability for image in images])
     found = {"good": Statistic.mean(good)}
-    calibration_error = {"ECE": Reliability(promised, good).error}
+    calibration_error = {"ECE": Reliability(predicted, good).error}
     doubtful = np.array([confidences[image].doubtful for image in images], dtype=object)
     if None in doubtful:
         left_out["doubtful"] = "this model has no threshold of doubt"

@@ -20,7 +20,7 @@ _STOP_WORDS: Final = """
     behind front other another some several two one 's
 """
 STOP_WORDS: Final = frozenset(_STOP_WORDS.split())
-"""Words that say little of a picture; they are left out of the confusions."""
+"""Words that say little of an image; they are left out of the confusions."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class WordUsage:
     Attributes:
         too_often: words said in far more captions than people would, the least likely by chance first.
         never: words that people would say most often, and that no caption has.
-        confused: words in no person's caption of the picture, beside words that people agree on.
+        confused: words in no person's caption of the image, beside words that people agree on.
     """
 
     too_often: tuple[WordCount, ...]
@@ -59,20 +59,20 @@ class WordUsage:
 def word_usage(said: Sequence[Words], references: Sequence[Sequence[Words]]) -> WordUsage:
     """Compare captions with people's.
 
-    What people would say is the mean, over the pictures, of the share of a picture's references that have the
+    What people would say is the mean, over the images, of the share of an image's references that have the
     word. A surplus counts from twice its standard error on, and is ranked by its likelihood ratio (as of a
     Poisson count). Confusions come at least three times, and are ranked by their times and how much oftener
     than chance the two meet.
 
     Args:
         said: N captions, as words.
-        references: of each picture, people's captions, as words.
+        references: of each image, people's captions, as words.
 
     Raises:
-        DataError: there are not as many captions as pictures.
+        DataError: there are not as many captions as images.
     """
     if len(said) != len(references):
-        raise DataError(f"{len(said)} captions for {len(references)} pictures; give one each")
+        raise DataError(f"{len(said)} captions for {len(references)} photos; give one each")
     spoken = Counter(word for words in said for word in set(words))
     people = _rates(references)
 
@@ -94,7 +94,7 @@ def word_usage(said: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
 
 
 def _rates(references: Sequence[Sequence[Words]]) -> dict[str, float]:
-    """Word -> in how many captions it would be if people wrote one for each picture."""
+    """Word -> in how many captions it would be if people wrote one for each image."""
     people: dict[str, float] = {}
     for captions in references:
         for word, times in Counter(word for words in captions for word in set(words)).items():

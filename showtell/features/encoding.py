@@ -52,7 +52,7 @@ class FeatureEncoder(Protocol):
         """What computes: `cpu`, `cuda`, ..."""
 
     @property
-    def made_by(self) -> str:
+    def producer(self) -> str:
         """Runtime and number format, for people."""
 
     def fingerprint(self) -> str:

@@ -41,12 +41,12 @@ class Manifest:
         model: name of the model that was exported.
         encoder: fingerprint of its encoder's weights.
         precision: what its graphs are for.
-        transform: makes the pictures that the encoder takes.
+        transform: makes the images that the encoder takes.
         vocabulary: the words.
         calibration: of the confidence, where the model had one.
         grid_cells: R.
         feature_dim: D.
-        attends: whether a step tells where it looked.
+        has_attention: whether a step tells where it looked.
         context: number of tensors that belong to the image.
         memory: number of tensors that belong to the hypothesis.
         top: likeliest words that a step tells.
@@ -61,7 +61,7 @@ class Manifest:
     calibration: Calibration | None
     grid_cells: int
     feature_dim: int
-    attends: bool
+    has_attention: bool
     context: int
     memory: int
     top: int

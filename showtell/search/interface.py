@@ -13,7 +13,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-NEVER = float("-inf")
+NEG_INF = float("-inf")
 
 LOGITS_NOT_FINITE = (
     "the decoder's logits are not finite: its weights are damaged or its training diverged; load an earlier"
@@ -51,7 +51,7 @@ class TopWords(NamedTuple):
     tokens: IntArray
 
 
-class Next(ABC, Generic[S]):
+class StepScores(ABC, Generic[S]):
     """What a step answers: how likely each word is to be said next.
 
     Attributes:
@@ -77,12 +77,12 @@ class Next(ABC, Generic[S]):
         """(B, K, R), where the decoder looked (sums to 1); None where it does not attend."""
 
 
-Step = Callable[[IntArray, S], Next[S]]
+Step = Callable[[IntArray, S], StepScores[S]]
 """(tokens (B, K) just said, state) -> what may be said next."""
 
 
 @dataclass(frozen=True)
-class Specials:
+class SpecialTokens:
     """The ids that search treats apart; `never` are ids that are never said."""
 
     start: int

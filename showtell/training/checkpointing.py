@@ -85,7 +85,7 @@ class SaveBest(Callback):
         self.saved = loss < self.best
         if self.saved:
             self.best = loss
-            if processes().is_first:
+            if processes().is_rank_zero:
                 module.captioner.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class SaveBest(Callback):
         self.best = float(state_dict["best"])
 
 
-class SaveLast(Callback):
+class CheckpointLast(Callback):
     """Keeps the state of training in last.ckpt: after each epoch, every few minutes, and when asked to stop.
 
     Args:

@@ -44,7 +44,7 @@ class Processes:
     count: int = 1
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether it is process 0."""
         return self.rank == 0
 
@@ -117,7 +117,7 @@ def total(*values: float) -> list[float]:
     return found
 
 
-def gathered(item: T) -> list[T]:
+def all_gather_object(item: T) -> list[T]:
     """What each process gives, in the order of their ranks."""
     count = processes().count
     if count == 1:
@@ -127,7 +127,7 @@ def gathered(item: T) -> list[T]:
     return items
 
 
-def of_first(item: T) -> T:
+def broadcast_object(item: T) -> T:
     """What process 0 gives."""
     if processes().count == 1:
         return item
@@ -137,34 +137,34 @@ def of_first(item: T) -> T:
     return first
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Go on when all processes are here."""
-    gathered(None)
+    all_gather_object(None)
 
 
-class FirstFailed(Exception):  # noqa: N818 - the error itself is raised in process 0
+class RankZeroFailedError(Exception):
     """Process 0 has failed, and tells the user why."""
 
 
 @contextmanager
-def first_goes_first() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """Process 0 runs the block alone; then the others run it, and find done what it has done.
 
     Raises:
-        FirstFailed: process 0 did not come to the block's end.
+        RankZeroFailedError: process 0 did not come to the block's end.
     """
-    if not processes().is_first and not of_first(False):
-        raise FirstFailed
+    if not processes().is_rank_zero and not broadcast_object(False):
+        raise RankZeroFailedError
     done = False
     try:
         yield
         done = True
     finally:
-        if processes().is_first:
-            of_first(done)
+        if processes().is_rank_zero:
+            broadcast_object(done)
 
 
-def interleaved(parts: Sequence[Sequence[T]]) -> list[T]:
+def interleave_shards(parts: Sequence[Sequence[T]]) -> list[T]:
     """A list that was dealt out (item i went to process i % N), put together again."""
     longest = max(map(len, parts), default=0)
     return [part[place] for place in range(longest) for part in parts if place < len(part)]
