@@ -70,6 +70,7 @@ class Manifest:
     def save(self, folder: Path) -> Path:
         """Write it to `folder`."""
         values = {"version": FORMAT_VERSION, **vars(self)}
+        values[_ATTENTION_KEY] = values.pop("has_attention")
         values["transform"] = asdict(self.transform)
         values["vocabulary"] = self.vocabulary.words
         values["calibration"] = asdict(self.calibration) if self.calibration else None
@@ -133,6 +134,8 @@ class Manifest:
 
 _COUNTS: Final = {"grid_cells": 2**14, "feature_dim": 2**16, "context": 64, "memory": 64, "top": 2**16}
 """Numbers of a manifest, and the largest that makes sense."""
+_ATTENTION_KEY: Final = "attends"
+"""The name of `has_attention` in the file."""
 
 
 def _from_json(values: dict[str, Any]) -> Manifest:
@@ -141,6 +144,8 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     Raises:
         ValueError: a value is missing, unknown, of another type, or out of range.
     """
+    if _ATTENTION_KEY in values:
+        values["has_attention"] = values.pop(_ATTENTION_KEY)
     names = {field.name for field in fields(Manifest)}
     if wrong := names ^ values.keys():
         raise ValueError(f"{min(wrong)} is missing, or unknown")
@@ -150,7 +155,7 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     files = values["files"]
     if not isinstance(files, dict) or not all(isinstance(sha, str) for sha in files.values()):
         raise ValueError("files")
-    types = {"model": str, "encoder": str, "attends": bool}
+    types = {"model": str, "encoder": str, "has_attention": bool}
     if odd := [name for name, kind in types.items() if not isinstance(values[name], kind)]:
         raise ValueError(odd[0])
     if values["precision"] not in get_args(ExportPrecision):

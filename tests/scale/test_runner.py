@@ -195,7 +195,7 @@ def test_another_model_of_the_same_name_is_found_out(
     with pytest.raises(KeyboardInterrupt):
         run(job, task)
     other = Recorder(lambda: tiny_captioner)
-    other.__dict__["made_by"] = "another"
+    other.__dict__["producer"] = "another"
     with pytest.raises(ModelError, match="made by another model"):
         run(begin(tmp_path, other, *snippets[:6], size=2), other)
     assert job.missing() == [2]
@@ -292,7 +292,7 @@ def test_shards_that_do_not_go_together(
     with pytest.raises(FeatureStoreError, match=r"features-00001\.safetensors: damaged \("):
         ShardedFeatures(tmp_path)
     other = FeatureTask(lambda: tiny_captioner.encoder, "float16")
-    other.__dict__["made_by"] = "another"
+    other.__dict__["producer"] = "another"
     other.run(job.units[1], job.shard(1))
     with pytest.raises(FeatureStoreError, match="made by another encoder"):
         ShardedFeatures(tmp_path)
