@@ -126,12 +126,12 @@ def locate_model(name: str, revision: str | None = None) -> Path:
         CheckpointError: there is none.
         UsageError: a revision is given for what is no hub id.
     """
-    found = find_model(name)
-    if found is None and is_hub_id(name):
+    model = find_model(name)
+    if model is None and is_hub_id(name):
         return fetch_model(name, FILE_NAME, revision)
     if revision is not None:
         raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
-    path = found / FILE_NAME if found is not None and found.is_dir() else found
+    path = model / FILE_NAME if model is not None and model.is_dir() else model
     if path is None or not path.is_file():
         raise CheckpointError(
             f"{name}: no {FILE_NAME} there; give a run's folder, one in models/ or a hub id, "

@@ -149,8 +149,8 @@ def _score(
     scorer = CiderD(numbered, plain=plain)
     lengths = np.array([len(words) for words in candidates], np.int64)
     padded = np.zeros((len(candidates), lengths.max(initial=0)), np.int64)
-    said = chain.from_iterable(candidates)
-    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [numbers[word] for word in said]
+    words_in_order = chain.from_iterable(candidates)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [numbers[word] for word in words_in_order]
     return scorer.score(np.arange(len(candidates)), padded, lengths)
 
 

@@ -82,12 +82,12 @@ def read_predictions(
         raise UsageError(f"{file}: predictions are read from {', '.join(SUFFIXES)} files; name one")
     entries = Entries(skip_bad=skip_bad)
     names = _Names(images, others)
-    found: dict[str, list[tuple[float, str]]] = {}
+    captions: dict[str, list[tuple[float, str]]] = {}
     for name, content in _contents(file):
         with entries.entry(name):
-            said = _parse(content)
-            image = names.find(said.image)
-            for rank, caption in said.captions:
+            entry = _parse(content)
+            image = names.find(entry.image)
+            for rank, caption in entry.captions:
                 place = _number(rank)
                 entries.claim(file, "image", image, *([f"rank {rank}"] if rank != "1" else []))
                 try:
@@ -97,16 +97,16 @@ def read_predictions(
                         raise
                     text = ""
                     entries.skipped.append(Skipped(name, EMPTY_CAPTION))
-                found.setdefault(image, []).append((place, text))
-    missing = [image.image_id for image in images if image.image_id not in found]
+                captions.setdefault(image, []).append((place, text))
+    missing = [image.image_id for image in images if image.image_id not in captions]
     for image_id in missing:
         with entries.entry(str(file)):
             more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
             raise EntryError("no caption of an image", f"image {image_id!r}{more}")
     ordered = {
-        i.image_id: tuple(text for _, text in sorted(found[i.image_id], key=lambda pair: pair[0]))
+        i.image_id: tuple(text for _, text in sorted(captions[i.image_id], key=lambda pair: pair[0]))
         for i in images
-        if i.image_id in found
+        if i.image_id in captions
     }
     if not ordered:
         raise AnnotationError(f"{file}: no caption of these images in it; name another file or --data")

@@ -225,6 +225,6 @@ def _usage(
     data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Scores]
 ) -> Iterator[WordUsage]:
     references = {image.image_id: image.captions for image in data.images}
-    people = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
+    reference_words = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
     for source in sources:
-        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], people)
+        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], reference_words)

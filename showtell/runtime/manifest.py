@@ -127,8 +127,8 @@ class Manifest:
         if not path.is_file() and path.exists():
             raise CheckpointError(f"{path}: not a regular file; export the model again")
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self.files.get(path.name):
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        if checksum != self.files.get(path.name):
             raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
 
 

@@ -197,10 +197,10 @@ class _Service:
         return RefusedError(503, detail, {"Retry-After": str(max(1, math.ceil(wait)))})
 
     def _response(
-        self, found: Sequence[Answer | BaseException], options: Options, start: float
+        self, answers: Sequence[Answer | BaseException], options: Options, start: float
     ) -> CaptionResponse:
         results = []
-        for one in found:
+        for one in answers:
             if isinstance(one, ImageError):
                 self.telemetry.refused()
                 results.append(ImageAnswer(captions=[], error=one.reason))

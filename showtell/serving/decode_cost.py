@@ -77,7 +77,7 @@ def _webp_size(image: bytes) -> tuple[int, int]:
 
 def _largest_of_boxes(image: bytes) -> tuple[int, int]:
     """Of AVIF and HEIF: the size of the whole image, not of its tiles or thumbnails."""
-    sizes = [struct.unpack(">II", found[1]) for found in _ISPE.finditer(image, 0, 2**16)]
+    sizes = [struct.unpack(">II", box[1]) for box in _ISPE.finditer(image, 0, 2**16)]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     return width, height
 

@@ -114,8 +114,8 @@ class SearchSpace:
 
     def own(self, config: RunConfig) -> dict[str, Value]:
         """Parameter -> the value that the configuration has itself, where that belongs to the space."""
-        found = {parameter.name: parameter.own(config) for parameter in self.parameters}
-        return {name: value for name, value in found.items() if value is not None}
+        values = {parameter.name: parameter.own(config) for parameter in self.parameters}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def setting(config: RunConfig, name: str) -> Any:
