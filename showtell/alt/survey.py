@@ -1,4 +1,4 @@
-"""What has no alt text: images of pages, or image files without a description."""
+"""A survey of missing alt text: images of pages, and image files without a description."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Missing:
 
 @dataclass
 class Survey:
-    """What lacks alt text.
+    """The images that lack alt text.
 
     Attributes:
         missing: in order.

@@ -25,7 +25,7 @@ _SHOWN: Final = 80
 
 
 def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What config.json says of a model.
+    """The content of config.json for a model.
 
     Args:
         header: of its file (see `showtell.checkpoints.model_file`).
@@ -51,7 +51,7 @@ def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preprocessor_config(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What preprocessor_config.json says of a model's images, under the names of `transformers`.
+    """The content of preprocessor_config.json: a model's image transform, under the names of `transformers`.
 
     A square comes out as showtell makes it. `transformers` squeezes others to a square; showtell keeps their
     proportions, at the same area and with sides of whole multiples of a 7th of the size, which no processor

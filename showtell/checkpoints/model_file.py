@@ -27,7 +27,7 @@ from showtell.utils.shipped import find_model
 FORMAT_VERSION = 1
 FILE_NAME = "model.safetensors"
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
-"""What the header must hold."""
+"""The required keys of the header."""
 
 
 def exact_half(tensor: Tensor) -> Tensor:

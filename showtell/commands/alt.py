@@ -269,7 +269,7 @@ def _tell_left_out(records: list[Record]) -> None:
 
 
 def _tell(changes: Changes) -> None:
-    """What was changed, and how it is undone; after Ctrl-C too."""
+    """Log the files that were changed and the command that restores them; after Ctrl-C too."""
     for name, reason in changes.failed.items():
         log.warning("%s: %s", name, reason)
     if changes.backup and changes.backup.count:

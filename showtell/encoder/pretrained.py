@@ -162,5 +162,5 @@ def _load_torchvision(path: Path) -> Backbone:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says, on one line."""
+    """The message of an error, on one line."""
     return textwrap.shorten(str(error), 240) or type(error).__name__

@@ -39,7 +39,7 @@ def bleu(
 def bleu_counts(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> Floats:
-    """What each caption adds to the sums that BLEU is a function of (see `bleu`, `bleu_of_sums`).
+    """The sufficient statistics of BLEU for each caption (see `bleu`, `bleu_of_sums`).
 
     Returns:
         (N, 10): correct n-grams of 1 to 4 words, all n-grams of 1 to 4 words, words said, words wanted.

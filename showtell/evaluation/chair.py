@@ -61,8 +61,8 @@ def chair(
     """
     if not len(candidates) == len(references) == len(objects):
         raise DataError(
-            f"CHAIR: {len(candidates)} captions, {len(references)} images with references and {len(objects)} with"
-            " objects; give one of each"
+            f"CHAIR: {len(candidates)} captions, {len(references)} images with references and "
+            f"{len(objects)} with objects; give one of each"
         )
     named, invented = [], []
     for words, captions, present in zip(candidates, references, objects, strict=True):

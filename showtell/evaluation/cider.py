@@ -156,7 +156,7 @@ def _score(
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the references have of the n-grams of one order.
+    """The n-grams of one order in the references.
 
     Attributes:
         keys: (U + 1,) the keys of the n-grams, sorted.

@@ -30,8 +30,8 @@ def java_scores(
         references: image id -> captions of people; of these images at least.
 
     Returns:
-        Name -> (score of the corpus, scores of the images in the order of `captions`); and name -> why it is left
-        out.
+        Name -> (score of the corpus, scores of the images in the order of `captions`); and name -> why it
+        is left out.
     """
     results: dict[str, tuple[float, list[float]]] = {}
     left_out: dict[str, str] = {}

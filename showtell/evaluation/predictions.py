@@ -24,7 +24,7 @@ SUFFIXES = (".json", *JSON_LINES, *TABLES)
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of images.
+    """A model's captions of images.
 
     Attributes:
         captions: image id -> its captions, best first, in the order of the references.
@@ -43,7 +43,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What an entry says: of which image, captions by rank."""
+    """An entry of a file of predictions: an image and its captions by rank."""
 
     image: str
     captions: list[tuple[str, object]]
@@ -178,7 +178,7 @@ def _contents(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _parse(content: Any) -> _Entry:
-    """What an entry of any form says.
+    """Parse an entry of any supported form.
 
     Raises:
         EntryError: it is broken.

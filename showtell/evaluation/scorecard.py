@@ -50,7 +50,7 @@ class ScoreCard:
 
     @property
     def title(self) -> str:
-        """What was measured, in a line."""
+        """A one-line description of the evaluation."""
         how = f", {self.search}" if self.search else ""
         return f"{self.model} on {self.images:,} images of {self.data} ({self.split}{how})"
 

@@ -39,7 +39,7 @@ METRIC_DESCRIPTIONS: Final = {
     "doubtful": "share of captions below the model's threshold of confidence",
     "doubtful, bad": "share of the doubtful captions that are not good: how right the doubt is",
 }
-"""What the rows mean that papers do not name alike."""
+"""Descriptions of the metrics whose names are not standard."""
 
 
 FEW_IMAGES: Final = 10
@@ -72,7 +72,7 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Scores:
-    """What captions are worth.
+    """Scores of captions.
 
     Attributes:
         images: the ids of the images, in the order of the statistics' rows.
@@ -150,7 +150,7 @@ def measure(
 
 
 def _notes(images: int) -> dict[str, str]:
-    """What to know of CIDEr of few images: an n-gram weighs log(images / images that have it)."""
+    """A note on CIDEr of few images: an n-gram weighs log(images / images that have it)."""
     if images == 1:
         note = "0 by definition for a single image: its n-grams are in all images, and weigh log(1)"
     elif images < FEW_IMAGES:

@@ -28,7 +28,7 @@ def ends_badly(words: Sequence[str]) -> bool:
 
 
 def describe_captions(captions: Sequence[str]) -> dict[str, float]:
-    """What scores do not show: how long captions are, how rich, and whether they come to an end.
+    """Statistics of captions beside the scores: their length, their vocabulary, and incomplete endings.
 
     Args:
         captions: one or more.

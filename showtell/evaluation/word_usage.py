@@ -43,7 +43,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class WordUsage:
-    """What captions say otherwise than people.
+    """Differences in word usage between captions and references.
 
     Attributes:
         too_often: words said in far more captions than people would, the least likely by chance first.

@@ -69,7 +69,7 @@ def make_card(
 
 
 def _metadata(name: str, run: RunFacts | None) -> ModelCardData:
-    """What the hub sorts and filters by."""
+    """The metadata by which the hub sorts and filters."""
     from huggingface_hub import EvalResult, ModelCardData
 
     dataset = run.dataset if run else ""

@@ -146,7 +146,7 @@ def _rows(cards: list[ScoreCard]) -> Iterator[ScoreRow]:
 
 
 def _footnotes(cards: list[ScoreCard]) -> Iterator[str]:
-    """What stands under the table: what holds of all models once, the rest with the model's name."""
+    """Notes under the table: those that hold for all models once, the others with the model's name."""
     yield "Small figures: the 95 % interval over resampled photos."
     notes = [
         [f"{name} left out ({reason})." for name, reason in card.left_out.items()]

@@ -1,4 +1,4 @@
-"""What is in the folder of an exported model.
+"""The manifest of an exported model's folder.
 
     showtell.json    all that is not a graph: vocabulary, transform, precision, checksums
     encoder.onnx     pixels (B, H, W, 3) uint8 -> features (B, R, D)
@@ -35,7 +35,7 @@ ExportPrecision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `showtell.json` tells.
+    """The content of `showtell.json`.
 
     Attributes:
         model: name of the model that was exported.

@@ -1,4 +1,4 @@
-"""What decoding an image will take, estimated from its header without decoding anything.
+"""The cost of decoding an image, estimated from its header without decoding anything.
 
 Decoding an image costs anything between a millisecond and minutes. The estimate only decides which decoder
 gets an image first; what it gets wrong is limited by the decoder (see `showtell.serving.decoders`).

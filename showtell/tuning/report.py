@@ -126,7 +126,7 @@ def _rank(trial: FrozenTrial, study: optuna.Study) -> tuple[bool, float]:
 
 
 def _charts(study: optuna.Study, metric: str) -> list[tuple[str, str]]:
-    """What each plot shows, in words, and its PNG file (base64)."""
+    """The description of each plot, and its PNG file (base64)."""
     charts, weights = [], importances(study)
     better = max if study.direction == optuna.study.StudyDirection.MAXIMIZE else min
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

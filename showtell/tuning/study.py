@@ -62,7 +62,7 @@ Report = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial gave.
+    """The outcome of a trial.
 
     Attributes:
         value: of the objective.

@@ -82,7 +82,7 @@ class Reading:
 
 
 class MemoryByStage:
-    """What the stages of a run took of a GPU; a stage that comes again counts by its greatest peak.
+    """GPU memory used by the stages of a run; a repeated stage counts by its largest peak.
 
     Args:
         gpu: whose memory; None where there is none: then nothing is read.

@@ -1,4 +1,4 @@
-"""What is in a dataset's folder: without what systems leave there, and without going round in circles."""
+"""Listing a dataset's folder: no files of operating systems, each symbolic link followed once."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from showtell.data.scenes.scene import COLOURS, INVERSE, SHAPES, SIZES, Relation
 
 @dataclass(frozen=True, slots=True)
 class SceneJudgement:
-    """What of a caption is right.
+    """Which parts of a caption are right.
 
     Attributes:
         objects: the shapes of both objects.
@@ -33,7 +33,7 @@ class SceneJudgement:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a caption says of an object."""
+    """An object as a caption describes it."""
 
     shape: str
     colour: str
