@@ -1,4 +1,4 @@
-"""CaptionResult images as batches of tensors."""
+"""Captioned images as batches of tensors."""
 
 from __future__ import annotations
 
