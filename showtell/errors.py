@@ -6,7 +6,7 @@ ShowtellError                  exit code 1: it failed
 ├── DataError
 │   ├── AnnotationError        an annotation file or one entry of it
 │   ├── DownloadError          a dataset's file that cannot be had from its address
-│   └── ImageError             a picture that cannot be shown
+│   └── ImageError             an image that cannot be shown
 ├── ModelError
 │   ├── EncoderError           encoder weights that are missing or of an unknown form
 │   └── CheckpointError        a captioner's file that is damaged, or of another version or vocabulary
@@ -37,7 +37,7 @@ class ShowtellError(Exception):
 
 
 class UsageError(ShowtellError):
-    """What was asked for cannot work as asked."""
+    """A request that cannot work: wrong arguments or options."""
 
     exit_code = 2
 
@@ -59,10 +59,10 @@ class DownloadError(DataError):
 
 
 class ImageError(DataError):
-    """A picture cannot be decoded.
+    """An image cannot be decoded.
 
     Attributes:
-        source: the file (or other name) of the picture.
+        source: the file (or other name) of the image.
         reason: why it cannot be shown, in a few words.
     """
 

@@ -7,7 +7,7 @@ from showtell.decoder.attention import AttentionDecoder
 from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets, single_decoder
 from showtell.decoder.ensemble import EnsembleDecoder
 from showtell.decoder.pooled import PooledDecoder
-from showtell.decoder.state import SearchState, StepOutput, stepping
+from showtell.decoder.state import SearchState, StepOutput, as_search_step
 from showtell.decoder.topdown import TopDownDecoder
 
 _KINDS: dict[str, type[RNNDecoder]] = {
@@ -28,8 +28,8 @@ __all__ = [
     "SearchState",
     "StepDecoder",
     "StepOutput",
+    "as_search_step",
     "make_decoder",
     "packed_targets",
     "single_decoder",
-    "stepping",
 ]

@@ -79,7 +79,7 @@ class ResNetSettings:
 
     @property
     def stride(self) -> int:
-        """Pixels of the picture that a cell of the grid is wide: 32 for a ResNet50."""
+        """Pixels of the image that a cell of the grid is wide: 32 for a ResNet50."""
         return int(2 ** (1 + len(self.depths) + self.downsample_in_first_stage))
 
     def to_json(self) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class _Stages(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pictures -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
+    """Images -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
 
     def __init__(self, settings: ResNetSettings) -> None:
         super().__init__()

@@ -10,22 +10,22 @@ import numpy.typing as npt
 
 from showtell.config import SearchConfig
 from showtell.search.constraints import allowed_words
-from showtell.search.hypotheses import Trace
+from showtell.search.hypotheses import BeamHypotheses
 from showtell.search.interface import (
-    NEVER,
+    NEG_INF,
     FloatArray,
     Hypothesis,
     IntArray,
-    Next,
-    Specials,
+    SpecialTokens,
     State,
     Step,
+    StepScores,
     TopWords,
 )
 
 S = TypeVar("S", bound=State)
 
-_WORTH_LEAVING = 0.8
+_COMPACT_BELOW = 0.8
 """Images that are done leave the batch when no more than this share is open: each time all is copied."""
 
 
@@ -42,14 +42,14 @@ class Beams(Generic[S]):
     as (B, G K).
     """
 
-    def __init__(self, step: Step[S], specials: Specials, config: SearchConfig, attention: bool) -> None:
+    def __init__(self, step: Step[S], specials: SpecialTokens, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
         self.groups = config.num_captions if config.diversity else 1
 
     def run(self, state: S) -> list[list[Hypothesis]]:
         """The captions of each image, best first."""
         batch = state.images
-        trace = Trace.start(batch, self.groups, self.specials.start)
+        trace = BeamHypotheses.start(batch, self.groups, self.specials.start)
         if self.groups > 1:
             state = state.select_hypotheses(np.zeros((batch, self.groups), np.int64))
         self.ended: list[list[list[Hypothesis]]] = [[[] for _ in range(self.groups)] for _ in range(batch)]
@@ -62,7 +62,7 @@ class Beams(Generic[S]):
             if not is_open.any():
                 break
             state = following.state.select_hypotheses(parents)
-            if is_open.mean() <= _WORTH_LEAVING:
+            if is_open.mean() <= _COMPACT_BELOW:
                 rows = np.flatnonzero(is_open)
                 images, is_open = images[rows], is_open[rows]
                 trace, state = trace.select_images(rows), state.select_images(rows)
@@ -70,11 +70,11 @@ class Beams(Generic[S]):
 
     def _extend(
         self,
-        trace: Trace,
-        following: Next[S],
+        trace: BeamHypotheses,
+        following: StepScores[S],
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
-    ) -> tuple[Trace, IntArray]:
+    ) -> tuple[BeamHypotheses, IntArray]:
         """Give each beam its best continuations; also returns whose they are (B, G K)."""
         words, end = allowed_words(following, trace.tokens[:, :, 1:], self.specials, self.config, self.groups)
         beams = words.tokens.shape[1] // self.groups
@@ -93,7 +93,7 @@ class Beams(Generic[S]):
 
     def _continue(
         self,
-        trace: Trace,
+        trace: BeamHypotheses,
         group: int,
         words: TopWords,
         chosen: IntArray,
@@ -118,19 +118,19 @@ class Beams(Generic[S]):
         parents, tokens = flat // count + first, words.tokens.reshape(batch, -1)[rows, flat]
         ends = tokens == self.specials.end
         # An end counts where it is among the K best; a hypothesis that cannot be said does not count.
-        said = ends & (ranks.reshape(batch, -1)[rows, flat] > NEVER) & is_open[:, None]
+        said = ends & (ranks.reshape(batch, -1)[rows, flat] > NEG_INF) & is_open[:, None]
         for row, rank in np.argwhere(said[:, :size]).tolist():
             parent = int(parents[row, rank])
             hypothesis = trace.hypothesis(row, parent, float(end[row, parent]), self.config.length_penalty)
             self.ended[images[row]][group].append(hypothesis)
         keep = np.argsort(ends, axis=1, kind="stable")[:, :size]  # (B, K), best first
         kept = flat[rows, keep]
-        kept_totals = np.where(ends[rows, keep], np.float32(NEVER), totals.reshape(batch, -1)[rows, kept])
+        kept_totals = np.where(ends[rows, keep], np.float32(NEG_INF), totals.reshape(batch, -1)[rows, kept])
         log_probs = words.log_probs.reshape(batch, -1)[rows, kept]
         return parents[rows, keep], tokens[rows, keep], log_probs, kept_totals
 
     def _still_open(
-        self, trace: Trace, images: IntArray, is_open: npt.NDArray[np.bool_]
+        self, trace: BeamHypotheses, images: IntArray, is_open: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         """Rows (B,) whose image may still get a better hypothesis."""
         best_open = trace.totals.reshape(len(images), self.groups, -1).max(axis=2).tolist()  # (B, G)
@@ -145,8 +145,8 @@ class Beams(Generic[S]):
         """Whether a beam may still find better captions than it has, from an open one of this total."""
         # Of one beam as many captions are wanted as it is asked for; of several, each its best that is new.
         wanted = self.config.num_captions if self.groups == 1 else self.config.beam_size
-        if total == NEVER or len(ended) < wanted:
-            return total > NEVER
+        if total == NEG_INF or len(ended) < wanted:
+            return total > NEG_INF
         # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
         length = self.config.max_length + 1
         greedy = self.config.beam_size == 1

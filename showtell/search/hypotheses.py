@@ -10,7 +10,7 @@ from showtell.search.interface import FloatArray, Hypothesis, IntArray
 
 
 @dataclass(frozen=True)
-class Trace:
+class BeamHypotheses:
     """Open hypotheses of B images, K each, after T words.
 
     Attributes:
@@ -26,7 +26,7 @@ class Trace:
     attention: FloatArray | None
 
     @classmethod
-    def start(cls, images: int, hypotheses: int, token: int) -> Trace:
+    def start(cls, images: int, hypotheses: int, token: int) -> BeamHypotheses:
         """Before the first word."""
         return cls(
             np.full((images, hypotheses, 1), token, np.int64),
@@ -42,7 +42,7 @@ class Trace:
         log_probs: FloatArray,
         totals: FloatArray,
         looked: FloatArray | None,
-    ) -> Trace:
+    ) -> BeamHypotheses:
         """The hypotheses `parents` (B, K') with a word more, chosen after `looked` (B, K, R)."""
         rows = np.arange(len(parents))[:, None]
         attention = None
@@ -50,16 +50,16 @@ class Trace:
             attention = looked[rows, parents][:, :, None]
             if self.attention is not None:
                 attention = np.concatenate([self.attention[rows, parents], attention], axis=2)
-        return Trace(
+        return BeamHypotheses(
             np.concatenate([self.tokens[rows, parents], tokens[:, :, None]], axis=2),
             np.concatenate([self.log_probs[rows, parents], log_probs[:, :, None]], axis=2),
             totals,
             attention,
         )
 
-    def select_images(self, rows: IntArray) -> Trace:
+    def select_images(self, rows: IntArray) -> BeamHypotheses:
         """Keep the images `rows` (B',)."""
-        return Trace(
+        return BeamHypotheses(
             self.tokens[rows],
             self.log_probs[rows],
             self.totals[rows],

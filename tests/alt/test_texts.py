@@ -41,7 +41,7 @@ def test_texts_are_inserted_without_a_model(
     )
     shown = capsys.readouterr()
     assert "site/index.html:2 a.jpg: A dog" in shown.out
-    assert "2 texts used, 0 pictures are still without one" in shown.err
+    assert "2 texts used, 0 images are still without one" in shown.err
 
 
 def test_lines_that_were_added_meanwhile_do_not_matter(site: Path) -> None:
@@ -58,7 +58,7 @@ def test_without_write_nothing_is_changed(site: Path, capsys: pytest.CaptureFixt
     assert (site / "index.html").read_text() == PAGE
     shown = capsys.readouterr()
     assert "+<img alt=" in shown.out
-    assert "1 texts used, 1 pictures are still without one" in shown.err
+    assert "1 texts used, 1 images are still without one" in shown.err
 
 
 def test_texts_of_other_pages_are_no_success(site: Path) -> None:

@@ -32,8 +32,8 @@ def files(root: Path) -> list[Path]:
     """The one export in a folder; none where there are JSON Lines that are named as captions are."""
     if any((root / name).is_file() for name in _SURER):
         return []
-    found = [file for file in files_in(root, ".json") if matches_file(file)]
-    return found if len(found) == 1 else []
+    exports = [file for file in files_in(root, ".json") if matches_file(file)]
+    return exports if len(exports) == 1 else []
 
 
 def matches_file(file: Path) -> bool:
@@ -53,12 +53,12 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     Raises:
         AnnotationError: there is no such file, or it cannot be used.
     """
-    found = files(root) if root.is_dir() else [root]
-    if not found:
+    exports = files(root) if root.is_dir() else [root]
+    if not exports:
         raise AnnotationError(
             f"{root}: no export of Label Studio (JSON) in it; name the file with --data.root"
         )
-    (file,) = found
+    (file,) = exports
     collector.reads(file)
     folders = beside(file, images)
     content = read_json(file)

@@ -171,7 +171,7 @@ def _verify(url: str, part: Path, md5: str) -> None:
     """
     if not md5:
         return
-    found = hashlib.md5(usedforsecurity=False)
+    digest = hashlib.md5(usedforsecurity=False)
     with (
         part.open("rb") as file,
         tqdm(
@@ -179,12 +179,12 @@ def _verify(url: str, part: Path, md5: str) -> None:
         ) as bar,
     ):
         while chunk := file.read(_CHUNK):
-            found.update(chunk)
+            digest.update(chunk)
             bar.update(len(chunk))
-    if found.hexdigest() != md5:
+    if digest.hexdigest() != md5:
         part.unlink()
         raise DownloadError(
-            f"{url}: its checksum (MD5) is {found.hexdigest()}, not {md5}: damaged, or not the file; it was"
+            f"{url}: its checksum (MD5) is {digest.hexdigest()}, not {md5}: damaged, or not the file; it was"
             " deleted: run the same command again"
         )
 
