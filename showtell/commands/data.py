@@ -146,14 +146,15 @@ _FORMATS: Final = ("coco", "label-studio")
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
     """Run one of its commands; `list` where none is named."""
-    name = args.get("subcommand") or "list"
-    chosen = args[name] if args.get("subcommand") else Namespace({"names": []})
-    return {"list": _list, "check": _check, "get": _get, "prepare": _prepare, "export": _export}[name](chosen)
+    name = args.get("subcommand")
+    if name in (None, "list"):
+        return _list(args[name].names if name else [])
+    return {"check": _check, "get": _get, "prepare": _prepare, "export": _export}[name](args[name])
 
 
-def _list(args: Namespace) -> int:
-    if args.names:
-        print("\n\n".join(_described(find_dataset(name)) for name in args.names))
+def _list(names: Sequence[str]) -> int:
+    if names:
+        print("\n\n".join(_described(find_dataset(name)) for name in names))
         return 0
     rows = []
     width = max(len(dataset.data_root) for dataset in DATASETS)
