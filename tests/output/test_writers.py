@@ -16,8 +16,8 @@ from PIL import Image
 from showtell.captioning.caption import Caption
 from showtell.errors import ShowtellError, UsageError
 from showtell.output import WRITERS, Record, make_writer
-from showtell.output.csv_file import _FORMULA
 from showtell.output.file_writer import uninterrupted
+from showtell.utils.csv_cells import FORMULA
 
 names = st.binary(min_size=1, max_size=12).map(os.fsdecode)  # what a file may be called, text or not
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -60,10 +60,10 @@ def test_csv_reads_back(tmp_path: Path, items: list[Record]) -> None:
     text = write(tmp_path / "out.csv", items).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     expected = [
-        (name, f"'{caption.text}" if caption.text.startswith(_FORMULA) else caption.text, str(rank), "")
+        (name, f"'{caption.text}" if caption.text.startswith(FORMULA) else caption.text, str(rank), "")
         for item in items
         for written in [item.image.encode("utf-8", "backslashreplace").decode()]
-        for name in [f"./{written}" if written.startswith(_FORMULA) else written]
+        for name in [f"./{written}" if written.startswith(FORMULA) else written]
         for rank, caption in enumerate(item.captions, 1) or [(0, None)]
         if caption
     ]
