@@ -6,6 +6,7 @@ from showtell.config import DecoderConfig
 from showtell.decoder.attention import AttentionDecoder
 from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets, single_decoder
 from showtell.decoder.ensemble import EnsembleDecoder
+from showtell.decoder.fused import for_search
 from showtell.decoder.pooled import PooledDecoder
 from showtell.decoder.state import SearchState, StepOutput, stepping
 from showtell.decoder.topdown import TopDownDecoder
@@ -28,6 +29,7 @@ __all__ = [
     "SearchState",
     "StepDecoder",
     "StepOutput",
+    "for_search",
     "make_decoder",
     "packed_targets",
     "single_decoder",
