@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from showtell.decoder.base import StepDecoder, zero_memory
 from showtell.decoder.ensemble import EnsembleDecoder
+from showtell.decoder.packed_lstm import lstm_update
 from showtell.decoder.state import SearchState, StepOutput
 from showtell.decoder.topdown import TopDownDecoder, attend
 
@@ -98,34 +99,21 @@ class FusedTopDown(StepDecoder):
             gates = self.first(torch.cat([self.start.embed(tokens) + image, hidden], dim=2))
         else:
             gates = self.first(hidden) + F.embedding(tokens, self.word_gates) + image
-        hidden, cell = _lstm_update(gates, cell)
+        hidden, cell = lstm_update(gates, cell)
         queries = self.query(hidden).unflatten(2, (self.heads, -1)).transpose(1, 2)
         seen, weights = attend(queries, keys, values)
         attended = self.attended(seen.transpose(1, 2).flatten(2))  # (B, K, H)
         gates = self.second(torch.cat([hidden + attended, second_hidden], dim=2))
-        second_hidden, second_cell = _lstm_update(gates, second_cell)
+        second_hidden, second_cell = lstm_update(gates, second_cell)
         logits = self.words(torch.tanh(self.output(second_hidden + attended)))
         memory = (hidden, cell, second_hidden, second_cell)
         return StepOutput(logits, SearchState(state.context, memory), weights.mean(dim=1))
 
 
 def _gates(lstm: nn.LSTM | nn.GRU) -> tuple[Tensor, Tensor, Tensor]:
-    """Input weights (4 H, E), hidden weights (4 H, H) and bias (4 H,): input, forget, output, new values."""
+    """Input weights (4 H, E), hidden weights (4 H, H) and bias (4 H,)."""
     of_inputs, of_hidden, bias, second_bias = lstm.all_weights[0]
-
-    def reordered(rows: Tensor) -> Tensor:
-        enter, forget, new, show = rows.detach().chunk(4)
-        return torch.cat([enter, forget, show, new])
-
-    return reordered(of_inputs), reordered(of_hidden), reordered(bias + second_bias)
-
-
-def _lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """New hidden state and cell (..., H), from gates (..., 4 H) in the order of `_gates`."""
-    size = cell.shape[-1]
-    enter, forget, show = gates[..., : 3 * size].sigmoid().chunk(3, dim=-1)
-    cell = torch.addcmul(forget * cell, enter, gates[..., 3 * size :].tanh())
-    return show * cell.tanh(), cell
+    return of_inputs.detach(), of_hidden.detach(), (bias + second_bias).detach()
 
 
 def for_search(decoder: StepDecoder, *, tabulate: bool = True) -> StepDecoder:

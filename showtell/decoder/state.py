@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from showtell.errors import ModelError
 from showtell.search import Next, Step, TopWords
-from showtell.search.interface import FloatArray, IntArray
+from showtell.search.interface import LOGITS_NOT_FINITE, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class _NextOfTensors(Next[SearchState]):
     def __init__(self, output: StepOutput, end: int) -> None:
         self.state, self._end, self._attention = output.state, end, output.attention
         self._log_probs = output.logits.float().log_softmax(dim=-1)
+        if not self._log_probs.sum().isfinite():  # a sum passes over them faster than isfinite does
+            raise ModelError(LOGITS_NOT_FINITE)
 
     def top(self, count: int) -> TopWords:
         values, indices = largest(self._log_probs, min(count, self._log_probs.shape[2]))
