@@ -6,7 +6,6 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from showtell.encoder.resnet import ResNetSettings, empty_resnet
 from showtell.errors import CheckpointError, ModelError
 from showtell.search import Hypothesis, search
 from showtell.utils.devices import pick_device, warm_up
+from showtell.utils.empty_modules import without_weights
 
 _MAX_GRID_SIDE: Final = 128
 
@@ -329,20 +329,15 @@ def _build_decoder(
     config: DecoderConfig, tensors: Mapping[str, Tensor], path: Path, words: int, encoder: CNNEncoder
 ) -> RNNDecoder:
     """The decoder of a model's file. Sizes are compared with its tensors before memory is allocated."""
-    make = partial(
-        make_decoder,
-        config,
-        vocab_size=words,
-        feature_dim=encoder.feature_dim,
-        grid_cells=encoder.grid_cells,
-    )
+    with without_weights():
+        decoder = make_decoder(
+            config, vocab_size=words, feature_dim=encoder.feature_dim, grid_cells=encoder.grid_cells
+        )
     stored = {name: tensor for name, tensor in tensors.items() if name.startswith("decoder.")}
-    with torch.device("meta"):
-        expected = {f"decoder.{name}": tensor for name, tensor in make().state_dict().items()}
+    expected = {f"decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
     if reason := misfit(stored, expected):
         raise CheckpointError(f"{path}: its weights do not fit its description ({reason}); train it again")
-    decoder = make()
-    decoder.load_state_dict(_part(stored, "decoder."))
+    decoder.load_state_dict(_part(stored, "decoder."), assign=True)
     return decoder
 
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from showtell.utils.empty_modules import without_weights
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -216,5 +217,5 @@ class ResNet(nn.Module):
 
 def empty_resnet(settings: ResNetSettings) -> ResNet:
     """A ResNet without memory for its weights, which are to be assigned."""
-    with torch.device("meta"):
+    with without_weights():
         return ResNet(settings)
