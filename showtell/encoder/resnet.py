@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from showtell.utils.empty_modules import without_weights
 
@@ -128,14 +127,13 @@ class ConvLayer(nn.Module):
         made, norm = self.convolution, self.normalization
         if not isinstance(norm, nn.BatchNorm2d):
             return made
+        size, kernel = (made.in_channels, made.out_channels), made.kernel_size[0]
         with without_weights():
-            fused = nn.Conv2d(
-                made.in_channels, made.out_channels, made.kernel_size, made.stride, made.padding
-            )
-        statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-        values = (x if isinstance(x, float) else x.detach().float() for x in statistics)
-        weight, bias = fuse_conv_bn_weights(made.weight.detach().float(), None, *values)
-        fused.weight, fused.bias = weight, bias
+            fused = nn.Conv2d(*size, kernel, made.stride[0], kernel // 2)
+        scale = norm.weight.detach().float() * (norm.running_var.float() + norm.eps).rsqrt()
+        shift = norm.bias.detach().float() - norm.running_mean.float() * scale
+        fused.weight = nn.Parameter(made.weight.detach().float() * scale[:, None, None, None])
+        fused.bias = nn.Parameter(shift)
         return fused
 
 
