@@ -75,15 +75,15 @@ def fetch(features: Any) -> None:
         features.cpu()
 
 
-def warm(captioner: CaptioningModel, pictures: list[Any]) -> tuple[float, float]:
+def warm(captioner: CaptioningModel, images: list[Any]) -> tuple[float, float]:
     """Median seconds of a decoded photo to its features, and to its caption."""
-    captioner.caption_pixels(pictures[:1])
+    captioner.caption_pixels(images[:1])
     encode, caption = [], []
-    for picture in pictures:
+    for image in images:
         start = time.perf_counter()
-        fetch(captioner.encode_pixels([picture]))
+        fetch(captioner.encode_pixels([image]))
         between = time.perf_counter()
-        captioner.caption_pixels([picture])
+        captioner.caption_pixels([image])
         encode.append(between - start)
         caption.append(time.perf_counter() - between)
     return statistics.median(encode), statistics.median(caption)

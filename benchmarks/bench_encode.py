@@ -2,7 +2,7 @@
 
     python benchmarks/bench_encode.py [FOLDER] [--images 160] [--rounds 3] [--keep]
 
-The baseline is what tutorials do: the ResNet50 of `transformers` in fp32, a picture at a time. All take the
+The baseline is what tutorials do: the ResNet50 of `transformers` in fp32, an image at a time. All take the
 same photos, decoded in memory already, in batches of 16 of one shape, then one at a time. int8 is calibrated
 on other photos of the folder. Each has a process of its own; they take turns. Errors are those of the
 features against fp32: the root of the mean square, of that of the features. Prints Markdown.
@@ -46,9 +46,9 @@ def measuring(encode: Encode, transform: ImageTransform) -> Callable[[Task], Any
             encode(pixels)
             return time.perf_counter() - start
         seconds = []
-        for picture in pixels:
+        for image in pixels:
             start = time.perf_counter()
-            encode([picture])
+            encode([image])
             seconds.append(time.perf_counter() - start)
         return statistics.median(seconds)
 
@@ -56,7 +56,7 @@ def measuring(encode: Encode, transform: ImageTransform) -> Callable[[Task], Any
 
 
 def plain() -> Callable[[Task], Any]:
-    """The ResNet of `transformers`, as it is, a picture at a time."""
+    """The ResNet of `transformers`, as it is, an image at a time."""
     import torch
     from transformers import ResNetModel
 
@@ -68,8 +68,8 @@ def plain() -> Callable[[Task], Any]:
     @torch.inference_mode()
     def encode(pixels: list[np.ndarray]) -> np.ndarray:
         grids = []
-        for picture in pixels:
-            images = normalize(torch.from_numpy(picture)[None]).contiguous()
+        for image in pixels:
+            images = normalize(torch.from_numpy(image)[None]).contiguous()
             grid = network(images).last_hidden_state
             grid = torch.nn.functional.interpolate(grid, (7, 7), mode="bilinear")
             grids.append(grid.flatten(2).transpose(1, 2))

@@ -33,7 +33,7 @@ AT_ONCE = 64
 
 
 def time_bare(encoder: CNNEncoder, batches: list[list[NDArray[np.uint8]]]) -> float:
-    """Seconds that the encoder takes for pictures of uint8 in memory, 64 at a time."""
+    """Seconds that the encoder takes for images of uint8 in memory, 64 at a time."""
     start = time.perf_counter()
     for batch in batches:
         encoder.encode_pixels(batch).cpu()

@@ -25,11 +25,11 @@ from common import command_line, load, machine, recorded, take_photos
 from PIL import Image
 from torch import nn
 
-from showtell.captioning.base import search_specials
+from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.data.transforms import to_pixels, view_image
-from showtell.decoder import RNNDecoder, StepOutput, packed_targets, stepping
+from showtell.decoder import RNNDecoder, StepOutput, as_search_step, packed_targets
 from showtell.search import search
 from showtell.training.losses import linear_cross_entropy
 from showtell.utils.devices import compute_dtype
@@ -56,7 +56,7 @@ def matrix_rate(dtype: torch.dtype, size: int = 2048) -> float:
 
 
 def convolution_products(network: nn.Module, side: int) -> int:
-    """Multiply-adds of a picture."""
+    """Multiply-adds of an image."""
     total = 0
 
     def count(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
@@ -129,13 +129,15 @@ def from_jpeg_to_caption(
     image_parts = ("grid", "keys", "values", "image")
     with torch.inference_mode():
         start = best(lambda: [decoder.init_state(batch) for batch in batches])
-        specials = search_specials(captioner.vocabulary)
+        specials = special_tokens(captioner.vocabulary)
         whole, steps, hypotheses = [], [], 0
         for _ in range(4):
             timed = Timed(decoder.step)
             begin = time.perf_counter()
             for batch in batches:
-                search(stepping(timed, specials.end), decoder.init_state(batch), specials, SearchConfig())
+                search(
+                    as_search_step(timed, specials.end), decoder.init_state(batch), specials, SearchConfig()
+                )
             whole.append(time.perf_counter() - begin)
             steps.append(timed.seconds)
             hypotheses = timed.hypotheses

@@ -64,7 +64,7 @@ class FakeEncoder:
     """Gives numbers in the shape of ResNet50's features at no cost: what is measured is the cache."""
 
     transform = ImageTransform(224)
-    grid_cells, feature_dim, made_by = CELLS, DIM, "nothing"
+    grid_cells, feature_dim, producer = CELLS, DIM, "nothing"
 
     def __init__(self) -> None:
         self._pool = np.random.default_rng(0).random((64, CELLS, DIM), np.float32)
@@ -166,7 +166,7 @@ def rehearse_store(folder: Path, count: int) -> list[Row]:
     encoder = CNNEncoder.from_config(EncoderConfig())
     with timed(rows, "256 rows with ResNet50") as remark:
         report = FeatureStore(folder / "cache-real", encoder).extract(wanted[:256])
-        remark.append(f"{256 / report.seconds:.1f} images/s ({encoder.made_by})")
+        remark.append(f"{256 / report.seconds:.1f} images/s ({encoder.producer})")
     return rows
 
 

@@ -20,9 +20,9 @@ COMMANDS = {
     "tune": "search hyperparameters on a part of the training photos",
     "caption": "caption photos",
     "evaluate": "measure captions: of a model, or of a file of predictions",
-    "alt": "alt text for pictures of pages, and of photo libraries",
+    "alt": "alt text for photos of pages, and of photo libraries",
     "export": "a model as fast graphs that need no PyTorch, or as a folder for the hub",
-    "scale": "captions or features of millions of pictures, on one machine or many",
+    "scale": "captions or features of millions of photos, on one machine or many",
     "serve": "captions over HTTP, and a page to drop photos on",
     "report": "a page with scores, curves and every photo with its captions",
 }

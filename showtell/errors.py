@@ -5,7 +5,7 @@ ShowtellError                  exit code 1: it failed
 │   └── ConfigError            a configuration value, or two that contradict each other
 ├── DataError
 │   ├── AnnotationError        an annotation file or one entry of it
-│   └── ImageError             a picture that cannot be shown
+│   └── ImageError             an image that cannot be shown
 ├── ModelError
 │   ├── EncoderError           encoder weights that are missing or of an unknown form
 │   └── CheckpointError        a captioner's file that is damaged, or of another version or vocabulary
@@ -36,7 +36,7 @@ class ShowtellError(Exception):
 
 
 class UsageError(ShowtellError):
-    """What was asked for cannot work as asked."""
+    """A request that cannot work: wrong arguments or options."""
 
     exit_code = 2
 
@@ -54,10 +54,10 @@ class AnnotationError(DataError):
 
 
 class ImageError(DataError):
-    """A picture cannot be decoded.
+    """An image cannot be decoded.
 
     Attributes:
-        source: the file (or other name) of the picture.
+        source: the file (or other name) of the image.
         reason: why it cannot be shown, in a few words.
     """
 

@@ -1,6 +1,6 @@
 """Real image files of every odd and every broken kind, made in a folder for the tests.
 
-All showable ones but those of a size of their own show `picture()`, so that a test can tell whether they
+All showable ones but those of a size of their own show `make_image()`, so that a test can tell whether they
 are decoded rightly.
 """
 
@@ -15,7 +15,7 @@ from PIL import Image
 WIDTH, HEIGHT = 64, 48
 
 
-def picture(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+def make_image(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
     """Red grows to the right, green downwards, a blue patch top left: no turn or flip of it is alike."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[..., 0] = np.linspace(0, 255, width).round()
@@ -41,8 +41,8 @@ def png_bytes(width: int, height: int, depth: int, colour: int, rows: bytes) -> 
 
 
 def stored_for(orientation: int) -> Image.Image:
-    """The picture as a camera held in this EXIF orientation stores it (by numpy, not by Pillow)."""
-    upright = np.asarray(picture())
+    """The image as a camera held in this EXIF orientation stores it (by numpy, not by Pillow)."""
+    upright = np.asarray(make_image())
     stored = {
         1: upright,
         2: upright[:, ::-1],
@@ -57,8 +57,8 @@ def stored_for(orientation: int) -> Image.Image:
 
 
 def _with_alpha() -> Image.Image:
-    """The picture, opaque in its left half; in its right half black and wholly transparent."""
-    rgba = np.dstack([np.asarray(picture()), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    """The image, opaque in its left half; in its right half black and wholly transparent."""
+    rgba = np.dstack([np.asarray(make_image()), np.full((HEIGHT, WIDTH), 255, np.uint8)])
     rgba[:, WIDTH // 2 :] = 0
     return Image.fromarray(rgba)
 
@@ -83,7 +83,7 @@ def _palette_with_alpha() -> Image.Image:
 
 
 def _make_colours(folder: Path) -> None:
-    base = picture()
+    base = make_image()
     base.convert("CMYK").save(folder / "cmyk.jpg", quality=98)
     base.convert("L").save(folder / "grey.jpg", quality=98)
     base.convert("L").save(folder / "grey.png")
@@ -104,7 +104,7 @@ def _make_colours(folder: Path) -> None:
 
 
 def _make_formats(folder: Path) -> None:
-    base = picture()
+    base = make_image()
     base.save(folder / "plain.png")
     base.save(folder / "plain.jpg", quality=98, subsampling=0)
     base.save(folder / "progressive.jpg", quality=98, subsampling=0, progressive=True)
@@ -129,17 +129,17 @@ def _make_metadata(folder: Path) -> None:
         stored.save(folder / f"exif-{orientation}.png", exif=exif)
     stored_for(6).save(folder / "exif-6.webp", exif=_orientation_exif(6), lossless=True)
     stored_for(6).save(folder / "exif-6.tiff", exif=_orientation_exif(6))
-    picture().save(folder / "exif-nonsense.png", exif=_orientation_exif(77))
-    picture().save(folder / "exif-corrupt.jpg", exif=_corrupt_exif(), quality=98, subsampling=0)
+    make_image().save(folder / "exif-nonsense.png", exif=_orientation_exif(77))
+    make_image().save(folder / "exif-corrupt.jpg", exif=_corrupt_exif(), quality=98, subsampling=0)
 
 
 def _make_sizes(folder: Path) -> None:
     Image.new("RGB", (1, 1), (10, 200, 30)).save(folder / "1x1.png")
     Image.new("RGB", (1, 1), (10, 200, 30)).save(folder / "1x1.jpg", quality=98)
-    picture(1, 3000).save(folder / "1x3000.png")
-    picture(30_000, 200).save(folder / "30000x200.jpg")
+    make_image(1, 3000).save(folder / "1x3000.png")
+    make_image(30_000, 200).save(folder / "30000x200.jpg")
     Image.new("L", (30_000, 3_000), 90).save(folder / "30000x3000.jpg")
-    picture(200, 30_000).save(folder / "200x30000.png", compress_level=1)
+    make_image(200, 30_000).save(folder / "200x30000.png", compress_level=1)
 
 
 def make_odd_images(folder: Path) -> dict[str, Path]:
@@ -151,7 +151,7 @@ def make_odd_images(folder: Path) -> dict[str, Path]:
 
 
 def encoded(kind: str, **options: object) -> bytes:
-    """A picture that hardly compresses, as the bytes of a file of this kind."""
+    """An image that hardly compresses, as the bytes of a file of this kind."""
     noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noise).save(stream, kind, **options)

@@ -66,7 +66,7 @@ def randomise_batch_norm(network: nn.Module) -> None:
 
 
 def make_tiny_encoder(seed: int = 0, size: int = 64, precision: Precision = "fp32") -> CNNEncoder:
-    """An encoder that takes a millisecond a picture; 64 pixels: (B, 4, 128)."""
+    """An encoder that takes a millisecond an image; 64 pixels: (B, 4, 128)."""
     transform = ImageTransform(size, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     return CNNEncoder(make_tiny_backbone(seed), transform, precision)
 

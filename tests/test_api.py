@@ -236,7 +236,7 @@ def test_evaluate_and_report(model: Captioner, capsys: pytest.CaptureFixture[str
     assert set(frame["model"]) == {"first.json", "second.json"}
     assert not Path("reports").exists(), "nothing is written unless asked for"
     own = showtell.report(model, showtell.DataConfig(root="animals"), out="out", java=False)
-    assert Page(own.pages[0]).data["pictures"][0]["shown"][0]["grid"] == [2, 2]
+    assert Page(own.pages[0]).data["photos"][0]["shown"][0]["grid"] == [2, 2]
     assert str(own).endswith("6 photos)")
     assert own.to_pandas()["model"].unique().tolist() == [model.name]
     assert capsys.readouterr().out == "", "functions do not print"

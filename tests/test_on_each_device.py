@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from showtell.captioning.base import search_specials
+from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
 from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, collate_fn
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
-from showtell.decoder import RNNDecoder, make_decoder, packed_targets, stepping
+from showtell.decoder import RNNDecoder, as_search_step, make_decoder, packed_targets
 from showtell.decoder.base import LockedDropout
 from showtell.decoder.tensor_search import TensorBeams
 from showtell.encoder.cnn import CNNEncoder
@@ -103,18 +103,18 @@ def test_captions_are_those_of_the_search_over_arrays(
 ) -> None:
     decoder = decoder_of(kind, cell).eval()
     features = torch.randn(40, 4, 128, generator=torch.Generator().manual_seed(1))
-    specials = search_specials(VOCABULARY)
+    specials = special_tokens(VOCABULARY)
     with torch.inference_mode(), exact_products():
         state = decoder.init_state(features)
-        expected = search(stepping(decoder.step, specials.end), state, specials, config, attention=True)
+        expected = search(as_search_step(decoder.step, specials.end), state, specials, config, attention=True)
         moved = copy.deepcopy(decoder).to(device)
-        beams = TensorBeams(moved.step, specials, config, decoder.attends)
+        beams = TensorBeams(moved.step, specials, config, decoder.has_attention)
         found = beams.run(moved.init_state(features.to(device)))
     assert [[h.tokens for h in one] for one in found] == [[h.tokens for h in one] for one in expected]
     for ours, theirs in zip(chain(*found), chain(*expected), strict=True):
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
         assert ours.token_log_probs == pytest.approx(theirs.token_log_probs, abs=1e-3)
-        if decoder.attends and len(ours.tokens):
+        if decoder.has_attention and len(ours.tokens):
             np.testing.assert_allclose(ours.attention, theirs.attention, atol=1e-3)
 
 
@@ -124,7 +124,7 @@ def test_a_search_that_does_not_wait_finds_the_same(device: torch.device, block_
     features = torch.randn(9, 4, 128, generator=torch.Generator().manual_seed(2)).to(device)
     config = SearchConfig(block_ngram=block_ngram, max_length=9)
     with torch.inference_mode():
-        beams = TensorBeams(decoder.step, search_specials(VOCABULARY), config, attention=False)
+        beams = TensorBeams(decoder.step, special_tokens(VOCABULARY), config, attention=False)
         expected = beams.run(decoder.init_state(features))
         found = beams.tensors(decoder.init_state(features), wait=False).hypotheses(1, 5)
     assert [[h.tokens for h in one] for one in found] == [[h.tokens for h in one] for one in expected[:5]]
@@ -140,7 +140,7 @@ def test_recorded_searches_find_the_same(tiny_encoder: CNNEncoder) -> None:
             found = captioner.find(features, SearchConfig())
             with torch.inference_mode():
                 low = copy.deepcopy(captioner.decoder).bfloat16()
-                beams = TensorBeams(low.step, search_specials(VOCABULARY), SearchConfig(), attention=False)
+                beams = TensorBeams(low.step, special_tokens(VOCABULARY), SearchConfig(), attention=False)
                 expected = beams.run(low.init_state(features))
             assert [h[0].tokens for h in found] == [h[0].tokens for h in expected], (change, images)
         with torch.no_grad():

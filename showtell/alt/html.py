@@ -64,7 +64,7 @@ class _Finder(HTMLParser):
         self.marks: set[int] = set()
         self._page, self._lines, self._text = page, Lines(text), text
         self._base: str | None = None
-        self._picture: list[str] | None = None
+        self._image: list[str] | None = None
         self._last: ImageTag | None = None  # nothing was between it and what comes now
         self._twin: ImageTag | None = None  # whose <noscript> this is
 
@@ -80,30 +80,30 @@ class _Finder(HTMLParser):
         if tag == MARK:
             self.marks.add(self._lines.offset(line - 1, column))
         elif tag == "picture":
-            self._picture = []
+            self._image = []
         elif tag == "noscript":
             self._twin = last
         elif tag in ("img", "source", "base"):
-            found = read_tag(self._lines.offset(line - 1, column), attrs, self._page)
+            tag_read = read_tag(self._lines.offset(line - 1, column), attrs, self._page)
             if tag == "img":
-                self._add(found)
-            elif tag == "source" and self._picture is not None:
-                self._picture += [*lazy_addresses(found.values), *own_addresses(found.values)]
-            elif tag == "base" and self._base is None and "href" in found.values.keys() | found.bound:
-                self._base = found.values.get("href", "").strip()
+                self._add(tag_read)
+            elif tag == "source" and self._image is not None:
+                self._image += [*lazy_addresses(tag_read.values), *own_addresses(tag_read.values)]
+            elif tag == "base" and self._base is None and "href" in tag_read.values.keys() | tag_read.bound:
+                self._base = tag_read.values.get("href", "").strip()
 
     def _add(self, tag: ImageTag) -> None:
         self.tags.append(tag)
         self._last = tag
-        if self._picture:
-            tag.sources = self._picture
+        if self._image:
+            tag.sources = self._image
         if self._twin:
             self._twin.sources += [*lazy_addresses(tag.values), *own_addresses(tag.values)]
             self._twin = None
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "picture":
-            self._picture = None
+            self._image = None
         elif tag == "noscript":
             self._twin = None
 

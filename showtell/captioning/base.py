@@ -1,4 +1,4 @@
-"""What captions pictures, whatever computes it: PyTorch (`Captioner`), or an exported model."""
+"""The interface of captioning models: `Captioner` (PyTorch), `ExportedCaptioner` (ONNX Runtime, OpenVINO)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from showtell.captioning.caption import Caption, Captioned, _for_display
+from showtell.captioning.caption import Caption, CaptionResult, _for_display
 from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig
 from showtell.data.decode_ahead import Decoded, batched, decode_ahead
@@ -23,9 +23,9 @@ from showtell.data.tokenizer import detokenize
 from showtell.data.transforms import ImageTransform
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import ConfigError, UsageError
-from showtell.search import Hypothesis, Specials
+from showtell.search import Hypothesis, SpecialTokens
 from showtell.search.settings import SearchKeywords, search_config
-from showtell.utils.malloc_trim import release_free_memory
+from showtell.utils.malloc_trim import malloc_trim
 
 if TYPE_CHECKING:
     from showtell.data.inputs import ImageInput
@@ -35,15 +35,15 @@ T = TypeVar("T")
 
 Pixels = npt.NDArray[np.uint8]
 
-TIDY = 1024
-"""Pictures after which free memory is given back."""
+TRIM_EVERY_IMAGES = 1024
+"""Images after which free memory is given back."""
 
 KEEP_THUMBNAILS = 16
 """Images a call at most of which thumbnails are kept, where they were given in memory."""
 
 
 class CaptioningModel(ABC):
-    """Captions pictures, by a way from pictures to features and one from features to hypotheses.
+    """Captions images, by a way from images to features and one from features to hypotheses.
 
     Attributes:
         vocabulary: the words.
@@ -140,7 +140,7 @@ class CaptioningModel(ABC):
         """
         asked = {} if num_captions is None else {"num_captions": num_captions}
         config = _search_config({**asked, **search})
-        if attention and not self.attends:
+        if attention and not self.has_attention:
             raise UsageError("attention: this model's decoder (pooled) has none; leave it out")
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
             raise UsageError(f"batch_size is {batch_size!r}; it takes a whole number of 1 or more")
@@ -166,16 +166,16 @@ class CaptioningModel(ABC):
     @property
     @abstractmethod
     def transform(self) -> ImageTransform:
-        """Makes the pictures that the encoder takes."""
+        """Makes the images that the encoder takes."""
 
     @property
     @abstractmethod
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether it tells where it looked for each word."""
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
         return "cpu"
 
     @property
@@ -189,7 +189,7 @@ class CaptioningModel(ABC):
 
     @abstractmethod
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Any:
-        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made.
+        """Features (N, R, D) of N images (H, W, 3) uint8 that the transform has made.
 
         Returns:
             An array, or a tensor, which a list of places picks rows from.
@@ -202,7 +202,7 @@ class CaptioningModel(ABC):
     def caption(
         self, images: Sequence[ImageSource], config: SearchConfig | None = None, *, attention: bool = False
     ) -> list[tuple[Caption, ...]]:
-        """Caption pictures, in one batch.
+        """Caption images, in one batch.
 
         Args:
             images: files, bytes or PIL images.
@@ -210,10 +210,10 @@ class CaptioningModel(ABC):
             attention: keep where the decoder looked.
 
         Returns:
-            For each picture its captions, best first.
+            For each image its captions, best first.
 
         Raises:
-            ImageError: a picture cannot be shown.
+            ImageError: an image cannot be shown.
         """
         if not images:
             return []
@@ -228,8 +228,8 @@ class CaptioningModel(ABC):
         open_source: Callable[[T], ImageSource],
         batch_size: int | None = None,
         attention: bool = False,
-    ) -> Iterator[Captioned]:
-        """Caption any number of pictures as they come, in constant memory; decoding runs beside the encoder.
+    ) -> Iterator[CaptionResult]:
+        """Caption any number of images as they come, in constant memory; decoding runs beside the encoder.
 
         Args:
             sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
@@ -241,7 +241,7 @@ class CaptioningModel(ABC):
             attention: keep where the decoder looked.
 
         Yields:
-            A `Captioned` for each source, in order; pictures that cannot be shown have their error.
+            A `CaptionResult` for each source, in order; images that cannot be shown have their error.
         """
         largest = batch_size or self.search_batch_size
         size, since_tidy = 1, 0
@@ -250,8 +250,8 @@ class CaptioningModel(ABC):
                 yield from self._caption_batch(batch, config, attention)
                 size = min(4 * size, largest)
                 since_tidy += len(batch)
-                if since_tidy >= TIDY:
-                    release_free_memory()
+                if since_tidy >= TRIM_EVERY_IMAGES:
+                    malloc_trim()
                     since_tidy = 0
 
     def _decoded(
@@ -278,13 +278,13 @@ class CaptioningModel(ABC):
     def caption_pixels(
         self, pixels: Sequence[Pixels], config: SearchConfig | None = None, *, attention: bool = False
     ) -> list[tuple[Caption, ...]]:
-        """Caption pictures (H, W, 3) uint8 that the transform has made."""
+        """Caption images (H, W, 3) uint8 that the transform has made."""
         return self.caption_features(self.encode_pixels(pixels), config, attention=attention)
 
     def caption_features(
         self, features: Any, config: SearchConfig | None = None, *, attention: bool = False
     ) -> list[tuple[Caption, ...]]:
-        """Caption pictures by their features (B, R, D)."""
+        """Caption images by their features (B, R, D)."""
         config = config or SearchConfig()
         calibration = None if config.sample else self.calibration
         found = self.find(features, config, attention=attention)
@@ -292,12 +292,12 @@ class CaptioningModel(ABC):
 
     def _caption_batch(
         self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
-    ) -> Iterator[Captioned]:
+    ) -> Iterator[CaptionResult]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
         found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
         for item in batch:
             captions = next(found) if item.pixels is not None else ()
-            yield Captioned(item.source, captions, item.error)
+            yield CaptionResult(item.source, captions, item.error)
 
     def _to_caption(self, hypothesis: Hypothesis, calibration: Calibration | None) -> Caption:
         words = tuple(self.vocabulary.decode(hypothesis.tokens))
@@ -326,10 +326,10 @@ def _search_config(given: Mapping[str, Any]) -> SearchConfig:
         raise ConfigError(re.sub(r"\bsearch\.(\w+)", r"\1", str(error))) from error
 
 
-def search_specials(vocabulary: Vocabulary) -> Specials:
+def special_tokens(vocabulary: Vocabulary) -> SpecialTokens:
     """The tokens that are no words of a caption."""
     never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
-    return Specials(vocabulary.start_id, vocabulary.end_id, never)
+    return SpecialTokens(vocabulary.start_id, vocabulary.end_id, never)
 
 
 def _picklable(sources: Sequence[object]) -> bool:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption of a picture.
+    """A caption of an image.
 
     Attributes:
         text: to be read by a person.
         words: as the model said them.
         word_log_probs: natural logarithm of each word's probability, and of the end's.
         attention: (T, rows, columns), where the decoder looked for each word, or None.
-        confidence: probability that it is good (see `good_captions`); None of a model that has not been
+        confidence: probability that it is good (see `caption_labels`); None of a model that has not been
             calibrated, and of drawn captions. It holds for the best caption of the run's own search; for
             further and diverse captions it is too low.
-        word_confidences: (T,), probability that each word is one that people use for the picture, or None.
+        word_confidences: (T,), probability that each word is one that people use for the image, or None.
         doubtful: whether the confidence is below the model's threshold (see `Calibration`); False where there
             is no confidence, or no threshold.
         image: what notebooks show: the image's file, or a thumbnail of an image that was given in memory, or
@@ -74,15 +74,15 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Captioned:
-    """A picture's captions, best first; or why there are none."""
+class CaptionResult:
+    """An image's captions, best first; or why there are none."""
 
     source: Any
     captions: tuple[Caption, ...]
     error: ImageError | None = None
 
 
-def _for_display(done: Captioned, keep: bool) -> list[Caption]:
+def _for_display(done: CaptionResult, keep: bool) -> list[Caption]:
     """The captions of an image, with what notebooks show of it.
 
     Args:

@@ -1,4 +1,4 @@
-"""The whole model: pictures in, captions out; one file on the disk."""
+"""The whole model: images in, captions out; one file on the disk."""
 
 from __future__ import annotations
 
@@ -12,15 +12,28 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from showtell.captioning.base import CaptioningModel, Pixels, search_specials
+from showtell.captioning.base import CaptioningModel, Pixels, special_tokens
 from showtell.captioning.confidence import Calibration
 from showtell.checkpoints.fingerprint import weights_fingerprint
-from showtell.checkpoints.model_file import exact_half, locate_model, read_model, told_as_damage, write_model
+from showtell.checkpoints.model_file import (
+    corrupt_file_as_checkpoint_error,
+    exact_half,
+    locate_model,
+    read_model,
+    write_model,
+)
 from showtell.checkpoints.tensor_files import misfit
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.transforms import ImageTransform, check_image_size
 from showtell.data.vocabulary import Vocabulary
-from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, for_search, make_decoder, stepping
+from showtell.decoder import (
+    EnsembleDecoder,
+    RNNDecoder,
+    StepDecoder,
+    as_search_step,
+    for_search,
+    make_decoder,
+)
 from showtell.decoder.captured import CapturedSearch
 from showtell.decoder.tensor_search import TensorBeams, searches_on_device
 from showtell.encoder.cnn import CNNEncoder
@@ -79,17 +92,17 @@ class Captioner(nn.Module, CaptioningModel):
 
     @property
     def transform(self) -> ImageTransform:
-        """Makes the pictures that the encoder takes."""
+        """Makes the images that the encoder takes."""
         return self.encoder.transform
 
     @property
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether the decoder tells where it looked."""
-        return self.decoder.attends
+        return self.decoder.has_attention
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
         return self.encoder.device.type
 
     @property
@@ -108,7 +121,7 @@ class Captioner(nn.Module, CaptioningModel):
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Tensor:
-        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made."""
+        """Features (N, R, D) of N images (H, W, 3) uint8 that the transform has made."""
         return self.encoder.encode_pixels(pixels)
 
     def find(
@@ -120,13 +133,13 @@ class Captioner(nn.Module, CaptioningModel):
         """
         bf16 = features.dtype == torch.bfloat16
         if not bf16 and features.device.type != "cpu":
-            return find_captions(self.decoder, self.vocabulary, features, config, attention=attention)
+            return generate_captions(self.decoder, self.vocabulary, features, config, attention=attention)
         with torch.inference_mode():
             features = features if bf16 else features.float()
             decoder = self._search_decoder(bf16=bf16)
             if features.is_cuda and len(features) and searches_on_device(config):
                 if self._captured is None:
-                    self._captured = CapturedSearch(decoder, search_specials(self.vocabulary))
+                    self._captured = CapturedSearch(decoder, special_tokens(self.vocabulary))
                 return self._captured(features, config, attention=attention)
             return _search(decoder, self.vocabulary, features, config, attention)
 
@@ -202,7 +215,7 @@ class Captioner(nn.Module, CaptioningModel):
         place = pick_device(device)
         warm_up(place)
         path, header, tensors = read_model(name)
-        with told_as_damage(path):
+        with corrupt_file_as_checkpoint_error(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)
         return model.to(place).eval()
@@ -260,7 +273,7 @@ class Captioner(nn.Module, CaptioningModel):
         """Load several models (see `load`) that caption as one, by the mean of their word probabilities.
 
         Args:
-            names: one or more; of the same encoder weights, picture size and vocabulary.
+            names: one or more; of the same encoder weights, image size and vocabulary.
             device: see `load`.
             encoder: name of the encoder's weights, where they are not in the files and have moved.
             image_size: see `load`.
@@ -284,7 +297,7 @@ class Captioner(nn.Module, CaptioningModel):
         return cls(first.encoder, EnsembleDecoder(members), first.vocabulary, first.encoder_name).eval()
 
 
-def find_captions(
+def generate_captions(
     decoder: StepDecoder,
     vocabulary: Vocabulary,
     features: Tensor,
@@ -309,10 +322,10 @@ def find_captions(
 def _search(
     decoder: StepDecoder, vocabulary: Vocabulary, features: Tensor, config: SearchConfig, attention: bool
 ) -> list[list[Hypothesis]]:
-    specials = search_specials(vocabulary)
+    specials = special_tokens(vocabulary)
     if features.is_cuda and len(features) and searches_on_device(config):
         return TensorBeams(decoder.step, specials, config, attention).run(decoder.init_state(features))
-    step = stepping(decoder.step, specials.end)
+    step = as_search_step(decoder.step, specials.end)
     return search(step, decoder.init_state(features), specials, config, attention=attention)
 
 
@@ -342,7 +355,7 @@ def _build_decoder(
 
 
 def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
-    """What a model's file tells of its encoder; `grid_side` only where the image size does not tell it."""
+    """The encoder's entry in a model file; `grid_side` only where it does not follow from the image size."""
     described: dict[str, Any] = {
         "name": name,
         "fingerprint": weights_fingerprint(encoder.state_dict()),

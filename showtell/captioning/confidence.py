@@ -38,11 +38,11 @@ class Calibration:
     doubtful: float | None = None
 
     def of_caption(self, log_probs: Sequence[float]) -> float:
-        """Probability that a caption is good (see `good_captions`), of its words' and its end's (T + 1,)."""
+        """Probability that a caption is good (see `caption_labels`), of its words' and its end's (T + 1,)."""
         return float(predict(caption_features(log_probs)[None], self.caption)[0])
 
     def of_words(self, log_probs: Sequence[float]) -> tuple[float, ...]:
-        """Probability that each word is right (see `right_words`), of T + 1 log-probabilities: (T,)."""
+        """Probability that each word is right (see `word_labels`), of T + 1 log-probabilities: (T,)."""
         return tuple(predict(word_features(log_probs), self.word).tolist())
 
     def is_doubtful(self, confidence: float) -> bool:
@@ -77,13 +77,13 @@ def _weights(value: object, count: int) -> tuple[float, ...]:
 
 
 def caption_features(log_probs: Sequence[float]) -> Floats:
-    """What tells of a caption (3,): mean and least log-probability, number of words, of (T + 1,)."""
+    """Features (3,) of a caption: mean and minimum of its log-probabilities (T + 1,), number of words."""
     values = np.asarray(log_probs, dtype=np.float64)
     return np.array([values.mean(), values.min(), len(values) - 1])
 
 
 def word_features(log_probs: Sequence[float]) -> Floats:
-    """What tells of each word (T, 4): its log-probability, the caption's mean, its place, the one before."""
+    """Features (T, 4) of words: log-probability, the caption's mean, position, the log-probability before."""
     values = np.asarray(log_probs, dtype=np.float64)
     words = values[:-1]
     mean = np.full_like(words, values.mean())

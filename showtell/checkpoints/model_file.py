@@ -27,7 +27,7 @@ from showtell.utils.shipped import find_model
 FORMAT_VERSION = 1
 FILE_NAME = "model.safetensors"
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
-"""What the header must hold."""
+"""The required keys of the header."""
 
 
 def exact_half(tensor: Tensor) -> Tensor:
@@ -89,13 +89,13 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
             f"{path}: {odd} has values that are infinite or not numbers; its training diverged: train it"
             " again with a lower learning rate"
         )
-    with told_as_damage(path):
+    with corrupt_file_as_checkpoint_error(path):
         check_configs(path.parent, header)
     return path, header, tensors
 
 
 @contextmanager
-def told_as_damage(path: Path) -> Iterator[None]:
+def corrupt_file_as_checkpoint_error(path: Path) -> Iterator[None]:
     """Tell what a header raises that is not of the form that `write_model` is given, as damage of its file.
 
     A file of the hub may be anybody's, and its checksum is of the weights only.
@@ -126,12 +126,12 @@ def locate_model(name: str, revision: str | None = None) -> Path:
         CheckpointError: there is none.
         UsageError: a revision is given for what is no hub id.
     """
-    found = find_model(name)
-    if found is None and is_hub_id(name):
+    model = find_model(name)
+    if model is None and is_hub_id(name):
         return fetch_model(name, FILE_NAME, revision)
     if revision is not None:
         raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
-    path = found / FILE_NAME if found is not None and found.is_dir() else found
+    path = model / FILE_NAME if model is not None and model.is_dir() else model
     if path is None or not path.is_file():
         raise CheckpointError(
             f"{name}: no {FILE_NAME} there; give a run's folder, one in models/ or a hub id, "

@@ -1,6 +1,6 @@
-"""Propose alt text for pictures that have none: in HTML and Markdown, or in the metadata of image files.
+"""Propose alt text for images that have none: in HTML and Markdown, or in the metadata of image files.
 
-Name pages, pictures, or folders. Proposals are printed; --output writes them with the photos, --patch as a
+Name pages, images, or folders. Proposals are printed; --output writes them with the photos, --patch as a
 patch for pages, --write into the files, whose old content is kept. Nothing is changed without --write.
 Doubtful proposals are printed, but are neither in the patch nor written.
 """
@@ -42,9 +42,9 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks ar
 log = logging.getLogger(__name__)
 
 BACKUPS: Final = ".showtell-backup"
-KINDS: Final = ("auto", "pages", "pictures")
+KINDS: Final = ("auto", "pages", "photos")
 _MANY: Final = 16
-"""More pictures than this get a progress bar."""
+"""More images than this get a progress bar."""
 
 
 EXAMPLES: Final = (
@@ -56,7 +56,7 @@ EXAMPLES: Final = (
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell alt`."""
     parser.add_argument(
-        "paths", nargs="*", type=str, default=[], metavar="PATH", help="page, picture, or folder of these"
+        "paths", nargs="*", type=str, default=[], metavar="PATH", help="page, photo, or folder of these"
     )
     add = parser.add_argument_group("search").add_argument
     add(
@@ -64,7 +64,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="|".join(KINDS),
         choices=KINDS,
         default="auto",
-        help="what to look at in folders; auto takes pages where there are any, else pictures",
+        help="what to look at in folders; auto takes pages where there are any, else photos",
     )
     add(
         "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
@@ -76,7 +76,7 @@ def add_arguments(parser: Parser) -> None:
     add = group.add_argument
     add("--output", metavar="FILE", help="write the proposals to a .html (with photos), .csv or .jsonl file")
     add("--patch", metavar="FILE", help="write a patch of the pages, for git apply; - for standard output")
-    add("--write", action="store_true", help="write the proposals into pages and pictures")
+    add("--write", action="store_true", help="write the proposals into pages and photos")
     add("--backup", metavar="FOLDER", help=f"new folder for old content; default: {BACKUPS}/TIME")
     add("--undo", metavar="FOLDER", help="restore what was changed, from its backup")
 
@@ -87,26 +87,26 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     if args.undo:
         return _undo(Path(args.undo))
     try:
-        found = survey(args.paths, kind=args.only, root=Path(args.root) if args.root else None)
+        result = survey(args.paths, kind=args.only, root=Path(args.root) if args.root else None)
     except ModuleNotFoundError as error:
         raise UsageError(f"this needs {error.name}: install it with pip install 'showtell[alt]'") from error
-    for name, reason in found.left_alone.items():
+    for name, reason in result.left_alone.items():
         log.warning("left alone %s: %s", one_line(name), reason)
-    if args.patch and any(missing.page is None for missing in found.missing):
-        raise UsageError("--patch is for pages; for the metadata of pictures use --write")
-    for name, reason in found.skipped.items():
+    if args.patch and any(missing.page is None for missing in result.missing):
+        raise UsageError("--patch is for pages; for the metadata of photos use --write")
+    for name, reason in result.skipped.items():
         log.warning("skipped %s: %s", one_line(name.rstrip()), reason)
     if args.check:
-        return _check(found)
-    if found.missing:
-        return _propose(found, args)
-    log.info("nothing to propose: %s", _searched(found))
+        return _check(result)
+    if result.missing:
+        return _propose(result, args)
+    log.info("nothing to propose: %s", _searched(result))
     return 0
 
 
 def _validate(args: Namespace) -> None:
     if bool(args.paths) == bool(args.undo):
-        raise UsageError("name pages, pictures or folders; or a backup with --undo")
+        raise UsageError("name pages, photos or folders; or a backup with --undo")
     check_min_confidence(args.min_confidence)
     if args.backup and not args.write:
         raise UsageError("--backup has no effect without --write")
@@ -128,32 +128,32 @@ def _undo(folder: Path) -> int:
     return 1 if left else 0
 
 
-def _check(found: Survey) -> int:
-    for missing in found.missing:
+def _check(result: Survey) -> int:
+    for missing in result.missing:
         print(missing.name)
-    log.info("%d without alt text: %s", len(found.missing) + len(found.skipped), _searched(found))
-    return 1 if found.missing or found.skipped else 0
+    log.info("%d without alt text: %s", len(result.missing) + len(result.skipped), _searched(result))
+    return 1 if result.missing or result.skipped else 0
 
 
-def _searched(found: Survey) -> str:
-    parts = [f"{found.pages} pages"] if found.pages else []
-    photos = found.described + sum(missing.page is None for missing in found.missing)
-    parts += [f"{photos} photos, of which {found.described} have a description"] if photos else []
+def _searched(result: Survey) -> str:
+    parts = [f"{result.pages} pages"] if result.pages else []
+    photos = result.described + sum(missing.page is None for missing in result.missing)
+    parts += [f"{photos} photos, of which {result.described} have a description"] if photos else []
     return f"looked at {' and '.join(parts) or 'nothing that could be read'}"
 
 
-def _propose(found: Survey, args: Namespace) -> int:
+def _propose(result: Survey, args: Namespace) -> int:
     writer = make_writer(Path(args.output)) if args.output else None
     if not args.write:
-        return _propose_all(found, args, writer, None)
+        return _propose_all(result, args, writer, None)
     backup = Backup(Path(args.backup)) if args.backup else Backup.named_by_time(Path(BACKUPS))
     try:
-        return _propose_all(found, args, writer, backup)
+        return _propose_all(result, args, writer, backup)
     finally:
         backup.close()
 
 
-def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, backup: Backup | None) -> int:
+def _propose_all(result: Survey, args: Namespace, writer: FileWriter | None, backup: Backup | None) -> int:
     changes = Changes(backup)
     tally = Tally(writer.path if writer else None)
     outputs: list[Output] = [tally]
@@ -167,7 +167,7 @@ def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, back
     if changing and args.min_confidence is None:
         _tell_if_nothing_is_doubtful(captioner)
     left_out: list[Record] = []
-    records = _records(captioner, found.missing, args.min_confidence, isinstance(writer, GalleryWriter))
+    records = _records(captioner, result.missing, args.min_confidence, isinstance(writer, GalleryWriter))
     try:
         with ExitStack() as stack:
             for output in outputs:
@@ -193,7 +193,7 @@ def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, back
 def _records(
     captioner: CaptioningModel, missing: list[Missing], min_confidence: float | None, previews: bool
 ) -> Generator[tuple[Missing, Record], None, None]:
-    """Caption each picture once; a record for each place where it is."""
+    """Caption each image once; a record for each place where it is."""
     places: dict[Path, list[Missing]] = {}
     for one in missing:
         places.setdefault(one.image, []).append(one)
@@ -261,7 +261,7 @@ def _tell_left_out(records: list[Record]) -> None:
         )
     if records:
         log.warning(
-            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the picture%s"
+            "left out %d doubtful proposal%s, since a wrong text is worse than none: look at the photo%s"
             " and write the text by hand, or take all proposals with --min-confidence 0",
             len(records),
             *["s" * (len(records) != 1)] * 2,
@@ -269,7 +269,7 @@ def _tell_left_out(records: list[Record]) -> None:
 
 
 def _tell(changes: Changes) -> None:
-    """What was changed, and how it is undone; after Ctrl-C too."""
+    """Log the files that were changed and the command that restores them; after Ctrl-C too."""
     for name, reason in changes.failed.items():
         log.warning("%s: %s", name, reason)
     if changes.backup and changes.backup.count:

@@ -33,7 +33,7 @@ from showtell.config import SearchConfig
 from showtell.data.find_images import find_images
 from showtell.errors import UsageError
 from showtell.output import (
-    AttentionPictures,
+    AttentionImages,
     GalleryWriter,
     Output,
     Photo,
@@ -57,7 +57,7 @@ SAMPLE_PHOTOS: Final = (
     "rocket.jpg",
 )
 """The photographs of things of every day in scikit-image's package itself. (Others in it are textures,
-drawings, and pictures of microscopes and telescopes; the rest is downloaded.)"""
+drawings, and images of microscopes and telescopes; the rest is downloaded.)"""
 
 _MANY = 16
 """More photos than this get a progress bar."""
@@ -110,14 +110,14 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
         raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")
     check_min_confidence(args.min_confidence)
     writer = make_writer(Path(args.output)) if args.output else None
-    pictures = AttentionPictures(Path(args.attention)) if args.attention else None
-    photos = _photos(args.photos, pictures)
-    captioner = _load(args, attends=pictures is not None)
-    files = [output for output in (writer, pictures) if output]
+    images = AttentionImages(Path(args.attention)) if args.attention else None
+    photos = _photos(args.photos, images)
+    captioner = _load(args, has_attention=images is not None)
+    files = [output for output in (writer, images) if output]
     tally = Tally(writer.path if writer else None)
     # Left from the last to the first: files are complete before the tally says so.
     outputs: list[Output] = [tally, *files, Screen(keep_going=bool(files))]
-    previews = pictures is not None or isinstance(writer, GalleryWriter)
+    previews = images is not None or isinstance(writer, GalleryWriter)
     with ExitStack() as stack:
         for output in outputs:
             stack.enter_context(output)
@@ -141,30 +141,28 @@ def search_config(args: Namespace) -> SearchConfig:
         return search_config_of({name: args[name] for name in names if name in args})
 
 
-def _photos(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:
+def _photos(inputs: Sequence[str], images: AttentionImages | None) -> Iterator[Photo]:
     """The photos that are meant, taken lazily.
 
     Raises:
-        UsageError: there are none, or several for a single picture of attention.
+        UsageError: there are none, or several for a single image of attention.
     """
     if "-" in inputs and hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, and not always text
-    photos = _named(inputs, pictures) if inputs else _sample_photos()
-    first = list(islice(photos, 2 if pictures and pictures.single else 1))
+    photos = _named(inputs, images) if inputs else _sample_photos()
+    first = list(islice(photos, 2 if images and images.single else 1))
     if not first:
         raise UsageError("no photos named on standard input; write their names to it, one a line")
-    if pictures and len(first) > 1:
-        raise UsageError(
-            f"--attention {pictures.target}: this is one picture, for several photos name a folder"
-        )
-    if pictures and pictures.single and _same(pictures.target, first[0].file):
-        raise UsageError(f"--attention {pictures.target}: this is the photo; choose another name")
+    if images and len(first) > 1:
+        raise UsageError(f"--attention {images.target}: this is one photo, for several photos name a folder")
+    if images and images.single and _same(images.target, first[0].file):
+        raise UsageError(f"--attention {images.target}: this is the photo; choose another name")
     return chain(first, photos)
 
 
-def _named(inputs: Sequence[str], pictures: AttentionPictures | None) -> Iterator[Photo]:
+def _named(inputs: Sequence[str], images: AttentionImages | None) -> Iterator[Photo]:
     names = find_images(inputs)  # at once: mistakes show before any work starts
-    return (Photo(name, name) for name in names if not (pictures and pictures.made(name)))
+    return (Photo(name, name) for name in names if not (images and images.made(name)))
 
 
 def _same(one: Path, other: Path | str) -> bool:
@@ -173,15 +171,15 @@ def _same(one: Path, other: Path | str) -> bool:
 
 def _sample_photos() -> Iterator[Photo]:
     folder = Path(str(resources.files("skimage.data")))
-    found = [Photo(f"skimage/{name}", folder / name) for name in SAMPLE_PHOTOS if (folder / name).is_file()]
-    if not found:
+    photos = [Photo(f"skimage/{name}", folder / name) for name in SAMPLE_PHOTOS if (folder / name).is_file()]
+    if not photos:
         raise UsageError("name photos, folders or globs: this scikit-image comes without photographs")
-    return iter(found)
+    return iter(photos)
 
 
-def _load(args: Namespace, *, attends: bool) -> CaptioningModel:
+def _load(args: Namespace, *, has_attention: bool) -> CaptioningModel:
     captioner = load_model(args)
-    if attends and not captioner.attends:
+    if has_attention and not captioner.has_attention:
         raise UsageError(
             "--attention: this model's decoder (pooled) has no attention; choose another --model"
         )

@@ -1,6 +1,6 @@
-"""Caption millions of pictures, or extract their features: restartable, by one process or many (Ray Data).
+"""Caption millions of images, or extract their features: restartable, by one process or many (Ray Data).
 
-Pictures come from folders, globs, Parquet files and tar shards (WebDataset). They are cut into work units;
+Images come from folders, globs, Parquet files and tar shards (WebDataset). They are cut into work units;
 each becomes a shard in the output folder. After a stop, the same command does what is missing.
 """
 
@@ -29,7 +29,7 @@ from showtell.commands.shared.settings import add_settings
 from showtell.config import CacheConfig, EncoderConfig
 from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
-from showtell.scale.job import FAILED, Job, only_run, open_job
+from showtell.scale.job import FAILED, Job, exclusive_run, open_job
 from showtell.scale.listing import Columns, list_units
 from showtell.scale.runner import remove_damaged, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
@@ -59,8 +59,8 @@ _EXTRACT: Final = (
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of `showtell scale`."""
     commands = parser.add_subcommands(metavar="caption|extract")
-    captions = Parser(description="Caption millions of pictures, as JSON Lines.", examples=_CAPTION)
-    features = Parser(description="Extract the features of millions of pictures.", examples=_EXTRACT)
+    captions = Parser(description="Caption millions of photos, as JSON Lines.", examples=_CAPTION)
+    features = Parser(description="Extract the features of millions of photos.", examples=_EXTRACT)
     _add_job(captions)
     add_model_options(captions)
     add_search(captions)
@@ -89,13 +89,13 @@ def _add_job(parser: Parser) -> None:
         help="processes that work together (Ray actors); 0: this process, without Ray",
     )
     add("--address", metavar="ADDRESS", help="of a Ray cluster: auto, or host:port; without it, this machine")
-    add("--unit-size", metavar="N", type=int, default=512, help="pictures a work unit, and a shard, at most")
-    add("--column", metavar="NAME", help="of Parquet files: holds the pictures (bytes, or names of files)")
-    add("--id-column", metavar="NAME", help="of Parquet files: names the pictures; else they are numbered")
+    add("--unit-size", metavar="N", type=int, default=512, help="photos a work unit, and a shard, at most")
+    add("--column", metavar="NAME", help="of Parquet files: holds the photos (bytes, or names of files)")
+    add("--id-column", metavar="NAME", help="of Parquet files: names the photos; else they are numbered")
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Do a job; returns 1 where no picture could be shown, else 0.
+    """Do a job; returns 1 where no image could be shown, else 0.
 
     Raises:
         UsageError: the arguments are out of range, or the folder holds another job.
@@ -108,7 +108,7 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     if not all(Path(name).is_absolute() for name in chosen.sources):
         settings["cwd"] = str(Path.cwd())
     folder, columns = Path(chosen.out), Columns(chosen.column, chosen.id_column)
-    with only_run(folder):
+    with exclusive_run(folder):
         job = open_job(
             folder, task.shards, settings, lambda: list_units(chosen.sources, chosen.unit_size, columns)
         )
@@ -151,7 +151,7 @@ def _feature_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
 
 
 def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> FeatureEncoder:
-    """What makes the features: the encoder by its settings, or in its place that of an exported model.
+    """The encoder that computes the features: by its settings, or that of an exported model.
 
     Args:
         config: settings of the encoder.
@@ -172,10 +172,8 @@ def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> Fe
 
 def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
     remove_damaged(job, task)
-    total, missing = job.pictures(range(len(job.units))), job.missing()
-    bar = tqdm(
-        total=total, initial=total - job.pictures(missing), desc=what, unit="img", disable=bars_hidden()
-    )
+    total, missing = job.images(range(len(job.units))), job.missing()
+    bar = tqdm(total=total, initial=total - job.images(missing), desc=what, unit="img", disable=bars_hidden())
     with bar:
         try:
             summary = run_job(
@@ -187,11 +185,11 @@ def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
                 progress=bar.update,
             )
         except KeyboardInterrupt:
-            done = total - job.pictures(job.missing())
-            log.info("%s of %s pictures are done; the same command goes on", f"{done:,}", f"{total:,}")
+            done = total - job.images(job.missing())
+            log.info("%s of %s photos are done; the same command goes on", f"{done:,}", f"{total:,}")
             raise
     log.info("%s", summary)
     log.info("%s: %d shards of %s", job.folder, len(job.units), what)
     if summary.failed:
-        log.info("%s: the pictures that failed, and why", job.folder / FAILED)
-    return 0 if len(summary.failed) < summary.pictures else 1
+        log.info("%s: the photos that failed, and why", job.folder / FAILED)
+    return 0 if len(summary.failed) < summary.images else 1

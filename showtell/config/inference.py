@@ -103,7 +103,7 @@ class ServingConfig:
         )
         require(
             self.max_request_bytes >= 4 / 3 * self.max_bytes,
-            "serving.max_request_bytes must hold a picture of serving.max_bytes as base64: 4/3 of it",
+            "serving.max_request_bytes must hold a photo of serving.max_bytes as base64: 4/3 of it",
         )
         require(
             self.upload_memory >= self.max_request_bytes,

@@ -19,7 +19,7 @@ from showtell.utils.devices import to_device
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
 """(image, draw) -> its tensor: pixels (3, H, W) or features (R, D). `draw` seeds a random view; None asks for
-the whole picture."""
+the whole image."""
 Item = tuple[Tensor, list[Tensor]]
 
 
@@ -72,7 +72,7 @@ class CaptionDataset(Dataset[Item]):
     """Images with all of their captions: item i is (image, [caption, ...]).
 
     An item may be asked for as (i, draw): then `load_image` gets the number and may take a random view by it;
-    the whole picture where it is None.
+    the whole image where it is None.
 
     Args:
         images: the records.
@@ -256,7 +256,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 def _whole_and_parts(weights: Sequence[float]) -> tuple[Tensor, list[tuple[Tensor, int]]]:
-    """What comes in each epoch, and of what else how many are drawn.
+    """The images of each epoch: those that always come, and samples of the others.
 
     Args:
         weights: how often each item comes in an epoch.

@@ -1,4 +1,4 @@
-"""Decode pictures in threads, ahead of whoever consumes them."""
+"""Decode images in threads, ahead of whoever consumes them."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def decode_ahead(
     ahead: int = 64,
     workers: int | None = None,
 ) -> Generator[Decoded[T, P], None, None]:
-    """Decode `sources` in threads and yield the pictures in order.
+    """Decode `sources` in threads and yield the images in order.
 
     Pillow decodes without holding Python's lock, so decoding runs beside the encoder. At most `ahead`
-    pictures are held, however many there are.
+    images are held, however many there are.
 
     Args:
         sources: what to decode; taken lazily.
         decode: makes pixels of a source, such as (H, W, 3) uint8, or raises ImageError.
-        ahead: pictures that are decoded before they are asked for.
+        ahead: images that are decoded before they are asked for.
         workers: threads; by default `decode_threads()`.
     """
 
@@ -69,7 +69,7 @@ def decode_ahead(
     with ThreadPoolExecutor(threads, "decode") as pool:
         waiting: deque[Future[Decoded[T, P]]] = deque()
         try:
-            # Few at first: the first picture must not wait for names that are still being typed.
+            # Few at first: the first image must not wait for names that are still being typed.
             waiting.extend(pool.submit(attempt, source) for source in islice(remaining, min(threads, ahead)))
             while waiting:
                 done = waiting.popleft().result()

@@ -1,6 +1,6 @@
-"""Pictures in: safe decoding, and the one transform that feature extraction and inference share.
+"""Images in: safe decoding, and the one transform that feature extraction and inference share.
 
-A source becomes an upright RGB picture (`decode_image`), a view of it (`view_image`, `random_view`) and its
+A source becomes an upright RGB image (`decode_image`), a view of it (`view_image`, `random_view`) and its
 pixels (`to_pixels`); `showtell.data.preprocess` makes tensors of them. `ImageTransform` holds the settings of
 that path together. All of it may be called from many threads.
 """
@@ -31,7 +31,7 @@ from showtell.errors import ImageError
 ImageSource = Path | str | bytes | Image.Image
 
 MAX_PIXELS: Final = 200_000_000
-"""Pictures with more pixels than this are refused: the largest photos of telephones just fit."""
+"""Images with more pixels than this are refused: the largest photos of telephones just fit."""
 
 # Pillow's own guard stays on, for sizes that only show while decoding; it has to let through what we allow.
 if Image.MAX_IMAGE_PIXELS is not None:
@@ -43,7 +43,7 @@ _quiet_lock = threading.Lock()
 
 
 def _quiet_pillow() -> None:
-    """Keep Pillow's warnings (odd metadata, large pictures) from the user: what matters becomes an error.
+    """Keep Pillow's warnings (odd metadata, large images) from the user: what matters becomes an error.
 
     `warnings.catch_warnings` is not safe between threads, so this filter is put first and left there.
     """
@@ -55,7 +55,7 @@ def _quiet_pillow() -> None:
 def decode_image(
     source: ImageSource, *, size_hint: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Decode a picture of any usual kind to upright 8-bit RGB.
+    """Decode an image of any usual kind to upright 8-bit RGB.
 
     It is turned as its EXIF orientation says; values of 10 to 16 bit are scaled to 8 bit (see
     `showtell.data.bit_depth`); transparent parts are shown on white; of an animation the first frame is
@@ -65,7 +65,7 @@ def decode_image(
         source: a file, the bytes of one, or a PIL image, which is left as it is.
         size_hint: side in pixels that is enough: a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
             as long as both of its sides stay at least this long. Much faster for large photos.
-        max_pixels: refuse a picture of more pixels, as told by its header, before decoding it. (Pillow
+        max_pixels: refuse an image of more pixels, as told by its header, before decoding it. (Pillow
             itself refuses twice `PIL.Image.MAX_IMAGE_PIXELS`, here 400 million.)
 
     Returns:
@@ -127,7 +127,7 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture, in place, as its EXIF orientation says; one with broken metadata stays as stored."""
+    """Turn an image, in place, as its EXIF orientation says; one with broken metadata stays as stored."""
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except MemoryError:
@@ -151,7 +151,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception, max_pixels: int) -> str:
-    """Say in a few words why a picture cannot be shown."""
+    """Say in a few words why an image cannot be shown."""
     match error:
         case FileNotFoundError() | NotADirectoryError():
             return "no such file"

@@ -17,7 +17,7 @@ from showtell.data.transforms import ImageTransform, random_view, resize_image, 
 from showtell.errors import DataError, ImageError
 
 SKIP_PHOTOS_HINT: Final = "mend it, or leave such photos out and count them with --skip-bad"
-"""What to do about a photo that cannot be decoded, for messages."""
+"""Advice for a photo that cannot be decoded, for messages."""
 
 
 def undecodable(images: Sequence[CaptionedImage], transform: ImageTransform) -> list[ImageError]:
@@ -39,7 +39,7 @@ class OnlineImages:
         self.transform = transform
 
     def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
-        """(3, H, W), normalised; a random view by the seed `draw`, or the whole picture without one."""
+        """(3, H, W), normalised; a random view by the seed `draw`, or the whole image without one."""
         try:
             decoded = self.transform.decode(image.path)
         except ImageError as error:

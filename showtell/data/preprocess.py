@@ -1,4 +1,4 @@
-"""Pictures as tensors: what an encoder takes."""
+"""Images as tensors: what an encoder takes."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def preprocess_image(
     std: tuple[float, float, float] = STD,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Turn one picture into an encoder's square input: decode, resize, (train: random view), normalise.
+    """Turn one image into an encoder's square input: decode, resize, (train: random view), normalise.
 
     Args:
         source: a file, the bytes of one, or a PIL image.
         size: side of the square in pixels.
-        train: take a random view (see `random_view`) instead of the whole picture.
+        train: take a random view (see `random_view`) instead of the whole image.
         mean: (3,) in units of 0..1; the default is that of the default encoder.
         std: (3,) in units of 0..1.
         generator: source of randomness for `train`; without it, torch's global one.
@@ -59,7 +59,7 @@ def preprocess_image(
         (3, size, size) float32, contiguous.
 
     Raises:
-        ImageError: the picture cannot be shown (see `decode_image`).
+        ImageError: the image cannot be shown (see `decode_image`).
     """
     image = ImageTransform(size, mean, std).decode(source)
     if train:

@@ -49,9 +49,9 @@ _DRAFT_MARGIN = 1.5  # photos are decoded at no less than this many times the si
 
 
 def resize_image(image: Image.Image, size: int = 224) -> Image.Image:
-    """Resize the whole picture to a square; its proportions are squeezed, nothing is cut off.
+    """Resize the whole image to a square; its proportions are squeezed, nothing is cut off.
 
-    Bicubic with antialiasing. Large pictures are first reduced by a whole factor, to no less than three
+    Bicubic with antialiasing. Large images are first reduced by a whole factor, to no less than three
     times the size (Pillow's `reducing_gap`), which is faster and hardly differs.
 
     Args:
@@ -62,9 +62,9 @@ def resize_image(image: Image.Image, size: int = 224) -> Image.Image:
 
 
 def resize_in_proportion(image: Image.Image, size: int = 224) -> Image.Image:
-    """Resize the whole picture to about `size`**2 pixels, nearly in its own proportions.
+    """Resize the whole image to about `size`**2 pixels, nearly in its own proportions.
 
-    The sides are whole multiples of a seventh of the size (of 32 pixels for 224): pictures come in few
+    The sides are whole multiples of a seventh of the size (of 32 pixels for 224): images come in few
     shapes. A square comes out as `size` x `size`, 4:3 as 256 x 192, 3:2 as 288 x 192. What is wider or
     taller than 3:1 is squeezed to that.
 
@@ -81,7 +81,7 @@ def resize_in_proportion(image: Image.Image, size: int = 224) -> Image.Image:
 
 
 def _crop_margin(size: int) -> int:
-    """Pixels by which a picture is larger than the square cropped from it: 256 - 224 for 224."""
+    """Pixels by which an image is larger than the square cropped from it: 256 - 224 for 224."""
     return round(size * 8 / 7) - size
 
 
@@ -95,11 +95,11 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
 
     Args:
         image: an RGB image.
-        view: `full` is the whole picture in its proportions (see `resize_in_proportion`), `crop` the middle
-            of the picture squeezed to a square of 8/7 of the size (256 for 224), `small` the whole picture in
+        view: `full` is the whole image in its proportions (see `resize_in_proportion`), `crop` the middle
+            of the image squeezed to a square of 8/7 of the size (256 for 224), `small` the whole image in
             its proportions at 7/9 of the size (224 for 288). `flip`, `crop-flip` and `small-flip` are these
             mirrored left to right. `random-N` is a random view (see `random_view`) whose randomness comes
-            from N and the picture itself.
+            from N and the image itself.
         size: side in pixels of the view, or of a square of the same area (of `small` and `small-flip`: 7/9
             of it).
 
@@ -120,12 +120,12 @@ def view_image(image: Image.Image, view: View = "full", size: int = 224) -> Imag
 
 
 def _image_seed(image: Image.Image, view: View) -> int:
-    """A number that depends on the view's name and, roughly, on what is in the picture."""
+    """A number that depends on the view's name and, roughly, on what is in the image."""
     return zlib.crc32(view.encode() + image.resize((8, 8), reducing_gap=1.0).tobytes())
 
 
 def random_view(image: Image.Image, size: int, chances: Sequence[float]) -> Image.Image:
-    """Make a random view for training: a part of the picture, resized to a square, mirrored or not.
+    """Make a random view for training: a part of the image, resized to a square, mirrored or not.
 
     The part has 45 to 100 % of the area and 4/5 to 5/4 of the proportions (after Szegedy et al. 2015,
     arXiv:1409.4842, with a larger part: what the captions tell of has to stay in sight).
@@ -171,10 +171,10 @@ def _three_numbers(value: object) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """The settings of the path from a picture to an encoder's input; an encoder holds its own.
+    """The settings of the path from an image to an encoder's input; an encoder holds its own.
 
     Attributes:
-        size: side in pixels of a square picture; of others the area is about that of this square.
+        size: side in pixels of a square image; of others the area is about that of this square.
         mean: of red, green and blue, in units of 0..1.
         std: of red, green and blue, in units of 0..1.
     """
@@ -214,7 +214,7 @@ class ImageTransform:
         return self if size is None else replace(self, size=size)
 
     def decode(self, source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image:
-        """Decode a picture (see `decode_image`), large JPEGs at a reduced scale that is still enough.
+        """Decode an image (see `decode_image`), large JPEGs at a reduced scale that is still enough.
 
         Enough is 1.5 times the size: photos of COCO (640 x 480) come out exactly as decoded in full.
         """
@@ -223,10 +223,10 @@ class ImageTransform:
     def pixels(
         self, source: ImageSource, view: View = "full", max_pixels: int = MAX_PIXELS
     ) -> npt.NDArray[np.uint8]:
-        """Decode a picture and make a view of it: (H, W, 3) uint8, H x W about size x size.
+        """Decode an image and make a view of it: (H, W, 3) uint8, H x W about size x size.
 
         Raises:
-            ImageError: the picture cannot be shown (see `decode_image`).
+            ImageError: the image cannot be shown (see `decode_image`).
         """
         return to_pixels(view_image(self.decode(source, max_pixels), view, self.size))
 

@@ -8,7 +8,7 @@ from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets, singl
 from showtell.decoder.ensemble import EnsembleDecoder
 from showtell.decoder.fused import for_search
 from showtell.decoder.pooled import PooledDecoder
-from showtell.decoder.state import SearchState, StepOutput, stepping
+from showtell.decoder.state import SearchState, StepOutput, as_search_step
 from showtell.decoder.topdown import TopDownDecoder
 
 _KINDS: dict[str, type[RNNDecoder]] = {
@@ -29,9 +29,9 @@ __all__ = [
     "SearchState",
     "StepDecoder",
     "StepOutput",
+    "as_search_step",
     "for_search",
     "make_decoder",
     "packed_targets",
     "single_decoder",
-    "stepping",
 ]

@@ -18,7 +18,7 @@ from torch import Tensor
 from showtell.config import SearchConfig
 from showtell.decoder.base import StepDecoder
 from showtell.decoder.tensor_search import Found, TensorBeams
-from showtell.search import Hypothesis, Specials
+from showtell.search import Hypothesis, SpecialTokens
 
 R = TypeVar("R")
 
@@ -77,7 +77,7 @@ class CapturedSearch:
         specials: ids of the special tokens.
     """
 
-    def __init__(self, decoder: StepDecoder, specials: Specials) -> None:
+    def __init__(self, decoder: StepDecoder, specials: SpecialTokens) -> None:
         self.decoder, self.specials = decoder, specials
         self._runs: Counter[Hashable] = Counter()
         self._captured: OrderedDict[Hashable, Captured[Found]] = OrderedDict()

@@ -22,7 +22,7 @@ class EnsembleDecoder(StepDecoder):
     def __init__(self, members: Sequence[StepDecoder]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self.attends = any(member.attends for member in members)
+        self.has_attention = any(member.has_attention for member in members)
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `StepDecoder.init_state`; the members' states one after the other."""

@@ -22,7 +22,7 @@ from showtell.utils.devices import to_device
 class PooledDecoder(RNNDecoder):
     """The image is seen once, pooled to (B, D), before the first word."""
 
-    attends = False
+    has_attention = False
 
     def __init__(self, vocab_size: int, feature_dim: int, grid_cells: int, config: DecoderConfig) -> None:
         super().__init__(vocab_size, feature_dim, grid_cells, config)

@@ -1,4 +1,4 @@
-"""What a decoder remembers and answers, as tensors; and the bridge to search, which takes arrays."""
+"""The recurrent state and step outputs of decoders as tensors, and their adapter to search over arrays."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from showtell.errors import ModelError
-from showtell.search import Next, Step, TopWords
+from showtell.search import Step, StepScores, TopWords
 from showtell.search.interface import LOGITS_NOT_FINITE, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
 class SearchState:
-    """What a decoder remembers between steps.
+    """The recurrent state of a decoder between steps.
 
     Attributes:
         context: tensors (B, ...) that belong to the image.
@@ -64,7 +64,7 @@ class SearchState:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step answers.
+    """The output of a decoder step.
 
     Attributes:
         logits: (B, K, V), of the next word.
@@ -81,7 +81,7 @@ TensorStep = Callable[[Tensor, SearchState], StepOutput]
 """(tokens (B, K), state) -> StepOutput."""
 
 
-class _NextOfTensors(Next[SearchState]):
+class _TensorStepScores(StepScores[SearchState]):
     """The likeliest words are found where the logits are: only these leave a GPU."""
 
     def __init__(self, output: StepOutput, end: int) -> None:
@@ -129,10 +129,10 @@ def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return found.values.unflatten(0, shape), places.gather(1, found.indices).unflatten(0, shape)
 
 
-def stepping(step: TensorStep, end: int) -> Step[SearchState]:
+def as_search_step(step: TensorStep, end: int) -> Step[SearchState]:
     """A decoder's step as search takes it; `end` is the token that ends captions."""
 
-    def following(tokens: IntArray, state: SearchState) -> _NextOfTensors:
-        return _NextOfTensors(step(torch.from_numpy(tokens).to(state.device), state), end)
+    def following(tokens: IntArray, state: SearchState) -> _TensorStepScores:
+        return _TensorStepScores(step(torch.from_numpy(tokens).to(state.device), state), end)
 
     return following

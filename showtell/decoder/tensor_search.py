@@ -16,8 +16,8 @@ from torch import Tensor
 from showtell.config import SearchConfig
 from showtell.decoder.state import SearchState, TensorStep
 from showtell.errors import ModelError
-from showtell.search import Hypothesis, Specials
-from showtell.search.interface import LOGITS_NOT_FINITE, NEVER
+from showtell.search import Hypothesis, SpecialTokens
+from showtell.search.interface import LOGITS_NOT_FINITE, NEG_INF
 from showtell.utils.devices import CopyToCPU, to_device
 
 _FEW: Final = 32
@@ -105,7 +105,7 @@ class _Ended:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found, on the device.
+    """The result of a search, as tensors on its device.
 
     Attributes:
         ended: the complete captions.
@@ -134,7 +134,9 @@ class TensorBeams:
         attention: keep where the decoder looked.
     """
 
-    def __init__(self, step: TensorStep, specials: Specials, config: SearchConfig, attention: bool) -> None:
+    def __init__(
+        self, step: TensorStep, specials: SpecialTokens, config: SearchConfig, attention: bool
+    ) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
         self._never: Tensor | None = None
 
@@ -147,7 +149,7 @@ class TensorBeams:
         return self.tensors(state).hypotheses(self.config.num_captions)
 
     def tensors(self, state: SearchState, *, wait: bool = True) -> Found:
-        """What is found, on the device.
+        """The hypotheses, as tensors on the device.
 
         Args:
             state: at the start, with one hypothesis an image.
@@ -199,7 +201,7 @@ class TensorBeams:
             )
 
         count = self.config.beam_size
-        scores = torch.full((images, count), NEVER, dtype=torch.float64, device=device)
+        scores = torch.full((images, count), NEG_INF, dtype=torch.float64, device=device)
         return empty(1), _Ended(empty(count), scores, torch.zeros_like(scores, dtype=torch.long))
 
     def _allowed(self, log_probs: Tensor, end: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,12 +218,12 @@ class TensorBeams:
         if position == config.max_length:
             return end.unsqueeze(2), torch.full_like(end, stop, dtype=torch.long).unsqueeze(2)
         assert self._never is not None
-        log_probs.index_fill_(2, self._never, NEVER)
+        log_probs.index_fill_(2, self._never, NEG_INF)
         if position < config.min_length:
-            log_probs[:, :, stop] = NEVER
+            log_probs[:, :, stop] = NEG_INF
         if config.block_ngram and position >= config.block_ngram:
-            _strike_repeats(log_probs, tokens, config.block_ngram)
-        speechless = log_probs.amax(dim=2) == NEVER  # (B, K)
+            _mask_repeated_ngrams(log_probs, tokens, config.block_ngram)
+        speechless = log_probs.amax(dim=2) == NEG_INF  # (B, K)
         log_probs[:, :, stop] = torch.where(speechless, end, log_probs[:, :, stop])
         likely = log_probs.topk(min(2 * config.beam_size, log_probs.shape[2]), dim=2, sorted=False)
         ids, by_id = likely.indices.sort(dim=2)
@@ -251,15 +253,15 @@ class TensorBeams:
         parents, tokens = flat // count, words[1].flatten(1).gather(1, flat)
         ends = tokens == self.specials.end
         # An end counts where it is among the K best; a hypothesis that may not be said does not count.
-        counts = (ends & (ranks > NEVER) & is_open.unsqueeze(1))[:, :size]
+        counts = (ends & (ranks > NEG_INF) & is_open.unsqueeze(1))[:, :size]
         completed = beams.select(parents[:, :size])
         completed = completed.extended(position, self.specials.end, end.gather(1, parents[:, :size]), None)
         length = position + 1
         scores = completed.exact / length**self.config.length_penalty
-        scores = torch.where(counts, scores, NEVER)
+        scores = torch.where(counts, scores, NEG_INF)
         ended = ended.merged(completed, scores, length, size)
         keep = ends.to(torch.uint8).sort(dim=1, stable=True).indices[:, :size]  # (B, K), best first
-        totals = torch.where(ends.gather(1, keep), NEVER, ranks.gather(1, keep))
+        totals = torch.where(ends.gather(1, keep), NEG_INF, ranks.gather(1, keep))
         kept = flat.gather(1, keep)
         parents = parents.gather(1, keep)
         seen = None if looked is None else _take(looked, parents)
@@ -272,9 +274,9 @@ class TensorBeams:
         best_open = totals.amax(dim=1)
         worst = ended.scores[:, self.config.num_captions - 1]  # -inf where captions are wanted yet
         if self.config.beam_size == 1:
-            return (best_open > NEVER) & (worst == NEVER)
+            return (best_open > NEG_INF) & (worst == NEG_INF)
         longest = self.config.max_length + 1
-        return (best_open > NEVER) & (best_open.double() / longest**self.config.length_penalty > worst)
+        return (best_open > NEG_INF) & (best_open.double() / longest**self.config.length_penalty > worst)
 
 
 def _take(values: Tensor, parents: Tensor) -> Tensor:
@@ -283,14 +285,14 @@ def _take(values: Tensor, parents: Tensor) -> Tensor:
     return values.gather(1, index.expand(*parents.shape, *values.shape[2:]))
 
 
-def _strike_repeats(log_probs: Tensor, tokens: Tensor, n: int) -> None:
+def _mask_repeated_ngrams(log_probs: Tensor, tokens: Tensor, n: int) -> None:
     """Strike out in place the words (B, K, V) that would repeat an n-gram of `tokens` (B, K, T)."""
     starts = tokens.shape[2] - n + 1  # places where n - 1 words are followed by another
     again = torch.ones(*tokens.shape[:2], starts, dtype=torch.bool, device=tokens.device)
     for offset in range(n - 1):
         again &= tokens[:, :, offset : offset + starts] == tokens[:, :, offset - n + 1, None]
     followers = tokens[:, :, n - 1 :]
-    log_probs.scatter_add_(2, followers, torch.where(again, NEVER, 0.0))
+    log_probs.scatter_add_(2, followers, torch.where(again, NEG_INF, 0.0))
 
 
 def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None) -> list[list[Hypothesis]]:
@@ -308,7 +310,7 @@ def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None
         captions = []
         for place, score in enumerate(of_image):
             length = lengths[image][place]
-            if score == NEVER:
+            if score == NEG_INF:
                 break
             seen = None
             if attention is not None and length > 1:

@@ -1,4 +1,4 @@
-"""The frozen image encoder: pictures -> a grid of features."""
+"""The frozen image encoder: images -> a grid of features."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CNNEncoder(nn.Module):
 
     Args:
         backbone: the network without its classifier.
-        transform: makes the pictures that the backbone was trained on.
+        transform: makes the images that the backbone was trained on.
         precision: number format to compute in.
         grid_side: rows, and columns, of the grid of features; by default those that the backbone makes of a
             square of the transform's size. A decoder that was trained on that grid can be given images of
@@ -101,7 +101,7 @@ class CNNEncoder(nn.Module):
 
         Returns:
             (B, R, D) in `dtype`; R = `grid_side`**2: (B, 49, 2048) for 224 pixels and a ResNet50. The grid of
-            a picture that has another, because it is not a square or of another size, is interpolated to it.
+            an image that has another, because it is not a square or of another size, is interpolated to it.
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
         with torch.autocast(images.device.type, enabled=False):
@@ -113,7 +113,7 @@ class CNNEncoder(nn.Module):
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
         return self.device.type
 
     @property
@@ -142,8 +142,8 @@ class CNNEncoder(nn.Module):
         return features.mean(dim=1)
 
     @property
-    def made_by(self) -> str:
-        """What makes the features, for people."""
+    def producer(self) -> str:
+        """A readable description of the encoder."""
         return f"PyTorch, {str(self.dtype).removeprefix('torch.')}"
 
     def fingerprint(self) -> str:

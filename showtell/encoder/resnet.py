@@ -78,7 +78,7 @@ class ResNetSettings:
 
     @property
     def stride(self) -> int:
-        """Pixels of the picture that a cell of the grid is wide: 32 for a ResNet50."""
+        """Pixels of the image that a cell of the grid is wide: 32 for a ResNet50."""
         return int(2 ** (1 + len(self.depths) + self.downsample_in_first_stage))
 
     def to_json(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class ConvLayer(nn.Module):
     def fused(self) -> nn.Conv2d:
         """A convolution in fp32 with the batch-norm in its weights and bias."""
         made, norm = self.convolution, self.normalization
-        if not isinstance(norm, nn.BatchNorm2d):
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             return made
         size, kernel = (made.in_channels, made.out_channels), made.kernel_size[0]
         with without_weights():
@@ -205,7 +205,7 @@ class _Stages(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pictures -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
+    """Images -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
 
     def __init__(self, settings: ResNetSettings) -> None:
         super().__init__()

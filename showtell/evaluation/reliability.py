@@ -15,7 +15,7 @@ from showtell.evaluation.cider import cider_d
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-FEWEST: Final = 50
+MIN_CALIBRATION_IMAGES: Final = 50
 """Images from which a confidence can be calibrated, or checked."""
 
 
@@ -24,19 +24,19 @@ class Reliability:
     """The confidence in captions or words, and what held.
 
     Attributes:
-        promised: (N,) probabilities.
+        predicted: (N,) probabilities.
         right: (N,) whether it held.
         doubtful: (N,) whether a caption is doubtful; None of words, and where there is no threshold.
     """
 
-    promised: Floats
+    predicted: Floats
     right: Bools
     doubtful: Bools | None = None
 
     def bins(self, number: int = 10) -> list[tuple[float, float]]:
         """(mean promise, share that held) of equally many, from the least promise to the greatest."""
-        parts = np.array_split(np.argsort(self.promised, kind="stable"), number)
-        return [(float(self.promised[p].mean()), float(self.right[p].mean())) for p in parts if len(p)]
+        parts = np.array_split(np.argsort(self.predicted, kind="stable"), number)
+        return [(float(self.predicted[p].mean()), float(self.right[p].mean())) for p in parts if len(p)]
 
     @property
     def error(self) -> float:
@@ -56,35 +56,38 @@ class Reliability:
         return float(1 - self.right[self.doubtful].mean())
 
 
-def right_words(said: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether each word is one that a person used for the picture."""
+def word_labels(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
+    """Whether each word is one that a person used for the image."""
     known = {word for reference in references for word in reference}
-    return [word in known for word in said]
+    return [word in known for word in candidate]
 
 
-def good_captions(said: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> Bools:
+def caption_labels(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> Bools:
     """Whether captions are better than the weakest quarter of those that people write.
 
     A caption is good where its CIDEr-D is at least that of the lower quartile of people's captions, each
-    compared with the others of its picture. The pictures should be of one dataset: how people write, and
+    compared with the others of its image. The images should be of one dataset: how people write, and
     which words are common, differs from one to the next.
 
     Args:
-        said: N captions as words.
+        candidates: N captions as words.
         references: of each, people's captions as words.
 
     Raises:
-        DataError: fewer than `FEWEST` pictures have two captions of people.
+        DataError: fewer than `MIN_CALIBRATION_IMAGES` images have two captions of people.
     """
-    people: list[float] = []
+    human_scores: list[float] = []
     for place in range(max(map(len, references), default=0)):
         several = [captions for captions in references if len(captions) > max(place, 1)]
-        if len(several) >= FEWEST:  # document frequencies of few pictures mean little
+        if len(several) >= MIN_CALIBRATION_IMAGES:  # document frequencies of few images mean little
             others = [[*captions[:place], *captions[place + 1 :]] for captions in several]
-            people.extend(cider_d([captions[place] for captions in several], others).tolist())
-    if not people:
+            human_scores.extend(cider_d([captions[place] for captions in several], others).tolist())
+    if not human_scores:
         raise DataError(
-            f"fewer than {FEWEST} images have two captions or more, so it is not known how well people agree"
+            f"fewer than {MIN_CALIBRATION_IMAGES} images have two captions or more, "
+            "so it is not known how well people agree"
         )
-    good: Bools = cider_d(said, references) >= np.quantile(people, 0.25)
+    good: Bools = cider_d(candidates, references) >= np.quantile(human_scores, 0.25)
     return good

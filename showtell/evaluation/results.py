@@ -1,4 +1,4 @@
-"""What an evaluation gives: captions and scores of each dataset, as text, dictionaries and data frames."""
+"""Results of an evaluation: captions and scores of each dataset, as text, dictionaries and data frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.segmentation import segment
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.evaluation.scores import MEANING, Confidence, Measures, compare_measures, format_score
+from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Confidence, Scores, compare_measures, format_score
 from showtell.evaluation.significance import Difference
 from showtell.evaluation.submission import write_submission
 from showtell.utils.tables import data_frame
@@ -102,7 +102,7 @@ class DatasetEvaluation:
 
     data: EvaluationData = field(repr=False)
     captions: tuple[Captions, ...] = field(repr=False)
-    measures: tuple[Measures, ...] = field(repr=False)
+    measures: tuple[Scores, ...] = field(repr=False)
     cards: tuple[ScoreCard, ...]
     among_several: bool = False
 
@@ -224,7 +224,7 @@ def _card_lines(card: ScoreCard) -> Iterator[str]:
         span = (
             f"{format_score(interval.low, name)} to {format_score(interval.high, name)}" if interval else ""
         )
-        meaning = card.notes.get(name) or MEANING.get(name, "")
+        meaning = card.notes.get(name) or METRIC_DESCRIPTIONS.get(name, "")
         yield f"{name:<15}{format_score(value, name):>9}   {span:<20} {meaning}".rstrip()
     for name, reason in card.left_out.items():
         yield f"left out: {name} ({reason})"

@@ -25,7 +25,7 @@ from showtell.evaluation.chair import load_instances
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
 from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.evaluation.scores import Measures, measure
+from showtell.evaluation.scores import Scores, measure
 from showtell.search.settings import search_config
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
@@ -205,7 +205,7 @@ def _models(
     predictions: str | os.PathLike[str] | None,
     against: str | os.PathLike[str] | CaptioningModel | None,
 ) -> tuple[str | CaptioningModel, ...]:
-    """What is measured, and what it is compared with.
+    """The predictions to score, and the data to compare them with.
 
     Raises:
         UsageError: they are the same, or predictions are not in a file of a known form.
@@ -352,7 +352,7 @@ def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, 
         data.images,
         settings.search,
         open_source=lambda image: image.path,
-        attention=settings.attention and model.attends,
+        attention=settings.attention and model.has_attention,
     )
     captions: dict[str, tuple[Caption, ...]] = {}
     skipped: Counter[str] = Counter()
@@ -380,7 +380,7 @@ def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, 
     )
 
 
-def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool) -> list[Measures]:
+def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool) -> list[Scores]:
     """Measure each on the images that all have captions of."""
     common = [i.image_id for i in data.images if all(i.image_id in source.texts for source in sources)]
     if not common:

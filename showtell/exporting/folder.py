@@ -35,13 +35,13 @@ def export_model(
         name: of the model, to be told by the folder.
         folder: made; what another export has left there is replaced.
         precision: what the graphs are for. Those of `fp32` and `bf16` are the same: the runtime computes.
-        pixels: pictures (H, W, 3) uint8 to calibrate int8 on.
+        pixels: images (H, W, 3) uint8 to calibrate int8 on.
 
     Returns:
         What the folder's showtell.json tells.
 
     Raises:
-        UsageError: there is something else in the folder, or int8 has no pictures to calibrate on.
+        UsageError: there is something else in the folder, or int8 has no images to calibrate on.
         ShowtellError: the folder cannot be written.
     """
     check_target(folder)
@@ -102,7 +102,7 @@ def _write(
             calibration=captioner.calibration,
             grid_cells=encoder.grid_cells,
             feature_dim=encoder.feature_dim,
-            attends=captioner.attends,
+            has_attention=captioner.has_attention,
             context=context,
             memory=memory,
             top=top,
@@ -126,6 +126,6 @@ def _write_readme(folder: Path, template: str, manifest: Manifest) -> None:
         memory=manifest.memory,
         top=manifest.top,
         size=manifest.transform.size,
-        looked="where it looked (B, K, R)" if manifest.attends else "nothing else",
+        looked="where it looked (B, K, R)" if manifest.has_attention else "nothing else",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

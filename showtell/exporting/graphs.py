@@ -59,8 +59,8 @@ class StepGraph(nn.Module):
     """Tokens (B, K), context and memory -> the likeliest words, and what is needed of the others.
 
     Its outputs: logits of the likeliest words (B, K, C), best first, and their ids; logits of all (B, K, V);
-    the logarithm of the sum of their exponentials (B, K, 1); where it attends, where it looked (B, K, R); the
-    new memory.
+    the logarithm of the sum of their exponentials (B, K, 1); with attention, its weights over the
+    regions (B, K, R); the new recurrent state.
     """
 
     def __init__(self, decoder: StepDecoder, context: int, top: int) -> None:
@@ -80,7 +80,7 @@ class StepGraph(nn.Module):
 
 
 def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
-    """Write encoder.onnx, start.onnx and step.onnx, in fp32, for any number of pictures of any proportions.
+    """Write encoder.onnx, start.onnx and step.onnx, in fp32, for any number of images of any proportions.
 
     Returns:
         Tensors of the context, tensors of the memory, and words that a step tells.

@@ -20,7 +20,7 @@ from showtell.utils.files import new_folder
 from showtell.utils.shipped import find_model
 
 LICENSE: Final = "LICENSE"
-_PICTURES: Final = ("reliability.png", "scores.png")
+_PLOTS: Final = ("reliability.png", "scores.png")
 
 
 def check_hub_target(folder: Path) -> None:
@@ -35,9 +35,9 @@ def check_hub_target(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name another folder")
-    found = min(folder.iterdir(), default=None)
-    if found is not None:
-        raise UsageError(f"{folder}: is not empty ({found.name}); move it away, or name another folder")
+    first = min(folder.iterdir(), default=None)
+    if first is not None:
+        raise UsageError(f"{folder}: is not empty ({first.name}); move it away, or name another folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
 
@@ -78,7 +78,7 @@ def _write(captioner: Captioner, source: Path, name: str, folder: Path) -> None:
     encoder = find_model(captioner.encoder_name)
     if encoder is not None and (encoder / LICENSE).is_file():
         shutil.copyfile(encoder / LICENSE, folder / ENCODER_LICENSE)
-    for taken in (LICENSE, ENCODER_LICENSE, *_PICTURES):  # the source's own go before
+    for taken in (LICENSE, ENCODER_LICENSE, *_PLOTS):  # the source's own go before
         if (source / taken).is_file():
             shutil.copyfile(source / taken, folder / taken)
     card = make_card(captioner, source, name, run, {path.name for path in folder.iterdir()})

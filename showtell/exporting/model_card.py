@@ -69,7 +69,7 @@ def make_card(
 
 
 def _metadata(name: str, run: RunFacts | None) -> ModelCardData:
-    """What the hub sorts and filters by."""
+    """The metadata by which the hub sorts and filters."""
     from huggingface_hub import EvalResult, ModelCardData
 
     dataset = run.dataset if run else ""
@@ -119,10 +119,10 @@ def _kept(path: Path, data: ModelCardData, files: Collection[str]) -> str:
 
 def _link_within(link: re.Match[str], files: Collection[str]) -> str:
     """A link of the card as it is, or its text where it leads to a file that is not there."""
-    picture, text, target = link.groups()
+    image, text, target = link.groups()
     if "://" in target or target.startswith("#") or target.partition("#")[0] in files:
         return link[0]
-    return "" if picture else text
+    return "" if image else text
 
 
 def _recipe(run: RunFacts) -> str:

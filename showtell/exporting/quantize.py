@@ -34,11 +34,11 @@ def quantize_graphs(folder: Path, pixels: Sequence[Pixels], context: int) -> Non
 
     Args:
         folder: with encoder.onnx, start.onnx and step.onnx in fp32.
-        pixels: pictures (H, W, 3) uint8 to calibrate on.
+        pixels: images (H, W, 3) uint8 to calibrate on.
         context: tensors of the context.
     """
     nncf.set_log_level(logging.ERROR)
-    shown = [[picture[None]] for picture in pixels]
+    shown = [[image[None]] for image in pixels]
     steps = _steps_of(folder, shown[:_SAID], context)
     encoder, step = folder / "encoder.onnx", folder / "step.onnx"
     _quantize_for_openvino(encoder, shown)
@@ -66,7 +66,7 @@ def _named(samples: Sequence[Inputs], model: onnx.ModelProto) -> nncf.Dataset:
 
 
 def _steps_of(folder: Path, shown: Sequence[Inputs], context: int) -> list[Inputs]:
-    """What the step takes while these pictures are captioned, by the likeliest word each time."""
+    """Inputs of the step graph during greedy search over these images."""
     encoder, start, step = (OnnxSession(folder / f"{name}.onnx") for name in ("encoder", "start", "step"))
     steps: list[Inputs] = []
     for inputs in shown:

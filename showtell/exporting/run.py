@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from showtell.captioning.base import Pixels
     from showtell.captioning.captioner import Captioner
 
-FEWEST: Final = 20
+MIN_CALIBRATION_IMAGES: Final = 20
 """Photos that int8 is calibrated on at least."""
 _CALIBRATION_PHOTOS: Final = 200
 """Photos that are enough to calibrate on."""
@@ -176,9 +176,10 @@ def _export_graphs(
 ) -> ExportResult:
     if precision == "int8" and not photos:
         raise UsageError(
-            f"precision int8 is calibrated on photos: name {FEWEST} or more, or a folder (photos, --photos)"
+            f"precision int8 is calibrated on photos: name {MIN_CALIBRATION_IMAGES} or more, or a folder "
+            "(photos, --photos)"
         )
-    found = list(find_images(photos)) if photos else []
+    paths = list(find_images(photos)) if photos else []
     _require_exporters(precision)
     from showtell.exporting.folder import check_target, export_model
 
@@ -193,9 +194,11 @@ def _export_graphs(
     captioner = Captioner.load_ensemble(
         model.split(","), encoder=encoder, device=torch.device("cpu"), image_size=image_size
     )
-    pixels = decode_photos(captioner, found)
-    if precision == "int8" and len(pixels) < FEWEST:
-        raise UsageError(f"photos: {len(pixels)} of them can be shown; int8 needs {FEWEST} to calibrate on")
+    pixels = decode_photos(captioner, paths)
+    if precision == "int8" and len(pixels) < MIN_CALIBRATION_IMAGES:
+        raise UsageError(
+            f"photos: {len(pixels)} of them can be shown; int8 needs {MIN_CALIBRATION_IMAGES} to calibrate on"
+        )
     captioner.encoder.precision = "fp32"
     start = time.monotonic()
     export_model(captioner, name, folder, precision, pixels)

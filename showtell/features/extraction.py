@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def feature_encoder(config: CacheConfig, encoder: CNNEncoder) -> FeatureEncoder:
-    """What makes the features: the encoder, or in its place that of an exported model.
+    """The encoder that computes the features, or that of an exported model.
 
     Raises:
         CheckpointError: the exported model is damaged.
@@ -45,7 +45,7 @@ def feature_encoder(config: CacheConfig, encoder: CNNEncoder) -> FeatureEncoder:
     same_grid = exported.transform == encoder.transform and exported.grid_cells == encoder.grid_cells
     if not (same_weights and same_grid):
         raise UsageError(
-            f"--cache.exported {config.exported}: of other encoder weights, or another picture size, than"
+            f"--cache.exported {config.exported}: of other encoder weights, or another image size, than"
             " --encoder says"
         )
     return exported
@@ -54,7 +54,7 @@ def feature_encoder(config: CacheConfig, encoder: CNNEncoder) -> FeatureEncoder:
 def extract_features(
     store: FeatureStore, images: Sequence[CaptionedImage], train_views: Sequence[View], *, skip_bad: bool
 ) -> list[CaptionedImage]:
-    """Cache the views of the training images and the whole pictures of all others.
+    """Cache the views of the training images and the whole images of all others.
 
     Args:
         store: where they go.

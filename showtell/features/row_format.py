@@ -1,4 +1,4 @@
-"""How the features of a picture are stored: as numbers of 16 bits, or in 8 bits, which is half."""
+"""How the features of an image are stored: as numbers of 16 bits, or in 8 bits, which is half."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A store is a folder named after the fingerprint of its encoder (weights, transform, precision):
 
     store.json   what the rows are
-    rows.bin     rows, one after the other, each the features (R, D) of a picture (see `RowFormat`)
+    rows.bin     rows, one after the other, each the features (R, D) of an image (see `RowFormat`)
     index.bin    16 bytes a row: the key of the image file (path, size, time of change) and view in it
 
 Rows are only ever appended: first the rows are flushed to the disk, then their keys. So a row counts when
@@ -59,7 +59,7 @@ QUEUE = 2
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """What an extraction will cost.
+    """The cost of an extraction.
 
     Attributes:
         rows: rows asked for.
@@ -104,7 +104,7 @@ class FeatureStore:
         description = {
             "version": FORMAT_VERSION,
             "encoder": fingerprint,
-            "made_by": encoder.made_by,
+            "made_by": encoder.producer,
             "shape": [encoder.grid_cells, encoder.feature_dim],
             "dtype": "<f2" if kind == "float16" else kind,
         }
@@ -163,7 +163,7 @@ class FeatureStore:
         return [item for key, item in by_key.items() if key not in self._row_of_key]
 
     def plan(self, wanted: Sequence[ImageView]) -> FeaturePlan:
-        """What extracting `wanted` will cost, with the encoder timed on one batch.
+        """The cost of extracting `wanted`, with the encoder timed on one batch.
 
         Raises:
             FeatureStoreError: there is no room for it on the disk.
@@ -370,7 +370,7 @@ class CachedFeatures:
 
     Args:
         store: holds every view of every image that will be asked for.
-        views: one of them is taken by `draw`; without it, the whole picture.
+        views: one of them is taken by `draw`; without it, the whole image.
     """
 
     def __init__(self, store: FeatureStore, views: Sequence[View] = ("full",)) -> None:

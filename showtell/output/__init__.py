@@ -1,4 +1,4 @@
-"""Where captions go: the screen, a file of the form that its name's ending asks for, pictures of attention.
+"""Where captions go: the screen, a file of the form that its name's ending asks for, images of attention.
 
 Each of these is an `Output`: a context manager that takes one `Record` a photo, as it comes. To add a form of
 file: a subclass of `FileWriter` in a module of its own, and its ending in `WRITERS`.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from showtell.errors import UsageError
-from showtell.output.attention_maps import AttentionPictures
+from showtell.output.attention_maps import AttentionImages
 from showtell.output.csv_file import CsvWriter
 from showtell.output.file_writer import FileWriter
 from showtell.output.gallery import GalleryWriter
@@ -22,7 +22,7 @@ from showtell.output.summary import Tally
 
 __all__ = [
     "WRITERS",
-    "AttentionPictures",
+    "AttentionImages",
     "FileWriter",
     "GalleryWriter",
     "Output",

@@ -1,4 +1,4 @@
-"""Pictures of where the decoder looked for each word."""
+"""Images of where the decoder looked for each word."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from showtell.utils.files import reraise_os_error
 from showtell.utils.plots import plot_attention
 
 SUFFIX: Final = ".attention.png"
-"""Ending of the pictures in a folder, so that none takes the name of a photo."""
+"""Ending of the images in a folder, so that none takes the name of a photo."""
 
 
-class AttentionPictures:
-    """Draws a picture for the best caption of each photo.
+class AttentionImages:
+    """Draws an image for the best caption of each photo.
 
     Args:
         target: a folder, which gets a `<photo>.attention.png` for each photo, or, for one photo, a `.png`
@@ -47,10 +47,10 @@ class AttentionPictures:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to be closed: each picture is written whole."""
+        """Nothing to be closed: each image is written whole."""
 
     def made(self, name: str) -> bool:
-        """Whether this name is that of a picture in the folder, of this or an earlier run."""
+        """Whether this name is that of an image in the folder, of this or an earlier run."""
         path = Path(name)
         return name.endswith(SUFFIX) and not self.single and path.parent.resolve() == self.target.resolve()
 
@@ -58,7 +58,7 @@ class AttentionPictures:
         """Draw where the decoder looked for each word of the best caption.
 
         Raises:
-            ShowtellError: the picture cannot be written.
+            ShowtellError: the image cannot be written.
         """
         best = record.captions[0] if record.captions else None
         if best is None or best.attention is None or record.preview is None:

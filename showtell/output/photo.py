@@ -1,4 +1,4 @@
-"""A photo on its way through the captioner, with a small copy kept for galleries and attention pictures."""
+"""A photo on its way through the captioner, with a small copy kept for galleries and attention images."""
 
 from __future__ import annotations
 

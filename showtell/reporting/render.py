@@ -36,15 +36,15 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Shown:
-    """A caption of a picture, as a page shows it.
+    """A caption of an image, as a page shows it.
 
     Attributes:
         text: to be read.
         words: as the model said them.
         probabilities: of each word, or empty where they are not known.
         attention: (T, rows, columns), where the model looked for each word, or None.
-        score: CIDEr of the picture.
-        scores: name -> other scores of the picture.
+        score: CIDEr of the image.
+        scores: name -> other scores of the image.
         confidence: probability that the caption is good, or None.
         doubtful: whether that is below the model's threshold.
     """
@@ -60,7 +60,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportImage:
     """A photo, a small copy of it, people's captions, and those of one model or two."""
 
     name: str
@@ -71,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """What a page shows.
+    """The content of a report page.
 
     Attributes:
         title: of the page.
@@ -82,7 +82,7 @@ class Report:
         footnotes: under it.
         comparison: (name, difference, low, high, p) of two models' scores.
         curves: title -> line -> points (epoch, value).
-        pictures: the gallery.
+        images: the gallery.
         usage: of each model.
     """
 
@@ -94,7 +94,7 @@ class Report:
     footnotes: tuple[str, ...]
     comparison: tuple[tuple[str, float, float, float, float], ...]
     curves: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
-    pictures: tuple[Picture, ...]
+    images: tuple[ReportImage, ...]
     usage: tuple[WordUsage, ...]
 
 
@@ -131,16 +131,16 @@ def _signed(value: float, name: str) -> str:
 
 
 def _charts(report: Report) -> list[tuple[str, str]]:
-    """What each plot shows, in words, and its PNG file (base64)."""
+    """The description of each plot, and its PNG file (base64)."""
     charts = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plot.png")
         for title, lines in report.curves.items():
             plot_lines(lines, path, title=title, x_label="epoch", y_label="", size=_CHART)
             charts.append((_describe_lines(title, lines), base64.b64encode(path.read_bytes()).decode()))
-        if report.pictures:
+        if report.images:
             scores = {
-                name: [picture.shown[place].score for picture in report.pictures]
+                name: [image.shown[place].score for image in report.images]
                 for place, name in enumerate(report.models)
             }
             title = "CIDEr of each photo"
@@ -169,17 +169,17 @@ def _describe_scores(scores: Mapping[str, Sequence[float]]) -> str:
 
 
 def _gallery_data(report: Report) -> str:
-    """The pictures as JSON that may stand inside a page's script element."""
+    """The images as JSON that may stand inside a page's script element."""
     value = {
         "models": report.models,
-        "pictures": [
+        "photos": [
             {
-                "name": picture.name,
-                "image": base64.b64encode(picture.thumbnail).decode(),
-                "people": picture.references,
-                "shown": [_shown(shown) for shown in picture.shown],
+                "name": image.name,
+                "image": base64.b64encode(image.thumbnail).decode(),
+                "people": image.references,
+                "shown": [_shown(shown) for shown in image.shown],
             }
-            for picture in report.pictures
+            for image in report.images
         ],
     }
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

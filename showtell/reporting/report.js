@@ -2,19 +2,19 @@ const PORTION = 48;
 const data = JSON.parse(element("data").textContent);
 const two = data.models.length > 1;
 const mimes = { U: "webp", "/": "jpeg", i: "png" }; // by the first letter of the base64 text
-const source = (picture) => `data:image/${mimes[picture.image[0]] || "webp"};base64,${picture.image}`;
+const source = (item) => `data:image/${mimes[item.image[0]] || "webp"};base64,${item.image}`;
 const thousands = (value) => value.toLocaleString("en");
 
-// ---- What is known of each picture
+// ---- What is known of each photo
 
 const tokens = (text) => new Set(
   text.toLowerCase().replace(/’/g, "'").replace(/(?:n't|'(?:s|d|m|ll|re|ve))\b/g, " $&").match(/'?[\p{L}\p{N}]+(?:[-.'/][\p{L}\p{N}]+)*/gu));
 
 const plain = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ");
 
-data.pictures.forEach((picture, index) => {
-  picture.index = index;
-  picture.text = plain(["", ...picture.shown.map((shown) => shown.text), ...picture.people, picture.name].join("\n"));
+data.photos.forEach((item, index) => {
+  item.index = index;
+  item.text = plain(["", ...item.shown.map((shown) => shown.text), ...item.people, item.name].join("\n"));
 });
 
 // How sure a model is of a caption: its confidence, else the geometric mean of its words' probabilities.
@@ -24,42 +24,42 @@ function sureness(shown) {
   return Math.exp(shown.p.reduce((sum, p) => sum + Math.log(Math.max(p, 1e-3)), 0) / shown.p.length);
 }
 
-// Share of the pictures that have less of it, for each picture.
+// Share of the photos that have less of it, for each photo.
 function ranks(value) {
-  const sorted = data.pictures.map(value).sort((a, b) => a - b);
+  const sorted = data.photos.map(value).sort((a, b) => a - b);
   const first = new Map();
   sorted.forEach((x, place) => { if (!first.has(x)) first.set(x, place / sorted.length); });
-  return data.pictures.map((picture) => first.get(value(picture)));
+  return data.photos.map((item) => first.get(value(item)));
 }
 
 data.models.forEach((_, model) => {
-  const sure = ranks((picture) => sureness(picture.shown[model]));
-  const good = ranks((picture) => picture.shown[model].score);
-  data.pictures.forEach((picture, index) => { picture.shown[model].overrated = sure[index] - good[index]; });
+  const sure = ranks((item) => sureness(item.shown[model]));
+  const good = ranks((item) => item.shown[model].score);
+  data.photos.forEach((item, index) => { item.shown[model].overrated = sure[index] - good[index]; });
 });
 
 function shuffle() {
-  data.pictures.forEach((picture) => { picture.lot = Math.random(); });
+  data.photos.forEach((item) => { item.lot = Math.random(); });
 }
 
-// ---- Which pictures, in which order
+// ---- Which photos, in which order
 
-const gain = (picture) => picture.shown[1].score - picture.shown[0].score;
+const gain = (item) => item.shown[1].score - item.shown[0].score;
 const orders = { // each gives a number; the greatest comes first
-  worst: (picture, model) => -picture.shown[model].score,
-  best: (picture, model) => picture.shown[model].score,
-  confident: (picture, model) => picture.shown[model].overrated,
-  gain: (picture) => gain(picture),
-  loss: (picture) => -gain(picture),
-  random: (picture) => picture.lot,
-  data: (picture) => -picture.index,
+  worst: (item, model) => -item.shown[model].score,
+  best: (item, model) => item.shown[model].score,
+  confident: (item, model) => item.shown[model].overrated,
+  gain: (item) => gain(item),
+  loss: (item) => -gain(item),
+  random: (item) => item.lot,
+  data: (item) => -item.index,
 };
 const filters = {
-  often: (picture, { model, said }) => tokens(picture.shown[model].text).has(said),
-  never: (picture, { people }) => picture.people.some((text) => tokens(text).has(people)),
-  confused: (picture, { model, said, people }) => {
-    const caption = tokens(picture.shown[model].text);
-    const others = picture.people.map(tokens);
+  often: (item, { model, said }) => tokens(item.shown[model].text).has(said),
+  never: (item, { people }) => item.people.some((text) => tokens(text).has(people)),
+  confused: (item, { model, said, people }) => {
+    const caption = tokens(item.shown[model].text);
+    const others = item.people.map(tokens);
     return caption.has(said) && !caption.has(people) && !others.some((words) => words.has(said))
       && 2 * others.filter((words) => words.has(people)).length >= others.length;
   },
@@ -70,7 +70,7 @@ const labels = {
   confused: ({ said, people, model }) => `“${said}” said${two ? ` by ${data.models[model]}` : ""} for “${people}”`,
 };
 let filter = null; // {kind, model, said, people}, from a word of the tables
-let chosen = []; // pictures, in order
+let chosen = []; // photos, in order
 let drawn = 0; // how many of them have a card
 
 function choose() {
@@ -79,13 +79,13 @@ function choose() {
   if (two) element("of").hidden = !["worst", "best", "confident"].includes(order);
   element("shuffle").hidden = order !== "random";
   const wanted = plain(element("find").value).split(" ").filter(Boolean);
-  chosen = data.pictures.filter((picture) =>
-    wanted.every((word) => picture.text.includes(` ${word}`)) && (!filter || filters[filter.kind](picture, filter)));
-  const keys = new Map(chosen.map((picture) => [picture, orders[order](picture, model)]));
+  chosen = data.photos.filter((item) =>
+    wanted.every((word) => item.text.includes(` ${word}`)) && (!filter || filters[filter.kind](item, filter)));
+  const keys = new Map(chosen.map((item) => [item, orders[order](item, model)]));
   chosen.sort((a, b) => keys.get(b) - keys.get(a) || a.index - b.index);
   element("filter").hidden = !filter;
   element("filter").textContent = filter ? `${labels[filter.kind](filter)} ✕` : "";
-  const all = thousands(data.pictures.length);
+  const all = thousands(data.photos.length);
   element("count").textContent = wanted.length || filter ? `${thousands(chosen.length)} of ${all} photos` : `${all} photos`;
   element("cards").replaceChildren();
   drawn = 0;
@@ -93,7 +93,7 @@ function choose() {
 }
 
 function drawMore() {
-  const cards = chosen.slice(drawn, drawn + PORTION).map((picture, offset) => card(picture, drawn + offset));
+  const cards = chosen.slice(drawn, drawn + PORTION).map((item, offset) => card(item, drawn + offset));
   element("cards").append(...cards);
   drawn += cards.length;
   element("more").hidden = drawn >= chosen.length;
@@ -118,16 +118,16 @@ function facts(shown) {
   return parts.join(", ");
 }
 
-function card(picture, place) {
+function card(item, place) {
   const item = make("li");
   const button = make("button", undefined, "card");
   button.type = "button";
   const image = make("img");
-  image.src = source(picture);
+  image.src = source(item);
   image.alt = "";
   image.decoding = "async";
   button.append(image);
-  picture.shown.forEach((shown, model) => {
+  item.shown.forEach((shown, model) => {
     button.append(make("span", shown.text || "(nothing said)"));
     const line = make("span", undefined, "facts");
     if (two) line.append(modelDot(model), `${data.models[model]}: `);
@@ -139,7 +139,7 @@ function card(picture, place) {
   return item;
 }
 
-// ---- One picture, large
+// ---- One photo, large
 
 const dialog = element("dialog");
 let open = -1; // place among the chosen
@@ -147,14 +147,14 @@ let open = -1; // place among the chosen
 function show(place) {
   if (place < 0 || place >= chosen.length) return;
   open = place;
-  const picture = chosen[place];
-  element("dialog-title").textContent = `${picture.name}, ${thousands(place + 1)} of ${thousands(chosen.length)}`;
+  const item = chosen[place];
+  element("dialog-title").textContent = `${item.name}, ${thousands(place + 1)} of ${thousands(chosen.length)}`;
   const photo = element("photo");
-  photo.src = source(picture);
-  photo.alt = picture.people[0] || picture.shown[0].text;
+  photo.src = source(item);
+  photo.alt = item.people[0] || item.shown[0].text;
   photo.decode().then(fitPhoto, () => {});
-  element("captions").replaceChildren(...picture.shown.map(captionBlock));
-  element("people").replaceChildren(...picture.people.map((text) => make("li", text)));
+  element("captions").replaceChildren(...item.shown.map(captionBlock));
+  element("people").replaceChildren(...item.people.map((text) => make("li", text)));
   element("previous").disabled = place === 0;
   element("next").disabled = place === chosen.length - 1;
   clearHeat();
@@ -250,7 +250,7 @@ function filterBy(button) {
   element("filter").focus({ preventScroll: true });
 }
 
-if (!data.pictures.some((picture) => picture.shown.some((shown) => sureness(shown) > 0))) {
+if (!data.photos.some((item) => item.shown.some((shown) => sureness(shown) > 0))) {
   element("sort").querySelector("[value=confident]").remove();
 }
 if (two) element("model").addEventListener("change", choose);

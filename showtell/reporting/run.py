@@ -20,9 +20,9 @@ from showtell.errors import ImageError, ShowtellError, UsageError
 from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
 from showtell.evaluation.run import DataInput, EvaluationKeywords, evaluate, results_folder
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
-from showtell.evaluation.scores import MEANING, Measures
+from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Scores
 from showtell.evaluation.word_usage import WordUsage, word_usage
-from showtell.reporting.render import Picture, Report, ScoreRow, Shown, write_report
+from showtell.reporting.render import Report, ReportImage, ScoreRow, Shown, write_report
 from showtell.reporting.thumbnails import make_thumbnail
 from showtell.utils.keywords import check_keyword
 from showtell.utils.shipped import DEFAULT_MODEL
@@ -123,7 +123,7 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
         footnotes=tuple(_footnotes(cards)),
         comparison=tuple(_comparison(evaluation)),
         curves=_curves([re.sub(r"@\d+$", "", source.name) for source in sources]),
-        pictures=tuple(_pictures(data, sources, measures)),
+        images=tuple(_images(data, sources, measures)),
         usage=tuple(_usage(data, sources, measures)),
     )
     path = folder / f"{'-vs-'.join(file_stem(source.name) for source in sources)}.html"
@@ -142,11 +142,11 @@ def _rows(cards: list[ScoreCard]) -> Iterator[ScoreRow]:
             interval = card.intervals.get(name)
             low, high = (interval.low, interval.high) if interval else (None, None)
             cells.append((card.values[name], low, high) if name in card.values else None)
-        yield ScoreRow(name, tuple(cells), MEANING.get(name, ""))
+        yield ScoreRow(name, tuple(cells), METRIC_DESCRIPTIONS.get(name, ""))
 
 
 def _footnotes(cards: list[ScoreCard]) -> Iterator[str]:
-    """What stands under the table: what holds of all models once, the rest with the model's name."""
+    """Notes under the table: those that hold for all models once, the others with the model's name."""
     yield "Small figures: the 95 % interval over resampled photos."
     notes = [
         [f"{name} left out ({reason})." for name, reason in card.left_out.items()]
@@ -182,9 +182,9 @@ def _curves(models: list[str]) -> Mapping[str, Mapping[str, list[tuple[float, fl
     return plots
 
 
-def _pictures(
-    data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Measures]
-) -> Iterator[Picture]:
+def _images(
+    data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Scores]
+) -> Iterator[ReportImage]:
     """Each photo with its captions; where a photo's file cannot be shown, the report says which."""
     places = {image: place for place, image in enumerate(measures[0].images)}
     scores = [{name: m.statistics[name].images for name in ("CIDEr", "BLEU-4", "ROUGE-L")} for m in measures]
@@ -200,7 +200,7 @@ def _pictures(
             thumbnail = make_thumbnail(image.path)
         except ImageError as error:
             raise UsageError(f"{error}; the report shows the photos: mend it") from error
-        yield Picture(image.path.name, thumbnail, image.captions, tuple(shown))
+        yield ReportImage(image.path.name, thumbnail, image.captions, tuple(shown))
 
 
 def _shown(source: Captions, image: CaptionedImage, scores: dict[str, float]) -> Shown:
@@ -222,9 +222,9 @@ def _shown(source: Captions, image: CaptionedImage, scores: dict[str, float]) ->
 
 
 def _usage(
-    data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Measures]
+    data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Scores]
 ) -> Iterator[WordUsage]:
     references = {image.image_id: image.captions for image in data.images}
-    people = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
+    reference_words = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
     for source in sources:
-        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], people)
+        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], reference_words)

@@ -11,22 +11,22 @@ from typing import Final, Literal
 
 import numpy as np
 
-from showtell.captioning.base import CaptioningModel, Pixels, search_specials
+from showtell.captioning.base import CaptioningModel, Pixels, special_tokens
 from showtell.config import SearchConfig
 from showtell.data.decode_ahead import batches_of_a_shape
 from showtell.data.transforms import ImageTransform
 from showtell.errors import CheckpointError
 from showtell.runtime.manifest import FILE_NAME, Manifest
 from showtell.runtime.sessions import Array, GraphRuntime, Session, open_session, pick_runtime
-from showtell.search import Hypothesis, Next, TopWords, search
+from showtell.search import Hypothesis, StepScores, TopWords, search
 from showtell.search.interface import FloatArray, IntArray
 
 BATCH: Final = 16
-"""Pictures an encoder call."""
+"""Images an encoder call."""
 
 
 class ExportedEncoder:
-    """Pictures -> features.
+    """Images -> features.
 
     Args:
         session: runs the graph.
@@ -56,19 +56,19 @@ class ExportedEncoder:
         return self._manifest.encoder
 
     @property
-    def made_by(self) -> str:
-        """What makes the features, for people."""
+    def producer(self) -> str:
+        """A readable description of the encoder."""
         return f"{self._runtime}, {self._manifest.precision}"
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the features: graph, transform, runtime, precision."""
         files = [f"{name} {sha}" for name, sha in sorted(self._manifest.files.items()) if "encoder" in name]
-        identity = "\n".join([*files, self.transform.fingerprint(), self.made_by])
+        identity = "\n".join([*files, self.transform.fingerprint(), self.producer])
         return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
     def device_type(self) -> str:
-        """What computes."""
+        """The device."""
         return "cpu"
 
     @property
@@ -77,7 +77,7 @@ class ExportedEncoder:
         return BATCH
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
-        """Features (N, R, D) of N pictures (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
+        """Features (N, R, D) of N images (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
         features = np.empty((len(pixels), self.grid_cells, self.feature_dim), np.float32)
         for places in batches_of_a_shape(pixels, BATCH):
             features[places] = self._session.run([np.stack([pixels[place] for place in places])])[0]
@@ -86,7 +86,7 @@ class ExportedEncoder:
 
 @dataclass(frozen=True)
 class ArrayState:
-    """What an exported decoder remembers between steps (see `SearchState`)."""
+    """The recurrent state of an exported decoder (see `SearchState`)."""
 
     context: tuple[Array, ...]
     memory: tuple[Array, ...]
@@ -116,13 +116,13 @@ class ArrayState:
         )
 
 
-class _NextOfArrays(Next[ArrayState]):
-    """What a step's graph answered; it may be overwritten by the step after the next."""
+class _ArrayStepScores(StepScores[ArrayState]):
+    """The outputs of a step's graph; the step after the next may overwrite them."""
 
-    def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, attends: bool) -> None:
+    def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, has_attention: bool) -> None:
         self.state, self._end_token = state, end
         self._top, self._tokens, self._logits, self._total = outputs[:4]
-        self._attention = outputs[4] if attends else None
+        self._attention = outputs[4] if has_attention else None
 
     def top(self, count: int) -> TopWords:
         if count > self._top.shape[2]:
@@ -179,12 +179,12 @@ class ExportedCaptioner(CaptioningModel):
             )
         _check_graphs(folder, manifest, self._start, self._step)
         self.encoder = ExportedEncoder(encoder, manifest, self.runtime)
-        self._specials = search_specials(self.vocabulary)
+        self._specials = special_tokens(self.vocabulary)
 
     @property
     def summary(self) -> str:
         """The kind of its decoder, for `repr`."""
-        return f"decoder {'with' if self.attends else 'without'} attention, {self.manifest.precision}"
+        return f"decoder {'with' if self.has_attention else 'without'} attention, {self.manifest.precision}"
 
     @property
     def runs_on(self) -> str:
@@ -193,13 +193,13 @@ class ExportedCaptioner(CaptioningModel):
 
     @property
     def transform(self) -> ImageTransform:
-        """Makes the pictures that the encoder takes."""
+        """Makes the images that the encoder takes."""
         return self.manifest.transform
 
     @property
-    def attends(self) -> bool:
+    def has_attention(self) -> bool:
         """Whether the decoder tells where it looked."""
-        return self.manifest.attends
+        return self.manifest.has_attention
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the captions, besides the search: graphs, words, runtime."""
@@ -208,7 +208,7 @@ class ExportedCaptioner(CaptioningModel):
         return hashlib.sha256(identity.encode()).hexdigest()
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
-        """Features (N, R, D) of N pictures (H, W, 3) uint8 that the transform has made."""
+        """Features (N, R, D) of N images (H, W, 3) uint8 that the transform has made."""
         return self.encoder.encode_pixels(pixels)
 
     def find(
@@ -222,11 +222,11 @@ class ExportedCaptioner(CaptioningModel):
         state = ArrayState(tuple(remembered[:parts]), tuple(remembered[parts:]))
         return search(self._following, state, self._specials, config, attention=attention)
 
-    def _following(self, tokens: IntArray, state: ArrayState) -> _NextOfArrays:
+    def _following(self, tokens: IntArray, state: ArrayState) -> _ArrayStepScores:
         outputs = self._step.run([tokens, *state.context, *state.memory])
         memory = tuple(outputs[-len(state.memory) :])
-        return _NextOfArrays(
-            ArrayState(state.context, memory), outputs, self._specials.end, self.manifest.attends
+        return _ArrayStepScores(
+            ArrayState(state.context, memory), outputs, self._specials.end, self.manifest.has_attention
         )
 
 
@@ -237,7 +237,7 @@ def _check_graphs(folder: Path, manifest: Manifest, start: Session, step: Sessio
         CheckpointError: they do not.
     """
     remembered = manifest.context + manifest.memory
-    expected = (remembered, 1 + remembered, 4 + manifest.attends + manifest.memory)
+    expected = (remembered, 1 + remembered, 4 + manifest.has_attention + manifest.memory)
     if not manifest.memory or (start.outputs, step.inputs, step.outputs) != expected:
         raise CheckpointError(
             f"{folder}: damaged (its graphs do not have the tensors that {FILE_NAME} tells of); export the"

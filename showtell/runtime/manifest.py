@@ -1,4 +1,4 @@
-"""What is in the folder of an exported model.
+"""The manifest of an exported model's folder.
 
     showtell.json    all that is not a graph: vocabulary, transform, precision, checksums
     encoder.onnx     pixels (B, H, W, 3) uint8 -> features (B, R, D)
@@ -35,18 +35,18 @@ ExportPrecision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `showtell.json` tells.
+    """The content of `showtell.json`.
 
     Attributes:
         model: name of the model that was exported.
         encoder: fingerprint of its encoder's weights.
         precision: what its graphs are for.
-        transform: makes the pictures that the encoder takes.
+        transform: makes the images that the encoder takes.
         vocabulary: the words.
         calibration: of the confidence, where the model had one.
         grid_cells: R.
         feature_dim: D.
-        attends: whether a step tells where it looked.
+        has_attention: whether a step tells where it looked.
         context: number of tensors that belong to the image.
         memory: number of tensors that belong to the hypothesis.
         top: likeliest words that a step tells.
@@ -61,7 +61,7 @@ class Manifest:
     calibration: Calibration | None
     grid_cells: int
     feature_dim: int
-    attends: bool
+    has_attention: bool
     context: int
     memory: int
     top: int
@@ -70,6 +70,7 @@ class Manifest:
     def save(self, folder: Path) -> Path:
         """Write it to `folder`."""
         values = {"version": FORMAT_VERSION, **vars(self)}
+        values[_ATTENTION_KEY] = values.pop("has_attention")
         values["transform"] = asdict(self.transform)
         values["vocabulary"] = self.vocabulary.words
         values["calibration"] = asdict(self.calibration) if self.calibration else None
@@ -126,13 +127,15 @@ class Manifest:
         if not path.is_file() and path.exists():
             raise CheckpointError(f"{path}: not a regular file; export the model again")
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self.files.get(path.name):
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        if checksum != self.files.get(path.name):
             raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
 
 
 _COUNTS: Final = {"grid_cells": 2**14, "feature_dim": 2**16, "context": 64, "memory": 64, "top": 2**16}
 """Numbers of a manifest, and the largest that makes sense."""
+_ATTENTION_KEY: Final = "attends"
+"""The name of `has_attention` in the file."""
 
 
 def _from_json(values: dict[str, Any]) -> Manifest:
@@ -141,6 +144,8 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     Raises:
         ValueError: a value is missing, unknown, of another type, or out of range.
     """
+    if _ATTENTION_KEY in values:
+        values["has_attention"] = values.pop(_ATTENTION_KEY)
     names = {field.name for field in fields(Manifest)}
     if wrong := names ^ values.keys():
         raise ValueError(f"{min(wrong)} is missing, or unknown")
@@ -150,7 +155,7 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     files = values["files"]
     if not isinstance(files, dict) or not all(isinstance(sha, str) for sha in files.values()):
         raise ValueError("files")
-    types = {"model": str, "encoder": str, "attends": bool}
+    types = {"model": str, "encoder": str, "has_attention": bool}
     if odd := [name for name, kind in types.items() if not isinstance(values[name], kind)]:
         raise ValueError(odd[0])
     if values["precision"] not in get_args(ExportPrecision):

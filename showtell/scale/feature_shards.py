@@ -1,7 +1,7 @@
-"""A sharded feature store: safetensors files of some hundred pictures each, memory-mapped.
+"""A sharded feature store: safetensors files of some hundred images each, memory-mapped.
 
 A shard holds the fields of `RowFormat`'s rows as tensors (N, ...), so that any framework can read it:
-`features`, or `lowest`, `step` and `levels` in 8 bits. Its header has the ids of the rows, the pictures that
+`features`, or `lowest`, `step` and `levels` in 8 bits. Its header has the ids of the rows, the images that
 failed, and what the features were made by.
 """
 
@@ -58,7 +58,7 @@ def write_shard(
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """What a shard tells of its rows.
+    """The description of a shard's rows.
 
     Attributes:
         ids: names of the images, a row each.
@@ -107,7 +107,7 @@ _MAX_HEADER_BYTES: Final = 64 * 2**20
 
 
 def read_header(path: Path) -> ShardHeader:
-    """What a shard tells of its rows, which it holds in the shape that it says.
+    """The description of a shard's rows, after a check that the shard has this shape.
 
     Raises:
         FeatureStoreError: it is missing or damaged.
@@ -133,7 +133,7 @@ def _open(path: Path) -> tuple[Any, ShardHeader]:
 
 
 class ShardedFeatures(Mapping[str, npt.NDArray[np.float16]]):
-    """Features (R, D) by the id of the picture.
+    """Features (R, D) by the id of the image.
 
     The ids are held in memory, the rows are read when they are asked for.
 
@@ -141,7 +141,7 @@ class ShardedFeatures(Mapping[str, npt.NDArray[np.float16]]):
         folder: `--out` of `showtell scale extract`.
 
     Attributes:
-        failed: pictures without features, and why.
+        failed: images without features, and why.
 
     Raises:
         DataError: there is no job in the folder.
@@ -194,5 +194,5 @@ class ShardedFeatures(Mapping[str, npt.NDArray[np.float16]]):
         return iter(self._places)
 
     def __len__(self) -> int:
-        """Pictures that have features."""
+        """Images that have features."""
         return len(self._places)

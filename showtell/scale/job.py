@@ -1,9 +1,9 @@
 """The output folder of a job: what is asked for, the work units, and which of them are done.
 
 job.json       the settings; a job of other settings does not go on in this folder
-units.jsonl    the work units, as the pictures were listed when the job began
+units.jsonl    the work units, as the images were listed when the job began
 *-00000.*      a shard for each unit, by its number
-failed.jsonl   pictures that could not be shown, written when all units are done
+failed.jsonl   images that could not be shown, written when all units are done
 checksums.jsonl  a line for each shard (see `checksums.py`)
 """
 
@@ -56,8 +56,8 @@ class Job:
         there = {path.name for path in self.folder.iterdir()}
         return [number for number in range(len(self.units)) if self.shard(number).name not in there]
 
-    def pictures(self, numbers: Iterable[int]) -> int:
-        """Number of pictures of some units."""
+    def images(self, numbers: Iterable[int]) -> int:
+        """Number of images of some units."""
         return sum(len(self.units[number]) for number in numbers)
 
 
@@ -70,7 +70,7 @@ def open_job(
         folder: made where it is missing.
         shards: file name of a shard (see `Job`).
         settings: all that decides what the shards hold; plain values.
-        list_units: lists the pictures, when the job begins.
+        list_units: lists the images, when the job begins.
 
     Raises:
         UsageError: the folder holds a job of other settings, or other files; or it cannot be written.
@@ -85,10 +85,10 @@ def open_job(
             write_atomic(folder / FILE_NAME, json.dumps(settings, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"{folder}: it cannot be written ({error.strerror or error})") from error
-    found = read_settings(folder)
-    found.pop(_MADE_BY, None)
-    if found != settings:
-        others = [name for name in settings.keys() | found.keys() if settings.get(name) != found.get(name)]
+    known = read_settings(folder)
+    known.pop(_MADE_BY, None)
+    if known != settings:
+        others = [name for name in settings.keys() | known.keys() if settings.get(name) != known.get(name)]
         raise UsageError(
             f"{folder}: holds a job with other settings ({', '.join(sorted(others))}); name another folder"
             " with --out, or give the settings that are in its job.json"
@@ -140,13 +140,13 @@ def read_job(folder: Path) -> Job:
         raise DataError(f"{folder / UNITS}: damaged ({error}); delete the folder and run again") from error
 
 
-def check_maker(job: Job, number: int, made_by: str) -> None:
+def check_producer(job: Job, number: int, producer: str) -> None:
     """Take note of what made the first shard, and hold all others to it.
 
     Args:
         job: the job.
         number: of a unit that has just been done.
-        made_by: fingerprint of what made its shard.
+        producer: fingerprint of what made its shard.
 
     Raises:
         ModelError: it is another; the shard is deleted.
@@ -154,9 +154,9 @@ def check_maker(job: Job, number: int, made_by: str) -> None:
     settings = read_settings(job.folder)
     known = settings.get(_MADE_BY)
     if known is None:
-        text = json.dumps(settings | {_MADE_BY: made_by}, indent=1)
+        text = json.dumps(settings | {_MADE_BY: producer}, indent=1)
         write_atomic(job.folder / FILE_NAME, text + "\n")
-    elif known != made_by:
+    elif known != producer:
         job.shard(number).unlink(missing_ok=True)
         raise ModelError(
             f"{job.shard(number)}: made by another model, or on a machine of another number format, than the"
@@ -165,7 +165,7 @@ def check_maker(job: Job, number: int, made_by: str) -> None:
 
 
 @contextmanager
-def only_run(folder: Path) -> Iterator[None]:
+def exclusive_run(folder: Path) -> Iterator[None]:
     """Keep other runs from the folder meanwhile; they would do the same work once more.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which pictures are meant: folders, globs, Parquet files and tar shards become work units."""
+"""Which images are meant: folders, globs, Parquet files and tar shards become work units."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from showtell.errors import DataError, UsageError
 from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow
 
 CONTAINERS: Final = frozenset({".tar", ".parquet"})
-"""Endings, in lower case, of files that hold many pictures."""
+"""Endings, in lower case, of files that hold many images."""
 COLUMNS: Final = ("image", "bytes", "jpg", "jpeg", "png", "webp", "path")
-"""Where the pictures of a Parquet file are looked for, in this order."""
+"""Where the images of a Parquet file are looked for, in this order."""
 ID_COLUMNS: Final = ("id", "key", "__key__", "path")
 """Where their names are looked for."""
 
@@ -27,7 +27,7 @@ class Columns:
     """Columns of the Parquet files; None: the first of the usual names that is there.
 
     Attributes:
-        image: holds the pictures.
+        image: holds the images.
         id: names them.
     """
 
@@ -40,15 +40,15 @@ def list_units(sources: Sequence[str], size: int, columns: Columns | None = None
 
     Args:
         sources: files, folders (with all that is in them), globs, `-` for names on standard input. What ends
-            in `.tar` or `.parquet` holds pictures, everything else is one.
-        size: pictures a unit at most.
+            in `.tar` or `.parquet` holds images, everything else is one.
+        size: images a unit at most.
         columns: of the Parquet files.
 
     Yields:
         Units, in the order of the sources; each file is in one of them, however often it is named.
 
     Raises:
-        UsageError: a folder or glob without pictures, a Parquet file without a column of them.
+        UsageError: a folder or glob without images, a Parquet file without a column of them.
         DataError: a Parquet or tar file cannot be read.
     """
     names = dict.fromkeys(find_images(sources, suffixes=IMAGE_SUFFIXES | CONTAINERS))
@@ -56,8 +56,10 @@ def list_units(sources: Sequence[str], size: int, columns: Columns | None = None
         if suffix == ".tar":
             yield from itertools.chain.from_iterable(_tar_units(name, size) for name in group)
         elif suffix == ".parquet":
-            found = columns or Columns()
-            yield from itertools.chain.from_iterable(_parquet_units(name, size, found) for name in group)
+            parquet_columns = columns or Columns()
+            yield from itertools.chain.from_iterable(
+                _parquet_units(name, size, parquet_columns) for name in group
+            )
         else:
             yield from map(FileUnit, batched(group, size))
 
@@ -73,19 +75,19 @@ def _tar_units(name: str, size: int) -> Iterator[Unit]:
 
 
 def _members(name: str) -> Iterable[tuple[str, int, int]]:
-    """Name, offset and length of the pictures of a tar file; of several of one name, of the last."""
-    found: dict[str, tuple[str, int, int]] = {}
+    """Name, offset and length of the images of a tar file; of several of one name, of the last."""
+    members: dict[str, tuple[str, int, int]] = {}
     try:
         with tarfile.open(name, "r:") as tar:
             for member in tar:
                 if member.isreg() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                    found[member.name] = (member.name, member.offset_data, member.size)
+                    members[member.name] = (member.name, member.offset_data, member.size)
     except (OSError, tarfile.TarError) as error:
         raise DataError(
             f"{name}: it cannot be read as a tar file ({error}); unpack it if it is compressed, make it again"
             " if it is damaged, or leave it out"
         ) from error
-    return found.values()
+    return members.values()
 
 
 def _parquet_units(name: str, size: int, columns: Columns) -> Iterator[Unit]:
@@ -99,7 +101,7 @@ def _parquet_units(name: str, size: int, columns: Columns) -> Iterator[Unit]:
     column = _pick(name, schema, columns.image, COLUMNS, "--column")
     if column is None:
         raise UsageError(
-            f"{name}: none of its columns ({', '.join(schema.names)}) has a usual name of pictures; name the"
+            f"{name}: none of its columns ({', '.join(schema.names)}) has a usual name of photos; name the"
             " column with --column"
         )
     id_column = _pick(name, schema, columns.id, ID_COLUMNS, "--id-column")

@@ -12,7 +12,7 @@ from typing import Final
 
 from showtell.errors import DataError, ShowtellError
 from showtell.scale.checksums import Checksum, add_checksum, read_checksums
-from showtell.scale.job import FAILED, Job, check_maker
+from showtell.scale.job import FAILED, Job, check_producer
 from showtell.scale.tasks import Failures, Task
 from showtell.scale.workers import Assignment, run_here, run_on_ray
 from showtell.utils.files import remove_abandoned, reraise_os_error, write_atomic
@@ -20,35 +20,35 @@ from showtell.utils.files import remove_abandoned, reraise_os_error, write_atomi
 log = logging.getLogger(__name__)
 
 _NAMED: Final = 3
-"""Failed pictures that a summary names."""
+"""Failed images that a summary names."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a job has come to.
+    """The result of a job.
 
     Attributes:
-        pictures: in all shards, with those that failed.
-        failed: pictures that could not be shown.
-        now: pictures that this run did.
+        images: in all shards, with those that failed.
+        failed: images that could not be shown.
+        now: images that this run did.
         seconds: time that this run took, with starting the workers and loading the model.
         workers: actors of Ray Data; 0: this process did the work.
     """
 
-    pictures: int
+    images: int
     failed: Failures
     now: int
     seconds: float
     workers: int
 
     def __str__(self) -> str:
-        text = f"{self.pictures:,} pictures"
+        text = f"{self.images:,} photos"
         if self.failed:
             more = len(self.failed) - _NAMED
             names = ", ".join(list(self.failed)[:_NAMED]) + f" and {more:,} more" * (more > 0)
             text += f", {len(self.failed):,} of them failed ({names})"
-        if self.now < self.pictures:
-            text += f"; {self.pictures - self.now:,} were there already"
+        if self.now < self.images:
+            text += f"; {self.images - self.now:,} were there already"
         text += f"; {self.now:,} in {self.seconds:.1f} s: {self.now / self.seconds:.1f} images/s"
         return text + f", {self.workers} workers" * (self.workers > 0)
 
@@ -62,7 +62,7 @@ def run_job(
     gpus: bool = True,
     progress: Callable[[int], object],
 ) -> Summary:
-    """Do all units whose shard is missing, and write the list of failed pictures.
+    """Do all units whose shard is missing, and write the list of failed images.
 
     Args:
         job: the job.
@@ -70,7 +70,7 @@ def run_job(
         workers: actors of Ray Data; 0: this process does the work, without Ray.
         address: of a Ray cluster; None starts one on this machine, for this job.
         gpus: let workers have the cluster's GPUs.
-        progress: called with the number of pictures just done.
+        progress: called with the number of images just done.
 
     Raises:
         DataError: a shard does not hold what it should.
@@ -86,11 +86,11 @@ def run_job(
         stream = run_here(task, assignments)
     with closing(stream):
         for done in stream:
-            check_maker(job, done.number, done.made_by)
+            check_producer(job, done.number, done.producer)
             add_checksum(job.shard(done.number), done.checksum)
             progress(len(job.units[done.number]))
-    pictures, failed = _sum_up(job, task)
-    return Summary(pictures, failed, job.pictures(missing), time.monotonic() - start, workers)
+    images, failed = _sum_up(job, task)
+    return Summary(images, failed, job.images(missing), time.monotonic() - start, workers)
 
 
 def remove_damaged(job: Job, task: Task) -> list[int]:
@@ -146,22 +146,22 @@ def _check_names(job: Job, number: int, names: list[str]) -> None:
     unit, shard = job.units[number], job.shard(number)
     if len(names) != len(unit):
         raise DataError(
-            f"{shard}: holds {len(names)} pictures instead of {len(unit)}; run the same command again"
+            f"{shard}: holds {len(names)} photos instead of {len(unit)}; run the same command again"
         )
     expected = unit.ids()
     if expected is not None and sorted(expected) != sorted(names):
-        raise DataError(f"{shard}: holds other pictures than its unit; run the same command again")
+        raise DataError(f"{shard}: holds other photos than its unit; run the same command again")
 
 
 def _sum_up(job: Job, task: Task) -> tuple[int, Failures]:
     """Count the images of all shards, and list those that failed."""
-    pictures, failed = 0, Failures()
+    images, failed = 0, Failures()
     for number in range(len(job.units)):
         names, failures = task.outcome(job.shard(number))
         _check_names(job, number, names)
-        pictures += len(names)
+        images += len(names)
         failed |= failures
     lines = (json.dumps({"image": name, "error": error}) + "\n" for name, error in failed.items())
     write_atomic(job.folder / FAILED, "".join(lines))
     remove_abandoned(job.folder)  # temporary files of workers that were killed
-    return pictures, failed
+    return images, failed

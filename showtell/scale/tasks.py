@@ -1,4 +1,4 @@
-"""What a worker makes of a unit: a shard of captions, or one of features."""
+"""Tasks of a worker: a shard of captions, or of features, from each unit."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from showtell.output.jsonl import JsonlWriter
 from showtell.output.record import Record
 from showtell.scale.checksums import Checksum, write_shard_file
 from showtell.scale.feature_shards import read_header, write_shard
-from showtell.scale.units import Picture, Unit
+from showtell.scale.units import SourceImage, Unit
 
 if TYPE_CHECKING:  # they import torch, which the driver of a job does without
     from showtell.captioning.base import CaptioningModel
     from showtell.features.encoding import FeatureEncoder, Features, Pixels
 
 AT_ONCE: Final = 64
-"""Pictures that are handed to the encoder together; those of one shape share its batches."""
+"""Images that are handed to the encoder together; those of one shape share its batches."""
 
 Failures = dict[str, str]
-"""Pictures that could not be shown, by id, and why."""
+"""Images that could not be shown, by id, and why."""
 
 
 class Task(ABC):
@@ -57,7 +57,7 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def made_by(self) -> str:
+    def producer(self) -> str:
         """Fingerprint of all that decides what the shards hold, besides the settings; loads the model."""
 
     @abstractmethod
@@ -89,14 +89,14 @@ class CaptionTask(Task):
         return self.load()
 
     @cached_property
-    def made_by(self) -> str:
-        """See `Task.made_by`."""
+    def producer(self) -> str:
+        """See `Task.producer`."""
         return self._model.fingerprint()
 
     def run(self, unit: Unit, shard: Path) -> Checksum:
         """See `Task.run`."""
         stream = self._model.caption_stream(
-            unit.pictures(), self.search, open_source=Picture.open, batch_size=self.batch_size
+            unit.images(), self.search, open_source=SourceImage.open, batch_size=self.batch_size
         )
         lines = JsonlWriter(shard)
         text = "".join(
@@ -127,7 +127,7 @@ class CaptionTask(Task):
 
 @dataclass
 class FeatureTask(Task):
-    """Features of whole pictures, as the feature cache has them (see `showtell.scale.feature_shards`).
+    """Features of whole images, as the feature cache has them (see `showtell.scale.feature_shards`).
 
     Attributes:
         load: gives the encoder.
@@ -143,8 +143,8 @@ class FeatureTask(Task):
         return self.load()
 
     @cached_property
-    def made_by(self) -> str:
-        """See `Task.made_by`."""
+    def producer(self) -> str:
+        """See `Task.producer`."""
         return self._encoder.fingerprint()
 
     def run(self, unit: Unit, shard: Path) -> Checksum:
@@ -161,17 +161,15 @@ class FeatureTask(Task):
                 packed = row_format.pack(self._encode(good)).cpu()
                 rows[len(ids) : len(ids) + len(good)] = row_format.records(packed)
                 ids += [item.source.id for item in good]
-        return write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.made_by)
+        return write_shard(shard, rows[: len(ids)], ids, failed, row_format, self.producer)
 
-    def _decoded(self, unit: Unit) -> Iterator[list[Decoded[Picture, Pixels]]]:
+    def _decoded(self, unit: Unit) -> Iterator[list[Decoded[SourceImage, Pixels]]]:
         transform = self._encoder.transform
-        decoded = decode_ahead(
-            unit.pictures(), lambda picture: transform.pixels(picture.open()), ahead=AT_ONCE
-        )
+        decoded = decode_ahead(unit.images(), lambda image: transform.pixels(image.open()), ahead=AT_ONCE)
         with closing(decoded):
             yield from batched(decoded, AT_ONCE)
 
-    def _encode(self, items: list[Decoded[Picture, Pixels]]) -> Features:
+    def _encode(self, items: list[Decoded[SourceImage, Pixels]]) -> Features:
         return self._encoder.encode_pixels([item.pixels for item in items if item.pixels is not None])
 
     def outcome(self, shard: Path) -> tuple[list[str], Failures]:

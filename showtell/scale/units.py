@@ -1,4 +1,4 @@
-"""Work units: some hundred pictures that one worker reads, and makes one shard of."""
+"""Work units: some hundred images that one worker reads, and makes one shard of."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BUFFER: Final = 2**20
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a unit.
+class SourceImage:
+    """An image of a unit.
 
     Attributes:
-        id: names it among all pictures of the job.
+        id: names it among all images of the job.
         file: the file that it is, or is in.
-        place: offset and length in bytes of a picture within the file.
+        place: offset and length in bytes of an image within the file.
         content: the bytes of its file, where they have been read already.
         error: why it could not be read, where that has been tried already.
     """
@@ -39,10 +39,10 @@ class Picture:
     error: str | None = None
 
     def open(self) -> str | bytes:
-        """What there is to decode: the name of a file, or its bytes. May be called in threads.
+        """The source to decode: the name of a file, or its bytes. May be called in threads.
 
         Raises:
-            ImageError: the file that the picture is in cannot be read.
+            ImageError: the file that the image is in cannot be read.
         """
         if self.error is not None:
             raise ImageError(self.id, self.error)
@@ -61,7 +61,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class FileUnit:
-    """Files of pictures.
+    """Files of images.
 
     Attributes:
         files: their names, which are also their ids.
@@ -73,18 +73,18 @@ class FileUnit:
     def __len__(self) -> int:
         return len(self.files)
 
-    def pictures(self) -> Iterator[Picture]:
-        """The pictures, in order."""
-        return (Picture(name, name) for name in self.files)
+    def images(self) -> Iterator[SourceImage]:
+        """The images, in order."""
+        return (SourceImage(name, name) for name in self.files)
 
     def ids(self) -> list[str] | None:
-        """The ids of its pictures."""
+        """The ids of its images."""
         return list(self.files)
 
 
 @dataclass(frozen=True)
 class TarUnit:
-    """Pictures within a tar file, as WebDataset has them.
+    """Images within a tar file, as WebDataset has them.
 
     Attributes:
         file: the tar file, which is not compressed.
@@ -98,15 +98,15 @@ class TarUnit:
     def __len__(self) -> int:
         return len(self.members)
 
-    def pictures(self) -> Iterator[Picture]:
-        """The pictures, in order; they are read when they are opened."""
+    def images(self) -> Iterator[SourceImage]:
+        """The images, in order; they are read when they are opened."""
         return (
-            Picture(f"{self.file}/{name}", self.file, (offset, length))
+            SourceImage(f"{self.file}/{name}", self.file, (offset, length))
             for name, offset, length in self.members
         )
 
     def ids(self) -> list[str] | None:
-        """The ids of its pictures."""
+        """The ids of its images."""
         return [f"{self.file}/{name}" for name, _, _ in self.members]
 
 
@@ -120,7 +120,7 @@ class ParquetUnit:
         start: the first row, within the group.
         stop: one more than the last.
         first: number of the group's first row within the file.
-        column: holds the pictures: bytes, a struct with `bytes` and `path` (as Hugging Face datasets have
+        column: holds the images: bytes, a struct with `bytes` and `path` (as Hugging Face datasets have
             it), or text: names of files, from the Parquet file's folder.
         id_column: names them, else they are numbered; the id is `file/name`.
     """
@@ -137,22 +137,22 @@ class ParquetUnit:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def pictures(self) -> Iterator[Picture]:
-        """The pictures, in order, read a few at a time; where the file is damaged, each with that error."""
+    def images(self) -> Iterator[SourceImage]:
+        """The images, in order, read a few at a time; where the file is damaged, each with that error."""
         arrow, row = import_pyarrow(), self.start
         try:
             for batch in self._batches():
                 names = batch[self.id_column].to_pylist() if self.id_column else [None] * batch.num_rows
                 for value, name in zip(batch[self.column], names, strict=True):
-                    yield self._picture(value.as_py(), self.first + row if name is None else name)
+                    yield self._image(value.as_py(), self.first + row if name is None else name)
                     row += 1
         except (OSError, arrow.ArrowException) as error:
             reason = f"its Parquet file cannot be read ({' '.join(str(error).split())})"
             for lost in range(self.first + row, self.first + self.stop):
-                yield Picture(f"{self.file}/{lost}", self.file, error=reason)
+                yield SourceImage(f"{self.file}/{lost}", self.file, error=reason)
 
     def ids(self) -> list[str] | None:
-        """The ids of its pictures; None where a column of the file names them."""
+        """The ids of its images; None where a column of the file names them."""
         if self.id_column is not None:
             return None
         return [f"{self.file}/{self.first + row}" for row in range(self.start, self.stop)]
@@ -174,13 +174,13 @@ class ParquetUnit:
                     yield batch.slice(low, high - low)
                 read += batch.num_rows
 
-    def _picture(self, value: object, name: object) -> Picture:
+    def _image(self, value: object, name: object) -> SourceImage:
         key = f"{self.file}/{name}"
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
         if isinstance(value, str):
-            return Picture(key, str(Path(self.file).parent / value))
-        return Picture(key, self.file, content=value if isinstance(value, bytes) else b"")
+            return SourceImage(key, str(Path(self.file).parent / value))
+        return SourceImage(key, self.file, content=value if isinstance(value, bytes) else b"")
 
 
 Unit = FileUnit | TarUnit | ParquetUnit

@@ -40,23 +40,23 @@ class Done:
 
     Attributes:
         number: of the unit.
-        made_by: see `Task.made_by`.
+        producer: see `Task.producer`.
         checksum: of its shard.
         seconds: time it took, without loading the model.
     """
 
     number: int
-    made_by: str
+    producer: str
     checksum: Checksum
     seconds: float
 
 
 def do(task: Task, assignment: Assignment) -> Done:
     """Do a unit: the whole of what a worker does, wherever it runs."""
-    made_by = task.made_by
+    producer = task.producer
     start = time.monotonic()
     checksum = task.run(assignment.unit, assignment.shard)
-    return Done(assignment.number, made_by, checksum, time.monotonic() - start)
+    return Done(assignment.number, producer, checksum, time.monotonic() - start)
 
 
 def run_here(task: Task, assignments: Iterable[Assignment]) -> Generator[Done, None, None]:
@@ -109,7 +109,7 @@ def _counted(shard: Path) -> Iterator[None]:
         if file.tell() >= ATTEMPTS:
             raise ShowtellError(
                 f"{shard}: {ATTEMPTS} workers have died of it; give each more memory (fewer --workers), or"
-                " look for the picture that kills them (its unit is in units.jsonl)"
+                " look for the photo that kills them (its unit is in units.jsonl)"
             )
         file.write(b".")
     try:
@@ -208,7 +208,7 @@ def _stderr_to(path: str) -> Iterator[None]:
 
 
 def share(machines: Sequence[Mapping[str, float]], workers: int, *, gpus: bool = True) -> dict[str, float]:
-    """What each of equal workers may take of a cluster's machines.
+    """The CPUs, GPUs and memory of each of several equal workers on a cluster's machines.
 
     Args:
         machines: `CPU` and `GPU` of each: numbers of cores and GPUs.

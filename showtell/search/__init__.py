@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from showtell.config import SearchConfig
 from showtell.search.beams import Beams
-from showtell.search.interface import Hypothesis, Next, Specials, State, Step, TopWords
+from showtell.search.interface import Hypothesis, SpecialTokens, State, Step, StepScores, TopWords
 from showtell.search.sampling import Sampling, filter_logits
 
 S = TypeVar("S", bound=State)
 
 
 def search(
-    step: Step[S], state: S, specials: Specials, config: SearchConfig, *, attention: bool = False
+    step: Step[S], state: S, specials: SpecialTokens, config: SearchConfig, *, attention: bool = False
 ) -> list[list[Hypothesis]]:
     """Find `config.num_captions` captions for each image, best first.
 
@@ -41,4 +41,13 @@ def search(
     return Beams(step, specials, config, attention).run(state)
 
 
-__all__ = ["Hypothesis", "Next", "Specials", "State", "Step", "TopWords", "filter_logits", "search"]
+__all__ = [
+    "Hypothesis",
+    "SpecialTokens",
+    "State",
+    "Step",
+    "StepScores",
+    "TopWords",
+    "filter_logits",
+    "search",
+]

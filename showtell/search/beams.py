@@ -10,16 +10,16 @@ import numpy.typing as npt
 
 from showtell.config import SearchConfig
 from showtell.search.constraints import allowed_words
-from showtell.search.hypotheses import Trace
+from showtell.search.hypotheses import BeamHypotheses
 from showtell.search.interface import (
-    NEVER,
+    NEG_INF,
     FloatArray,
     Hypothesis,
     IntArray,
-    Next,
-    Specials,
+    SpecialTokens,
     State,
     Step,
+    StepScores,
     TopWords,
 )
 
@@ -46,19 +46,19 @@ class Beams(Generic[S]):
     as (B, G K).
     """
 
-    def __init__(self, step: Step[S], specials: Specials, config: SearchConfig, attention: bool) -> None:
+    def __init__(self, step: Step[S], specials: SpecialTokens, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
         self.groups = config.num_captions if config.diversity else 1
 
     def run(self, state: S) -> list[list[Hypothesis]]:
         """The captions of each image, best first."""
         batch = state.images
-        trace = Trace.start(batch, self.groups, self.specials.start, self.config.max_length + 1)
+        trace = BeamHypotheses.start(batch, self.groups, self.specials.start, self.config.max_length + 1)
         if self.groups > 1:
             state = state.select_hypotheses(np.zeros((batch, self.groups), np.int64))
         self.ended: list[list[list[Hypothesis]]] = [[[] for _ in range(self.groups)] for _ in range(batch)]
         # (B, G): score that an open hypothesis has to exceed; -inf while more captions are wanted.
-        self.worst = np.full((batch, self.groups), NEVER)
+        self.worst = np.full((batch, self.groups), NEG_INF)
         images = np.arange(batch)  # (B,): which image a row of the batch is
         is_open = np.ones(batch, bool)  # (B,): whether it is still searched
         for _ in range(self.config.max_length + 1):
@@ -79,11 +79,11 @@ class Beams(Generic[S]):
 
     def _extend(
         self,
-        trace: Trace,
-        following: Next[S],
+        trace: BeamHypotheses,
+        following: StepScores[S],
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
-    ) -> tuple[Trace, IntArray | None]:
+    ) -> tuple[BeamHypotheses, IntArray | None]:
         """Give each beam its best continuations; also returns whose they are (B, G K), None: each its own."""
         words, end = allowed_words(following, trace.tokens, self.specials, self.config, self.groups)
         beams = words.tokens.shape[1] // self.groups
@@ -104,7 +104,7 @@ class Beams(Generic[S]):
 
     def _continue(
         self,
-        trace: Trace,
+        trace: BeamHypotheses,
         group: int,
         words: TopWords,
         chosen: Sequence[IntArray],
@@ -132,7 +132,7 @@ class Beams(Generic[S]):
         kept_totals = totals.ravel()[flat]
         if ends.any():
             # An end counts where it is among the K best; a hypothesis that is not allowed does not count.
-            counts = ends[:, :size] & (ranks.ravel()[flat[:, :size]] > NEVER) & is_open[:, None]
+            counts = ends[:, :size] & (ranks.ravel()[flat[:, :size]] > NEG_INF) & is_open[:, None]
             for row, rank in np.argwhere(counts).tolist():
                 parent = int(best[row, rank]) // count + first
                 hypothesis = trace.hypothesis(
@@ -140,7 +140,7 @@ class Beams(Generic[S]):
                 )
                 self._complete(int(images[row]), group, hypothesis)
             keep = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that go on first, best first
-            kept_totals = np.where(ends, np.float32(NEVER), kept_totals)
+            kept_totals = np.where(ends, np.float32(NEG_INF), kept_totals)
             best, flat, tokens, kept_totals = (
                 np.take_along_axis(array, keep, axis=1) for array in (best, flat, tokens, kept_totals)
             )
@@ -156,12 +156,12 @@ class Beams(Generic[S]):
         if len(ended) >= wanted:
             self.worst[image, group] = self._ranked(ended)[wanted - 1].score
 
-    def _may_improve(self, trace: Trace, images: IntArray) -> npt.NDArray[np.bool_]:
+    def _may_improve(self, trace: BeamHypotheses, images: IntArray) -> npt.NDArray[np.bool_]:
         """Rows (B,) whose image may still get a better caption from an open hypothesis."""
         best_open = trace.totals.reshape(len(images), self.groups, -1).max(axis=2)  # (B, G)
         worst = self.worst[images]
         if self.config.beam_size == 1:
-            return ((best_open > NEVER) & (worst == NEVER)).any(axis=1)
+            return ((best_open > NEG_INF) & (worst == NEG_INF)).any(axis=1)
         # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
         longest = self.config.max_length + 1
         hopeful = best_open.astype(np.float64) / longest**self.config.length_penalty > worst

@@ -1,4 +1,4 @@
-"""What may be said."""
+"""Decoding constraints: minimum length, banned tokens, no repeated n-grams."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ import numpy as np
 
 from showtell.config import SearchConfig
 from showtell.errors import ModelError
-from showtell.search.interface import LOGITS_NOT_FINITE, NEVER, FloatArray, IntArray, Next, Specials, TopWords
+from showtell.search.interface import (
+    LOGITS_NOT_FINITE,
+    NEG_INF,
+    FloatArray,
+    IntArray,
+    SpecialTokens,
+    StepScores,
+    TopWords,
+)
 
 
 def allowed_words(
-    following: Next[Any], said: IntArray, specials: Specials, config: SearchConfig, groups: int
+    following: StepScores[Any], said: IntArray, specials: SpecialTokens, config: SearchConfig, groups: int
 ) -> tuple[TopWords, FloatArray]:
     """The likeliest words that may follow, of each hypothesis as many as its beam may need.
 
@@ -37,11 +45,13 @@ def allowed_words(
     count = wanted + len(specials.never) + 1
     end = following.end()
     top = _in_order(following.top(count))
-    words = strike(top, end, said, specials, config)
+    words = mask_disallowed(top, end, said, specials, config)
     if config.block_ngram and top.tokens.shape[2] == count and said.shape[2] < config.max_length:
-        few = (words.log_probs > NEVER).sum(axis=2) < wanted
+        few = (words.log_probs > NEG_INF).sum(axis=2) < wanted
         if few.any():
-            words = strike(_in_order(following.top(count + said.shape[2])), end, said, specials, config)
+            words = mask_disallowed(
+                _in_order(following.top(count + said.shape[2])), end, said, specials, config
+            )
     return words, end
 
 
@@ -53,11 +63,11 @@ def _in_order(words: TopWords) -> TopWords:
     return TopWords(*(np.take_along_axis(array, order, axis=2) for array in words))  # type: ignore[arg-type]
 
 
-def strike(
+def mask_disallowed(
     words: TopWords,
     end: FloatArray,
     said: IntArray,
-    specials: Specials,
+    specials: SpecialTokens,
     config: SearchConfig,
 ) -> TopWords:
     """Strike out (-inf) what may not be said next.
@@ -83,12 +93,12 @@ def strike(
         raise ModelError(LOGITS_NOT_FINITE)
     position = said.shape[2]
     struck = specials.never if position >= config.min_length else (*specials.never, specials.end)
-    np.copyto(log_probs, NEVER, where=(tokens[..., None] == struck).any(axis=3))
+    np.copyto(log_probs, NEG_INF, where=(tokens[..., None] == struck).any(axis=3))
     if config.block_ngram and position >= config.block_ngram:
-        _strike_repeats(log_probs, tokens, said, config.block_ngram)
+        _mask_repeated_ngrams(log_probs, tokens, said, config.block_ngram)
     if position == config.max_length:
-        log_probs.fill(NEVER)
-    speechless = log_probs.max(axis=2) == NEVER  # (B, K)
+        log_probs.fill(NEG_INF)
+    speechless = log_probs.max(axis=2) == NEG_INF  # (B, K)
     if speechless.any():
         tokens = tokens.copy()
         tokens[speechless, 0] = specials.end
@@ -96,7 +106,7 @@ def strike(
     return TopWords(log_probs, tokens)
 
 
-def _strike_repeats(log_probs: FloatArray, tokens: IntArray, said: IntArray, n: int) -> None:
+def _mask_repeated_ngrams(log_probs: FloatArray, tokens: IntArray, said: IntArray, n: int) -> None:
     """Strike out in place the words (B, K, C) that would repeat an n-gram of `said` (B, K, T)."""
     starts = said.shape[2] - n + 1  # places where n - 1 words are followed by another
     again = np.ones((*said.shape[:2], starts), bool)  # whether these are the last n - 1 words
@@ -105,4 +115,4 @@ def _strike_repeats(log_probs: FloatArray, tokens: IntArray, said: IntArray, n: 
     if again.any():
         for row, column, place in np.argwhere(again).tolist():
             follower = said[row, column, place + n - 1]
-            log_probs[row, column, tokens[row, column] == follower] = NEVER
+            log_probs[row, column, tokens[row, column] == follower] = NEG_INF

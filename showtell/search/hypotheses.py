@@ -11,7 +11,7 @@ from showtell.search.interface import FloatArray, Hypothesis, IntArray
 
 
 @dataclass(frozen=True)
-class Trace:
+class BeamHypotheses:
     """Open hypotheses of B images, K each, after T tokens; tables have room for L.
 
     Attributes:
@@ -29,7 +29,7 @@ class Trace:
     all_attention: FloatArray | None
 
     @classmethod
-    def start(cls, images: int, hypotheses: int, token: int, longest: int) -> Trace:
+    def start(cls, images: int, hypotheses: int, token: int, longest: int) -> BeamHypotheses:
         """Before the first token; `longest` is L."""
         tokens = np.empty((images, hypotheses, 1 + longest), np.int64)
         tokens[:, :, 0] = token
@@ -58,7 +58,7 @@ class Trace:
         log_probs: FloatArray,
         totals: FloatArray,
         attention: FloatArray | None,
-    ) -> Trace:
+    ) -> BeamHypotheses:
         """The hypotheses `parents` (B, K') (None: all as they are) with a token more.
 
         Args:
@@ -83,11 +83,11 @@ class Trace:
                 all_attention = np.empty(shape, np.float32)
             all_attention = of_parents(all_attention)
             all_attention[:, :, self.length] = of_parents(attention)
-        return Trace(self.length + 1, all_tokens, all_log_probs, totals, all_attention)
+        return BeamHypotheses(self.length + 1, all_tokens, all_log_probs, totals, all_attention)
 
-    def select_images(self, rows: IntArray) -> Trace:
+    def select_images(self, rows: IntArray) -> BeamHypotheses:
         """Keep the images `rows` (B',)."""
-        return Trace(
+        return BeamHypotheses(
             self.length,
             self.all_tokens[rows],
             self.all_log_probs[rows],

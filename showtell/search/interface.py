@@ -1,4 +1,4 @@
-"""What search asks of a decoder, and what it gives."""
+"""The interface between search and decoders: steps, scores, hypotheses."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-NEVER = float("-inf")
+NEG_INF = float("-inf")
 
 LOGITS_NOT_FINITE = (
     "the decoder's logits are not finite: its weights are damaged or its training diverged; load an earlier"
     " checkpoint, or train with a lower training.learning_rate"
 )
-"""What is reported where a search meets such logits."""
+"""The error message for such logits."""
 
 
 class State(Protocol):
-    """What a decoder remembers between steps, of B images with K hypotheses each."""
+    """The recurrent state of a decoder between steps, of B images with K hypotheses each."""
 
     @property
     def images(self) -> int:
@@ -51,8 +51,8 @@ class TopWords(NamedTuple):
     tokens: IntArray
 
 
-class Next(ABC, Generic[S]):
-    """What a step answers: how likely each word is to be said next.
+class StepScores(ABC, Generic[S]):
+    """The output of a decoder step: scores of each next token.
 
     Attributes:
         state: after the step.
@@ -77,12 +77,12 @@ class Next(ABC, Generic[S]):
         """(B, K, R), where the decoder looked (sums to 1); None where it does not attend."""
 
 
-Step = Callable[[IntArray, S], Next[S]]
+Step = Callable[[IntArray, S], StepScores[S]]
 """(tokens (B, K) just said, state) -> what may be said next."""
 
 
 @dataclass(frozen=True)
-class Specials:
+class SpecialTokens:
     """The ids that search treats apart; `never` are ids that are never said."""
 
     start: int

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.config import SearchConfig
-from showtell.search.constraints import strike
-from showtell.search.hypotheses import Trace
-from showtell.search.interface import NEVER, Hypothesis, Specials, State, Step, TopWords
+from showtell.search.constraints import mask_disallowed
+from showtell.search.hypotheses import BeamHypotheses
+from showtell.search.interface import NEG_INF, Hypothesis, SpecialTokens, State, Step, TopWords
 
 S = TypeVar("S", bound=State)
 Floats = TypeVar("Floats", bound=npt.NDArray[np.floating])
@@ -24,21 +24,21 @@ class Sampling(Generic[S]):
     kept, each once as far as there are others.
     """
 
-    def __init__(self, step: Step[S], specials: Specials, config: SearchConfig, attention: bool) -> None:
+    def __init__(self, step: Step[S], specials: SpecialTokens, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
 
     def run(self, state: S) -> list[list[Hypothesis]]:
         """The captions of each image, best first."""
         batch, samples = state.images, max(self.config.draws, self.config.num_captions)
         random = np.random.default_rng(self.config.seed)
-        trace = Trace.start(batch, samples, self.specials.start, self.config.max_length + 1)
+        trace = BeamHypotheses.start(batch, samples, self.specials.start, self.config.max_length + 1)
         state = state.select_hypotheses(np.zeros((batch, samples), np.int64))
         done: list[list[Hypothesis | None]] = [[None] * samples for _ in range(batch)]
         for _ in range(self.config.max_length + 1):
             following = self.step(trace.last, state)
             log_probs = following.log_probs()
             every = np.broadcast_to(np.arange(log_probs.shape[2]), log_probs.shape)
-            words = strike(
+            words = mask_disallowed(
                 TopWords(log_probs, every),
                 following.end(),
                 trace.tokens,
@@ -93,7 +93,7 @@ def filter_logits(logits: Floats, top_k: int, top_p: float) -> Floats:
     """
     if top_k and top_k < logits.shape[-1]:
         least = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
-        logits = np.where(logits < least, NEVER, logits)  # type: ignore[assignment]
+        logits = np.where(logits < least, NEG_INF, logits)  # type: ignore[assignment]
     if top_p < 1:
         order = np.argsort(-logits, axis=-1, kind="stable")
         weights = np.exp(np.take_along_axis(logits, order, axis=-1) - logits.max(axis=-1, keepdims=True))
@@ -102,6 +102,6 @@ def filter_logits(logits: Floats, top_k: int, top_p: float) -> Floats:
         outside[..., 0] = False
         logits = logits.copy()
         np.put_along_axis(
-            logits, order, np.where(outside, NEVER, np.take_along_axis(logits, order, axis=-1)), axis=-1
+            logits, order, np.where(outside, NEG_INF, np.take_along_axis(logits, order, axis=-1)), axis=-1
         )
     return logits

@@ -35,9 +35,9 @@ from showtell.serving.schemas import (
     MAX_CAPTIONS,
     CaptionRequest,
     CaptionResponse,
+    ImageAnswer,
     ModelInfo,
     Options,
-    PictureAnswer,
     Problem,
     State,
     Timing,
@@ -45,7 +45,7 @@ from showtell.serving.schemas import (
 )
 from showtell.serving.static_files import add_pages
 from showtell.serving.telemetry import Telemetry
-from showtell.serving.uploads import PICTURES, Memory, Upload, read_upload
+from showtell.serving.uploads import IMAGE_FIELDS, Memory, Upload, read_upload
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _DESCRIPTION = """Captions of photos, by a frozen ResNet50 and a recurrent decod
 
     curl -F images=@photo.jpg -F attention=true ADDRESS/v1/captions
 
-Pictures of many requests are captioned together. When the queue is full, the answer is 503 with
+Photos of many requests are captioned together. When the queue is full, the answer is 503 with
 `Retry-After`.
 """
 _REFUSALS: Final[dict[int, str]] = {
@@ -61,9 +61,9 @@ _REFUSALS: Final[dict[int, str]] = {
     401: "The access token is missing or wrong.",
     403: "A page of another site asks, which is not allowed.",
     408: "The upload took too long.",
-    413: "The request, or a picture, is too large.",
+    413: "The request, or a photo, is too large.",
     415: "Neither multipart/form-data nor JSON.",
-    422: "An option is out of range, there are too many pictures, or none of them can be shown.",
+    422: "An option is out of range, there are too many photos, or none of them can be shown.",
     503: "No room: try again after the seconds of Retry-After.",
 }
 
@@ -133,7 +133,7 @@ def create_app(
 
 
 class _Service:
-    """What the routes under /v1 do."""
+    """The handlers of the routes under /v1."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Service:
         return ModelInfo(
             model=self.name,
             version=__version__,
-            attention=self.captioner.attends,
+            attention=self.captioner.has_attention,
             confidence=self.captioner.calibration is not None,
             max_bytes=self.config.max_bytes,
             max_pixels=self.config.max_pixels,
@@ -183,11 +183,11 @@ class _Service:
         return self._response(found, upload.options, start)
 
     def _submit(self, upload: Upload) -> list[Future[Answer]]:
-        if upload.options.attention and not self.captioner.attends:
+        if upload.options.attention and not self.captioner.has_attention:
             raise RefusedError(422, "attention: this model cannot tell where it looked; leave it out")
         try:
             return self.batcher.submit(
-                upload.pictures, upload.options.search(), attention=upload.options.attention
+                upload.images, upload.options.search(), attention=upload.options.attention
             )
         except BatcherBusyError as error:
             raise self._busy(str(error), error.retry_after) from error
@@ -197,26 +197,26 @@ class _Service:
         return RefusedError(503, detail, {"Retry-After": str(max(1, math.ceil(wait)))})
 
     def _response(
-        self, found: Sequence[Answer | BaseException], options: Options, start: float
+        self, answers: Sequence[Answer | BaseException], options: Options, start: float
     ) -> CaptionResponse:
         results = []
-        for one in found:
+        for one in answers:
             if isinstance(one, ImageError):
                 self.telemetry.refused()
-                results.append(PictureAnswer(captions=[], error=one.reason))
+                results.append(ImageAnswer(captions=[], error=one.reason))
             elif isinstance(one, BaseException):
                 raise one
             else:
                 self.telemetry.answer(one)
-                results.append(_picture_answer(one, options))
+                results.append(_image_answer(one, options))
         if not any(result.captions for result in results):
             raise RefusedError(422, f"images.0: {results[0].error}")
         total = 1000 * (time.monotonic() - start)
         return CaptionResponse(model=self.name, results=results, total_ms=round(total, 1))
 
 
-def _picture_answer(answer: Answer, options: Options) -> PictureAnswer:
-    return PictureAnswer(
+def _image_answer(answer: Answer, options: Options) -> ImageAnswer:
+    return ImageAnswer(
         captions=[describe(caption, attention=options.attention) for caption in answer.captions],
         timing=Timing(
             decode_ms=round(1000 * answer.decode_seconds, 1),
@@ -269,14 +269,14 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
 
     @app.post(
         "/v1/captions",
-        summary="Caption pictures",
+        summary="Caption photos",
         response_model_exclude_none=False,
         responses=refusals,
         openapi_extra={"requestBody": _request_body(service.config.max_images)},
         dependencies=security,
     )
     async def caption(request: Request) -> CaptionResponse:
-        """Caption one or many pictures; of several, those that cannot be shown have an `error`."""
+        """Caption one or many images; of several, those that cannot be shown have an `error`."""
         return await service.caption(request)
 
     @app.get(
@@ -287,17 +287,17 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
 
 
 def _request_body(max_images: int) -> dict[str, Any]:
-    """What /v1/captions takes, for the OpenAPI document."""
+    """The request body of /v1/captions, for the OpenAPI document."""
     form, body = Options.model_json_schema(), CaptionRequest.model_json_schema()
-    pictures = {
+    images = {
         "type": "array",
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
         "maxItems": max_images,
-        "description": "files of pictures",
+        "description": "files of photos",
     }
-    form["properties"] = {PICTURES[0]: pictures, **form["properties"]}
-    form["required"] = [PICTURES[0]]
+    form["properties"] = {IMAGE_FIELDS[0]: images, **form["properties"]}
+    form["required"] = [IMAGE_FIELDS[0]]
     body["properties"]["images"]["maxItems"] = max_images
     return {
         "required": True,
@@ -317,7 +317,7 @@ def _add_state(app: FastAPI, batcher: Batcher, telemetry: Telemetry, security: l
             raise HTTPException(503, "the captioning thread has died: restart the service")
         return State(status="ok")
 
-    @app.get("/readyz", summary="Whether it takes pictures", responses=broken)
+    @app.get("/readyz", summary="Whether it takes photos", responses=broken)
     async def readyz() -> State:
         if app.state.closing or not batcher.ready:
             raise HTTPException(503, "not ready", {"Retry-After": "5"})

@@ -1,4 +1,4 @@
-"""A dynamic batcher: pictures of many callers share the encoder's and the search's batches."""
+"""A dynamic batcher: images of many callers share the encoder's and the search's batches."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ShowtellError
 from showtell.serving.decoders import Decoders, Decoding
-from showtell.utils.malloc_trim import release_free_memory
+from showtell.utils.malloc_trim import malloc_trim
 
 log = logging.getLogger(__name__)
 
 _INERTIA: Final = 0.8
 """How slowly the measured pace follows: the weight of what was before."""
-_TIDY: Final = 30.0
+TRIM_EVERY_SECONDS: Final = 30.0
 """Seconds after which free memory is given back."""
 
 
@@ -44,14 +44,14 @@ class BatcherBusyError(ShowtellError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A picture's captions and what they took.
+    """An image's captions and what they took.
 
     Attributes:
         captions: best first.
-        decode_seconds: of the picture.
+        decode_seconds: of the image.
         queue_seconds: that it waited for a decoder and for its batch.
         compute_seconds: of the batch that it was in: encoder and search.
-        batch_size: pictures in that batch.
+        batch_size: images in that batch.
     """
 
     captions: tuple[Caption, ...]
@@ -72,7 +72,7 @@ class _Job:
 
 
 class Batcher:
-    """Captions pictures as they come, from any thread, in batches.
+    """Captions images as they come, from any thread, in batches.
 
     An image is decoded in a process whose time and memory are limited (see `Decoders`). Decoded images wait
     until the model is free; then as many as there are, up to `batch_size`, go through it together. A batch
@@ -100,7 +100,7 @@ class Batcher:
         self._ready: deque[_Job] = deque()
         self._pending = 0  # jobs that were taken and have not left
         self._decoding = 0
-        self._pace = 0.1  # seconds a picture
+        self._pace = 0.1  # seconds an image
         self._progress = time.monotonic()  # when an image was last captioned, or the first one came
         self._closed = False
         self._unfinished: set[Future[Answer]] = set()  # changed by single steps only, so without the lock
@@ -118,41 +118,41 @@ class Batcher:
         warm.future.result()
 
     def submit(
-        self, pictures: Sequence[bytes], config: SearchConfig, *, attention: bool = False
+        self, images: Sequence[bytes], config: SearchConfig, *, attention: bool = False
     ) -> list[Future[Answer]]:
-        """Take pictures, all or none.
+        """Take images, all or none.
 
         Args:
-            pictures: the bytes of their files.
+            images: the bytes of their files.
             config: how to search.
             attention: keep where the decoder looked.
 
         Returns:
-            For each picture what will hold its answer, or raise ImageError if it cannot be shown. One that
+            For each image what will hold its answer, or raise ImageError if it cannot be shown. One that
             is cancelled in time is not computed.
 
         Raises:
             BatcherBusyError: there is no room for them, or the batcher is closed.
         """
-        jobs = [_Job(config, attention) for _ in pictures]
+        jobs = [_Job(config, attention) for _ in images]
         with self._changed:
             if self._closed:
                 raise BatcherBusyError("the service is shutting down", 5.0)
             if self._pending + len(jobs) > self.config.queue_length:
-                raise BatcherBusyError("too many pictures are waiting; try again later", self.retry_after())
+                raise BatcherBusyError("too many photos are waiting; try again later", self.retry_after())
             if not self._pending:
                 self._progress = time.monotonic()
             self._pending += len(jobs)
             self._decoding += len(jobs)
-        for job, picture in zip(jobs, pictures, strict=True):
-            decoding = self._decoders.submit(picture, partial(self._decoded, job))
+        for job, image in zip(jobs, images, strict=True):
+            decoding = self._decoders.submit(image, partial(self._decoded, job))
             self._unfinished.add(job.future)
             job.future.add_done_callback(partial(self._finished, decoding))
         return [job.future for job in jobs]
 
     @property
     def pending(self) -> int:
-        """Pictures that were taken and not yet answered."""
+        """Images that were taken and not yet answered."""
         return self._pending
 
     @property
@@ -162,7 +162,7 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether it takes pictures."""
+        """Whether it takes images."""
         return self.works and not self._closed
 
     @property
@@ -178,7 +178,7 @@ class Batcher:
         return self.alive and self._decoders.works and not full and not stalled
 
     def retry_after(self) -> float:
-        """Seconds that the pictures taken so far should still need."""
+        """Seconds that the images taken so far should still need."""
         return self._pending * self._pace
 
     def close(self, patience: float | None = None) -> bool:
@@ -230,8 +230,8 @@ class Batcher:
                 self._pending -= len(batch) - len(jobs)
             if jobs:
                 self._caption(jobs)
-            if time.monotonic() - tidied > _TIDY:
-                release_free_memory()
+            if time.monotonic() - tidied > TRIM_EVERY_SECONDS:
+                malloc_trim()
                 tidied = time.monotonic()
 
     def _next_batch(self) -> list[_Job]:
@@ -249,9 +249,9 @@ class Batcher:
         """Answer jobs; if they fail together, each by itself, so that none takes others down."""
         start = time.monotonic()
         try:
-            found = caption_mixed(self.captioner, jobs)
+            results = caption_mixed(self.captioner, jobs)
         except Exception as error:
-            log.exception("a batch of %d pictures failed", len(jobs))
+            log.exception("a batch of %d photos failed", len(jobs))
             if len(jobs) > 1:
                 for job in jobs:
                     self._caption([job])
@@ -263,7 +263,7 @@ class Batcher:
         self._leave(len(jobs), seconds / len(jobs))
         if self._observe:
             self._observe(len(jobs), seconds)
-        for job, captions in zip(jobs, found, strict=True):
+        for job, captions in zip(jobs, results, strict=True):
             waited = start - job.submitted - job.decode_seconds
             job.future.set_result(Answer(captions, job.decode_seconds, waited, seconds, len(jobs)))
 
@@ -276,8 +276,8 @@ class Batcher:
 
 
 def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
-    """Caption the decoded pictures of jobs: encoded together, searched with those of the same settings."""
-    found: list[tuple[Caption, ...]] = [()] * len(jobs)
+    """Caption the decoded images of jobs: encoded together, searched with those of the same settings."""
+    results: list[tuple[Caption, ...]] = [()] * len(jobs)
     features = captioner.encode_pixels([job.pixels for job in jobs if job.pixels is not None])
     for config in dict.fromkeys(job.config for job in jobs):
         places = [place for place, job in enumerate(jobs) if job.config == config]
@@ -285,5 +285,5 @@ def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_Job]) -> list[tupl
         rows = features if len(places) == len(jobs) else features[places]
         captions = captioner.caption_features(rows, config, attention=attention)
         for place, own in zip(places, captions, strict=True):
-            found[place] = own
-    return found
+            results[place] = own
+    return results

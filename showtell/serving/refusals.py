@@ -30,4 +30,4 @@ def invalid(error: ValidationError) -> RefusedError:
 
 def too_many_images(most: int) -> RefusedError:
     """A request of more images than are allowed."""
-    return RefusedError(422, f"more than {most} pictures; send several requests")
+    return RefusedError(422, f"more than {most} photos; send several requests")

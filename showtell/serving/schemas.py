@@ -1,4 +1,4 @@
-"""What requests and answers look like; FastAPI makes the OpenAPI document of it."""
+"""Schemas of requests and answers, from which FastAPI makes the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig
 
 MAX_CAPTIONS: Final = 10
-"""Captions a picture, and beams, at most."""
+"""Captions an image, and beams, at most."""
 
 
 class Options(BaseModel):
-    """How to caption; the same for all pictures of a request."""
+    """How to caption; the same for all images of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
-    num_captions: Annotated[
-        int, Field(ge=1, le=MAX_CAPTIONS, description="captions a picture, best first")
-    ] = 1
+    num_captions: Annotated[int, Field(ge=1, le=MAX_CAPTIONS, description="captions a photo, best first")] = 1
     beam_size: Annotated[
         int,
         Field(ge=1, le=MAX_CAPTIONS, description="beams, at least as many as captions; 1 is greedy"),
@@ -34,7 +32,7 @@ class Options(BaseModel):
 
 
 class CaptionRequest(Options):
-    """Pictures as base64."""
+    """Images as base64."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -50,7 +48,7 @@ class CaptionRequest(Options):
     )
 
     images: Annotated[
-        list[Annotated[str, Field(min_length=4, description="base64 of a picture's file, or a data: URL")]],
+        list[Annotated[str, Field(min_length=4, description="base64 of a photo's file, or a data: URL")]],
         Field(min_length=1),
     ]
 
@@ -61,11 +59,11 @@ class WordAnswer(BaseModel):
     text: str
     probability: Annotated[float, Field(ge=0, le=1, description="that the model gave it")]
     confidence: Annotated[
-        float | None, Field(ge=0, le=1, description="probability that people use the word for the picture")
+        float | None, Field(ge=0, le=1, description="probability that people use the word for the photo")
     ]
     attention: Annotated[
         list[list[float]] | None,
-        Field(description="share of attention of each cell of a grid over the picture, rows from the top"),
+        Field(description="share of attention of each cell of a grid over the photo, rows from the top"),
     ] = None
 
 
@@ -90,41 +88,41 @@ class CaptionAnswer(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds of a picture."""
+    """Milliseconds of an image."""
 
     decode_ms: float
     queue_ms: Annotated[float, Field(description="waiting for a decoder and for its batch")]
     compute_ms: Annotated[float, Field(description="of the batch it was in: encoder and search")]
-    batch_size: Annotated[int, Field(description="pictures in that batch")]
+    batch_size: Annotated[int, Field(description="photos in that batch")]
 
 
-class PictureAnswer(BaseModel):
-    """A picture's captions, best first; or an error and no captions."""
+class ImageAnswer(BaseModel):
+    """An image's captions, best first; or an error and no captions."""
 
     captions: list[CaptionAnswer]
-    error: Annotated[str | None, Field(description="why the picture cannot be shown")] = None
+    error: Annotated[str | None, Field(description="why the photo cannot be shown")] = None
     timing: Timing | None = None
 
 
 class CaptionResponse(BaseModel):
-    """Answers in the order of the pictures."""
+    """Answers in the order of the images."""
 
     model: Annotated[str, Field(description="name of the model")]
-    results: list[PictureAnswer]
+    results: list[ImageAnswer]
     total_ms: Annotated[float, Field(description="from the request's arrival to its answer")]
 
 
 class ModelInfo(BaseModel):
-    """What captions, and what it takes."""
+    """The model, its settings and its limits."""
 
     model: str
     version: Annotated[str, Field(description="of showtell")]
     attention: Annotated[bool, Field(description="whether the model can tell where it looked")]
     confidence: Annotated[bool, Field(description="whether its confidence has been calibrated")]
-    max_bytes: Annotated[int, Field(description="bytes a picture at most")]
-    max_pixels: Annotated[int, Field(description="pixels a picture at most")]
-    max_images: Annotated[int, Field(description="pictures a request at most")]
-    max_captions: Annotated[int, Field(description="captions a picture at most")]
+    max_bytes: Annotated[int, Field(description="bytes a photo at most")]
+    max_pixels: Annotated[int, Field(description="pixels a photo at most")]
+    max_images: Annotated[int, Field(description="photos a request at most")]
+    max_captions: Annotated[int, Field(description="captions a photo at most")]
     max_request_bytes: Annotated[int, Field(description="bytes a request at most")]
 
 

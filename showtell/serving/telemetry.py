@@ -1,4 +1,4 @@
-"""What the service tells Prometheus about itself."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 
@@ -44,28 +44,28 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._pictures = Counter(
-            "showtell_pictures", "Pictures by what became of them.", ("outcome",), registry=self._registry
+        self._images = Counter(
+            "showtell_images", "Photos by what became of them.", ("outcome",), registry=self._registry
         )
         self._stages = Histogram(
-            "showtell_picture_seconds",
-            "Seconds of a picture by stage: decode, queue (waiting), compute (of its batch).",
+            "showtell_image_seconds",
+            "Seconds of a photo by stage: decode, queue (waiting), compute (of its batch).",
             ("stage",),
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._batches = Histogram(
-            "showtell_batch_pictures", "Pictures of a batch.", buckets=_SIZES, registry=self._registry
+            "showtell_batch_images", "Photos of a batch.", buckets=_SIZES, registry=self._registry
         )
         self._batch_seconds = Counter(
             "showtell_batch_seconds", "Seconds that the model was busy.", registry=self._registry
         )
         self._pending = Gauge(
-            "showtell_pending_pictures", "Pictures taken and not yet answered.", registry=self._registry
+            "showtell_pending_images", "Photos taken and not yet answered.", registry=self._registry
         )
 
     def watch(self, batcher: Batcher) -> None:
-        """Tell how many pictures wait."""
+        """Tell how many images wait."""
         self._pending.set_function(lambda: batcher.pending)
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -79,15 +79,15 @@ class Telemetry:
         self._batch_seconds.inc(seconds)
 
     def answer(self, answer: Answer) -> None:
-        """Count a captioned picture."""
-        self._pictures.labels("captioned").inc()
+        """Count a captioned image."""
+        self._images.labels("captioned").inc()
         self._stages.labels("decode").observe(answer.decode_seconds)
         self._stages.labels("queue").observe(answer.queue_seconds)
         self._stages.labels("compute").observe(answer.compute_seconds)
 
     def refused(self) -> None:
-        """Count a picture that cannot be shown."""
-        self._pictures.labels("not shown").inc()
+        """Count an image that cannot be shown."""
+        self._images.labels("not shown").inc()
 
     def render(self) -> bytes:
         """All of it, as Prometheus reads it."""

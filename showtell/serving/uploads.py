@@ -1,4 +1,4 @@
-"""Requests in: multipart or JSON, within limits, to the bytes of pictures. Nothing touches the disk."""
+"""Requests in: multipart or JSON, within limits, to the bytes of images. Nothing touches the disk."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from showtell.serving.json_body import decode_base64, read_caption_request
 from showtell.serving.refusals import RefusedError, invalid, too_many_images
 from showtell.serving.schemas import Options
 
-PICTURES: Final = ("images", "image")
-"""Names of the multipart fields that hold pictures."""
+IMAGE_FIELDS: Final = ("images", "image")
+"""Names of the multipart fields that hold images."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What was asked for: the bytes of pictures, and how to caption them."""
+    """A request: the bytes of images, and the options of their captions."""
 
-    pictures: tuple[bytes, ...]
+    images: tuple[bytes, ...]
     options: Options
 
 
@@ -42,7 +42,7 @@ class Memory:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[_Loan]:
-        """What a request holds; it is given back at the end of the block."""
+        """Account for the memory of a request until the end of the block."""
         loan = _Loan(self)
         try:
             yield loan
@@ -80,7 +80,7 @@ async def read_upload(request: Request, config: ServingConfig, loan: _Loan) -> U
             return await run_in_threadpool(_read_json, content, config)
     except ClientDisconnect as error:
         raise RefusedError(400, "the request ended before its body did") from error
-    raise RefusedError(415, "send pictures as multipart/form-data, or as base64 in application/json")
+    raise RefusedError(415, "send photos as multipart/form-data, or as base64 in application/json")
 
 
 def _too_large(config: ServingConfig) -> RefusedError:
@@ -126,21 +126,21 @@ async def _read_multipart(
         raise RefusedError(400, f"not a readable multipart/form-data body: {error.message}") from error
     except Exception as error:  # header values that are no text, ...
         raise RefusedError(400, "not a readable multipart/form-data body") from error
-    pictures: list[bytes] = []
+    images: list[bytes] = []
     values: dict[str, str] = {}
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                if name not in PICTURES:
-                    raise RefusedError(422, f"a file in an unknown field; name it {PICTURES[0]}")
-                pictures.append(await value.read())
+                if name not in IMAGE_FIELDS:
+                    raise RefusedError(422, f"a file in an unknown field; name it {IMAGE_FIELDS[0]}")
+                images.append(await value.read())
             elif name in values:
                 raise RefusedError(422, "a field is there twice")
             else:
                 values[name] = value
     finally:
         await form.close()
-    return _checked(pictures, _validated(Options, values), config)
+    return _checked(images, _validated(Options, values), config)
 
 
 def _read_json(content: bytes, config: ServingConfig) -> Upload:
@@ -157,12 +157,12 @@ def _validated(kind: type[Options], values: dict[str, str]) -> Options:
         raise invalid(error) from error
 
 
-def _checked(pictures: list[bytes], options: Options, config: ServingConfig) -> Upload:
-    if not pictures:
-        raise RefusedError(422, f"no pictures: send files in the field {PICTURES[0]}")
-    if len(pictures) > config.max_images:
+def _checked(images: list[bytes], options: Options, config: ServingConfig) -> Upload:
+    if not images:
+        raise RefusedError(422, f"no photos: send files in the field {IMAGE_FIELDS[0]}")
+    if len(images) > config.max_images:
         raise too_many_images(config.max_images)
-    for place, picture in enumerate(pictures):
-        if len(picture) > config.max_bytes:
-            raise RefusedError(413, f"images.{place}: the picture is larger than {config.max_bytes} bytes")
-    return Upload(tuple(pictures), options)
+    for place, image in enumerate(images):
+        if len(image) > config.max_bytes:
+            raise RefusedError(413, f"images.{place}: the photo is larger than {config.max_bytes} bytes")
+    return Upload(tuple(images), options)

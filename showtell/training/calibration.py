@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from showtell.captioning.captioner import Captioner, find_captions
+from showtell.captioning.captioner import Captioner, generate_captions
 from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.reliability import Reliability, good_captions, right_words
+from showtell.evaluation.reliability import Reliability, caption_labels, word_labels
 from showtell.training.calibration_fit import calibrate
 from showtell.utils.files import write_atomic
 from showtell.utils.plots import plot_lines
@@ -77,7 +77,7 @@ def _captions(
     for batch in val_loader:
         with torch.inference_mode():
             features = captioner.features(batch.images.to(device))
-        found = find_captions(captioner.decoder, captioner.vocabulary, features, search)
+        found = generate_captions(captioner.decoder, captioner.vocabulary, features, search)
         for row in batch.order.argsort().tolist():
             best = found[row][0]
             said.append((tuple(captioner.vocabulary.decode(best.tokens)), best.token_log_probs))
@@ -98,7 +98,7 @@ def _calibrate(said: _Said, images: Sequence[CaptionedImage]) -> tuple[Calibrati
     for name in dict.fromkeys(names.tolist()):
         own = np.flatnonzero(names == name).tolist()
         try:
-            good += good_captions([said[i][0] for i in own], [people[i] for i in own]).tolist()
+            good += caption_labels([said[i][0] for i in own], [people[i] for i in own]).tolist()
             chosen += own
         except DataError as error:
             left[name] = str(error)
@@ -109,7 +109,7 @@ def _calibrate(said: _Said, images: Sequence[CaptionedImage]) -> tuple[Calibrati
     return calibrate(
         [said[i][1] for i in chosen],
         good,
-        [right_words(said[i][0], people[i]) for i in chosen],
+        [word_labels(said[i][0], people[i]) for i in chosen],
         [names[i] for i in chosen],
     )
 
@@ -131,7 +131,7 @@ def _plot(found: _Found, path: Path) -> None:
 
 
 def _figures(calibration: Calibration, found: _Found) -> dict[str, Any]:
-    """What `reliability.json` holds."""
+    """The content of `reliability.json`."""
     datasets = {dataset: {k: _values(r) for k, r in parts.items()} for dataset, parts in found.items()}
     return {"doubtful_below": calibration.doubtful, "datasets": datasets}
 

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from showtell.captioning.confidence import Calibration, Floats, caption_features, predict, word_features
 from showtell.errors import DataError
-from showtell.evaluation.reliability import FEWEST, Bools, Reliability
+from showtell.evaluation.reliability import MIN_CALIBRATION_IMAGES, Bools, Reliability
 
 PRECISION: Final = 2 / 3
 """Share of the doubtful captions that should not be good."""
@@ -23,7 +23,7 @@ _FOLDS: Final = 5
 _DECAY: Final = 1e-3
 
 
-def doubtful_below(promised: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
+def doubtful_below(predicted: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
     """The confidence below which captions are doubtful, chosen by how good captions of images turned out.
 
     It is the largest threshold, of 0.50, 0.49, ..., below which at least two of three captions are not good,
@@ -33,7 +33,7 @@ def doubtful_below(promised: Floats, good: Bools, datasets: npt.NDArray[np.str_]
     one of four is not good, by definition.)
 
     Args:
-        promised: (N,) confidences, of captions that they were not calibrated on.
+        predicted: (N,) confidences, of captions that they were not calibrated on.
         good: (N,) whether these are good.
         datasets: (N,) which dataset each is of. A dataset is only asked for thresholds that make ten of its
             captions doubtful.
@@ -43,7 +43,7 @@ def doubtful_below(promised: Floats, good: Bools, datasets: npt.NDArray[np.str_]
     """
     of_dataset = [datasets == name for name in np.unique(datasets)]
     for threshold in _THRESHOLDS.tolist():
-        marked = [own & (promised < threshold) for own in of_dataset]
+        marked = [own & (predicted < threshold) for own in of_dataset]
         if all((~good[own]).mean() >= PRECISION for own in marked if own.sum() >= _JUDGED):
             return float(threshold)
     return None
@@ -62,18 +62,18 @@ def calibrate(
 
     Args:
         log_probs: of N captions, of each word and of the end.
-        good: whether each caption is good (see `good_captions`).
-        right: whether each of their words is right (see `right_words`).
+        good: whether each caption is good (see `caption_labels`).
+        right: whether each of their words is right (see `word_labels`).
         datasets: name of the dataset of each; without it, all are of one that is named "".
 
     Returns:
         The calibration; and of each dataset, by its name, the reliability of "captions" and "words".
 
     Raises:
-        DataError: fewer than `FEWEST` captions, or no words in them.
+        DataError: fewer than `MIN_CALIBRATION_IMAGES` captions, or no words in them.
     """
-    if len(log_probs) < FEWEST:
-        raise DataError(f"{len(log_probs)} images are too few; {FEWEST} are needed")
+    if len(log_probs) < MIN_CALIBRATION_IMAGES:
+        raise DataError(f"{len(log_probs)} images are too few; {MIN_CALIBRATION_IMAGES} are needed")
     features = np.concatenate([word_features(values) for values in log_probs])
     if not len(features):
         raise DataError("captions without words: nothing to calibrate with")
@@ -87,12 +87,12 @@ def calibrate(
     lengths = [len(values) - 1 for values in log_probs]
     held = np.array([r for row in right for r in row], dtype=bool)
     words = _Outcomes(features, held, np.repeat(names, lengths), np.repeat(folds, lengths))
-    promised, of_words = captions.cross_fit(), words.cross_fit()
+    predicted, of_words = captions.cross_fit(), words.cross_fit()
     calibration = Calibration(captions.fit(), words.fit(), captions.threshold())
-    doubtful = captions.cross_mark(promised)
+    doubtful = captions.cross_mark(predicted)
     return calibration, {
         str(name): {
-            "captions": _of(name, captions, promised, doubtful),
+            "captions": _of(name, captions, predicted, doubtful),
             "words": _of(name, words, of_words, None),
         }
         for name in dict.fromkeys(names.tolist())
@@ -127,29 +127,29 @@ class _Outcomes:
 
     def cross_fit(self) -> Floats:
         """Predict (N,) each fold by what the others give."""
-        promised = np.zeros(len(self.held))
+        predicted = np.zeros(len(self.held))
         for fold in np.unique(self.folds):
             out = self.folds == fold
-            promised[out] = predict(self.features[out], self.of(~out).fit())
-        return promised
+            predicted[out] = predict(self.features[out], self.of(~out).fit())
+        return predicted
 
     def threshold(self) -> float | None:
         """See `doubtful_below`."""
         return doubtful_below(self.cross_fit(), self.held, self.datasets)
 
-    def cross_mark(self, promised: Floats) -> Bools:
+    def cross_mark(self, predicted: Floats) -> Bools:
         """Whether each (N,) is doubtful by the threshold that the other folds give, as if it were all."""
         doubtful = np.zeros(len(self.held), dtype=bool)
         for fold in np.unique(self.folds):
             out = self.folds == fold
-            doubtful[out] = promised[out] < (self.of(~out).threshold() or 0.0)
+            doubtful[out] = predicted[out] < (self.of(~out).threshold() or 0.0)
         return doubtful
 
 
-def _of(name: str, outcomes: _Outcomes, promised: Floats, doubtful: Bools | None) -> Reliability:
+def _of(name: str, outcomes: _Outcomes, predicted: Floats, doubtful: Bools | None) -> Reliability:
     """The reliability of one dataset."""
     own = outcomes.datasets == name
-    return Reliability(promised[own], outcomes.held[own], None if doubtful is None else doubtful[own])
+    return Reliability(predicted[own], outcomes.held[own], None if doubtful is None else doubtful[own])
 
 
 def _fit(features: Floats, held: Bools, weights: Floats) -> tuple[float, ...]:

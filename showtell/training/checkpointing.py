@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import signal
 import time
@@ -19,9 +20,10 @@ from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.checkpoints.tensor_files import read_pickled
 from showtell.errors import CheckpointError, ShowtellError
 from showtell.training.distributed import processes, total
-from showtell.training.history import log
 from showtell.training.module import CaptionModule
 from showtell.utils.files import write_atomic
+
+log = logging.getLogger(__name__)
 
 
 class InterruptedTrainingError(ShowtellError):
@@ -83,7 +85,7 @@ class SaveBest(Callback):
         self.saved = loss < self.best
         if self.saved:
             self.best = loss
-            if processes().is_first:
+            if processes().is_rank_zero:
                 module.captioner.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class SaveBest(Callback):
         self.best = float(state_dict["best"])
 
 
-class SaveLast(Callback):
+class CheckpointLast(Callback):
     """Keeps the state of training in last.ckpt: after each epoch, every few minutes, and when asked to stop.
 
     Args:

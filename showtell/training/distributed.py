@@ -44,7 +44,7 @@ class Processes:
     count: int = 1
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether it is process 0."""
         return self.rank == 0
 
@@ -73,7 +73,7 @@ def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
 
 
 def accelerator_of(device: torch.device) -> str:
-    """What Lightning calls the kind of a device."""
+    """Lightning's name of a kind of device."""
     return {"cuda": "gpu", "mps": "mps"}.get(device.type, "cpu")
 
 
@@ -117,8 +117,8 @@ def total(*values: float) -> list[float]:
     return found
 
 
-def gathered(item: T) -> list[T]:
-    """What each process gives, in the order of their ranks."""
+def all_gather_object(item: T) -> list[T]:
+    """The items of all processes, in the order of their ranks."""
     count = processes().count
     if count == 1:
         return [item]
@@ -127,8 +127,8 @@ def gathered(item: T) -> list[T]:
     return items
 
 
-def of_first(item: T) -> T:
-    """What process 0 gives."""
+def broadcast_object(item: T) -> T:
+    """The item of rank 0, on all ranks."""
     if processes().count == 1:
         return item
     holder: list[Any] = [item]
@@ -137,34 +137,34 @@ def of_first(item: T) -> T:
     return first
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Go on when all processes are here."""
-    gathered(None)
+    all_gather_object(None)
 
 
-class FirstFailed(Exception):  # noqa: N818 - the error itself is raised in process 0
+class RankZeroFailedError(Exception):
     """Process 0 has failed, and tells the user why."""
 
 
 @contextmanager
-def first_goes_first() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """Process 0 runs the block alone; then the others run it, and find done what it has done.
 
     Raises:
-        FirstFailed: process 0 did not come to the block's end.
+        RankZeroFailedError: process 0 did not come to the block's end.
     """
-    if not processes().is_first and not of_first(False):
-        raise FirstFailed
+    if not processes().is_rank_zero and not broadcast_object(False):
+        raise RankZeroFailedError
     done = False
     try:
         yield
         done = True
     finally:
-        if processes().is_first:
-            of_first(done)
+        if processes().is_rank_zero:
+            broadcast_object(done)
 
 
-def interleaved(parts: Sequence[Sequence[T]]) -> list[T]:
+def interleave_shards(parts: Sequence[Sequence[T]]) -> list[T]:
     """A list that was dealt out (item i went to process i % N), put together again."""
     longest = max(map(len, parts), default=0)
     return [part[place] for place in range(longest) for part in parts if place < len(part)]

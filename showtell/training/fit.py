@@ -22,20 +22,20 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, Tra
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.errors import CheckpointError, ConfigError
 from showtell.training.calibration import calibrate_model
-from showtell.training.checkpointing import AtomicCheckpointIO, SaveBest, SaveLast
+from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest
 from showtell.training.distributed import (
     accelerator_of,
+    barrier,
     devices_and_nodes,
-    first_goes_first,
     processes,
     quiet_lightning,
-    wait_for_all,
+    rank_zero_first,
 )
 from showtell.training.divergence import StopDivergence
 from showtell.training.finetuning import FineTuningModule, Retention
 from showtell.training.history import History, OnEpoch
 from showtell.training.module import CaptionModule
-from showtell.training.progress import Progress, TidyMemory
+from showtell.training.progress import Progress, TrimMemory
 from showtell.training.self_critical import CaptionReward
 from showtell.training.self_critical_module import SelfCriticalModule
 from showtell.utils.devices import compute_dtype, pick_device
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training gave.
+    """The result of training.
 
     Attributes:
         epochs: one dictionary an epoch: losses, scores, rates.
@@ -110,7 +110,7 @@ def fit(
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
         ConfigError: a batch, or the validation images, are too few to give each process one.
-        FirstFailed: another process tells of one of these.
+        RankZeroFailedError: another process tells of one of these.
         TrainingDivergedError: the validation loss is absurd from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
@@ -120,7 +120,7 @@ def fit(
     workers, size, ours = config.num_workers, config.batch_size, processes()
     share = ours.rank, ours.count
     loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
-    with first_goes_first():
+    with rank_zero_first():
         _require_work_for_all(len(train) // len(loader), len(val))
     val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
@@ -135,23 +135,23 @@ def fit(
     if self_critical is not None and self_critical.epochs:
         rewarded, reward = _rewarded(train, self_critical, captioner)
         loader = CaptionLoader(rewarded, batch_size=size, seed=config.seed, num_workers=workers, share=share)
-        with first_goes_first():
+        with rank_zero_first():
             _require_work_for_all(len(rewarded) // len(loader), len(val))
         if resumed != SelfCriticalModule.stage:
             log.info(
                 "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]
             )
-            wait_for_all()  # process 0 may still be writing it
+            barrier()  # process 0 may still be writing it
             best = Captioner.load(str(folder), device=torch.device("cpu"))
             captioner.decoder.load_state_dict(best.decoder.state_dict())
         policy = SelfCriticalModule(captioner, config, search, val.images, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
-    if calibrate and ours.is_first:
+    if calibrate and ours.is_rank_zero:
         with memory.stage("calibration"):
             whole = EvalLoader(val, batch_size=size, num_workers=workers)
             calibrate_model(folder, whole, val.images, search)
-    wait_for_all()
+    barrier()
     return TrainingResult(rows)
 
 
@@ -183,7 +183,7 @@ def _rewarded(
 
 @dataclass(frozen=True)
 class _Run:
-    """What the stages of a run share."""
+    """The state that the stages of a run share."""
 
     folder: Path
     config: TrainingConfig
@@ -204,13 +204,13 @@ class _Run:
         to_beat = module.objective(_best_of(rows)) if rows else math.inf
         best = SaveBest(self.folder, to_beat)
         history = History(self.folder, best, self.memory, rows, self.on_epoch)
-        last = SaveLast(self.folder, self.config.checkpoint_minutes)
+        last = CheckpointLast(self.folder, self.config.checkpoint_minutes)
         callbacks: list[Callback] = [
             *self._guard(module, history),
             best,
             history,
             Progress(),
-            TidyMemory(),
+            TrimMemory(),
             *more,
             last,
         ]  # the last one saves the state of the others
@@ -226,7 +226,7 @@ class _Run:
         return history.rows
 
     def _guard(self, module: CaptionModule, history: History) -> list[Callback]:
-        """What stops a cross-entropy training that diverges; by rewards, the loss may well rise."""
+        """Callbacks that stop a diverging cross-entropy training; with rewards, the loss may rise."""
         if isinstance(module, SelfCriticalModule):
             return []
         return [

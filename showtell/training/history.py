@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from showtell.checkpoints.run_folder import HISTORY
 from showtell.training.checkpointing import SaveBest
-from showtell.training.distributed import gathered, processes, total
+from showtell.training.distributed import all_gather_object, processes, total
 from showtell.training.module import CaptionModule
 from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MIB, MemoryByStage
@@ -138,7 +138,7 @@ class History(Callback):
             **self._gpu_memory(f"{module.stage} training"),
         }
         self.rows.append(row)
-        if processes().is_first:
+        if processes().is_rank_zero:
             self._write()
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
@@ -170,7 +170,7 @@ class History(Callback):
     def _gpu_memory(self, stage: str) -> dict[str, float]:
         """The most that any GPU has held so far in training and in validation, and has reserved."""
         mine = [self.memory.stages[name] for name in (stage, "validation") if name in self.memory.stages]
-        readings = [reading for of_process in gathered(mine) for reading in of_process]
+        readings = [reading for of_process in all_gather_object(mine) for reading in of_process]
         if not readings:
             return {}
         return {

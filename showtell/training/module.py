@@ -1,4 +1,4 @@
-"""What a training step and a validation step do."""
+"""The training step and the validation step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from showtell.captioning.captioner import Captioner, find_captions
+from showtell.captioning.captioner import Captioner, generate_captions
 from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
 from showtell.data.records import CaptionedImage
@@ -20,7 +20,13 @@ from showtell.decoder import RNNDecoder, packed_targets
 from showtell.decoder.base import Packing
 from showtell.errors import CheckpointError
 from showtell.evaluation.validation import describe_captions, score_captions
-from showtell.training.distributed import gathered, interleaved, of_first, processes, total
+from showtell.training.distributed import (
+    all_gather_object,
+    broadcast_object,
+    interleave_shards,
+    processes,
+    total,
+)
 from showtell.training.losses import linear_cross_entropy
 from showtell.utils.devices import to_device
 
@@ -93,7 +99,7 @@ class CaptionModule(LightningModule):
         return self._captioner[0]
 
     def objective(self, metrics: dict[str, float]) -> float:
-        """What is to be lowered: the validation loss, of several datasets the mean of their losses."""
+        """The monitored metric: the validation loss; of several datasets, the mean of their losses."""
         return metrics["val_loss"]
 
     def loss(
@@ -113,7 +119,7 @@ class CaptionModule(LightningModule):
         return self.loss_of(batch, hidden, targets, label_smoothing, caption_weights)
 
     def hidden_states(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
-        """What the decoder knows before each next word (P, E), and these words (P,), in packed order."""
+        """Hidden states (P, E) before each next token, and these tokens (P,), in packed order."""
         features = self.captioner.features(batch.images)
         hidden = self.decoder(features, batch.captions, batch.lengths, batch.image_index)
         return hidden, packed_targets(batch.captions, batch.lengths)
@@ -191,7 +197,7 @@ class CaptionModule(LightningModule):
             )
         self.loader.load_state_dict(kept["loader"])
         self.train_loss.reset()
-        if processes().is_first:
+        if processes().is_rank_zero:
             self.train_loss.total, self.train_loss.words = kept["train_loss"]
 
     def on_validation_epoch_start(self) -> None:
@@ -215,9 +221,9 @@ class CaptionModule(LightningModule):
         """Log the loss a word and the scores of the captions: of each dataset, and their means."""
         losses = {dataset: {"val_loss": loss.mean()} for dataset, loss in self.val_losses.items()}
         self.log_dict(with_means(losses))
-        said = interleaved(gathered(self.predictions))
+        said = interleave_shards(all_gather_object(self.predictions))
         if len(said) == len(self.val_images):  # not in Lightning's sanity check
-            self.log_dict(of_first(self._scores(said) if processes().is_first else {}))
+            self.log_dict(broadcast_object(self._scores(said) if processes().is_rank_zero else {}))
 
     def _scores(self, said: list[str]) -> dict[str, float]:
         scores = {}
@@ -270,7 +276,7 @@ def with_means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def share(items: float) -> float:
-    """What the mean over our items of a batch is multiplied by.
+    """Factor that turns this rank's mean loss into its part of the global mean after DDP averages gradients.
 
     Gradients are averaged over the processes; with this factor that is the mean over all items.
     """
@@ -280,5 +286,5 @@ def share(items: float) -> float:
 
 def caption_texts(captioner: Captioner, features: Tensor, search: SearchConfig) -> list[str]:
     """The best caption of each image, as text."""
-    found = find_captions(captioner.decoder, captioner.vocabulary, features, search)
+    found = generate_captions(captioner.decoder, captioner.vocabulary, features, search)
     return [detokenize(captioner.vocabulary.decode(hypotheses[0].tokens)) for hypotheses in found]

@@ -1,4 +1,4 @@
-"""What happens around the training steps: files, history, progress, and an orderly stop."""
+"""The progress bar of training, and returning free memory to the system."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from showtell.training.distributed import processes
-from showtell.utils.malloc_trim import release_free_memory
+from showtell.utils.malloc_trim import malloc_trim
 from showtell.utils.progress import bars_hidden
 
-_TIDY: Final = 5.0
+TRIM_EVERY_SECONDS: Final = 5.0
 """Seconds after which free memory is given back."""
 
 _REFRESH: Final = 0.5
 """Seconds between two readings of the loss for the progress bar."""
 
 
-class TidyMemory(Callback):
+class TrimMemory(Callback):
     """Gives back, every few seconds, what batches of ever other shapes leave free in pieces."""
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class TidyMemory(Callback):
         batch_idx: int,
     ) -> None:
         """Tidy, if it is time."""
-        if time.monotonic() - self._tidied > _TIDY:
-            release_free_memory()
+        if time.monotonic() - self._tidied > TRIM_EVERY_SECONDS:
+            malloc_trim()
             self._tidied = time.monotonic()
 
 

@@ -34,7 +34,7 @@ from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.summary import log_summary, warn_of_few_images
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError
-from showtell.training.distributed import first_goes_first, of_first, processes, start_processes
+from showtell.training.distributed import broadcast_object, processes, rank_zero_first, start_processes
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
 from showtell.training.initial_model import NONE, Initial, load_initial
@@ -187,7 +187,7 @@ def train(
         ShowtellError: the data or the model to start from cannot be used.
         TrainingDivergedError: the validation loss is absurd, or rises from the first epoch on.
         InterruptedTrainingError: training was asked to stop (Ctrl-C, SIGTERM) and has saved its state.
-        FirstFailed: in another process than the first: that has raised one of these.
+        RankZeroFailedError: in another process than the first: that has raised one of these.
     """
     config = RunConfig(
         init=os.fspath(init),
@@ -209,7 +209,7 @@ def train(
 def train_run(config: RunConfig, *, resume: bool = False) -> TrainingRun:
     """Train as the settings of a whole run say; see `train`."""
     started = time.monotonic()
-    if not start_processes(config.trainer).is_first:  # process 0 logs for all
+    if not start_processes(config.trainer).is_rank_zero:  # process 0 logs for all
         logging.getLogger("showtell").setLevel(logging.ERROR)
     with ExitStack() as held:  # the run's folder is locked until the end
         return _train(config, started, held, resume=resume)
@@ -218,19 +218,19 @@ def train_run(config: RunConfig, *, resume: bool = False) -> TrainingRun:
 def _train(config: RunConfig, started: float, held: ExitStack, *, resume: bool) -> TrainingRun:
     """Train, in each of the processes that were started; `held` keeps the run's folder locked."""
     memory = MemoryByStage(find_gpu())
-    with first_goes_first():
+    with rank_zero_first():
         folder = config.out_dir
-        if processes().is_first:
+        if processes().is_rank_zero:
             folder = held.enter_context(run_folder(folder, resume=resume))
         data = prepare_data(config.data, Path(config.cache.dir))
         initial = load_initial(config, data)
-    folder = of_first(folder)
+    folder = broadcast_object(folder)
     config = replace(config, init=NONE, data=replace(config.data, min_count=data.min_count))
     if initial is not None:
         config = initial.settle(config)
     log_summary(data)
     warn_of_few_images(data, config)
-    if not resume and processes().is_first:
+    if not resume and processes().is_rank_zero:
         write_atomic(folder / CONFIG, settings_yaml(config))
     result = _fit(config, data, initial, folder, memory, resume=resume)
     return TrainingRun(folder, result, config, data, (time.monotonic() - started) / 60, memory.summary())
@@ -263,7 +263,7 @@ def _fit(
         config.encoder.weights,
     )
     log_gpu_memory("before training")
-    with first_goes_first(), memory.stage("features"):
+    with rank_zero_first(), memory.stage("features"):
         load, images = image_source(config, captioner.encoder, data.train + data.val)
     train, val = caption_sets(config, images, captioner.vocabulary, load)
     if initial is not None:  # a resumed run also needs the weights that it started from

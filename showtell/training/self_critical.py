@@ -21,11 +21,11 @@ from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder, packed_targets
 from showtell.decoder.base import Packing
 from showtell.evaluation.cider import CiderD
-from showtell.search import Specials
+from showtell.search import SpecialTokens
 from showtell.training.losses import linear_cross_entropy
 from showtell.utils.devices import to_device
 
-STRUCK_OUT = -1e4
+MASKED_LOGIT = -1e4
 """Added to the bias of words that are never said: their probability is 0 in any number format."""
 
 
@@ -58,10 +58,10 @@ def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 @torch.no_grad()
-def draw_captions(
+def sample_captions(
     decoder: RNNDecoder,
     features: Tensor,
-    specials: Specials,
+    specials: SpecialTokens,
     uniform: Tensor,
     struck_out: Tensor,
     *,
@@ -102,9 +102,9 @@ def draw_captions(
     return torch.stack(drawn, dim=2)
 
 
-def strike_out(bias: Tensor, specials: Specials) -> Tensor:
+def strike_out(bias: Tensor, specials: SpecialTokens) -> Tensor:
     """`bias` (V,) of the words, very low for those that are never drawn."""
-    return bias.index_fill(0, to_device(torch.tensor(specials.never), bias.device), STRUCK_OUT)
+    return bias.index_fill(0, to_device(torch.tensor(specials.never), bias.device), MASKED_LOGIT)
 
 
 def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ def policy_loss(
     features: Tensor,
     drawn: Tensor,
     advantage: Tensor,
-    specials: Specials,
+    specials: SpecialTokens,
     *,
     temperature: float,
     pad_id: int = 0,
@@ -171,7 +171,7 @@ def policy_loss(
     Args:
         decoder: its dropout in evaluation mode, as when the captions were drawn.
         features: (B, R, D).
-        drawn: (B, K, T), by `draw_captions`, on the CPU.
+        drawn: (B, K, T), by `sample_captions`, on the CPU.
         advantage: (B, K), on the CPU.
         specials: ids of the special tokens.
         temperature: as when the captions were drawn.

@@ -1,4 +1,4 @@
-"""What a step of self-critical training does."""
+"""The training step of self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from showtell.captioning.base import search_specials
+from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader
@@ -20,9 +20,9 @@ from showtell.training.module import CaptionModule, share
 from showtell.training.self_critical import (
     CaptionReward,
     advantages,
-    draw_captions,
     policy_loss,
     random_numbers,
+    sample_captions,
     strike_out,
 )
 from showtell.utils.devices import CopyToCPU, to_device
@@ -68,7 +68,7 @@ class SelfCriticalModule(CaptionModule):
         On a GPU the cross-entropy is computed while the CPU computes the rewards.
         """
         features = self.captioner.features(batch.images)
-        specials = search_specials(self.captioner.vocabulary)
+        specials = special_tokens(self.captioner.vocabulary)
         policy = self.policy
         uniform = random_numbers(
             (self.config.seed, self.global_step), batch.number, policy.samples, policy.max_length
@@ -94,11 +94,11 @@ class SelfCriticalModule(CaptionModule):
         """Captions (B, K, T) drawn for features (B, R, D); on a GPU by a graph for each size of the batch."""
         if features.shape in self._captured:
             return self._captured[features.shape](features, uniform)
-        specials = search_specials(self.captioner.vocabulary)
+        specials = special_tokens(self.captioner.vocabulary)
         struck_out = strike_out(torch.zeros(self.decoder.vocab_size, device=features.device), specials)
 
         def draw(features: Tensor, uniform: Tensor) -> Tensor:
-            return draw_captions(
+            return sample_captions(
                 self.decoder, features, specials, uniform, struck_out, temperature=self.policy.temperature
             )
 

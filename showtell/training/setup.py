@@ -45,15 +45,15 @@ def new_captioner(config: RunConfig, encoder: CNNEncoder, vocabulary: Vocabulary
 def image_source(
     config: RunConfig, encoder: CNNEncoder, images: Sequence[CaptionedImage]
 ) -> tuple[LoadImage, list[CaptionedImage]]:
-    """What gives the images' tensors (features are extracted first), and the images that can be decoded."""
+    """The source of the images' tensors (features are extracted first), and the decodable images."""
     if config.features == "online":
         failed = undecodable(images, encoder.transform) if config.data.skip_bad else []
         return OnlineImages(encoder.transform), without_failed(images, failed)
-    made_by = feature_encoder(config.cache, encoder)
+    producer = feature_encoder(config.cache, encoder)
     views, skip_bad = config.cache.views, config.data.skip_bad
     if config.features == "memory" or (config.features == "auto" and _fits(encoder, images, config)):
-        return compute_table(made_by, images, views, skip_bad=skip_bad)
-    store = FeatureStore(Path(config.cache.dir), made_by, config.cache.dtype)
+        return compute_table(producer, images, views, skip_bad=skip_bad)
+    store = FeatureStore(Path(config.cache.dir), producer, config.cache.dtype)
     return CachedFeatures(store, views), extract_features(store, images, views, skip_bad=skip_bad)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 
-def release_free_memory() -> bool:
+def malloc_trim() -> bool:
     """Give back what the C library holds free between blocks that are in use.
 
     Batches of ever other shapes leave the heap in pieces: what is free grows by hundreds of megabytes

@@ -1,4 +1,4 @@
-"""Every picture of numbers that showtell draws, in one style: plain values in, a PNG file out.
+"""Every image of numbers that showtell draws, in one style: plain values in, a PNG file out.
 
 To add a kind of plot: inside `with style():`, `figure, axes = new_figure(...)`, draw on the axes, and
 `save(figure, path)`. Backgrounds are transparent and text is grey, so that a plot reads well on a light and

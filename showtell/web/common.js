@@ -10,7 +10,7 @@ function make(name, text, className) {
   return node;
 }
 
-// ---- Where the model looked: the same picture as showtell.utils.plots draws
+// ---- Where the model looked: the same image as showtell.utils.plots draws
 
 const FINE = 16; // pixels of the overlay a cell
 const INFERNO = [[0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 164]];

@@ -1,4 +1,4 @@
-"""A small site with thirty pictures in HTML and Markdown, twenty-four of them without alt text."""
+"""A small site with thirty images in HTML and Markdown, twenty-four of them without alt text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PICTURES = 30
 
 
 def make_site(folder: Path, photos: Sequence[Path]) -> Path:
-    """Write the site: two HTML pages and two of Markdown; among 30 pictures 24 lack alt text."""
+    """Write the site: two HTML pages and two of Markdown; among 30 images 24 lack alt text."""
     images = folder / "images"
     images.mkdir(parents=True)
     names = [f"photo {number:02}.jpg" for number in range(PICTURES)]

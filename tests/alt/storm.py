@@ -22,7 +22,7 @@ from PIL import Image
 
 import showtell.commands.alt as command
 from showtell.alt.backup import MANIFEST
-from showtell.captioning.caption import Caption, Captioned
+from showtell.captioning.caption import Caption, CaptionResult
 
 PAGES, PHOTOS = 8, 4
 Contents = dict[str, bytes]
@@ -34,9 +34,9 @@ class Stub:
     calibration = None
     transform = None
 
-    def caption_stream(self, photos: list[object], open_source: object) -> Iterator[Captioned]:
+    def caption_stream(self, photos: list[object], open_source: object) -> Iterator[CaptionResult]:
         for photo in photos:
-            yield Captioned(photo, (Caption("a dog", ("a", "dog"), (0.0, 0.0)),))
+            yield CaptionResult(photo, (Caption("a dog", ("a", "dog"), (0.0, 0.0)),))
 
 
 def make_site(folder: Path) -> Path:

@@ -70,7 +70,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=12), st.text(min_size=1, max_size=12).filter(lambda t: "\r" not in t))
-def test_filling_gives_every_picture_its_text_and_changes_nothing_else(pieces: list[str], alt: str) -> None:
+def test_filling_gives_every_image_its_text_and_changes_nothing_else(pieces: list[str], alt: str) -> None:
     text = "".join(pieces)
     gaps = find_gaps(text)
     filled = fill(text, [(gap, alt) for gap in gaps])

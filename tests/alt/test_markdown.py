@@ -1,4 +1,4 @@
-"""Pictures without alt text in Markdown, against what markdown-it itself renders."""
+"""Images without alt text in Markdown, against what markdown-it itself renders."""
 
 from __future__ import annotations
 

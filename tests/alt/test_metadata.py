@@ -19,7 +19,7 @@ from tests.bad_images import make_broken_images
 TEXT = "A dog runs through the grass"
 
 
-def picture(kind: str, **settings: object) -> bytes:
+def make_image(kind: str, **settings: object) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(data.chelsea()[:64, :80]).save(stream, kind, **settings)
     return stream.getvalue()
@@ -27,7 +27,7 @@ def picture(kind: str, **settings: object) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_a_description_is_written_beside_untouched_pixels(kind: str) -> None:
-    before = picture(kind)
+    before = make_image(kind)
     assert read_description(before, "a") == ""
     after = with_description(before, TEXT, "a")
     assert read_description(after, "a") == TEXT
@@ -43,7 +43,7 @@ def test_other_metadata_stays() -> None:
     exif = Image.Exif()
     exif[271] = "A camera"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    before = picture("JPEG", exif=exif, icc_profile=profile, comment=b"a comment", quality=77)
+    before = make_image("JPEG", exif=exif, icc_profile=profile, comment=b"a comment", quality=77)
     with pyexiv2.ImageData(before) as image:
         image.modify_xmp({"Xmp.dc.creator": ["A photographer"]})
         before = image.get_bytes()
@@ -69,13 +69,13 @@ def test_other_metadata_stays() -> None:
     ],
 )
 def test_a_description_of_any_kind_is_found(block: str, field: dict[str, object]) -> None:
-    with pyexiv2.ImageData(picture("JPEG")) as image:
+    with pyexiv2.ImageData(make_image("JPEG")) as image:
         getattr(image, f"modify_{block}")(field)
         assert read_description(image.get_bytes(), "a") == "Known"
 
 
 def test_iptc_is_written_where_there_is_some() -> None:
-    with pyexiv2.ImageData(picture("JPEG")) as image:
+    with pyexiv2.ImageData(make_image("JPEG")) as image:
         image.modify_iptc({"Iptc.Application2.Keywords": ["cat"]})
         before = image.get_bytes()
     with pyexiv2.ImageData(with_description(before, TEXT, "a")) as image:

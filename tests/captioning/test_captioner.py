@@ -149,14 +149,12 @@ def test_the_threshold_of_doubt_is_kept_in_the_file(
     assert not any(caption.doubtful for (caption,) in captioner.caption(photos))
 
 
-def test_no_pictures_have_no_captions(captioner: Captioner) -> None:
+def test_no_images_have_no_captions(captioner: Captioner) -> None:
     assert captioner.caption([]) == []
     assert captioner.encoder.encode_pixels([]).shape == (0, 4, captioner.encoder.feature_dim)
 
 
-def test_a_stream_is_in_order_and_goes_on_after_bad_pictures(
-    captioner: Captioner, photos: list[Path]
-) -> None:
+def test_a_stream_is_in_order_and_goes_on_after_bad_images(captioner: Captioner, photos: list[Path]) -> None:
     sources = [photos[0], Path("missing.jpg"), *photos[1:], Path("also missing.jpg")]
     done = list(captioner.caption_stream(sources, open_source=lambda path: path, batch_size=2))
     assert [item.source for item in done] == sources
@@ -166,7 +164,7 @@ def test_a_stream_is_in_order_and_goes_on_after_bad_pictures(
     assert done[3].captions[0].words == alone[0].words
 
 
-def test_pictures_may_be_files_bytes_or_pil_images(captioner: Captioner, photos: list[Path]) -> None:
+def test_images_may_be_files_bytes_or_pil_images(captioner: Captioner, photos: list[Path]) -> None:
     path = photos[0]
     file, data, image = captioner.caption([path, path.read_bytes(), Image.open(path).convert("RGB")])
     assert file[0].text == data[0].text == image[0].text

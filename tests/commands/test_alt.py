@@ -121,7 +121,7 @@ def test_the_report_holds_every_proposal_and_the_patch_may_go_to_standard_output
     assert "\n".join(piped.out) in Path("alt.patch").read_text("utf-8", "replace")
 
 
-def test_the_gallery_shows_the_pictures(site: Path, run: Run) -> None:
+def test_the_gallery_shows_the_images(site: Path, run: Run) -> None:
     assert run(site, "--output", "alt.html").code == 0
     assert Path("alt.html").read_text().count("data:image/jpeg") == MISSING
 
@@ -198,8 +198,8 @@ def unsure(model: Path, snippets: list[Path], tmp_path_factory: pytest.TempPathF
     captioner.calibration = Calibration((1.0, 0.0, 0.0, 0.0), (0.0,) * 5)
     folder = tmp_path_factory.mktemp("site")
     make_site(folder, snippets)
-    pictures = sorted((folder / "images").glob("photo*.jpg"))
-    confidences = sorted(captions[0].confidence or 0 for captions in captioner.caption(pictures))
+    images = sorted((folder / "images").glob("photo*.jpg"))
+    confidences = sorted(captions[0].confidence or 0 for captions in captioner.caption(images))
     middle = (confidences[len(confidences) // 2] + confidences[len(confidences) // 2 - 1]) / 2
     captioner.calibration = replace(captioner.calibration, doubtful=middle)
     return captioner.save(tmp_path_factory.mktemp("unsure")).parent
@@ -275,7 +275,7 @@ def test_a_model_without_a_threshold_says_that_nothing_is_doubtful(
     assert run(site, "--check").out == []
 
 
-def test_a_broken_picture_is_named_and_the_others_go_on(site: Path, run: Run) -> None:
+def test_a_broken_image_is_named_and_the_others_go_on(site: Path, run: Run) -> None:
     (site / "images" / "photo 00.jpg").write_bytes(b"broken")
     done = run(site)
     assert done.code == 0
@@ -286,12 +286,12 @@ def test_a_broken_picture_is_named_and_the_others_go_on(site: Path, run: Run) ->
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "name pages, pictures or folders"),
-        (("missing",), "missing: neither a folder, nor a page, nor a picture"),
+        ((), "name pages, photos or folders"),
+        (("missing",), "missing: neither a folder, nor a page, nor a photo"),
         (("site", "--backup", "b"), "--backup has no effect without --write"),
         (("site", "--check", "--write"), "--check only lists"),
         (("site", "--min-confidence", "2"), "--min-confidence is a probability"),
-        (("site", "--undo", "x"), "name pages, pictures or folders"),
+        (("site", "--undo", "x"), "name pages, photos or folders"),
         (("--undo", "site"), "site: no backup of showtell there"),
         (("site/images", "--patch", "x.patch"), "--patch is for pages"),
         (("site/images", "--only", "pages"), "no pages"),

@@ -287,7 +287,7 @@ def test_a_gallery_shows_the_same_captions(run: Run, snippets: list[Path], tmp_p
     assert [f"{photo}: {alt}" for photo, alt in zip(snippets, page.alts, strict=True)] == done.out
 
 
-def test_attention_pictures_of_several_photos(run: Run, photos: list[Path], tmp_path: Path) -> None:
+def test_attention_images_of_several_photos(run: Run, photos: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "looked"
     twice = [*photos[:2], photos[0]]
     done = run(*twice, "--attention", folder, "--max-length", "5")
@@ -299,7 +299,7 @@ def test_attention_pictures_of_several_photos(run: Run, photos: list[Path], tmp_
             image.load()
 
 
-def test_an_attention_picture_of_one_photo(run: Run, photos: list[Path], tmp_path: Path) -> None:
+def test_an_attention_image_of_one_photo(run: Run, photos: list[Path], tmp_path: Path) -> None:
     assert run(photos[0], "--attention", tmp_path / "one.png", "--max-length", "3").code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
     done = run(photos[0], photos[1], "--attention", tmp_path / "two.png")
@@ -307,9 +307,7 @@ def test_an_attention_picture_of_one_photo(run: Run, photos: list[Path], tmp_pat
     assert "for several photos name a folder" in done.err[0]
 
 
-def test_no_photo_is_overwritten_and_no_picture_captioned(
-    run: Run, photos: list[Path], tmp_path: Path
-) -> None:
+def test_no_photo_is_overwritten_and_no_image_captioned(run: Run, photos: list[Path], tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     with Image.open(photos[0]) as image:
         image.save(photo)
@@ -330,10 +328,10 @@ def test_a_decoder_without_attention(run: Run, photos: list[Path], tmp_path: Pat
     assert "no attention" in done.err[0]
 
 
-# Pictures of every odd and every broken kind
+# Images of every odd and every broken kind
 
 
-def test_odd_pictures_get_a_caption(run: Run, tmp_path: Path) -> None:
+def test_odd_images_get_a_caption(run: Run, tmp_path: Path) -> None:
     odd = make_odd_images(tmp_path / "odd")
     done = run(tmp_path / "odd" / "*", "--output", tmp_path / "out.html", "--max-length", "3")
     assert [line.rpartition(": ")[0] for line in done.out] == [str(path) for path in odd.values()]
@@ -350,7 +348,7 @@ BROKEN = {
 }
 
 
-def test_broken_pictures_are_named_one_by_one_and_the_run_goes_on(
+def test_broken_images_are_named_one_by_one_and_the_run_goes_on(
     run: Run, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = make_broken_images(tmp_path / "broken")
@@ -374,7 +372,7 @@ def test_broken_pictures_are_named_one_by_one_and_the_run_goes_on(
     assert {r["image"]: r["error"] for r in read_jsonl(tmp_path / "out.jsonl") if "error" in r} == told
 
 
-def test_a_folder_with_broken_pictures(run: Run, photos: list[Path], tmp_path: Path) -> None:
+def test_a_folder_with_broken_images(run: Run, photos: list[Path], tmp_path: Path) -> None:
     broken = make_broken_images(tmp_path / "photos")
     shutil.copy(photos[0], tmp_path / "photos" / "good.jpg")
     done = run(tmp_path / "photos")
@@ -384,7 +382,7 @@ def test_a_folder_with_broken_pictures(run: Run, photos: list[Path], tmp_path: P
     assert len(done.err) == len(found) + 1
 
 
-def test_nothing_but_broken_pictures_is_a_failure(run: Run, tmp_path: Path) -> None:
+def test_nothing_but_broken_images_is_a_failure(run: Run, tmp_path: Path) -> None:
     done = run(tmp_path / "nowhere.jpg")
     assert (done.code, done.out) == (1, [])
     assert done.err[0] == f"skipped {tmp_path}/nowhere.jpg: no such file"

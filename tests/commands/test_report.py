@@ -22,11 +22,11 @@ def test_a_file_of_predictions(capsys: pytest.CaptureFixture[str]) -> None:
     path = Path("out/mine.json.html")
     assert capsys.readouterr().out.startswith(f"{path} (0.")
     page = Page(path)
-    pictures = page.data["pictures"]
-    assert [picture["name"] for picture in pictures] == [f"{n:012}.jpg" for n in range(1, 7)]
-    assert pictures[1]["shown"][0]["text"] == "a dog flies"
-    assert pictures[1]["people"] == ["A cat stands on grass.", "A cat is outside.", "A cat rests by day."]
-    assert pictures[0]["shown"][0]["score"] > pictures[1]["shown"][0]["score"]
+    images = page.data["photos"]
+    assert [image["name"] for image in images] == [f"{n:012}.jpg" for n in range(1, 7)]
+    assert images[1]["shown"][0]["text"] == "a dog flies"
+    assert images[1]["people"] == ["A cat stands on grass.", "A cat is outside.", "A cat rests by day."]
+    assert images[0]["shown"][0]["score"] > images[1]["shown"][0]["score"]
     assert json.loads(Path("out/mine.json.json").read_text())["model"] == "mine.json"
 
 
@@ -56,7 +56,7 @@ def test_a_model_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     told = [attributes.get("alt") or "" for tag, attributes in page.elements if tag == "img"]
     assert told[0].startswith("Loss by epoch: runs/tiny: train_loss goes from 3 to 2 at epoch 2;")
     assert told[1] == "Scores on validation by epoch: runs/tiny: CIDEr goes from 0.1 to 0.1 at epoch 1."
-    mine, theirs = page.data["pictures"][0]["shown"]
+    mine, theirs = page.data["photos"][0]["shown"]
     assert mine["grid"] == [2, 2]
     assert len(mine["p"]) == len(mine["words"])
     assert "looked" not in theirs

@@ -31,7 +31,7 @@ def test_captions_are_those_of_showtell_caption(
     command = ["scale", "caption", photos, "--out", str(out), "--unit-size", "15", *search]
     assert main(command) == 0
     said = capsys.readouterr()
-    assert "40 pictures; 40 in " in said.err
+    assert "40 photos; 40 in " in said.err
     assert f"{out}: 3 shards of captions" in said.err
     expected = [json.loads(line) for line in (tmp_path / "one.jsonl").read_text().splitlines()]
     found = lines(out)
@@ -61,7 +61,7 @@ def test_nothing_but_failures_is_exit_code_1(
     out = tmp_path / "out"
     command = ["scale", "caption", str(tmp_path / "a.jpg"), "--model", str(tiny_model), "--out", str(out)]
     assert main(command) == 1
-    assert f"{out / 'failed.jsonl'}: the pictures that failed" in capsys.readouterr().err
+    assert f"{out / 'failed.jsonl'}: the photos that failed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def taken_port() -> Iterator[int]:
         (("--batch-size", "0"), "--batch-size must be at least 1"),
         (("--time-limit", "0"), "--time-limit must be over 0"),
         (("--queue-length", "4"), "--queue-length must be at least --max-images"),
-        (("--max-request-bytes", "1000"), "--max-request-bytes must hold a picture of --max-bytes"),
+        (("--max-request-bytes", "1000"), "--max-request-bytes must hold a photo of --max-bytes"),
         (("--port", "70000"), "--port must be 0 to 65535"),
         (("--host", "no such host"), "cannot listen at no such host:8000"),
         (("--token-file", "missing.txt"), "--token-file missing.txt: cannot be read"),

@@ -184,8 +184,8 @@ def test_a_run_of_two_datasets_has_a_page_for_each(
     files = [Path(line.split(" (")[0]) for line in capsys.readouterr().out.splitlines()]
     assert [file.parent for file in files] == [Path("reports/boats-val"), Path("reports/animals-val")]
     boats, animals = map(Page, files)
-    assert len(boats.data["pictures"]) == len(animals.data["pictures"]) == 4
-    assert animals.data["pictures"][0]["people"] == ["see a red dog", "look a red dog"]
+    assert len(boats.data["photos"]) == len(animals.data["photos"]) == 4
+    assert animals.data["photos"][0]["people"] == ["see a red dog", "look a red dog"]
     (curve,) = (a["alt"] for tag, a in boats.elements if tag == "img" and "Loss" in (a.get("alt") or ""))
     assert "val_loss/boats" in str(curve)
     assert "val_loss/animals" in str(curve)

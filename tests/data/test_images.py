@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from showtell.config import View
 from showtell.data import formats, images
 from showtell.data.images import decode_image
 from showtell.data.transforms import (
@@ -31,8 +32,8 @@ from tests.bad_images import (
     encoded,
     grey_16bit,
     make_broken_images,
+    make_image,
     make_odd_images,
-    picture,
     png_bytes,
     stored_for,
 )
@@ -78,8 +79,8 @@ def test_every_odd_image_is_shown(odd: dict[str, Path]) -> None:
     + ["animated.png", "animated.webp", "exif-nonsense.png", "exif-6.webp", "exif-6.tiff"]
     + [f"exif-{orientation}.png" for orientation in range(1, 9)],
 )
-def test_lossless_kinds_show_exactly_the_picture(odd: dict[str, Path], name: str) -> None:
-    np.testing.assert_array_equal(decode_image(odd[name]), picture())
+def test_lossless_kinds_show_exactly_the_image(odd: dict[str, Path], name: str) -> None:
+    np.testing.assert_array_equal(decode_image(odd[name]), make_image())
 
 
 @pytest.mark.parametrize(
@@ -87,13 +88,13 @@ def test_lossless_kinds_show_exactly_the_picture(odd: dict[str, Path], name: str
     ["plain.jpg", "progressive.jpg", "cmyk.jpg", "two.mpo", "UPPER CASE é.JPG", "exif-corrupt.jpg"]
     + [f"exif-{orientation}.jpg" for orientation in range(1, 9)],
 )
-def test_jpegs_show_the_picture(odd: dict[str, Path], name: str) -> None:
-    assert worst(decode_image(odd[name]), picture()) <= JPEG_ERROR
+def test_jpegs_show_the_image(odd: dict[str, Path], name: str) -> None:
+    assert worst(decode_image(odd[name]), make_image()) <= JPEG_ERROR
 
 
 @pytest.mark.parametrize("name", ["palette.png", "animated.gif"])
-def test_palettes_show_the_picture_in_their_colours(odd: dict[str, Path], name: str) -> None:
-    assert np.abs(pixels_of(odd[name]) - np.asarray(picture()).astype(int)).mean() < 6
+def test_palettes_show_the_image_in_their_colours(odd: dict[str, Path], name: str) -> None:
+    assert np.abs(pixels_of(odd[name]) - np.asarray(make_image()).astype(int)).mean() < 6
 
 
 @pytest.mark.parametrize("name", ["grey16.png", "grey16.tiff", "grey16.pgm"])
@@ -163,9 +164,9 @@ def heif() -> Iterator[ModuleType]:
 
 @pytest.mark.parametrize("name", ["photo.HEIC", "photo.heif", "photo.jpg"])
 def test_heic_is_decoded_whatever_its_ending(heif: ModuleType, tmp_path: Path, name: str) -> None:
-    heif.from_pillow(picture()).save(tmp_path / "p.heic", quality=95)
+    heif.from_pillow(make_image()).save(tmp_path / "p.heic", quality=95)
     path = (tmp_path / "p.heic").rename(tmp_path / name)
-    assert np.abs(pixels_of(path) - np.asarray(picture()).astype(int)).mean() < 6
+    assert np.abs(pixels_of(path) - np.asarray(make_image()).astype(int)).mean() < 6
     assert pixels_of(path.read_bytes()).shape == (HEIGHT, WIDTH, 3)
     with pytest.raises(ImageError, match="damaged or truncated"):
         decode_image(path.read_bytes()[:-300])
@@ -175,7 +176,7 @@ def test_heic_is_turned_as_the_phone_was_held(heif: ModuleType, tmp_path: Path) 
     exif = Image.Exif()
     exif[0x0112] = 6
     heif.from_pillow(stored_for(6)).save(tmp_path / "p.heic", quality=95, exif=exif.tobytes())
-    assert np.abs(pixels_of(tmp_path / "p.heic") - np.asarray(picture()).astype(int)).mean() < 6
+    assert np.abs(pixels_of(tmp_path / "p.heic") - np.asarray(make_image()).astype(int)).mean() < 6
 
 
 def test_heic_of_10_bit(heif: ModuleType, tmp_path: Path) -> None:
@@ -186,8 +187,8 @@ def test_heic_of_10_bit(heif: ModuleType, tmp_path: Path) -> None:
 
 def test_avif_is_decoded() -> None:
     stream = io.BytesIO()
-    picture().save(stream, "AVIF", quality=95)
-    assert np.abs(pixels_of(stream.getvalue()) - np.asarray(picture()).astype(int)).mean() < 6
+    make_image().save(stream, "AVIF", quality=95)
+    assert np.abs(pixels_of(stream.getvalue()) - np.asarray(make_image()).astype(int)).mean() < 6
 
 
 HEALTHY = {
@@ -228,7 +229,7 @@ def test_floats_are_stretched(odd: dict[str, Path]) -> None:
 
 
 def test_grey_and_bilevel_have_three_equal_channels(odd: dict[str, Path]) -> None:
-    grey = np.asarray(picture()).astype(float) @ [0.299, 0.587, 0.114]  # ITU-R 601
+    grey = np.asarray(make_image()).astype(float) @ [0.299, 0.587, 0.114]  # ITU-R 601
     assert np.abs(pixels_of(odd["grey.png"]) - grey[..., None]).max() < 1.01
     assert np.abs(pixels_of(odd["grey.jpg"]) - grey[..., None]).max() <= JPEG_ERROR
     bilevel = pixels_of(odd["bilevel.png"])
@@ -238,7 +239,7 @@ def test_grey_and_bilevel_have_three_equal_channels(odd: dict[str, Path]) -> Non
 
 def test_transparent_parts_are_white(odd: dict[str, Path]) -> None:
     rgba = pixels_of(odd["rgba.png"])
-    np.testing.assert_array_equal(rgba[:, : WIDTH // 2], np.asarray(picture())[:, : WIDTH // 2])
+    np.testing.assert_array_equal(rgba[:, : WIDTH // 2], np.asarray(make_image())[:, : WIDTH // 2])
     assert (rgba[:, WIDTH // 2 :] == 255).all()
 
     grey_alpha = pixels_of(odd["la.png"])
@@ -248,7 +249,7 @@ def test_transparent_parts_are_white(odd: dict[str, Path]) -> None:
     stripes = pixels_of(odd["palette-alpha.png"])[0, WIDTH // 8 :: WIDTH // 4]
     assert stripes.tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
 
-    key = np.asarray(picture()).astype(int)
+    key = np.asarray(make_image()).astype(int)
     key[(key == (0, 0, 200)).all(axis=2)] = 255
     np.testing.assert_array_equal(pixels_of(odd["colour-key.png"]), key)
 
@@ -279,9 +280,9 @@ def test_a_pil_image_is_left_as_it_is(odd: dict[str, Path]) -> None:
         decode_image(image, size_hint=8).paste("white", (0, 0, 9, 9))
         assert image.size == (HEIGHT, WIDTH)
         assert image.getexif()[0x0112] == 6
-    mine = picture()
+    mine = make_image()
     decode_image(mine).paste("white", (0, 0, 9, 9))
-    np.testing.assert_array_equal(mine, picture())
+    np.testing.assert_array_equal(mine, make_image())
 
 
 @pytest.mark.parametrize("name", ["exif-6.jpg", "exif-6.png", "exif-6.webp", "exif-6.tiff"])
@@ -319,7 +320,7 @@ def _jpeg(image: Image.Image, **options: object) -> bytes:
 
 
 def test_reduced_scale_is_taken_and_looks_the_same() -> None:
-    photo = _jpeg(picture(2400, 1600), quality=95)
+    photo = _jpeg(make_image(2400, 1600), quality=95)
     assert decode_image(photo, size_hint=200).size == (300, 200)
     assert decode_image(photo, size_hint=201).size == (600, 400)
     exact = view_image(decode_image(photo))
@@ -376,9 +377,9 @@ def test_bombs_are_refused_before_decoding(broken: dict[str, Path], monkeypatch:
 
 
 def test_the_limit_of_pixels_is_inclusive() -> None:
-    assert decode_image(picture(), max_pixels=WIDTH * HEIGHT).size == (WIDTH, HEIGHT)
+    assert decode_image(make_image(), max_pixels=WIDTH * HEIGHT).size == (WIDTH, HEIGHT)
     with pytest.raises(ImageError, match=f"{WIDTH} x {HEIGHT} is more than {WIDTH * HEIGHT - 1} pixels"):
-        decode_image(picture(), max_pixels=WIDTH * HEIGHT - 1)
+        decode_image(make_image(), max_pixels=WIDTH * HEIGHT - 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -396,7 +397,7 @@ def test_a_file_cut_anywhere_is_refused(kind: str, share: float) -> None:
     early=st.booleans(),
     junk=st.binary(min_size=1, max_size=8),
 )
-def test_damage_gives_a_picture_or_an_image_error(kind: str, where: float, early: bool, junk: bytes) -> None:
+def test_damage_gives_an_image_or_an_image_error(kind: str, where: float, early: bool, junk: bytes) -> None:
     data = bytearray(encoded(kind))
     at = int(where * (200 if early else len(data)))
     data[at : at + len(junk)] = junk
@@ -475,8 +476,8 @@ def test_pillow_guards_against_bombs_still() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64), st.sampled_from(VIEWS))
-def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: images.View) -> None:
-    image = picture(width, height)
+def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: View) -> None:
+    image = make_image(width, height)
     assert resize_image(image, size).size == (size, size)
     squares = view.startswith(("crop", "random"))
     whole = resize_in_proportion(image, round(size * 7 / 9) if view.startswith("small") else size)
@@ -484,8 +485,8 @@ def test_crops_are_square_for_any_size(width: int, height: int, size: int, view:
     assert random_view(image, size, [0.5] * 5).size == (size, size)
 
 
-def test_resize_squeezes_the_whole_picture() -> None:
-    small = np.asarray(resize_image(picture(640, 480), 224)).astype(float)
+def test_resize_squeezes_the_whole_image() -> None:
+    small = np.asarray(resize_image(make_image(640, 480), 224)).astype(float)
     assert worst(small[..., 0], np.tile((np.arange(224) + 0.5) / 224 * 255, (224, 1))) <= 2
     assert worst(small[..., 1], np.tile((np.arange(224) + 0.5) / 224 * 255, (224, 1)).T) <= 2
 
@@ -515,14 +516,14 @@ def test_proportions_of_usual_photos() -> None:
         assert resize_in_proportion(Image.new("RGB", given_size)).size == shown
 
 
-def test_the_whole_picture_stays_in_sight() -> None:
-    small = np.asarray(resize_in_proportion(picture(640, 480), 224)).astype(float)
+def test_the_whole_image_stays_in_sight() -> None:
+    small = np.asarray(resize_in_proportion(make_image(640, 480), 224)).astype(float)
     assert worst(small[..., 0], np.tile((np.arange(256) + 0.5) / 256 * 255, (192, 1))) <= 2
     assert worst(small[..., 1], np.tile((np.arange(192) + 0.5) / 192 * 255, (256, 1)).T) <= 2
 
 
 def test_a_square_of_the_right_size_is_unchanged() -> None:
-    np.testing.assert_array_equal(resize_in_proportion(picture(224, 224)), picture(224, 224))
+    np.testing.assert_array_equal(resize_in_proportion(make_image(224, 224)), make_image(224, 224))
 
 
 def test_resize_antialiases() -> None:
@@ -532,12 +533,12 @@ def test_resize_antialiases() -> None:
     assert worst(middle, np.full_like(middle, 127)) <= 2
 
 
-def test_a_picture_of_the_right_size_is_unchanged() -> None:
-    np.testing.assert_array_equal(resize_image(picture(224, 224)), picture(224, 224))
+def test_an_image_of_the_right_size_is_unchanged() -> None:
+    np.testing.assert_array_equal(resize_image(make_image(224, 224)), make_image(224, 224))
 
 
 def test_views() -> None:
-    image = picture(500, 375)
+    image = make_image(500, 375)
     full, flip, crop, crop_flip = (np.asarray(view_image(image, view, 224)) for view in VIEWS[:4])
     np.testing.assert_array_equal(full, resize_in_proportion(image, 224))
     np.testing.assert_array_equal(flip, full[:, ::-1])
@@ -548,17 +549,17 @@ def test_views() -> None:
 
 
 @pytest.mark.parametrize(("size", "small"), [(288, 224), (224, 174), (72, 56)])
-def test_small_views_are_the_whole_picture_at_seven_ninths_of_the_size(size: int, small: int) -> None:
-    image = picture(500, 375)
+def test_small_views_are_the_whole_image_at_seven_ninths_of_the_size(size: int, small: int) -> None:
+    image = make_image(500, 375)
     shown, mirrored = (np.asarray(view_image(image, view, size)) for view in ("small", "small-flip"))
     np.testing.assert_array_equal(shown, resize_in_proportion(image, small))
     np.testing.assert_array_equal(mirrored, shown[:, ::-1])
-    square = view_image(picture(400, 400), "small", size)
+    square = view_image(make_image(400, 400), "small", size)
     assert square.size == (small, small)
 
 
 def part_of(view: Image.Image) -> tuple[float, float, float, float, bool]:
-    """Left, top, right, bottom (in 0..1) and whether mirrored, read off the colours of `picture`."""
+    """Left, top, right, bottom (in 0..1) and whether mirrored, read off the colours of `image`."""
     pixels = np.asarray(view).astype(float) / 255
     first, last = pixels[:, 0, 0].mean(), pixels[:, -1, 0].mean()
     half = abs(last - first) / (view.width - 1) / 2  # a pixel shows its middle
@@ -567,7 +568,7 @@ def part_of(view: Image.Image) -> tuple[float, float, float, float, bool]:
 
 
 def test_random_views_are_large_parts_spread_evenly_half_of_them_mirrored() -> None:
-    image, random, draws = picture(400, 300), np.random.default_rng(0), 500
+    image, random, draws = make_image(400, 300), np.random.default_rng(0), 500
     parts = np.array([part_of(random_view(image, 56, random.random(5))) for _ in range(draws)])
     width, height = parts[:, 2] - parts[:, 0], parts[:, 3] - parts[:, 1]
     assert abs(parts[:, 4].mean() - 0.5) < 0.07
@@ -584,19 +585,19 @@ def test_random_views_are_large_parts_spread_evenly_half_of_them_mirrored() -> N
         assert abs((place < 0.25).mean() - 0.25) < 0.07
 
 
-def test_cached_random_views_differ_by_number_and_picture_and_stay_the_same() -> None:
-    other = picture(400, 300).transpose(Image.Transpose.ROTATE_180)
-    views: list[images.View] = ["random-1", "random-2"]
-    shown = [view_image(p, view, 56).tobytes() for p in (picture(400, 300), other) for view in views]
-    parts = [part_of(view_image(p, view, 56))[:4] for p in (picture(400, 300), other) for view in views]
+def test_cached_random_views_differ_by_number_and_image_and_stay_the_same() -> None:
+    other = make_image(400, 300).transpose(Image.Transpose.ROTATE_180)
+    views: list[View] = ["random-1", "random-2"]
+    shown = [view_image(p, view, 56).tobytes() for p in (make_image(400, 300), other) for view in views]
+    parts = [part_of(view_image(p, view, 56))[:4] for p in (make_image(400, 300), other) for view in views]
     assert len({tuple(np.round(part, 3)) for part in parts}) == 4
-    assert shown == [view_image(p, v, 56).tobytes() for p in (picture(400, 300), other) for v in views]
+    assert shown == [view_image(p, v, 56).tobytes() for p in (make_image(400, 300), other) for v in views]
 
 
 def test_the_transform_has_one_path() -> None:
     transform = ImageTransform(size=48)
-    pixels = transform.pixels(picture(), "crop")
-    np.testing.assert_array_equal(pixels, view_image(picture(), "crop", 48))
+    pixels = transform.pixels(make_image(), "crop")
+    np.testing.assert_array_equal(pixels, view_image(make_image(), "crop", 48))
     assert (pixels.dtype, pixels.flags.writeable) == (np.uint8, True)
 
 
@@ -622,6 +623,6 @@ def test_a_pipe_is_read_too(odd: dict[str, Path]) -> None:
     try:
         os.write(write_end, odd["plain.webp"].read_bytes())
         os.close(write_end)
-        np.testing.assert_array_equal(decode_image(f"/dev/fd/{read_end}"), picture())
+        np.testing.assert_array_equal(decode_image(f"/dev/fd/{read_end}"), make_image())
     finally:
         os.close(read_end)

@@ -1,4 +1,4 @@
-"""Pictures as tensors, against plain computations."""
+"""Images as tensors, against plain computations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from showtell.data.preprocess import normalize, preprocess_image
 from showtell.data.transforms import MEAN, STD, ImageTransform, random_view, to_pixels
-from tests.data.test_images import picture
+from tests.data.test_images import make_image
 
 
 def test_normalize_equals_numpy_and_is_channels_last() -> None:
@@ -32,24 +32,24 @@ def test_the_default_is_what_the_keras_encoder_takes() -> None:
 
 
 def test_preprocess_image_equals_a_plain_computation() -> None:
-    result = preprocess_image(picture(), size=40)
-    resized = np.asarray(picture().resize((40, 40), Image.Resampling.BICUBIC))
+    result = preprocess_image(make_image(), size=40)
+    resized = np.asarray(make_image().resize((40, 40), Image.Resampling.BICUBIC))
     expected = ((resized / 255 - MEAN) / STD).transpose(2, 0, 1)
     assert (result.shape, result.dtype, result.is_contiguous()) == ((3, 40, 40), torch.float32, True)
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-4)
 
 
 def test_preprocess_image_for_training_is_a_normalised_random_view() -> None:
-    result = preprocess_image(picture(), size=28, train=True, generator=torch.Generator().manual_seed(5))
-    view = random_view(picture(), 28, torch.rand(5, generator=torch.Generator().manual_seed(5)).tolist())
+    result = preprocess_image(make_image(), size=28, train=True, generator=torch.Generator().manual_seed(5))
+    view = random_view(make_image(), 28, torch.rand(5, generator=torch.Generator().manual_seed(5)).tolist())
     torch.testing.assert_close(result, normalize(torch.from_numpy(to_pixels(view))[None])[0])
-    with_other_mean = preprocess_image(picture(), size=28, mean=(0, 0, 0), std=(1, 1, 1))
+    with_other_mean = preprocess_image(make_image(), size=28, mean=(0, 0, 0), std=(1, 1, 1))
     assert with_other_mean.min() >= 0
     assert with_other_mean.max() <= 1
 
 
 def test_a_square_is_encoded_as_preprocessed() -> None:
-    transform, square = ImageTransform(size=48), picture(90, 90)
+    transform, square = ImageTransform(size=48), make_image(90, 90)
     full = torch.from_numpy(transform.pixels(square))[None]
     torch.testing.assert_close(
         normalize(full, transform.mean, transform.std)[0], preprocess_image(square, size=48)

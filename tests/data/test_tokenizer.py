@@ -15,7 +15,7 @@ SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 # COCO evaluation takes out), written down from its output.
 GOLDEN = {
     "A man, a dog; and two cats.": "a man a dog and two cats",
-    "A cat pausing as it's picture is taken.": "a cat pausing as it 's picture is taken",
+    "A cat pausing as it's photo is taken.": "a cat pausing as it 's photo is taken",
     "A man sitting on a toilet that isn't connected.": "a man sitting on a toilet that is n't connected",
     "You can't and won't, I'm sure we've said they'll.": (
         "you ca n't and wo n't i 'm sure we 've said they 'll"

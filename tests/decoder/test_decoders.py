@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from showtell.config import DecoderConfig, SearchConfig
-from showtell.decoder import RNNDecoder, make_decoder, packed_targets, stepping
-from showtell.search import Specials, search
+from showtell.decoder import RNNDecoder, as_search_step, make_decoder, packed_targets
+from showtell.search import SpecialTokens, search
 
 VOCABULARY, FEATURES, CELLS = 15, 6, 4
 PAD, START, END, UNK = range(4)
@@ -238,9 +238,9 @@ def test_eight_captions_are_learned_by_heart(kind: str, cell: str) -> None:
     search_config = SearchConfig(beam_size=1, min_length=0, block_ngram=0)
     with torch.inference_mode():
         found = search(
-            stepping(decoder.step, END),
+            as_search_step(decoder.step, END),
             decoder.init_state(features),
-            Specials(START, END, (PAD, START, UNK)),
+            SpecialTokens(START, END, (PAD, START, UNK)),
             search_config,
         )
     assert [list(hypotheses[0].tokens) for hypotheses in found] == said

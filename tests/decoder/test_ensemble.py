@@ -31,5 +31,5 @@ def test_probabilities_are_the_mean_of_the_members() -> None:
         assert output.attention is not None
         torch.testing.assert_close(output.attention, (looked[0] + looked[1]) / 2)
         together, apart = output.state, [one.state for one in outputs]
-    assert ensemble.attends
-    assert not EnsembleDecoder([members[2]]).attends
+    assert ensemble.has_attention
+    assert not EnsembleDecoder([members[2]]).has_attention

@@ -12,16 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from showtell.captioning.base import search_specials
+from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
 from showtell.config import DecoderConfig, SearchConfig
-from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, for_search, make_decoder, stepping
+from showtell.decoder import (
+    EnsembleDecoder,
+    RNNDecoder,
+    StepDecoder,
+    as_search_step,
+    for_search,
+    make_decoder,
+)
 from showtell.decoder.fused import FusedTopDown, PackedLinear
 from showtell.decoder.state import largest
-from showtell.search import Hypothesis, Specials, search
+from showtell.search import Hypothesis, SpecialTokens, search
 
 VOCABULARY, CELLS, FEATURES = 90, 6, 10
-SPECIALS = Specials(1, 2, (0, 1, 3))
+SPECIALS = SpecialTokens(1, 2, (0, 1, 3))
 
 
 def decoder_of(seed: int = 0, **config: Any) -> RNNDecoder:
@@ -40,7 +47,7 @@ def decoder_of(seed: int = 0, **config: Any) -> RNNDecoder:
 def captions_of(decoder: StepDecoder, features: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
     """By the search over arrays."""
     with torch.inference_mode():
-        step = stepping(decoder.step, SPECIALS.end)
+        step = as_search_step(decoder.step, SPECIALS.end)
         return search(step, decoder.init_state(features), SPECIALS, config, attention=True)
 
 
@@ -124,9 +131,9 @@ def test_captions_of_photos_are_those_of_the_plain_decoder(shared_data: Path) ->
     captioner = Captioner.load("everyday", device="cpu")
     paths = sorted((shared_data / "flickr8k" / "Images").glob("*.jpg"))[:400:50]
     features = captioner.encode_pixels([captioner.transform.pixels(path) for path in paths]).float()
-    decoder, specials = captioner.decoder, search_specials(captioner.vocabulary)
+    decoder, specials = captioner.decoder, special_tokens(captioner.vocabulary)
     with torch.inference_mode():
-        step = stepping(decoder.step, specials.end)
+        step = as_search_step(decoder.step, specials.end)
         expected = search(step, decoder.init_state(features), specials, SearchConfig())
     found = captioner.find(features, SearchConfig())
     assert [one[0].tokens for one in found] == [one[0].tokens for one in expected]

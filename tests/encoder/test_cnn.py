@@ -102,14 +102,14 @@ def test_grid_runs_row_by_row_from_the_top_left(resnet50: CNNEncoder) -> None:
     assert change.argmax() == 6
 
 
-def test_pictures_of_any_proportions_share_a_call(resnet50: CNNEncoder) -> None:
+def test_images_of_any_proportions_share_a_call(resnet50: CNNEncoder) -> None:
     random = np.random.default_rng(0)
     shapes = [(224, 224), (192, 256), (256, 192), (192, 256), (128, 384), (224, 224)]
     pixels = [random.integers(0, 255, (*shape, 3), np.uint8) for shape in shapes]
     together = resnet50.encode_pixels(pixels)
     assert together.shape == (6, 49, 2048)
-    for picture, found in zip(pixels, together, strict=True):
-        assert_same(found[None], resnet50.encode_pixels([picture]))
+    for image, found in zip(pixels, together, strict=True):
+        assert_same(found[None], resnet50.encode_pixels([image]))
 
 
 def test_a_wide_grid_is_interpolated(resnet50: CNNEncoder) -> None:
@@ -123,7 +123,7 @@ def test_a_wide_grid_is_interpolated(resnet50: CNNEncoder) -> None:
     assert_same(resnet50.encode_pixels([pixels]), torch.from_numpy(expected).float())
 
 
-def test_where_a_wide_picture_is_marked_its_grid_changes(resnet50: CNNEncoder) -> None:
+def test_where_a_wide_image_is_marked_its_grid_changes(resnet50: CNNEncoder) -> None:
     grey = np.full((192, 256, 3), 128, np.uint8)
     marked = grey.copy()
     marked[:32, 224:] = np.random.default_rng(0).integers(0, 255, (32, 32, 3))

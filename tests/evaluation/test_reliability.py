@@ -7,7 +7,7 @@ import pytest
 from pycocoevalcap.cider.cider import Cider
 
 from showtell.errors import DataError
-from showtell.evaluation.reliability import Reliability, good_captions, right_words
+from showtell.evaluation.reliability import Reliability, caption_labels, word_labels
 
 WORDS = ["a", "dog", "runs", "on", "grass", "boy", "ball", "sits", "the", "red"]
 
@@ -34,35 +34,35 @@ def test_good_is_what_three_of_four_people_reach_by_the_reference_scorer() -> No
     )
     expected = score(said, people) >= np.quantile(human, 0.25)
     assert 0 < expected.sum() < 60
-    assert good_captions(said, people).tolist() == expected.tolist()
+    assert caption_labels(said, people).tolist() == expected.tolist()
 
 
-def test_pictures_may_have_one_caption_but_not_all() -> None:
+def test_images_may_have_one_caption_but_not_all() -> None:
     alone = [[["a", "dog"]]] * 30
     several = [[["a", word], ["the", word]] for word in "bcdefghijk"] * 5
-    assert len(good_captions([["a"]] * 80, alone + several)) == 80
+    assert len(caption_labels([["a"]] * 80, alone + several)) == 80
     with pytest.raises(DataError, match="two captions"):
-        good_captions([["a"]] * 79, alone + several[1:])
+        caption_labels([["a"]] * 79, alone + several[1:])
 
 
 def test_right_words_are_those_that_somebody_used() -> None:
-    assert right_words(["a", "red", "dog"], [["a", "dog"], ["dogs", "run"]]) == [True, False, True]
+    assert word_labels(["a", "red", "dog"], [["a", "dog"], ["dogs", "run"]]) == [True, False, True]
 
 
 def test_bins_and_error_by_hand() -> None:
-    promised = np.array([0.9, 0.1, 0.8, 0.2, 0.3])
-    reliability = Reliability(promised, np.array([True, False, False, True, False]))
+    predicted = np.array([0.9, 0.1, 0.8, 0.2, 0.3])
+    reliability = Reliability(predicted, np.array([True, False, False, True, False]))
     assert reliability.bins(2) == [(pytest.approx(0.2), pytest.approx(1 / 3)), (pytest.approx(0.85), 0.5)]
     held = [0, 1, 0, 0, 1]
-    gaps = [abs(p - h) for p, h in zip(sorted(promised), held, strict=True)]
+    gaps = [abs(p - h) for p, h in zip(sorted(predicted), held, strict=True)]
     assert reliability.error == pytest.approx(np.mean(gaps))
 
 
 def test_doubt_by_hand() -> None:
-    promised, right = np.array([0.9, 0.1, 0.3, 0.2]), np.array([True, False, True, False])
-    found = Reliability(promised, right, np.array([False, True, True, True]))
+    predicted, right = np.array([0.9, 0.1, 0.3, 0.2]), np.array([True, False, True, False])
+    found = Reliability(predicted, right, np.array([False, True, True, True]))
     assert found.doubtful_share == 0.75
     assert found.doubtful_precision == pytest.approx(2 / 3)
-    assert Reliability(promised, right, np.zeros(4, bool)).doubtful_precision is None
-    unknown = Reliability(promised, right)
+    assert Reliability(predicted, right, np.zeros(4, bool)).doubtful_precision is None
+    unknown = Reliability(predicted, right)
     assert (unknown.doubtful_share, unknown.doubtful_precision) == (None, None)

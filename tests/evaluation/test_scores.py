@@ -11,9 +11,15 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.reliability import good_captions
+from showtell.evaluation.reliability import caption_labels
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
-from showtell.evaluation.scores import MEANING, Confidence, compare_measures, format_score, measure
+from showtell.evaluation.scores import (
+    METRIC_DESCRIPTIONS,
+    Confidence,
+    compare_measures,
+    format_score,
+    measure,
+)
 
 REFERENCES = {
     str(n): (
@@ -59,7 +65,13 @@ def test_objects_and_diversity_join_the_table() -> None:
     found = measure(several, REFERENCES, objects=objects, java=False)
     assert {"CHAIRs", "CHAIRi", "self-BLEU", "distinct-1", "distinct-2"} <= found.statistics.keys()
     assert found.all_values["CHAIRs"] == 0  # what people name is there
-    assert set(MEANING) <= found.all_values.keys() | {"novel", "good", "ECE", "doubtful", "doubtful, bad"}
+    assert set(METRIC_DESCRIPTIONS) <= found.all_values.keys() | {
+        "novel",
+        "good",
+        "ECE",
+        "doubtful",
+        "doubtful, bad",
+    }
 
 
 def test_nothing_to_measure() -> None:
@@ -113,7 +125,7 @@ def test_whether_the_confidence_holds() -> None:
     known = {image: Confidence(p := float(random.random()), p < 0.4) for image in said}
     captions = {image: (text,) for image, text in said.items()}
     found = measure(captions, MANY, java=False, confidences=known)
-    good = good_captions(
+    good = caption_labels(
         [tokenize(text) for text in said.values()], [[tokenize(c) for c in MANY[i]] for i in said]
     ).tolist()
     assert 0 < sum(good) < len(good)

@@ -9,10 +9,10 @@ from showtell.errors import DataError
 from showtell.evaluation.word_usage import STOP_WORDS, word_usage
 
 words = st.lists(st.sampled_from(["dog", "cat", "runs", "sits", "a", "on", "grass", "red"]), max_size=6)
-pictures = st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=4)), max_size=30)
+images = st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=4)), max_size=30)
 
 
-def test_a_word_said_of_every_picture_is_said_too_often() -> None:
+def test_a_word_said_of_every_image_is_said_too_often() -> None:
     said = [["a", "dog", "on", "grass"]] * 20
     people = [[["a", "cat", "on", "grass"], ["the", "a", "cat", "on", "grass"]]] * 15 + [[["a", "dog"]]] * 5
     usage = word_usage(said, people)
@@ -22,7 +22,7 @@ def test_a_word_said_of_every_picture_is_said_too_often() -> None:
     assert [(one.said, one.people, one.times) for one in usage.confused] == [("dog", "cat", 15)]
 
 
-@given(pictures)
+@given(images)
 def test_counts_are_those_of_counting(some: list[tuple[list[str], list[list[str]]]]) -> None:
     said, people = [one for one, _ in some], [captions for _, captions in some]
     usage = word_usage(said, people)
@@ -41,7 +41,7 @@ def test_counts_are_those_of_counting(some: list[tuple[list[str], list[list[str]
     assert all(row.said - row.people > 2 * math.sqrt(row.people) for row in usage.too_often)
 
 
-@given(pictures)
+@given(images)
 def test_confusions_are_those_of_every_pair(some: list[tuple[list[str], list[list[str]]]]) -> None:
     def stands_for(one: str, other: str, said: list[str], captions: list[list[str]]) -> bool:
         wrong = one in said and not any(one in caption for caption in captions)
@@ -58,6 +58,6 @@ def test_confusions_are_those_of_every_pair(some: list[tuple[list[str], list[lis
     assert len({(row.said, row.people) for row in confused}) == len(confused)
 
 
-def test_every_picture_needs_a_caption() -> None:
-    with pytest.raises(DataError, match="1 captions for 2 pictures"):
+def test_every_image_needs_a_caption() -> None:
+    with pytest.raises(DataError, match="1 captions for 2 photos"):
         word_usage([["a"]], [[["a"]], [["b"]]])

@@ -35,7 +35,7 @@ def test_every_decoder_says_what_it_says_in_pytorch(
     captioner = load(save_model(tmp_path / "model", kind, cell))
     export_model(captioner, "tiny", tmp_path / "out")
     exported = ExportedCaptioner(tmp_path / "out", "onnx")
-    assert exported.attends == captioner.attends
+    assert exported.has_attention == captioner.has_attention
     texts = [[found[0].text for found in model.caption(snippets[:12])] for model in (exported, captioner)]
     assert texts[0] == texts[1]
     assert len(set(texts[0])) > 1
@@ -57,7 +57,7 @@ def test_int8_is_small_and_close(
     tiny_captioner: Captioner, exported: Path, tmp_path: Path, snippets: list[Path]
 ) -> None:
     pixels = [item.pixels for item in decode_ahead(snippets, tiny_captioner.transform.pixels)]
-    assert all(picture is not None for picture in pixels)
+    assert all(image is not None for image in pixels)
     folder = tmp_path / "int8"
     manifest = export_model(tiny_captioner, "tiny", folder, "int8", pixels[:24])  # type: ignore[arg-type]
     assert manifest.precision == "int8"

@@ -396,7 +396,7 @@ def test_rows_after_a_failed_write_do_not_count(
 ) -> None:
     """A write that fails half-way, as on a full disk that then has room again."""
     store = FeatureStore(tmp_path, tiny_encoder)
-    open_at = store._open_at
+    open_at = store_module._open_at
 
     class Failing:
         def __init__(self, file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from showtell.captioning.caption import Caption
 from showtell.errors import UsageError
-from showtell.output import AttentionPictures, Record
+from showtell.output import AttentionImages, Record
 from showtell.utils.plots import _heated, plot_attention
 
 
@@ -85,23 +85,23 @@ def test_a_long_caption_fits_the_width(tmp_path: Path) -> None:
     assert not alpha[:, -3:].any()
 
 
-def test_pictures_in_a_folder_have_names_of_their_own(tmp_path: Path) -> None:
+def test_images_in_a_folder_have_names_of_their_own(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "looked"
-    with AttentionPictures(folder) as pictures:
+    with AttentionImages(folder) as images:
         for name in ("a/dog.jpg", "b/dog.png", "Dog.jpg"):
-            pictures.add(record(name))
-        pictures.add(Record("bad.jpg", (), "the file is empty"))
+            images.add(record(name))
+        images.add(Record("bad.jpg", (), "the file is empty"))
     names = {path.name for path in folder.iterdir()}
     assert names == {"dog.attention.png", "dog-2.attention.png", "Dog-3.attention.png"}
-    assert pictures.made(str(folder / "dog.attention.png"))
-    assert not pictures.made(str(folder / "dog.png"))
-    assert not pictures.made(str(tmp_path / "dog.attention.png"))
+    assert images.made(str(folder / "dog.attention.png"))
+    assert not images.made(str(folder / "dog.png"))
+    assert not images.made(str(tmp_path / "dog.attention.png"))
 
 
-def test_a_single_picture(tmp_path: Path) -> None:
-    with AttentionPictures(tmp_path / "made" / "look.PNG") as pictures:
-        assert pictures.single
-        pictures.add(record())
+def test_a_single_image(tmp_path: Path) -> None:
+    with AttentionImages(tmp_path / "made" / "look.PNG") as images:
+        assert images.single
+        images.add(record())
     with Image.open(tmp_path / "made" / "look.PNG") as image:
         assert image.format == "PNG"
 
@@ -109,13 +109,13 @@ def test_a_single_picture(tmp_path: Path) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file: this is no folder"):
-        AttentionPictures(tmp_path / "file")
-    with pytest.raises(UsageError, match="cannot be written"), AttentionPictures(tmp_path / "file" / "a.png"):
+        AttentionImages(tmp_path / "file")
+    with pytest.raises(UsageError, match="cannot be written"), AttentionImages(tmp_path / "file" / "a.png"):
         pass
 
 
 @given(st.lists(st.sampled_from(["a", "A", "a-2", "a-3", "b"]), max_size=12))
-def test_no_two_photos_share_a_picture(stems: list[str]) -> None:
-    pictures = AttentionPictures(Path("nowhere"))
-    paths = [pictures._free_path(stem) for stem in stems]
+def test_no_two_photos_share_an_image(stems: list[str]) -> None:
+    images = AttentionImages(Path("nowhere"))
+    paths = [images._free_path(stem) for stem in stems]
     assert len({path.name.casefold() for path in paths}) == len(stems)

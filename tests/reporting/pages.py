@@ -1,4 +1,4 @@
-"""Reports for tests: real small pictures, captions and attention drawn by lot."""
+"""Reports for tests: real small images, captions and attention drawn by lot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from showtell.evaluation.word_usage import word_usage
-from showtell.reporting import Picture, Report, ScoreRow, Shown, make_thumbnail
+from showtell.reporting import Report, ReportImage, ScoreRow, Shown, make_thumbnail
 
 WORDS = ("dog", "cat", "man", "woman", "ball", "grass")
 GRID = (7, 7)
@@ -32,12 +32,12 @@ def make_shown(words: Sequence[str], random: np.random.Generator, **changes: obj
 def make_report(files: Sequence[Path], *, models: Sequence[str] = ("mine",)) -> Report:
     """A report about these photos; the first person's caption is the first model's turned round."""
     random = np.random.default_rng(0)
-    pictures = []
+    images = []
     for file in files:
         said = [["a", *random.permutation(WORDS)[:3].tolist(), file.stem] for _ in models]
         people = (" ".join(reversed(said[0])), "a ball on the grass")
         shown = tuple(make_shown(words, random) for words in said)
-        pictures.append(Picture(file.name, make_thumbnail(file), people, shown))
+        images.append(ReportImage(file.name, make_thumbnail(file), people, shown))
     columns = (*models, "last week")
     return Report(
         title=f"{' and '.join(models)} on snippets",
@@ -51,11 +51,11 @@ def make_report(files: Sequence[Path], *, models: Sequence[str] = ("mine",)) -> 
         footnotes=("SPICE left out.",),
         comparison=(("CIDEr", -0.1, -0.2, 0.01, 0.04),) if len(models) > 1 else (),
         curves={"Loss": {"train_loss": [(1, 3.0), (2, 2.5)], "val_loss": [(1, 3.2), (2, 2.9)]}},
-        pictures=tuple(pictures),
+        images=tuple(images),
         usage=tuple(
             word_usage(
-                [picture.shown[place].words for picture in pictures],
-                [[text.split() for text in picture.references] for picture in pictures],
+                [image.shown[place].words for image in images],
+                [[text.split() for text in image.references] for image in images],
             )
             for place in range(len(models))
         ),

@@ -49,7 +49,7 @@ def sort(browser: Browser, value: str) -> None:
 
 
 def scores(report: Report, model: int = 0) -> dict[str, float]:
-    return {picture.shown[0].text: round(picture.shown[model].score, 3) for picture in report.pictures}
+    return {image.shown[0].text: round(image.shown[model].score, 3) for image in report.images}
 
 
 def heat(browser: Browser) -> np.ndarray:  # type: ignore[type-arg]
@@ -75,13 +75,13 @@ def test_the_most_confident_yet_wrong_come_first(page: Browser, report: Report) 
     def rank(values: list[float]) -> list[int]:
         return [sum(other < value for other in values) for value in values]
 
-    sure = rank([picture.shown[0].confidence or 0 for picture in report.pictures])
-    good = rank([picture.shown[0].score for picture in report.pictures])
+    sure = rank([image.shown[0].confidence or 0 for image in report.images])
+    good = rank([image.shown[0].score for image in report.images])
     sort(page, "confident")
-    place = {picture.shown[0].text: index for index, picture in enumerate(report.pictures)}
+    place = {image.shown[0].text: index for index, image in enumerate(report.images)}
     found = [sure[place[text]] - good[place[text]] for text in captions(page)]
     assert found == sorted(found, reverse=True)
-    assert len(found) == len(report.pictures)
+    assert len(found) == len(report.images)
 
 
 def test_a_random_order_is_drawn_anew(page: Browser) -> None:
@@ -95,9 +95,9 @@ def test_a_random_order_is_drawn_anew(page: Browser) -> None:
 def test_captions_are_searched(page: Browser, report: Report) -> None:
     page.one("#find").send_keys("cat dog")
     wanted = [
-        picture
-        for picture in report.pictures
-        if {"cat", "dog"} <= {word for shown in picture.shown for word in shown.words}
+        image
+        for image in report.images
+        if {"cat", "dog"} <= {word for shown in image.shown for word in shown.words}
     ]
     assert len(captions(page)) == len(wanted) > 0
     assert page.one("#count").text == f"{len(wanted)} of 40 photos"
@@ -107,7 +107,7 @@ def test_a_word_of_the_tables_shows_its_photos(page: Browser, report: Report) ->
     word = page.one('.words.m1 .word[data-kind="often"]')
     said = word.text
     word.click()
-    wanted = sum(said in picture.shown[1].words for picture in report.pictures)
+    wanted = sum(said in image.shown[1].words for image in report.images)
     assert page.one("#count").text == f"{wanted} of 40 photos"
     page.one("#filter").click()
     assert page.one("#count").text == "40 photos"
@@ -116,7 +116,7 @@ def test_a_word_of_the_tables_shows_its_photos(page: Browser, report: Report) ->
 def test_the_mouse_over_a_word_shows_where_the_model_looked(page: Browser, report: Report) -> None:
     sort(page, "data")
     page.all(".card")[7].click()
-    shown = report.pictures[7].shown[0]
+    shown = report.images[7].shown[0]
     assert shown.attention is not None
     words = page.all(".block.m0 .said")
     assert [word.text.split("\n")[0] for word in words] == list(shown.words)
@@ -147,15 +147,15 @@ def test_the_keyboard_is_enough(page: Browser, report: Report) -> None:
     tab_to(".card")
     page.keys("ENTER")
     assert page.one("#dialog").is_displayed()
-    assert report.pictures[0].name in page.one("#dialog-title").text
+    assert report.images[0].name in page.one("#dialog-title").text
     tab_to(".said")
     assert heat(page).any()
     assert "looked for “a”" in page.one("#word-note").text
     page.keys("ARROW_RIGHT", "ARROW_RIGHT")
-    assert report.pictures[2].name in page.one("#dialog-title").text
+    assert report.images[2].name in page.one("#dialog-title").text
     focused = page.keys("ESCAPE")
     assert not page.one("#dialog").is_displayed()
-    assert report.pictures[2].shown[0].text in focused.text
+    assert report.images[2].shown[0].text in focused.text
 
 
 def test_a_phone_shows_all_of_it(page: Browser) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from showtell.reporting import Picture, Report, write_report
+from showtell.reporting import Report, ReportImage, write_report
 from tests.reporting.pages import GRID, make_report, make_shown
 
 HOSTILE = "</script><script>alert(1)</script><!--<script> &amp; \u2028 \U0001f415 {{ 7 * 7 }}"
@@ -78,7 +78,7 @@ def test_two_models_stand_side_by_side(snippets: list[Path], tmp_path: Path) -> 
     page = write(make_report(snippets[:4], models=("mine", "theirs")), tmp_path)
     assert "mine against theirs" in page.text
     assert "\N{MINUS SIGN}0.100\N{MINUS SIGN}0.200 to +0.0100.0400" in page.text.replace("\n", "")
-    assert [len(picture["shown"]) for picture in page.data["pictures"]] == [2] * 4
+    assert [len(image["shown"]) for image in page.data["photos"]] == [2] * 4
 
 
 def test_charts_are_told_in_words(report: Report, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_charts_are_told_in_words(report: Report, tmp_path: Path) -> None:
     assert told[0] == (
         "Loss by epoch: train_loss goes from 3 to 2.5 at epoch 2; val_loss goes from 3.2 to 2.9 at epoch 2."
     )
-    half = np.median([picture.shown[0].score for picture in report.pictures])
+    half = np.median([image.shown[0].score for image in report.images])
     assert f"half under {half:.2f}" in str(told[1])
 
 
@@ -94,10 +94,10 @@ def test_charts_are_told_in_words(report: Report, tmp_path: Path) -> None:
 @given(name=texts, text=texts, people=st.lists(texts, min_size=1, max_size=3))
 def test_any_text_stays_text(report: Report, tmp_path: Path, name: str, text: str, people: list[str]) -> None:
     shown = make_shown(text.split(), np.random.default_rng(0), text=text)
-    picture = Picture(name, report.pictures[0].thumbnail, tuple(people), (shown,))
-    page = write(replace(report, title=text, curves={}, pictures=(picture,), models=(name,)), tmp_path)
+    image = ReportImage(name, report.images[0].thumbnail, tuple(people), (shown,))
+    page = write(replace(report, title=text, curves={}, images=(image,), models=(name,)), tmp_path)
     assert [tag for tag, _ in page.elements].count("script") == 2
-    (found,) = page.data["pictures"]
+    (found,) = page.data["photos"]
     assert (found["name"], found["people"]) == (name, people)
     assert (found["shown"][0]["text"], found["shown"][0]["words"]) == (text, text.split())
 
@@ -107,8 +107,8 @@ def test_looks_are_one_byte_a_cell(report: Report, tmp_path: Path) -> None:
     attention = np.full((2, *GRID), 1 / 49, np.float32)
     attention[1] = random.dirichlet(np.full(49, 0.05)).reshape(GRID)
     shown = make_shown(["a", "dog"], random, attention=attention)
-    picture = replace(report.pictures[0], shown=(shown,))
-    found = write(replace(report, pictures=(picture,)), tmp_path).data["pictures"][0]["shown"][0]
+    image = replace(report.images[0], shown=(shown,))
+    found = write(replace(report, images=(image,)), tmp_path).data["photos"][0]["shown"][0]
     heat = np.frombuffer(base64.b64decode(found["looked"]), np.uint8).reshape(2, *found["grid"])
     assert set(heat[0].ravel()) == {85}  # an even look is a third of the way up
     assert heat[1] == pytest.approx(255 * attention[1] / attention[1].max(), abs=0.5)
@@ -118,23 +118,23 @@ def test_captions_of_a_file_have_neither_looks_nor_probabilities(report: Report,
     shown = make_shown(
         ["a", "dog"], np.random.default_rng(0), attention=None, probabilities=(), confidence=None
     )
-    page = write(replace(report, pictures=(replace(report.pictures[0], shown=(shown,)),)), tmp_path)
-    found = page.data["pictures"][0]["shown"][0]
+    page = write(replace(report, images=(replace(report.images[0], shown=(shown,)),)), tmp_path)
+    found = page.data["photos"][0]["shown"][0]
     assert found.keys() == {"text", "words", "p", "score", "scores"}
 
 
 def test_a_doubtful_caption_is_marked(report: Report, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     shown = tuple(make_shown(["a", "dog"], random, doubtful=doubtful) for doubtful in (True, False))
-    pictures = tuple(replace(report.pictures[0], shown=(one,)) for one in shown)
-    found = write(replace(report, pictures=pictures), tmp_path).data["pictures"]
-    assert [picture["shown"][0].get("doubtful") for picture in found] == [True, None]
+    images = tuple(replace(report.images[0], shown=(one,)) for one in shown)
+    found = write(replace(report, images=images), tmp_path).data["photos"]
+    assert [image["shown"][0].get("doubtful") for image in found] == [True, None]
 
 
 def test_a_thousand_photos_fit_into_ten_megabytes(snippets: list[Path], tmp_path: Path) -> None:
     report = make_report(snippets, models=("mine", "theirs"))
     sizes = []
     for count in (20, 40):
-        path = write_report(replace(report, pictures=report.pictures[:count]), tmp_path / "page.html")
+        path = write_report(replace(report, images=report.images[:count]), tmp_path / "page.html")
         sizes.append(path.stat().st_size)
     assert sizes[0] + (sizes[1] - sizes[0]) / 20 * 980 < 10e6

@@ -1,4 +1,4 @@
-"""The same pictures as a tar shard and as Parquet files."""
+"""The same images as a tar shard and as Parquet files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_tar(path: Path, members: Iterable[tuple[str, bytes]], mode: str = "w") 
 
 
 def make_webdataset(path: Path, photos: Sequence[Path]) -> Path:
-    """A shard as WebDataset has them: a picture, its text and its metadata in turn."""
+    """A shard as WebDataset has them: an image, its text and its metadata in turn."""
     return make_tar(
         path,
         (

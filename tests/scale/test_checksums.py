@@ -111,8 +111,8 @@ def test_damage_during_a_run_is_named(task: Recorder, snippets: list[Path], tmp_
     run(job, task)
     for damage, reason in (
         (cut_within_a_line, r"captions-00001\.jsonl: damaged, line 2 is no record"),
-        (of_other_images, r"captions-00001\.jsonl: holds other pictures than its unit"),
-        (emptied, r"captions-00001\.jsonl: holds 0 pictures instead of 2"),
+        (of_other_images, r"captions-00001\.jsonl: holds other photos than its unit"),
+        (emptied, r"captions-00001\.jsonl: holds 0 photos instead of 2"),
     ):
         damage(job.shard(1))
         with pytest.raises(DataError, match=reason):

@@ -1,4 +1,4 @@
-"""Sources become work units: every picture in one of them, in order, and it can be opened."""
+"""Sources become work units: every image in one of them, in order, and it can be opened."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def units(*sources: Path | str, size: int = 10, columns: Columns | None = None) 
 
 
 def contents(found: Iterable[Unit]) -> list[tuple[str, bytes]]:
-    """Id and bytes of each picture."""
-    opened = [(picture.id, picture.open()) for unit in found for picture in unit.pictures()]
+    """Id and bytes of each image."""
+    opened = [(image.id, image.open()) for unit in found for image in unit.images()]
     return [(name, Path(it).read_bytes() if isinstance(it, str) else it) for name, it in opened]
 
 
 @given(NAMES, st.integers(1, 50))
 def test_every_file_is_in_one_unit(names: list[str], size: int) -> None:
     found = units(*names, size=size)
-    assert [picture.id for unit in found for picture in unit.pictures()] == list(dict.fromkeys(names))
+    assert [image.id for unit in found for image in unit.images()] == list(dict.fromkeys(names))
     assert [len(unit) for unit in found[:-1]] == [size] * (len(found) - 1)
     assert 1 <= len(found[-1]) <= size
     assert [unit_from_json(unit_to_json(unit)) for unit in found] == found
@@ -46,7 +46,7 @@ def test_every_file_is_in_one_unit(names: list[str], size: int) -> None:
 def test_every_row_is_in_one_unit(tmp_path: Path, rows: int, group: int, size: int) -> None:
     file = make_parquet(tmp_path / "t.parquet", {"bytes": [b"%d" % i for i in range(rows)]}, group)
     found = units(file, size=size)
-    assert all(len(list(unit.pictures())) == len(unit) <= size for unit in found)
+    assert all(len(list(unit.images())) == len(unit) <= size for unit in found)
     assert contents(found) == [(f"{file}/{i}", b"%d" % i) for i in range(rows)]
     assert [unit_from_json(unit_to_json(unit)) for unit in found] == found
 
@@ -62,13 +62,13 @@ def test_every_member_is_in_one_unit(tmp_path: Path, members: dict[str, bytes]) 
     ]
 
 
-def test_a_folder_holds_pictures_and_files_of_pictures(snippets: list[Path], tmp_path: Path) -> None:
+def test_a_folder_holds_images_and_files_of_images(snippets: list[Path], tmp_path: Path) -> None:
     for path in snippets[:3]:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "shards").mkdir()
     make_webdataset(tmp_path / "shards" / "0.tar", snippets[3:6])
     make_parquet(tmp_path / "shards" / "1.parquet", {"jpg": [p.read_bytes() for p in snippets[6:9]]})
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no photo")
     found = units(tmp_path)
     assert [type(unit) for unit in found] == [FileUnit, TarUnit, ParquetUnit]
     assert [content for _, content in contents(found)] == [path.read_bytes() for path in snippets[:9]]
@@ -112,7 +112,7 @@ def test_named_columns_and_relative_paths(snippets: list[Path], tmp_path: Path) 
         units(make_parquet(tmp_path / "u.parquet", {"text": ["a"]}))
 
 
-def test_what_is_no_picture_in_a_row_fails_alone(tmp_path: Path) -> None:
+def test_what_is_no_image_in_a_row_fails_alone(tmp_path: Path) -> None:
     values = [{"bytes": b"abc", "path": None}, None, {"bytes": None, "path": None}]
     file = make_parquet(tmp_path / "t.parquet", {"image": values})
     assert [content for _, content in contents(units(file))] == [b"abc", b"", b""]
@@ -138,17 +138,17 @@ def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
         units(file)
 
 
-def test_pictures_that_are_lost_after_the_listing_fail(tmp_path: Path) -> None:
+def test_images_that_are_lost_after_the_listing_fail(tmp_path: Path) -> None:
     tar = make_tar(tmp_path / "a.tar", [("a.jpg", b"a")])
     parquet = make_parquet(tmp_path / "b.parquet", {"bytes": [b"1", b"2", b"3"]})
     found = units(tar, parquet, size=2)
     tar.unlink()
     parquet.write_bytes(parquet.read_bytes()[:20])
-    pictures = [picture for unit in found for picture in unit.pictures()]
-    assert [picture.id for picture in pictures] == [f"{tar}/a.jpg", *(f"{parquet}/{i}" for i in range(3))]
-    for picture in pictures:
+    images = [image for unit in found for image in unit.images()]
+    assert [image.id for image in images] == [f"{tar}/a.jpg", *(f"{parquet}/{i}" for i in range(3))]
+    for image in images:
         with pytest.raises(ImageError, match="cannot be read"):
-            picture.open()
+            image.open()
 
 
 def test_tar_files_of_other_programs(tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def test_of_a_large_row_group_little_is_in_memory(tmp_path: Path) -> None:
     before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
     pa.set_memory_pool(pool)
     try:
-        for number, picture in enumerate(units(file, size=400)[0].pictures()):
-            assert picture.open() == rows[number]
+        for number, image in enumerate(units(file, size=400)[0].images()):
+            assert image.open() == rows[number]
     finally:
         pa.set_memory_pool(before)
     assert number == 399

@@ -1,4 +1,4 @@
-"""Two workers of Ray Data, one of them killed in the middle: every picture once, as by one machine."""
+"""Two workers of Ray Data, one of them killed in the middle: every image once, as by one machine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def kill_one(process: subprocess.Popen[str], out: Path) -> int:
     raise AssertionError("no work was done")
 
 
-def test_a_killed_worker_costs_no_picture_and_doubles_none(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_no_image_and_doubles_none(tiny_model: Path, tmp_path: Path) -> None:
     make_snippets(tmp_path / "photos", PHOTOS)
     command = ["caption", str(tmp_path / "photos"), "--model", str(tiny_model)]
     assert main([*command, "--output", str(tmp_path / "one.jsonl")]) == 0
@@ -72,9 +72,9 @@ def test_a_killed_worker_costs_no_picture_and_doubles_none(tiny_model: Path, tmp
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert done < PHOTOS / UNIT, "the kill came too late to matter"
-    assert f"{PHOTOS} pictures; {PHOTOS} in " in said
+    assert f"{PHOTOS} photos; {PHOTOS} in " in said
     expected = captions(iter([tmp_path / "one.jsonl"]))
     assert captions(out.glob("captions-*.jsonl")) == expected
     assert len(expected) == PHOTOS
     others = {path.name for path in out.iterdir()} - {path.name for path in out.glob("captions-*.jsonl")}
-    assert others <= {"job.json", "units.jsonl", "failed.jsonl", ".lock"}
+    assert others <= {"job.json", "units.jsonl", "checksums.jsonl", "failed.jsonl", ".lock"}

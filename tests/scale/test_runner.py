@@ -20,7 +20,7 @@ from showtell.output.record import Record
 from showtell.scale import job as jobs
 from showtell.scale.checksums import Checksum
 from showtell.scale.feature_shards import ShardedFeatures
-from showtell.scale.job import Job, only_run, open_job
+from showtell.scale.job import Job, exclusive_run, open_job
 from showtell.scale.listing import list_units
 from showtell.scale.runner import Summary, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
@@ -87,7 +87,7 @@ def test_the_same_captions_from_files_tar_and_parquet(
     summary = run(from_files, task)
     assert [record["image"] for record in rows(from_files)] == [record["image"] for record in expected]
     assert_same(rows(from_files), expected)
-    assert (summary.pictures, summary.now, summary.failed) == (40, 40, {})
+    assert (summary.images, summary.now, summary.failed) == (40, 40, {})
     assert len(from_files.units) == 4
     tar = make_webdataset(tmp_path / "a.tar", snippets)
     parquet = make_parquet(
@@ -116,7 +116,7 @@ def test_a_job_goes_on_where_it_stopped(task: Recorder, snippets: list[Path], tm
     again = begin(tmp_path / "out", task, snippets[0].parent)
     summary = run(again, task)
     assert task.ran == ["captions-00000.jsonl", "captions-00002.jsonl", "captions-00003.jsonl"]
-    assert (summary.pictures, summary.now) == (40, 28)
+    assert (summary.images, summary.now) == (40, 28)
     assert "12 were there already" in str(summary)
     assert rows(again) == rows(whole)
     task.ran.clear()
@@ -158,13 +158,13 @@ def test_the_listing_is_that_of_the_beginning(task: Recorder, snippets: list[Pat
     assert summary.failed == {str(photos / "0019.jpg"): "no such file"}
 
 
-def test_failed_pictures_are_listed(task: Recorder, snippets: list[Path], tmp_path: Path) -> None:
+def test_failed_images_are_listed(task: Recorder, snippets: list[Path], tmp_path: Path) -> None:
     empty, text = tmp_path / "é.jpg", tmp_path / "b.jpg"
     empty.write_bytes(b"")
-    text.write_text("no picture")
+    text.write_text("no photo")
     job = begin(tmp_path / "out", task, empty, *snippets[:3], text, size=2)
     summary = run(job, task)
-    assert "5 pictures, 2 of them failed" in str(summary)
+    assert "5 photos, 2 of them failed" in str(summary)
     listed = [json.loads(line) for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()]
     assert [row["image"] for row in listed] == [str(empty), str(text)]
     assert listed[0]["error"] == "the file is empty"
@@ -195,19 +195,19 @@ def test_another_model_of_the_same_name_is_found_out(
     with pytest.raises(KeyboardInterrupt):
         run(job, task)
     other = Recorder(lambda: tiny_captioner)
-    other.__dict__["made_by"] = "another"
+    other.__dict__["producer"] = "another"
     with pytest.raises(ModelError, match="made by another model"):
         run(begin(tmp_path, other, *snippets[:6], size=2), other)
     assert job.missing() == [2]
     task.stop_at = None
-    assert run(begin(tmp_path, task, *snippets[:6], size=2), task).pictures == 6
+    assert run(begin(tmp_path, task, *snippets[:6], size=2), task).images == 6
 
 
 def test_damage_is_found(task: Recorder, snippets: list[Path], tmp_path: Path) -> None:
     job = begin(tmp_path, task, *snippets[:4])
     run(job, task)
     job.shard(0).write_text("".join(job.shard(0).read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(DataError, match="holds 3 pictures instead of 4; run the same command again"):
+    with pytest.raises(DataError, match="holds 3 photos instead of 4; run the same command again"):
         run(job, task)
     (tmp_path / jobs.UNITS).write_text("{}\n")
     with pytest.raises(DataError, match=r"units\.jsonl: damaged"):
@@ -218,11 +218,11 @@ def test_damage_is_found(task: Recorder, snippets: list[Path], tmp_path: Path) -
 
 
 def test_a_folder_is_for_one_run(tmp_path: Path) -> None:
-    with only_run(tmp_path), pytest.raises(ShowtellError, match="another run"), only_run(tmp_path):
+    with exclusive_run(tmp_path), pytest.raises(ShowtellError, match="another run"), exclusive_run(tmp_path):
         pass
-    with FileLock(tmp_path / ".lock"), pytest.raises(ShowtellError), only_run(tmp_path):
+    with FileLock(tmp_path / ".lock"), pytest.raises(ShowtellError), exclusive_run(tmp_path):
         pass
-    with only_run(tmp_path):
+    with exclusive_run(tmp_path):
         pass
 
 
@@ -264,7 +264,7 @@ def test_features_are_those_of_the_cache(
     with pytest.raises(FeatureStoreError, match="4 of 4 shards are missing"):
         ShardedFeatures(tmp_path / "out")
     summary = run(job, task)
-    assert (summary.pictures, len(summary.failed)) == (41, 1)
+    assert (summary.images, len(summary.failed)) == (41, 1)
     found = ShardedFeatures(tmp_path / "out")
     assert list(found) == [str(path) for path in snippets]
     assert len(found) == 40
@@ -292,7 +292,7 @@ def test_shards_that_do_not_go_together(
     with pytest.raises(FeatureStoreError, match=r"features-00001\.safetensors: damaged \("):
         ShardedFeatures(tmp_path)
     other = FeatureTask(lambda: tiny_captioner.encoder, "float16")
-    other.__dict__["made_by"] = "another"
+    other.__dict__["producer"] = "another"
     other.run(job.units[1], job.shard(1))
     with pytest.raises(FeatureStoreError, match="made by another encoder"):
         ShardedFeatures(tmp_path)
@@ -302,6 +302,6 @@ def test_units_of_failures_only(tiny_captioner: Captioner, tmp_path: Path) -> No
     (tmp_path / "a.jpg").write_bytes(b"")
     task = FeatureTask(lambda: tiny_captioner.encoder, "int8")
     job = begin(tmp_path / "out", task, tmp_path / "a.jpg")
-    assert run(job, task).pictures == 1
+    assert run(job, task).images == 1
     assert len(ShardedFeatures(tmp_path / "out")) == 0
     assert isinstance(job.units[0], FileUnit)

@@ -16,16 +16,16 @@ from scipy import stats
 from torch import Tensor
 
 from showtell.config import DecoderConfig, SearchConfig
-from showtell.decoder import RNNDecoder, SearchState, StepOutput, make_decoder, stepping
+from showtell.decoder import RNNDecoder, SearchState, StepOutput, as_search_step, make_decoder
 from showtell.decoder.state import TensorStep
 from showtell.decoder.tensor_search import TensorBeams, searches_on_device
 from showtell.errors import ModelError
-from showtell.search import Hypothesis, Specials, filter_logits
+from showtell.search import Hypothesis, SpecialTokens, filter_logits
 from showtell.search import search as search_arrays
 
 PAD, START, END, UNK = range(4)
-SPECIALS = Specials(START, END, (PAD, START, UNK))
-NEVER = -math.inf
+SPECIALS = SpecialTokens(START, END, (PAD, START, UNK))
+NEG_INF = -math.inf
 CELLS = 3
 
 
@@ -42,7 +42,7 @@ ENGINE = {"name": "arrays"}
 def search(
     step: TensorStep,
     state: SearchState,
-    specials: Specials,
+    specials: SpecialTokens,
     config: SearchConfig,
     *,
     attention: bool = False,
@@ -51,7 +51,7 @@ def search(
     with torch.inference_mode():
         if ENGINE["name"] == "tensors" and searches_on_device(config) and state.images:
             return TensorBeams(step, specials, config, attention).run(state)
-        return search_arrays(stepping(step, specials.end), state, specials, config, attention=attention)
+        return search_arrays(as_search_step(step, specials.end), state, specials, config, attention=attention)
 
 
 class HashModel:
@@ -302,7 +302,7 @@ def test_images_leave_the_batch_when_they_are_done() -> None:
 
     images = list(range(20))
     config = SearchConfig(length_penalty=0)
-    search_arrays(stepping(step, END), model.start(images), SPECIALS, config)
+    search_arrays(as_search_step(step, END), model.start(images), SPECIALS, config)
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 3
     assert len(sizes) < 21  # and nobody waits for the longest caption allowed
@@ -522,8 +522,8 @@ def test_filters_keep_the_likeliest(hundredths: list[int], top_k: int, top_p: fl
     filtered = filter_logits(logits, top_k, top_p)
     expected = naive_filter(values, top_k, top_p)
     for row in filtered.reshape(6, -1):
-        assert set(np.flatnonzero(row > NEVER).tolist()) == expected
-        np.testing.assert_array_equal(row[row > NEVER], logits[0, 0][row > NEVER])
+        assert set(np.flatnonzero(row > NEG_INF).tolist()) == expected
+        np.testing.assert_array_equal(row[row > NEG_INF], logits[0, 0][row > NEG_INF])
 
 
 # Real decoders

@@ -85,7 +85,7 @@ def test_attention_is_left_out_unless_asked_for(client: TestClient, snippets: li
     assert {word["attention"] for word in result["captions"][0]["words"]} == {None}
 
 
-def test_of_several_pictures_those_that_cannot_be_shown_have_an_error(
+def test_of_several_images_those_that_cannot_be_shown_have_an_error(
     client: TestClient, snippets: list[Path]
 ) -> None:
     sent = [*files(snippets[0]), ("images", ("b.jpg", b"nothing", "image/jpeg")), *files(snippets[1])]
@@ -99,12 +99,12 @@ def test_of_several_pictures_those_that_cannot_be_shown_have_an_error(
 @pytest.mark.parametrize(
     ("content", "kind", "status", "detail"),
     [
-        (b"", "", 415, "send pictures as multipart/form-data"),
-        (b"x", "image/jpeg", 415, "send pictures as multipart/form-data"),
+        (b"", "", 415, "send photos as multipart/form-data"),
+        (b"x", "image/jpeg", 415, "send photos as multipart/form-data"),
         (b"x", "multipart/form-data", 400, "boundary"),
         (b"x", "multipart/form-data; boundary=b", 400, "multipart"),
         (b'--b\r\ncontent-disposition: form-data; name="images"; filename="', "", 415, "send"),
-        (b"--b--\r\n", "multipart/form-data; boundary=b", 422, "no pictures"),
+        (b"--b--\r\n", "multipart/form-data; boundary=b", 422, "no photos"),
         (b"{", "application/json", 422, "body: Invalid JSON"),
         (b"[" * 100_000, "application/json", 422, "body: Invalid JSON"),
         (b"{}", "application/json", 422, "images: Field required"),
@@ -135,14 +135,14 @@ def test_unknown_and_repeated_fields_are_refused(client: TestClient, snippets: l
     assert client.post("/v1/captions", files=files(snippets[0], name="file")).status_code == 422
 
 
-def test_limits_of_bytes_pixels_and_pictures(start: StartService, snippets: list[Path]) -> None:
+def test_limits_of_bytes_pixels_and_images(start: StartService, snippets: list[Path]) -> None:
     size = snippets[0].stat().st_size
     client = start(max_bytes=size, max_images=2, max_pixels=6399, max_request_bytes=8 * size)
     larger = next(path for path in snippets if path.stat().st_size > size)
     for response, status, detail in (
-        (client.post("/v1/captions", files=files(larger)), 413, "the picture is larger than"),
-        (client.post("/v1/captions", files=files(*[snippets[0]] * 3)), 422, "more than 2 pictures"),
-        (client.post("/v1/captions", json={"images": ["////"] * 3}), 422, "more than 2 pictures"),
+        (client.post("/v1/captions", files=files(larger)), 413, "the photo is larger than"),
+        (client.post("/v1/captions", files=files(*[snippets[0]] * 3)), 422, "more than 2 photos"),
+        (client.post("/v1/captions", json={"images": ["////"] * 3}), 422, "more than 2 photos"),
         (client.post("/v1/captions", content=b"x" * 9 * size), 413, "the request is larger than"),
         (client.post("/v1/captions", files=files(snippets[0])), 422, "more than 6399 pixels"),
     ):
@@ -322,9 +322,9 @@ def test_state_and_metrics(client: TestClient, snippets: list[Path]) -> None:
     text = client.get("/metrics").text
     assert 'showtell_requests_total{route="/v1/captions",status="200"} 1.0' in text
     assert 'showtell_requests_total{route="other",status="404"} 1.0' in text
-    assert 'showtell_pictures_total{outcome="captioned"} 1.0' in text
-    assert 'showtell_pictures_total{outcome="not shown"} 1.0' in text
-    assert "showtell_pending_pictures 0.0" in text
+    assert 'showtell_images_total{outcome="captioned"} 1.0' in text
+    assert 'showtell_images_total{outcome="not shown"} 1.0' in text
+    assert "showtell_pending_images 0.0" in text
     assert "secret" not in text
 
 
@@ -343,7 +343,7 @@ def test_what_is_too_late_at_the_end_is_503(
     first = ask_in_background(client, files(snippets[0]), results)
     assert held.reached.wait(20)
     second = ask_in_background(client, files(snippets[1]), results)
-    while "showtell_pending_pictures 2.0" not in client.get("/metrics").text:
+    while "showtell_pending_images 2.0" not in client.get("/metrics").text:
         pass
     client.app.state.drop()  # type: ignore[attr-defined]
     second.join(20)

@@ -35,20 +35,20 @@ def make(captioner: Captioner) -> Iterator[Callable[..., Batcher]]:
 
 
 @pytest.fixture
-def pictures(snippets: list[Path]) -> list[bytes]:
+def images(snippets: list[Path]) -> list[bytes]:
     return [path.read_bytes() for path in snippets]
 
 
-def test_captions_are_those_of_each_picture_alone(
-    make: Callable[..., Batcher], captioner: Captioner, pictures: list[bytes]
+def test_captions_are_those_of_each_image_alone(
+    make: Callable[..., Batcher], captioner: Captioner, images: list[bytes]
 ) -> None:
-    asked = [(picture, SETTINGS[i % 3], i % 2 == 0) for i, picture in enumerate(pictures)]
-    alone = [captioner.caption([picture], config)[0] for picture, config, _ in asked]
+    asked = [(image, SETTINGS[i % 3], i % 2 == 0) for i, image in enumerate(images)]
+    alone = [captioner.caption([image], config)[0] for image, config, _ in asked]
     batcher = make(batch_size=16)
 
     def submit(one: tuple[bytes, SearchConfig, bool]) -> object:
-        picture, config, attention = one
-        return batcher.submit([picture], config, attention=attention)[0].result(WAIT)
+        image, config, attention = one
+        return batcher.submit([image], config, attention=attention)[0].result(WAIT)
 
     with ThreadPoolExecutor(len(asked)) as pool:
         answers = list(pool.map(submit, asked))
@@ -60,13 +60,13 @@ def test_captions_are_those_of_each_picture_alone(
 
 
 def test_what_waits_goes_together_up_to_the_batch_size(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher = make(batch_size=4, max_wait=1.0)
     held = gate()
-    first = batcher.submit(pictures[:1], SETTINGS[0])
+    first = batcher.submit(images[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
-    rest = batcher.submit(pictures[1:10], SETTINGS[0])
+    rest = batcher.submit(images[1:10], SETTINGS[0])
     while batcher._decoders.quick_pending:
         time.sleep(0.01)
     held.open()
@@ -74,39 +74,39 @@ def test_what_waits_goes_together_up_to_the_batch_size(
     assert held.batches == [1, 4, 4, 1]
 
 
-def test_a_lone_picture_does_not_wait(make: Callable[..., Batcher], pictures: list[bytes]) -> None:
-    answer = make(max_wait=15.0).submit(pictures[:1], SETTINGS[0])[0].result(10)
+def test_a_lone_image_does_not_wait(make: Callable[..., Batcher], images: list[bytes]) -> None:
+    answer = make(max_wait=15.0).submit(images[:1], SETTINGS[0])[0].result(10)
     assert answer.batch_size == 1
 
 
 def test_a_full_queue_refuses_all_of_a_request_and_has_room_again(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher = make(queue_length=4, max_images=4)
     held = gate()
-    taken = batcher.submit(pictures[:3], SETTINGS[0])
+    taken = batcher.submit(images[:3], SETTINGS[0])
     with pytest.raises(BatcherBusyError) as caught:
-        batcher.submit(pictures[3:5], SETTINGS[0])
+        batcher.submit(images[3:5], SETTINGS[0])
     assert caught.value.retry_after > 0
     assert batcher.pending == 3
-    taken += batcher.submit(pictures[3:4], SETTINGS[0])
+    taken += batcher.submit(images[3:4], SETTINGS[0])
     held.open()
     for future in taken:
         future.result(WAIT)
     assert batcher.pending == 0
-    assert len(batcher.submit(pictures[:4], SETTINGS[0])) == 4
+    assert len(batcher.submit(images[:4], SETTINGS[0])) == 4
 
 
-def test_cancelled_pictures_are_not_computed_and_make_room(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+def test_cancelled_images_are_not_computed_and_make_room(
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher = make()
     held = gate()
-    first = batcher.submit(pictures[:1], SETTINGS[0])
+    first = batcher.submit(images[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
-    dropped = batcher.submit(pictures[1:4], SETTINGS[0])
+    dropped = batcher.submit(images[1:4], SETTINGS[0])
     assert all(future.cancel() for future in dropped)
-    last = batcher.submit(pictures[4:5], SETTINGS[0])
+    last = batcher.submit(images[4:5], SETTINGS[0])
     held.open()
     first[0].result(WAIT)
     last[0].result(WAIT)
@@ -116,8 +116,8 @@ def test_cancelled_pictures_are_not_computed_and_make_room(
     assert batcher.pending == 0
 
 
-def test_a_broken_picture_fails_alone(make: Callable[..., Batcher], pictures: list[bytes]) -> None:
-    good, broken, huge = make(max_pixels=6400).submit([pictures[0], pictures[1][:300], _wide()], SETTINGS[0])
+def test_a_broken_image_fails_alone(make: Callable[..., Batcher], images: list[bytes]) -> None:
+    good, broken, huge = make(max_pixels=6400).submit([images[0], images[1][:300], _wide()], SETTINGS[0])
     assert good.result(WAIT).captions
     with pytest.raises(ImageError, match="damaged or truncated"):
         broken.result(WAIT)
@@ -135,14 +135,14 @@ def _wide() -> bytes:
     return stream.getvalue()
 
 
-def test_a_picture_that_fails_the_model_takes_no_other_down(
+def test_an_image_that_fails_the_model_takes_no_other_down(
     make: Callable[..., Batcher],
     captioner: Captioner,
-    pictures: list[bytes],
+    images: list[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     batcher = make(max_wait=1.0)
-    poison = captioner.transform.pixels(pictures[2])
+    poison = captioner.transform.pixels(images[2])
     encode = captioner.encoder.encode_pixels
 
     def picky(pixels):  # type: ignore[no-untyped-def]
@@ -151,7 +151,7 @@ def test_a_picture_that_fails_the_model_takes_no_other_down(
         return encode(pixels)
 
     monkeypatch.setattr(captioner.encoder, "encode_pixels", picky)
-    futures = batcher.submit(pictures[:5], SETTINGS[0])
+    futures = batcher.submit(images[:5], SETTINGS[0])
     with pytest.raises(RuntimeError, match="out of memory"):
         futures[2].result(WAIT)
     for place in (0, 1, 3, 4):
@@ -161,17 +161,17 @@ def test_a_picture_that_fails_the_model_takes_no_other_down(
 
 
 def test_closing_finishes_what_was_taken_and_takes_no_more(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher = make(batch_size=2)
     held = gate()
-    taken = batcher.submit(pictures[:7], SETTINGS[0])
+    taken = batcher.submit(images[:7], SETTINGS[0])
     closing = threading.Thread(target=batcher.close)
     closing.start()
     while batcher.alive:
         pass
     with pytest.raises(BatcherBusyError, match="shutting down"):
-        batcher.submit(pictures[:1], SETTINGS[0])
+        batcher.submit(images[:1], SETTINGS[0])
     held.open()
     closing.join(WAIT)
     assert not closing.is_alive()
@@ -179,30 +179,30 @@ def test_closing_finishes_what_was_taken_and_takes_no_more(
 
 
 def test_dropping_cancels_what_is_not_yet_computed(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher, held = make(), gate()
-    first = batcher.submit(pictures[:1], SETTINGS[0])
+    first = batcher.submit(images[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
-    rest = batcher.submit(pictures[1:4], SETTINGS[0])
+    rest = batcher.submit(images[1:4], SETTINGS[0])
     batcher.drop()
     held.open()
     assert first[0].result(WAIT).captions
     for future in rest:
         with pytest.raises(CancelledError):
             future.result(WAIT)
-    assert batcher.submit(pictures[:1], SETTINGS[0])[0].result(WAIT).captions
+    assert batcher.submit(images[:1], SETTINGS[0])[0].result(WAIT).captions
 
 
 def test_it_is_not_ready_when_the_queue_is_full(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher, held = make(queue_length=4, max_images=4), gate()
     assert batcher.ready
-    futures = batcher.submit(pictures[:3], SETTINGS[0])
+    futures = batcher.submit(images[:3], SETTINGS[0])
     assert held.reached.wait(WAIT)
     assert batcher.ready
-    futures += batcher.submit(pictures[3:4], SETTINGS[0])
+    futures += batcher.submit(images[3:4], SETTINGS[0])
     assert not batcher.ready  # full
     held.open()
     for future in futures:
@@ -211,12 +211,12 @@ def test_it_is_not_ready_when_the_queue_is_full(
 
 
 def test_it_is_not_ready_while_ordinary_images_wait_in_vain(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher, held = make(time_limit=0.3), gate()
-    futures = batcher.submit(pictures[:1], SETTINGS[0])
+    futures = batcher.submit(images[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
-    futures += batcher.submit(pictures[1:2], SETTINGS[0])
+    futures += batcher.submit(images[1:2], SETTINGS[0])
     until = time.monotonic() + WAIT
     while batcher.ready and time.monotonic() < until:
         time.sleep(0.01)
@@ -229,10 +229,10 @@ def test_it_is_not_ready_while_ordinary_images_wait_in_vain(
 
 
 def test_closing_does_not_wait_for_a_model_that_hangs(
-    make: Callable[..., Batcher], gate: Callable[[], Gate], pictures: list[bytes]
+    make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher, held = make(), gate()
-    (future,) = batcher.submit(pictures[:1], SETTINGS[0])
+    (future,) = batcher.submit(images[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
     assert not batcher.close(0.1)
     held.open()

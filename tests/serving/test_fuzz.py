@@ -75,14 +75,14 @@ def test_any_json_is_answered(fresh: Callable[[], TestClient], body: object) -> 
 
 @hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=CALM)
 @given(data=st.data())
-def test_any_damage_to_a_picture_is_answered(
+def test_any_damage_to_an_image_is_answered(
     fresh: Callable[[], TestClient], photos: list[Path], data: st.DataObject
 ) -> None:
-    picture = bytearray(photos[data.draw(st.integers(0, 3))].read_bytes())
+    image = bytearray(photos[data.draw(st.integers(0, 3))].read_bytes())
     for _ in range(data.draw(st.integers(1, 5))):
-        picture[data.draw(st.integers(0, len(picture) - 1))] = data.draw(st.integers(0, 255))
-    del picture[data.draw(st.integers(1, len(picture))) :]
-    sent = [("images", ("a.jpg", bytes(picture), "image/jpeg"))]
+        image[data.draw(st.integers(0, len(image) - 1))] = data.draw(st.integers(0, 255))
+    del image[data.draw(st.integers(1, len(image))) :]
+    sent = [("images", ("a.jpg", bytes(image), "image/jpeg"))]
     response = fresh().post("/v1/captions", files=sent)
     assert response.status_code in (200, 422)
 
@@ -90,10 +90,10 @@ def test_any_damage_to_a_picture_is_answered(
 # ---- Over real connections
 
 
-def multipart(picture: bytes, boundary: bytes = b"b") -> bytes:
+def multipart(image: bytes, boundary: bytes = b"b") -> bytes:
     head = b'Content-Disposition: form-data; name="images"; filename="a.jpg"\r\nContent-Type: image/jpeg'
     options = b'Content-Disposition: form-data; name="beam_size"\r\n\r\n2'
-    parts = b"\r\n".join([b"--" + boundary, head, b"", picture, b"--" + boundary, options])
+    parts = b"\r\n".join([b"--" + boundary, head, b"", image, b"--" + boundary, options])
     return parts + b"\r\n--" + boundary + b"--\r\n"
 
 
@@ -143,13 +143,13 @@ def odd_header(rng: random.Random) -> bytes:
     )
 
 
-def malformed(number: int, pictures: list[bytes], rng: random.Random) -> bytes:
+def malformed(number: int, images: list[bytes], rng: random.Random) -> bytes:
     """A raw request; mostly malformed, in one of eight ways."""
-    picture = rng.choice(pictures)
-    small = picture[:3000]
+    image = rng.choice(images)
+    small = image[:3000]
     match number % 8:
         case 0:
-            return request(multipart(damaged(picture, rng, 40)))
+            return request(multipart(damaged(image, rng, 40)))
         case 1:
             return request(damaged(multipart(small), rng))
         case 2:
@@ -162,7 +162,7 @@ def malformed(number: int, pictures: list[bytes], rng: random.Random) -> bytes:
         case 5:
             return rng.randbytes(rng.randint(1, 2000))
         case 6:
-            return request(multipart(picture))[: rng.randrange(1, 500)]
+            return request(multipart(image))[: rng.randrange(1, 500)]
         case _:
             kinds = (b"", b"text/plain", b"multipart/form-data", b"application/json; charset=utf-16", b"\xff")
             return request(multipart(small), rng.choice(kinds))
@@ -201,9 +201,9 @@ def test_two_thousand_malformed_requests(
     for make in (make_broken_images, make_odd_images):
         make(tmp_path)
     odd = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size < 2**20]
-    pictures = [path.read_bytes() for path in [*photos, *odd] if path.stat().st_size]
+    images = [path.read_bytes() for path in [*photos, *odd] if path.stat().st_size]
     rng = random.Random(5)
-    requests = [malformed(number, pictures, rng) for number in range(2000)]
+    requests = [malformed(number, images, rng) for number in range(2000)]
     with ThreadPoolExecutor(16) as pool:  # each raises TimeoutError where there is no end within HANG
         statuses = list(pool.map(lambda content: exchange(service.port, content), requests))
     seen = Counter(statuses)
@@ -230,7 +230,7 @@ def test_the_document_of_the_interface_holds(service: Service) -> None:
             @given(case=operation.as_strategy(generation_mode=mode))
             def check(case: schemathesis.Case) -> None:
                 tried[case.formatted_path] += 1
-                # Of bytes the schema cannot say whether they are a picture.
+                # Of bytes the schema cannot say whether they are an image.
                 excluded = [schemathesis.checks.positive_data_acceptance]
                 if case.media_type == "multipart/form-data":  # where ["true"] and true are the same bytes
                     excluded.append(schemathesis.checks.negative_data_rejection)

@@ -54,8 +54,8 @@ FLOODS = {
         b'{"images":["////"],' + b",".join(b'"k%d":1' % n for n in range(300_000)) + b"}",
         "k0: Extra inputs",
     ),
-    "values": (b'{"images":[' + b"1," * 1_000_000 + b"1]}", "more than 4 pictures"),
-    "texts": (b'{"images":[' + b'"////",' * 300_000 + b'"////"]}', "more than 4 pictures"),
+    "values": (b'{"images":[' + b"1," * 1_000_000 + b"1]}", "more than 4 photos"),
+    "texts": (b'{"images":[' + b'"////",' * 300_000 + b'"////"]}', "more than 4 photos"),
     "lists": (
         b'{"images":["////"],"beam_size":[' + b"[1]," * 500_000 + b"1]}",
         "beam_size: Input should be a valid",

@@ -10,16 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from showtell.evaluation.confidence import (
-    Calibration,
-    calibrate,
-    caption_features,
-    doubtful_below,
-    word_features,
-)
 
+from showtell.captioning.confidence import Calibration, caption_features, word_features
 from showtell.errors import DataError
-from showtell.evaluation.reliability import FEWEST
+from showtell.evaluation.reliability import MIN_CALIBRATION_IMAGES
+from showtell.training.calibration_fit import calibrate, doubtful_below
 
 
 def draw(seed: int, number: int) -> tuple[list[list[float]], np.ndarray, list[list[bool]]]:
@@ -72,8 +67,8 @@ def test_promises_are_kept_on_the_whole(seed: int) -> None:
     assert np.mean(words) == pytest.approx(np.mean([r for row in right for r in row]), abs=0.01)
     for reliability in found[""].values():
         assert reliability.error < 0.12
-        assert ((reliability.promised > 0) & (reliability.promised < 1)).all()
-    drawn_first = np.corrcoef(found[""]["captions"].promised, captions)[0, 1]
+        assert ((reliability.predicted > 0) & (reliability.predicted < 1)).all()
+    drawn_first = np.corrcoef(found[""]["captions"].predicted, captions)[0, 1]
     assert drawn_first > 0.8  # in the order of the captions
 
 
@@ -88,8 +83,8 @@ def test_a_promise_does_not_know_its_own_outcome() -> None:
     )
     of_words = np.repeat(fold, [len(row) for row in right])
     for name, own in (("captions", fold), ("words", of_words)):
-        np.testing.assert_allclose(after[""][name].promised[own], before[""][name].promised[own])
-        assert np.abs(after[""][name].promised[~own] - before[""][name].promised[~own]).max() > 0.01
+        np.testing.assert_allclose(after[""][name].predicted[own], before[""][name].predicted[own])
+        assert np.abs(after[""][name].predicted[~own] - before[""][name].predicted[~own]).max() > 0.01
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -102,12 +97,12 @@ def test_where_all_or_none_are_right_it_stays_finite(held: bool) -> None:
 
 
 def test_too_little_to_calibrate_with() -> None:
-    log_probs, good, right = draw(4, FEWEST)
+    log_probs, good, right = draw(4, MIN_CALIBRATION_IMAGES)
     calibrate(log_probs, good, right)
     with pytest.raises(DataError, match="too few"):
         calibrate(log_probs[1:], good[1:], right[1:])
     with pytest.raises(DataError, match="without words"):
-        calibrate([[-1.0]] * FEWEST, good, [[]] * FEWEST)
+        calibrate([[-1.0]] * MIN_CALIBRATION_IMAGES, good, [[]] * MIN_CALIBRATION_IMAGES)
 
 
 def test_datasets_weigh_the_same_however_large_they_are() -> None:
@@ -137,16 +132,16 @@ def test_datasets_weigh_the_same_however_large_they_are() -> None:
 
 
 def test_the_threshold_by_hand() -> None:
-    promised = np.linspace(0.005, 0.995, 100)
+    predicted = np.linspace(0.005, 0.995, 100)
     names = np.array(["a"] * 100)
     good = np.ones(100, bool)
     good[:20] = False  # 20 of the first 29 are 2/3 and more, of the first 31 less
-    assert doubtful_below(promised, good, names) == 0.30
-    assert doubtful_below(promised, np.zeros(100, bool), names) == 0.5  # not higher, if none is good
-    assert doubtful_below(promised, np.arange(100) % 2 == 1, names) == 0.09  # with fewer than ten, none asks
+    assert doubtful_below(predicted, good, names) == 0.30
+    assert doubtful_below(predicted, np.zeros(100, bool), names) == 0.5  # not higher, if none is good
+    assert doubtful_below(predicted, np.arange(100) % 2 == 1, names) == 0.09  # with fewer than ten, none asks
     every = np.array(["a", "b"] * 50)
     good[:20:2] = True  # all of a are good: from ten on it objects
-    assert doubtful_below(promised, good, every) == 0.18
+    assert doubtful_below(predicted, good, every) == 0.18
     assert doubtful_below(np.full(100, 0.001), good | True, every) is None
 
 
@@ -156,15 +151,15 @@ def test_at_least_two_of_three_doubtful_captions_are_not_good_in_each_dataset(
     seed: int, several: int
 ) -> None:
     random = np.random.default_rng(seed)
-    promised = random.random(400) ** random.uniform(0.5, 2)
-    good = random.random(400) < promised ** random.uniform(0.5, 2)
+    predicted = random.random(400) ** random.uniform(0.5, 2)
+    good = random.random(400) < predicted ** random.uniform(0.5, 2)
     names = random.choice(list("abc")[:several], 400)
-    threshold = doubtful_below(promised, good, names)
+    threshold = doubtful_below(predicted, good, names)
     assert threshold is None or 0 < threshold <= 0.5
 
     def holds(limit: float) -> bool:
         for name in names:
-            below = good[(names == name) & (promised < limit)].tolist()
+            below = good[(names == name) & (predicted < limit)].tolist()
             if len(below) >= 10 and below.count(False) < 2 * below.count(True):
                 return False
         return True

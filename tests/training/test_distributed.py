@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from showtell.config import TrainerConfig
 from showtell.errors import ConfigError
-from showtell.training.distributed import devices_and_nodes, interleaved, of_first, processes, total
+from showtell.training.distributed import (
+    broadcast_object,
+    devices_and_nodes,
+    interleave_shards,
+    processes,
+    total,
+)
 from tests.training.together import EPOCHS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,11 +114,11 @@ def test_the_shape_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_alone_everything_is_answered_at_once() -> None:
-    assert (processes().rank, processes().count, processes().is_first) == (0, 1, True)
+    assert (processes().rank, processes().count, processes().is_rank_zero) == (0, 1, True)
     assert total(1.5, 2) == [1.5, 2]
-    assert of_first("x") == "x"
+    assert broadcast_object("x") == "x"
 
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
 def test_what_was_dealt_out_is_put_together(items: list[int], count: int) -> None:
-    assert interleaved([items[rank::count] for rank in range(count)]) == items
+    assert interleave_shards([items[rank::count] for rank in range(count)]) == items

@@ -103,11 +103,11 @@ def test_free_memory_is_given_back_while_training(
     tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_back = []
-    monkeypatch.setattr(progress, "release_free_memory", lambda: given_back.append(True))
-    monkeypatch.setattr(progress, "_TIDY", 1000.0)
+    monkeypatch.setattr(progress, "malloc_trim", lambda: given_back.append(True))
+    monkeypatch.setattr(progress, "TRIM_EVERY_SECONDS", 1000.0)
     train(tiny_encoder, tmp_path / "seldom")
     assert not given_back
-    monkeypatch.setattr(progress, "_TIDY", 0.0)
+    monkeypatch.setattr(progress, "TRIM_EVERY_SECONDS", 0.0)
     train(tiny_encoder, tmp_path / "always")
     assert len(given_back) == CONFIG.epochs * 32 / CONFIG.batch_size
 
@@ -122,14 +122,14 @@ def test_the_confidence_of_the_best_model_is_calibrated(tiny_encoder: CNNEncoder
     assert model.calibration is not None
     assert (tmp_path / "many" / "reliability.png").is_file()
     load = Features(tiny_encoder.grid_cells, tiny_encoder.feature_dim)
-    right = promised = 0.0
+    right = predicted = 0.0
     for image in many:
         (caption,) = model.caption_features(load(image, None)[None].to(model.encoder.dtype))[0]
         words = {word for text in image.captions for word in text.split()}
         right += sum(word in words for word in caption.words)
         assert caption.word_confidences is not None
-        promised += sum(caption.word_confidences)
-    assert promised == pytest.approx(right, rel=0.02)
+        predicted += sum(caption.word_confidences)
+    assert predicted == pytest.approx(right, rel=0.02)
 
 
 def test_confidence_is_checked_on_each_dataset(

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from showtell.captioning.base import search_specials
+from showtell.captioning.base import special_tokens
 from showtell.config import DecoderConfig, DecoderKind
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder
 from showtell.training.self_critical import (
-    STRUCK_OUT,
+    MASKED_LOGIT,
     CaptionReward,
     advantages,
-    draw_captions,
     policy_loss,
+    sample_captions,
     strike_out,
 )
 
@@ -29,7 +29,7 @@ CAPTIONS = [
     ["a boy jumps", "a boy jumps over a zebra"],
 ]
 VOCABULARY = build_vocab([c for texts in CAPTIONS for c in texts if "zebra" not in c], 1)
-SPECIALS = search_specials(VOCABULARY)
+SPECIALS = special_tokens(VOCABULARY)
 KINDS: list[DecoderKind] = ["topdown", "attention", "pooled"]
 
 
@@ -46,7 +46,7 @@ def decoder_of(kind: DecoderKind) -> RNNDecoder:
 def draw(decoder: RNNDecoder, features: Tensor, samples: int = 5, temperature: float = 0.7) -> Tensor:
     uniform = torch.rand(len(features), samples, 6)
     struck_out = strike_out(torch.zeros(decoder.vocab_size), SPECIALS)
-    return draw_captions(decoder, features, SPECIALS, uniform, struck_out, temperature=temperature)
+    return sample_captions(decoder, features, SPECIALS, uniform, struck_out, temperature=temperature)
 
 
 def step_by_step(decoder: RNNDecoder, features: Tensor, words: list[int], temperature: float) -> Tensor:
@@ -90,7 +90,7 @@ def test_captions_are_drawn_as_often_as_they_are_likely() -> None:
     drawn = draw(decoder, features, samples=20_000)[0, :, 0]
     state = decoder.init_state(features)
     logits = decoder.step(torch.tensor([[SPECIALS.start]]), state).logits[0, 0] / 0.7
-    logits[list(SPECIALS.never)] = STRUCK_OUT
+    logits[list(SPECIALS.never)] = MASKED_LOGIT
     expected = logits.softmax(0).detach()
     share = torch.bincount(drawn, minlength=len(VOCABULARY)) / len(drawn)
     assert float((share - expected).abs().max()) < 4 * 0.5 / math.sqrt(len(drawn))

@@ -21,7 +21,7 @@ from showtell.config import DecoderConfig, SearchConfig, SelfCriticalConfig, Tra
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
 from showtell.decoder import make_decoder
-from showtell.training.distributed import gathered, start_processes
+from showtell.training.distributed import all_gather_object, start_processes
 from showtell.training.fit import fit
 from tests.conftest import make_tiny_encoder
 from tests.training.test_fit import CONFIG, IMAGES, VOCABULARY, Features
@@ -75,8 +75,8 @@ def main() -> None:
         trainer=trainer,
         resume=args.resume,
     )
-    seen = gathered(load.seen)
-    if ours.is_first:
+    seen = all_gather_object(load.seen)
+    if ours.is_rank_zero:
         answer = {
             "processes": ours.count,
             "rows": result.epochs,

@@ -17,7 +17,7 @@ def test_what_is_free_between_blocks_in_use_is_given_back() -> None:
     kept = blocks[::50]
     del blocks
     before = resident()
-    assert malloc_trim.release_free_memory()
+    assert malloc_trim.malloc_trim()
     assert before - resident() > 100e6
     assert sum(map(sum, kept)) == 0
 
@@ -26,5 +26,5 @@ def test_another_c_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     malloc_trim._malloc_trim.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(sys.modules["ctypes"], "CDLL", lambda _name: object())
-        assert malloc_trim.release_free_memory() is False
+        assert malloc_trim.malloc_trim() is False
     malloc_trim._malloc_trim.cache_clear()

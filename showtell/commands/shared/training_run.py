@@ -10,7 +10,7 @@ from showtell.config import RunConfig
 from showtell.data.scenes import judge_caption, read_scenes
 from showtell.errors import TrainingDivergedError
 from showtell.training.checkpointing import InterruptedTrainingError
-from showtell.training.distributed import FirstFailed, processes
+from showtell.training.distributed import RankZeroFailedError, processes
 from showtell.training.history import collapsed, scores_of_dataset
 from showtell.training.run import TrainingRun, train_run
 from showtell.utils.shipped import DEFAULT_MODEL
@@ -27,11 +27,11 @@ def train(config: RunConfig, *, resume: bool) -> None:
     """
     try:
         done = train_run(config, resume=resume)
-    except (InterruptedTrainingError, TrainingDivergedError, FirstFailed):
-        if processes().is_first:
+    except (InterruptedTrainingError, TrainingDivergedError, RankZeroFailedError):
+        if processes().is_rank_zero:
             raise
         return  # process 0 reports it
-    if not processes().is_first:
+    if not processes().is_rank_zero:
         return
     _show_captions(done)
     _summarise(done)
@@ -65,11 +65,11 @@ def _summarise(run: TrainingRun) -> None:
 
 
 def _show_captions(run: TrainingRun) -> None:
-    """A few captions of pictures that were not trained on; of drawn scenes, also how many are right."""
+    """A few captions of images that were not trained on; of drawn scenes, also how many are right."""
     captioner, config = run.load(), run.config
     held_out = run.data.test or run.data.val
     shown = held_out[:5]
-    log.info("\nCaptions of pictures it has not been trained on:")
+    log.info("\nCaptions of photos it has not been trained on:")
     for image, captions in zip(shown, captioner.caption([i.path for i in shown], config.search), strict=True):
         log.info("  %s: %s", image.path.name, captions[0].text)
     if config.data.root is None:
