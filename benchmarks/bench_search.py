@@ -6,7 +6,8 @@ All search captions with three beams for the same features of photos, in turn. `
 decoder's step, `limit` what the matrix products of these steps would take at the rate of a product of 2048 x
 2048 matrices in bf16 (fp32 where the machine has no faster one), which is measured in the same round. Times
 are those of the fastest round, shares are medians of those within a round: other processes change times more
-than shares. Then a step by operator, as the profilers of the runtimes report it. Prints Markdown, and first
+than shares. Then a step by operator, as the profilers of the runtimes report it
+(OpenVINO's with keys in fp32). Prints Markdown, and first
 the class of the machine: AMX and AVX-512 differ.
 """
 
