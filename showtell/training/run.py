@@ -38,6 +38,7 @@ from showtell.training.distributed import broadcast_object, processes, rank_zero
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
 from showtell.training.initial_model import NONE, Initial, load_initial
+from showtell.training.loggers import require_logger
 from showtell.training.setup import caption_sets, image_source, new_captioner
 from showtell.utils.devices import log_gpu_memory, pick_device
 from showtell.utils.files import write_atomic
@@ -217,6 +218,7 @@ def train_run(config: RunConfig, *, resume: bool = False) -> TrainingRun:
 
 def _train(config: RunConfig, started: float, held: ExitStack, *, resume: bool) -> TrainingRun:
     """Train, in each of the processes that were started; `held` keeps the run's folder locked."""
+    require_logger(config.training.logger)
     memory = MemoryByStage(find_gpu())
     with rank_zero_first():
         folder = config.out_dir
