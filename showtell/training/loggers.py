@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 import os
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -153,17 +154,16 @@ class WandbLogger(_Remote):
     """Weights & Biases; the project is `showtell`, or that of WANDB_PROJECT."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        import wandb
-
-        project = os.environ.get("WANDB_PROJECT", "showtell")
         known = _known_run(folder, "wandb")
         with _opening("wandb", "log in with `wandb login`, or set WANDB_MODE=offline"):
+            import wandb
+
             run = wandb.init(
-                project=project,
+                project=os.environ.get("WANDB_PROJECT", "showtell"),
                 name=folder.name,
                 dir=str(folder),
                 config=dict(settings),
-                id=known or wandb.util.generate_id(),
+                id=known or secrets.token_hex(8),
                 resume="allow",
             )
         super().__init__("wandb", run)
@@ -191,10 +191,10 @@ class MlflowLogger(_Remote):
     """MLflow at MLFLOW_TRACKING_URI; the experiment is `showtell`, or that of MLFLOW_EXPERIMENT_NAME."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        import mlflow
-
         known = _known_run(folder, "mlflow")
         with _opening("mlflow", "see to MLFLOW_TRACKING_URI, or leave it unset to log to this machine"):
+            import mlflow
+
             if known is None and "MLFLOW_EXPERIMENT_NAME" not in os.environ:
                 mlflow.set_experiment("showtell")
             run = mlflow.start_run(run_id=known, run_name=None if known else folder.name)

@@ -36,7 +36,6 @@ class Service(ModuleType):
         self.__spec__ = importlib.machinery.ModuleSpec(name, None)
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.failing: set[str] = set()
-        self.util = SimpleNamespace(generate_id=lambda: "new")
         self.id, self.info = "run7", SimpleNamespace(run_id="run7")
         for method in ("init", "log", "finish", "Image", "start_run", "end_run", "set_experiment"):
             setattr(self, method, self._call(method))
