@@ -37,8 +37,9 @@ from showtell.decoder import (
 from showtell.decoder.captured import CapturedSearch
 from showtell.decoder.tensor_search import TensorBeams, searches_on_device
 from showtell.encoder.cnn import CNNEncoder
+from showtell.encoder.networks import make_network
 from showtell.encoder.pretrained import find_encoder
-from showtell.encoder.resnet import ResNetSettings, empty_resnet
+from showtell.encoder.resnet import ResNet
 from showtell.errors import CheckpointError, ModelError
 from showtell.search import Hypothesis, search
 from showtell.utils.devices import pick_device, warm_up
@@ -359,7 +360,7 @@ def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": name,
         "fingerprint": weights_fingerprint(encoder.state_dict()),
-        "architecture": encoder.backbone.settings.to_json(),
+        "architecture": encoder.backbone.architecture(),
         "transform": asdict(encoder.transform),
     }
     if encoder.grid_side != encoder.natural_grid_side:
@@ -376,10 +377,12 @@ def _build_encoder(
     if grid_side is not None and (type(grid_side) is not int or not 1 <= grid_side <= _MAX_GRID_SIDE):
         raise CheckpointError(f"{path}: damaged, its grid has {grid_side!r} rows; train it again")
     if weights:
-        backbone = empty_resnet(ResNetSettings.from_config(description["architecture"]))
+        backbone = make_network(description["architecture"], empty=True)
         encoder = CNNEncoder(backbone, transform, grid_side=grid_side)
         if reason := misfit(weights, encoder.state_dict()):
             raise CheckpointError(f"{path}: its encoder does not fit its description ({reason})")
+        if not isinstance(backbone, ResNet):  # others have tensors that are not in their state dictionary
+            encoder = CNNEncoder(make_network(description["architecture"]), transform, grid_side=grid_side)
         encoder.load_state_dict(weights, assign=True)
         return encoder.requires_grad_(False)
     if name is None and (folder := find_encoder(description["name"])) is None:

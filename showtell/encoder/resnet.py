@@ -6,12 +6,14 @@ of its ResNets load alike; the tests hold that the features are the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from showtell.encoder.backbone import GridNetwork
 from showtell.utils.empty_modules import without_weights
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -204,7 +206,7 @@ class _Stages(nn.Module):
         return x
 
 
-class ResNet(nn.Module):
+class ResNet(GridNetwork):
     """Images -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
 
     def __init__(self, settings: ResNetSettings) -> None:
@@ -212,6 +214,19 @@ class ResNet(nn.Module):
         self.settings = settings
         self.embedder = _Stem(settings)
         self.encoder = _Stages(settings)
+
+    @property
+    def feature_dim(self) -> int:
+        """Channels of the last stage."""
+        return self.settings.hidden_sizes[-1]
+
+    def grid_side(self, size: int) -> int:
+        """Rows of the grid of a square image; what fills no cell is padded."""
+        return math.ceil(size / self.settings.stride)
+
+    def architecture(self) -> dict[str, Any]:
+        """The settings; without `kind`, as in the files of all versions."""
+        return self.settings.to_json()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D, H / stride, W / stride), rounded up."""

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 from jsonargparse import Namespace
 
 from showtell.commands.shared.parser import Options, Parser
+from showtell.config.data import DATASET_FORMATS
+from showtell.config.model import DECODER_KINDS
 from showtell.errors import ConfigError
 
 Section = TypeVar("Section")
@@ -28,6 +30,8 @@ _NAMES: Final = {
     "exported": "FOLDER",
     "weights": "NAME",
     "init": "MODEL",
+    "kind": "|".join((*DECODER_KINDS, "PLUGIN")),
+    "format": "|".join((*DATASET_FORMATS, "PLUGIN")),
     "views": "[VIEW,...]",
 }
 """Metavars of settings that are text or lists."""
