@@ -168,7 +168,9 @@ def _argument(section: type, field: Field[Any]) -> dict[str, Any]:
         "type": kind,
         "default": default,
         "help": docstrings(section).get(field.name, ""),
-        "metavar": _NAMES.get(field.name) or _metavar(kind),
+        "metavar": _metavar(kind)
+        if get_origin(kind) is Literal
+        else _NAMES.get(field.name) or _metavar(kind),
     }
 
 
