@@ -160,7 +160,7 @@ def test_decoders_that_fail(
             r"did you mean topdown\? take topdown, attention, pooled, or install",
         ),
         (lambda: DataConfig(format="cocoo"), r"did you mean coco\?"),
-        (lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]), "the format of x, 'tabbed'"),
+        (lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]), "the format of x 'tabbed'"),
     ],
 )
 def test_names_that_nobody_has_registered(make: object, reason: str) -> None:

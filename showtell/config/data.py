@@ -70,7 +70,7 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         f"data.root: {dataset.root or 'an entry without root'} is not a dataset; write {{root: FOLDER,"
         " format: coco, images: FOLDER, weight: 1}, the last three where they are needed",
     )
-    require_known(f"the format of {dataset.root},", dataset.format, DATASET_FORMATS, "readers")
+    require_known(f"data.root: the format of {dataset.root}", dataset.format, DATASET_FORMATS, "readers")
     require(
         isinstance(dataset.images, str | None),
         f"data.root: images of {dataset.root} is {dataset.images!r}; name a folder",

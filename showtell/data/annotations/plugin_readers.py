@@ -37,7 +37,8 @@ def read_by_plugin(name: str, root: Path, images: Path | None, collector: Collec
         PluginError: it is not installed, or fails.
         AnnotationError: a record cannot be used.
     """
-    collector.reads(root)
+    if root.is_file():
+        collector.reads(root)
     folders = beside(root if root.is_file() else root / "records", images)
     for number, record in enumerate(_records(name, root), start=1):
         collect_record(f"{root}: record {number}", record, folders, collector)
