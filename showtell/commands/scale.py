@@ -210,7 +210,7 @@ def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
         log.info(
             "part %s is done; %s",
             job.part,
-            f"{left} shards of other parts are missing" if left else "so are the others",
+            f"shards of other parts that are missing: {left}" if left else "so are the others",
         )
     if summary.failed and not left:
         log.info("%s: the photos that failed, and why", job.folder / FAILED)

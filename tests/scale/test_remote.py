@@ -141,7 +141,7 @@ def test_the_command(
     out = "memory://bucket/captions"
     assert main([*command, "--out", out, "--part", "2/2"]) == 0
     assert f"{out}: 1 of 3 shards of captions" in (log := capsys.readouterr().err)
-    assert "part 2/2 is done; 2 shards of other parts are missing" in log
+    assert "part 2/2 is done; shards of other parts that are missing: 2" in log
     assert main([*command, "--out", out, "--part", "1/2"]) == 0
     assert "part 1/2 is done; so are the others" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "local")]) == 0
