@@ -157,10 +157,13 @@ def test_decoders_that_fail(
     [
         (
             lambda: DecoderConfig(kind="topdwn"),
-            r"did you mean topdown\? take topdown, attention, pooled, or install",
+            "decoder.kind: 'topdwn' is none of topdown, attention, pooled; did you mean topdown",
         ),
         (lambda: DataConfig(format="cocoo"), r"did you mean coco\?"),
-        (lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]), "the format of x 'tabbed'"),
+        (
+            lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]),
+            "the format of x: 'tabbed' is none of .*; install the plug-in",
+        ),
     ],
 )
 def test_names_that_nobody_has_registered(make: object, reason: str) -> None:

@@ -53,8 +53,6 @@ EXAMPLES: Final = (
 _CAPTION: Final = (
     ("{prog} photos/ --out captions", "a folder, in this process"),
     ("{prog} *.parquet --column jpg --out captions --workers 4", "tables, by four processes (Ray)"),
-    ("{prog} photos/ --out captions --part 3/8", "the third of eight parts (a SLURM array), without Ray"),
-    ("{prog} 's3://bucket/photos/*.tar' --out s3://bucket/captions", "in an object store"),
 )
 _EXTRACT: Final = (
     ("{prog} photos/ --out features", "a folder, in this process"),

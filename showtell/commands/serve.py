@@ -38,7 +38,6 @@ _LIMITS: Final = tuple(field.name for field in fields(ServingConfig))
 EXAMPLES: Final = (
     ("{prog}", "at http://127.0.0.1:8000, for this machine"),
     ("{prog} --host 0.0.0.0 --token-file token.txt", "for others, who need the token"),
-    ("{prog} --workers 2", "two processes, which stand in for each other"),
 )
 
 

@@ -21,5 +21,5 @@ def require_known(setting: str, value: object, names: Sequence[str], plugins: Pl
         return
     known = [*names, *plugin_names(plugins)]
     near = get_close_matches(str(value), known, 1)
-    guess = f"did you mean {near[0]}? " if near else ""
-    require(value in known, f"{setting} {value!r}: {guess}take {', '.join(known)}, or install its plug-in")
+    guess = f"did you mean {near[0]}?" if near else "install the plug-in that it names"
+    require(value in known, f"{setting}: {value!r} is none of {', '.join(known)}; {guess}")

@@ -203,7 +203,7 @@ def test_the_datasets_of_a_run_are_named_without_paths(trained: Path) -> None:
         ("[]", 2, "data.root is an empty list"),
         ("[FOLDER/boats, {root: FOLDER/animals, wieght: 2}]", 2, "a dataset has no wieght"),
         ("[FOLDER/boats, {root: FOLDER/animals, weight: 0}]", 2, "the weight of"),
-        ("[FOLDER/boats, {root: FOLDER/animals, format: cocoa}]", 2, "'cocoa': did you mean coco?"),
+        ("[FOLDER/boats, {root: FOLDER/animals, format: cocoa}]", 2, "'cocoa' is none of auto"),
         ("[FOLDER/boats, {weight: 2}]", 2, "an entry without root"),
         ("{root: FOLDER/boats, weight: 2}", 2, "is not a dataset; write {root: FOLDER"),
         ("[FOLDER/boats, no/such]", 2, "no dataset 'no/such'"),
