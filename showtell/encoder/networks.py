@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
-import torch
-
 from showtell.config.plugins import load_plugin, plugin_failed
 from showtell.encoder.backbone import GridNetwork
 from showtell.encoder.resnet import ResNet, ResNetSettings
 from showtell.errors import PluginError, ShowtellError
+from showtell.utils.empty_modules import without_weights
 
 
 def make_network(architecture: Mapping[str, Any], *, empty: bool = False) -> GridNetwork:
@@ -28,7 +27,7 @@ def make_network(architecture: Mapping[str, Any], *, empty: bool = False) -> Gri
         ValueError: a ResNet's values make no sense.
     """
     kind = architecture.get("kind")
-    with torch.device("meta") if empty or kind is None else nullcontext():
+    with without_weights() if empty or kind is None else nullcontext():
         if kind is None:
             return ResNet(ResNetSettings.from_config(architecture))
         if kind == "plugin":
