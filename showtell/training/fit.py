@@ -22,7 +22,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, Tra
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.errors import CheckpointError, ConfigError
 from showtell.training.calibration import calibrate_model
-from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest
+from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest, check_checkpoint
 from showtell.training.distributed import (
     accelerator_of,
     barrier,
@@ -125,11 +125,13 @@ def fit(
     val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
     run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
-    resumed = _stage_of(checkpoint) if resume else None
+    kept = AtomicCheckpointIO().load_checkpoint(checkpoint) if resume else None
+    resumed = kept and str(kept["showtell"].get("stage", ""))
     rows: list[dict[str, float]] = []
     if resumed != SelfCriticalModule.stage:
         parts = (captioner, config, search, val.images, loader)
         module = CaptionModule(*parts) if retention is None else FineTuningModule(*parts, retention)
+        check_checkpoint(checkpoint, kept, module, "training.epochs", config.epochs)
         start = checkpoint if resume else None
         rows = run.stage(module, config.epochs, rows, start, _early_stopping(config))
     if self_critical is not None and self_critical.epochs:
@@ -146,6 +148,9 @@ def fit(
             captioner.decoder.load_state_dict(best.decoder.state_dict())
         policy = SelfCriticalModule(captioner, config, search, val.images, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
+        check_checkpoint(
+            checkpoint, kept if start else None, policy, "self_critical.epochs", self_critical.epochs
+        )
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_rank_zero:
         with memory.stage("calibration"):
@@ -290,10 +295,12 @@ def _best_of(rows: list[dict[str, float]]) -> dict[str, float]:
     return next(row for row in reversed(rows) if row["saved"])
 
 
-def _stage_of(checkpoint: Path) -> str:
-    """The stage that a checkpoint was written in."""
-    return str(AtomicCheckpointIO().load_checkpoint(checkpoint)["showtell"].get("stage", ""))
+class _OwnPatience(EarlyStopping):
+    """Early stopping with the patience of the settings, also where a run that had another is resumed."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
 
 def _early_stopping(config: TrainingConfig) -> list[Callback]:
-    return [EarlyStopping("val_loss", patience=config.patience)] if config.patience else []
+    return [_OwnPatience("val_loss", patience=config.patience)] if config.patience else []
