@@ -7,19 +7,26 @@ HF_HUB_OFFLINE=1 that nothing is asked of the network, HF_TOKEN (or `hf auth log
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from showtell.checkpoints.hub_metadata import CONFIG, MODEL_TYPE
 from showtell.errors import CheckpointError
 from showtell.utils.files import read_json
 
+_FOLDERS: Final = frozenset({"runs", "models", "exported", "tuning", "checkpoints", "outputs", "output"})
+"""Names of folders of models, which are paths even where there is no such folder."""
+_FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".xml", ".json", ".yaml")
+"""Endings of files of models."""
+
 
 def is_hub_id(name: str) -> bool:
     """Whether a name that stands for nothing on the disk may be that of a model on the hub: `owner/name`.
 
-    A path is not: where there is a folder `runs`, runs/mine is a run that is missing.
+    What looks like a path is not: runs/mine is a run that is missing, mine/model.safetensors a file, and
+    whatever begins with a folder that is there.
     """
-    owner, slash, _ = name.partition("/")
-    if not slash:
+    owner, slash, rest = name.partition("/")
+    if not slash or owner in _FOLDERS or rest.lower().endswith(_FILES):
         return False
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]

@@ -12,10 +12,10 @@ from showtell import __version__
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR, model_config, preprocessor_config
 from showtell.checkpoints.model_file import exact_half, read_model
+from showtell.checkpoints.run_summary import read_run
 from showtell.config import SearchConfig
 from showtell.errors import ShowtellError, UsageError
 from showtell.exporting.model_card import CARD, ENCODER_LICENSE, make_card
-from showtell.exporting.run_summary import read_run
 from showtell.utils.files import new_folder
 from showtell.utils.shipped import find_model
 

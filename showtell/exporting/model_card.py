@@ -12,9 +12,9 @@ import yaml
 
 from showtell import __version__
 from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_summary import RunFacts
 from showtell.decoder import single_decoder
 from showtell.errors import UsageError
-from showtell.exporting.run_summary import RunFacts
 from showtell.utils.files import read_small
 from showtell.utils.yaml_files import check_aliases
 

@@ -117,6 +117,14 @@ def new_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def readable_size(size: int) -> str:
+    """A number of bytes for people: `16 MB`, in powers of 1,000."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if size < 1000 ** (power + 1)), len(units) - 1)
+    value = size / 1000**power
+    return f"{value:.1f} {units[power]}" if value < 10 and power else f"{value:.0f} {units[power]}"
+
+
 def remove_abandoned(folder: Path) -> list[str]:
     """Delete temporary files and folders that killed processes have left in a folder.
 

@@ -32,6 +32,18 @@ def run_folders(*, trained: bool = False) -> list[Path]:
     return sorted(times, key=lambda folder: (-times[folder], str(folder)))
 
 
+def resolve_last(name: str) -> str:
+    """A model's name, or those of an ensemble `a,b`, with the newest run's in place of `last`.
+
+    Raises:
+        CheckpointError: there is no run.
+    """
+    members = name.split(",")
+    if LAST not in members or Path(LAST).exists():
+        return name
+    return ",".join(str(newest_run()) if member == LAST else member for member in members)
+
+
 def newest_run() -> Path:
     """The run whose model was saved last.
 
