@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "captions over HTTP, and a page to drop photos on",
     "models": "list the models of this machine, with their data, scores and sizes",
     "doctor": "check this installation, and say what to do",
+    "completion": "a script that completes commands and options in bash, zsh or fish",
     "report": "a page with scores, curves and every photo with its captions",
 }
 """Each is a module in showtell.commands with `EXAMPLES`, `add_arguments(parser)` and `run(parser, args)`."""

@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,6 +66,28 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     return path
+
+
+def require_writable(path: Path, kind: type[ShowtellError] = ShowtellError) -> None:
+    """See whether a file or folder can be made there, before work begins whose result would be lost.
+
+    Nothing is left behind: a file without a name is made in the nearest folder that exists.
+
+    Args:
+        path: a file or folder that is to be written; the folders above it may be missing.
+        kind: class of the error.
+
+    Raises:
+        ShowtellError: it cannot be written (an error of `kind`).
+    """
+    with reraise_os_error(path, kind):
+        folder = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if path.is_file():
+            folder = path.absolute().parent
+        elif not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file", str(path))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def publish(temporary: Path, path: Path) -> None:

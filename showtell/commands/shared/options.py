@@ -29,7 +29,7 @@ def add_model(parser: Options) -> None:
         "--model",
         metavar="MODEL",
         default=DEFAULT_MODEL,
-        help="a run (`last`: the newest), an exported model, a folder in models/, a hub id; a,b,c: an ensemble",
+        help="a run (`last`: the newest), an exported model, a folder in models/, a hub id; a,b: an ensemble",
     )
 
 
