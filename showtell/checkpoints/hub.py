@@ -69,6 +69,7 @@ def _download(name: str, file: str, revision: str | None) -> Path:
     from showtell import __version__
 
     try:
+        _ask_once(name, file, revision)
         return Path(
             hf_hub_download(
                 name, file, revision=revision, library_name="showtell", library_version=__version__
@@ -77,6 +78,27 @@ def _download(name: str, file: str, revision: str | None) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         at = f" at {revision}" if revision else ""
         raise CheckpointError(f"{name}{at}: {_reason(error, file)}") from error
+
+
+def _ask_once(name: str, file: str, revision: str | None) -> None:
+    """See whether the hub has a file that is not in the cache: the client itself tries for minutes.
+
+    Raises:
+        LocalEntryNotFoundError: the hub does not answer.
+        HfHubHTTPError: it refuses.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    cached = try_to_load_from_cache(name, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+    if constants.HF_HUB_OFFLINE or isinstance(cached, str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HfHubHTTPError:
+        raise
+    except Exception as error:  # the errors of its HTTP library, which has changed
+        raise LocalEntryNotFoundError(f"the hub does not answer ({type(error).__name__})") from error
 
 
 def _reason(error: Exception, file: str) -> str:
