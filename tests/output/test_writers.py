@@ -94,8 +94,9 @@ def test_confidence_and_doubt_are_written(tmp_path: Path) -> None:
     ]
     doubtful = [Record("a.jpg", (UNSURE, SURE), min_confidence=0.5)]
     page = write(tmp_path / "out.html", items + doubtful).decode()
-    assert page.count("doubtful: 25 % confidence") == 1
-    assert page.count("(doubtful: 25 %)") == 1
+    assert page.count("doubtful: 25 % confidence") == 2  # of a best caption, and of a further one
+    assert page.count(" data-doubtful>") == 1
+    assert page.count("<small>25 % confidence</small>") == 1
 
 
 def test_doubt_is_the_models_own_unless_a_least_confidence_is_asked_for() -> None:
