@@ -36,7 +36,7 @@ class ShowtellError(Exception):
 
 
 class UsageError(ShowtellError):
-    """What was asked for cannot work as asked."""
+    """A request that cannot work: wrong arguments or options."""
 
     exit_code = 2
 

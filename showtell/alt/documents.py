@@ -82,10 +82,10 @@ class Page:
                 raise DataError("its address makes no sense")
             path = self.root / full.lstrip("/") if full.startswith("/") else self.path.parent / full
             try:
-                found = path.is_file()
+                is_file = path.is_file()
             except OSError as error:  # a name that no file could have
                 raise DataError(f"its address makes no sense ({error.strerror})") from error
-            if found:
+            if is_file:
                 return path
         if "{" in name:
             raise DataError("its address is made by a template")

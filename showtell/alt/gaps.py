@@ -32,7 +32,7 @@ class Gap:
     problem: str = ""
 
     def insertion(self, alt: str) -> str:
-        """What has to be inserted at `offset`."""
+        """The text to insert at `offset`."""
         if self.syntax == "html":
             return f' alt="{html.escape(alt)}"'
         return re.sub(r"([\\\[\]*_`<>&])", r"\\\1", alt)

@@ -84,13 +84,13 @@ class _Finder(HTMLParser):
         elif tag == "noscript":
             self._twin = last
         elif tag in ("img", "source", "base"):
-            found = read_tag(self._lines.offset(line - 1, column), attrs, self._page)
+            tag_read = read_tag(self._lines.offset(line - 1, column), attrs, self._page)
             if tag == "img":
-                self._add(found)
+                self._add(tag_read)
             elif tag == "source" and self._image is not None:
-                self._image += [*lazy_addresses(found.values), *own_addresses(found.values)]
-            elif tag == "base" and self._base is None and "href" in found.values.keys() | found.bound:
-                self._base = found.values.get("href", "").strip()
+                self._image += [*lazy_addresses(tag_read.values), *own_addresses(tag_read.values)]
+            elif tag == "base" and self._base is None and "href" in tag_read.values.keys() | tag_read.bound:
+                self._base = tag_read.values.get("href", "").strip()
 
     def _add(self, tag: ImageTag) -> None:
         self.tags.append(tag)

@@ -1,4 +1,4 @@
-"""What has no alt text: images of pages, or image files without a description."""
+"""A survey of missing alt text: images of pages, and image files without a description."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Missing:
 
 @dataclass
 class Survey:
-    """What lacks alt text.
+    """The images that lack alt text.
 
     Attributes:
         missing: in order.
@@ -79,77 +79,77 @@ def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = Non
     Raises:
         UsageError: a path is neither, or a folder has nothing to look at.
     """
-    found = Survey()
+    result = Survey()
     for name in paths:
         path = Path(name)
         if path.is_dir():
-            _add_folder(found, path, kind, root)
+            _add_folder(result, path, kind, root)
         elif path.suffix.lower() in PAGE_SUFFIXES:
-            _add_page(found, path, root or path.parent)
+            _add_page(result, path, root or path.parent)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
-            _add_images(found, iter([name]), None)
+            _add_images(result, iter([name]), None)
         else:
             raise UsageError(f"{name}: neither a folder, nor a page, nor a photo")
-    return found
+    return result
 
 
-def _add_folder(found: Survey, folder: Path, kind: Kind, root: Path | None) -> None:
+def _add_folder(result: Survey, folder: Path, kind: Kind, root: Path | None) -> None:
     pages = [] if kind == "photos" else list(find_pages(folder))
     if not pages and kind == "pages":
         raise UsageError(f"{folder}: no pages ({', '.join(sorted(PAGE_SUFFIXES))}) in this folder")
-    found.left_alone |= {str(path): _LEADS_OUT for path in find_folder_links(folder)}
+    result.left_alone |= {str(path): _LEADS_OUT for path in find_folder_links(folder)}
     for path in pages:
         if leads_out(path, folder):
-            found.left_alone[str(path)] = _LEADS_OUT
+            result.left_alone[str(path)] = _LEADS_OUT
         else:
-            _add_page(found, path, root or folder)
+            _add_page(result, path, root or folder)
     if not pages:
-        _add_images(found, find_images([str(folder)]), folder)
+        _add_images(result, find_images([str(folder)]), folder)
 
 
-def _add_page(found: Survey, path: Path, root: Path) -> None:
-    if not found.is_new(path):
+def _add_page(result: Survey, path: Path, root: Path) -> None:
+    if not result.is_new(path):
         return
     try:
         page = read_page(path, root)
     except DataError as error:
-        found.skipped[str(path)] = str(error).removeprefix(f"{path}: ")
+        result.skipped[str(path)] = str(error).removeprefix(f"{path}: ")
         return
-    found.pages += 1
+    result.pages += 1
     for gap in page.gaps:
         name = " ".join(f"{path}:{page.line(gap)} {gap.source}".split())
         try:
-            found.missing.append(Missing(name, page.image(gap), page, gap))
+            result.missing.append(Missing(name, page.image(gap), page, gap))
         except DataError as error:
-            while name in found.skipped:  # of two that are skipped in a line each is counted
+            while name in result.skipped:  # of two that are skipped in a line each is counted
                 name += " "
-            found.skipped[name] = str(error)
+            result.skipped[name] = str(error)
 
 
-def _add_images(found: Survey, names: Iterator[str], folder: Path | None) -> None:
+def _add_images(result: Survey, names: Iterator[str], folder: Path | None) -> None:
     from showtell.alt.metadata import read_description
 
     backups: dict[Path, bool] = {}
     for name in tqdm(names, desc="looking", unit="img", disable=bars_hidden()):
         path = Path(name)
         if folder and leads_out(path, folder):
-            found.left_alone[name] = _LEADS_OUT
+            result.left_alone[name] = _LEADS_OUT
             continue
         if folder and path.parent not in backups:
             backups[path.parent] = is_backup(path.parent)
-        if backups.get(path.parent) or not found.is_new(path):
+        if backups.get(path.parent) or not result.is_new(path):
             continue
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for ever
-                found.left_alone[name] = "not a regular file; it is left alone"
+                result.left_alone[name] = "not a regular file; it is left alone"
                 continue
             described = read_description(path.read_bytes(), name)
         except OSError as error:
-            found.skipped[name] = f"cannot be read ({error.strerror or error})"
+            result.skipped[name] = f"cannot be read ({error.strerror or error})"
             continue
         except DataError:
             described = ""  # it may still be captioned; that nothing can be written is told when it is tried
         if described:
-            found.described += 1
+            result.described += 1
         else:
-            found.missing.append(Missing(name, path))
+            result.missing.append(Missing(name, path))

@@ -1,4 +1,4 @@
-"""What captions images, whatever computes it: PyTorch (`Captioner`), or an exported model."""
+"""The interface of captioning models: `Captioner` (PyTorch), `ExportedCaptioner` (ONNX Runtime, OpenVINO)."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class CaptioningModel(ABC):
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
         return "cpu"
 
     @property

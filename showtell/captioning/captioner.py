@@ -95,7 +95,7 @@ class Captioner(nn.Module, CaptioningModel):
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
         return self.encoder.device.type
 
     @property
@@ -349,7 +349,7 @@ def _build_decoder(
 
 
 def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
-    """What a model's file tells of its encoder; `grid_side` only where the image size does not tell it."""
+    """The encoder's entry in a model file; `grid_side` only where it does not follow from the image size."""
     described: dict[str, Any] = {
         "name": name,
         "fingerprint": weights_fingerprint(encoder.state_dict()),

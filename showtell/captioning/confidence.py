@@ -78,13 +78,13 @@ def _weights(value: object, count: int) -> tuple[float, ...]:
 
 
 def caption_features(log_probs: Sequence[float]) -> Floats:
-    """What tells of a caption (3,): mean and least log-probability, number of words, of (T + 1,)."""
+    """Features (3,) of a caption: mean and minimum of its log-probabilities (T + 1,), number of words."""
     values = np.asarray(log_probs, dtype=np.float64)
     return np.array([values.mean(), values.min(), len(values) - 1])
 
 
 def word_features(log_probs: Sequence[float]) -> Floats:
-    """What tells of each word (T, 4): its log-probability, the caption's mean, its place, the one before."""
+    """Features (T, 4) of words: log-probability, the caption's mean, position, the log-probability before."""
     values = np.asarray(log_probs, dtype=np.float64)
     words = values[:-1]
     mean = np.full_like(words, values.mean())

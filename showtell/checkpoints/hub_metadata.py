@@ -25,7 +25,7 @@ _SHOWN: Final = 80
 
 
 def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What config.json says of a model.
+    """The content of config.json for a model.
 
     Args:
         header: of its file (see `showtell.checkpoints.model_file`).
@@ -51,7 +51,7 @@ def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preprocessor_config(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What preprocessor_config.json says of a model's images, under the names of `transformers`.
+    """The content of preprocessor_config.json: a model's image transform, under the names of `transformers`.
 
     A square comes out as showtell makes it. `transformers` squeezes others to a square; showtell keeps their
     proportions, at the same area and with sides of whole multiples of a 7th of the size, which no processor
@@ -87,10 +87,10 @@ def check_configs(folder: Path, header: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: one contradicts the header, or is damaged.
     """
-    found = _read(folder / CONFIG)
-    if found is None or found.get("model_type") != MODEL_TYPE:
+    config = _read(folder / CONFIG)
+    if config is None or config.get("model_type") != MODEL_TYPE:
         return
-    _compare(folder / CONFIG, found, model_config(header))
+    _compare(folder / CONFIG, config, model_config(header))
     images = _read(folder / PREPROCESSOR)
     if images is not None:
         _compare(folder / PREPROCESSOR, images, preprocessor_config(header))
@@ -106,10 +106,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise CheckpointError(f"{path}: damaged ({reason}); export the model again") from error
 
 
-def _compare(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    for key, said, true in _contradictions(found, expected):
+def _compare(path: Path, values: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for key, value, wanted in _contradictions(values, expected):
         raise CheckpointError(
-            f"{path}: {key} is {_short(said)}, but {_short(true)} in the model's weights, which alone "
+            f"{path}: {key} is {_short(value)}, but {_short(wanted)} in the model's weights, which alone "
             "count; take the change back, or export the model again"
         )
 
@@ -120,12 +120,12 @@ def _short(value: object) -> str:
 
 
 def _contradictions(
-    found: Mapping[str, Any], expected: Mapping[str, Any], prefix: str = ""
+    values: Mapping[str, Any], expected: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
     """Name, found and expected value of what both have and where they differ."""
-    for key in expected.keys() & found.keys():
-        said, true = found[key], expected[key]
-        if isinstance(true, dict) and isinstance(said, dict):
-            yield from _contradictions(said, true, f"{prefix}{key}.")
-        elif said != true:
-            yield f"{prefix}{key}", said, true
+    for key in expected.keys() & values.keys():
+        value, wanted = values[key], expected[key]
+        if isinstance(wanted, dict) and isinstance(value, dict):
+            yield from _contradictions(value, wanted, f"{prefix}{key}.")
+        elif value != wanted:
+            yield f"{prefix}{key}", value, wanted

@@ -30,7 +30,7 @@ from showtell.utils.shipped import find_model
 FORMAT_VERSION = 1
 FILE_NAME = "model.safetensors"
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
-"""What the header must hold."""
+"""The required keys of the header."""
 _HELP = "; name a run's folder, one in models/ or a hub id (showtell models lists those that are here)"
 
 
@@ -130,17 +130,17 @@ def locate_model(name: str, revision: str | None = None) -> Path:
         CheckpointError: there is none.
         UsageError: a revision is given for what is no hub id.
     """
-    found = find_model(resolve_last(name))
-    if found is None and is_hub_id(name):
+    model = find_model(resolve_last(name))
+    if model is None and is_hub_id(name):
         try:
             return fetch_model(name, FILE_NAME, revision)
         except CheckpointError as error:
             raise CheckpointError(f"{error}{did_you_mean_path(name, known_names())}") from error
     if revision is not None:
         raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
-    path = found / FILE_NAME if found is not None and found.is_dir() else found
+    path = model / FILE_NAME if model is not None and model.is_dir() else model
     if path is None or not path.is_file():
-        missing = f"no {FILE_NAME} in this folder" if found is not None else "no such model"
+        missing = f"no {FILE_NAME} in this folder" if model is not None else "no such model"
         suggestion = did_you_mean_path(name, known_names())
         raise CheckpointError(f"{name}: {missing}{suggestion or _HELP}")
     return path

@@ -1,4 +1,4 @@
-"""What a training run tells of its model: its settings, and the scores of the epoch that was saved."""
+"""A summary of a training run: its settings, and the scores of the epoch that was saved."""
 
 from __future__ import annotations
 

@@ -87,20 +87,20 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     if args.undo:
         return _undo(Path(args.undo))
     try:
-        found = survey(args.paths, kind=args.only, root=Path(args.root) if args.root else None)
+        result = survey(args.paths, kind=args.only, root=Path(args.root) if args.root else None)
     except ModuleNotFoundError as error:
         raise UsageError(f"this needs {error.name}: install it with pip install 'showtell[alt]'") from error
-    for name, reason in found.left_alone.items():
+    for name, reason in result.left_alone.items():
         log.warning("left alone %s: %s", one_line(name), reason)
-    if args.patch and any(missing.page is None for missing in found.missing):
+    if args.patch and any(missing.page is None for missing in result.missing):
         raise UsageError("--patch is for pages; for the metadata of photos use --write")
-    for name, reason in found.skipped.items():
+    for name, reason in result.skipped.items():
         log.warning("skipped %s: %s", one_line(name.rstrip()), reason)
     if args.check:
-        return _check(found)
-    if found.missing:
-        return _propose(found, args)
-    log.info("nothing to propose: %s", _searched(found))
+        return _check(result)
+    if result.missing:
+        return _propose(result, args)
+    log.info("nothing to propose: %s", _searched(result))
     return 0
 
 
@@ -128,32 +128,32 @@ def _undo(folder: Path) -> int:
     return 1 if left else 0
 
 
-def _check(found: Survey) -> int:
-    for missing in found.missing:
+def _check(result: Survey) -> int:
+    for missing in result.missing:
         print(missing.name)
-    log.info("%d without alt text: %s", len(found.missing) + len(found.skipped), _searched(found))
-    return 1 if found.missing or found.skipped else 0
+    log.info("%d without alt text: %s", len(result.missing) + len(result.skipped), _searched(result))
+    return 1 if result.missing or result.skipped else 0
 
 
-def _searched(found: Survey) -> str:
-    parts = [f"{found.pages} pages"] if found.pages else []
-    photos = found.described + sum(missing.page is None for missing in found.missing)
-    parts += [f"{photos} photos, of which {found.described} have a description"] if photos else []
+def _searched(result: Survey) -> str:
+    parts = [f"{result.pages} pages"] if result.pages else []
+    photos = result.described + sum(missing.page is None for missing in result.missing)
+    parts += [f"{photos} photos, of which {result.described} have a description"] if photos else []
     return f"looked at {' and '.join(parts) or 'nothing that could be read'}"
 
 
-def _propose(found: Survey, args: Namespace) -> int:
+def _propose(result: Survey, args: Namespace) -> int:
     writer = make_writer(Path(args.output)) if args.output else None
     if not args.write:
-        return _propose_all(found, args, writer, None)
+        return _propose_all(result, args, writer, None)
     backup = Backup(Path(args.backup)) if args.backup else Backup.named_by_time(Path(BACKUPS))
     try:
-        return _propose_all(found, args, writer, backup)
+        return _propose_all(result, args, writer, backup)
     finally:
         backup.close()
 
 
-def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, backup: Backup | None) -> int:
+def _propose_all(result: Survey, args: Namespace, writer: FileWriter | None, backup: Backup | None) -> int:
     changes = Changes(backup)
     tally = Tally(writer.path if writer else None)
     outputs: list[Output] = [tally]
@@ -167,7 +167,7 @@ def _propose_all(found: Survey, args: Namespace, writer: FileWriter | None, back
     if changing and args.min_confidence is None:
         _tell_if_nothing_is_doubtful(captioner)
     left_out: list[Record] = []
-    records = _records(captioner, found.missing, args.min_confidence, isinstance(writer, GalleryWriter))
+    records = _records(captioner, result.missing, args.min_confidence, isinstance(writer, GalleryWriter))
     try:
         with ExitStack() as stack:
             for output in outputs:
@@ -269,7 +269,7 @@ def _tell_left_out(records: list[Record]) -> None:
 
 
 def _tell(changes: Changes) -> None:
-    """What was changed, and how it is undone; after Ctrl-C too."""
+    """Log the files that were changed and the command that restores them; after Ctrl-C too."""
     for name, reason in changes.failed.items():
         log.warning("%s: %s", name, reason)
     if changes.backup and changes.backup.count:

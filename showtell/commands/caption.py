@@ -186,10 +186,10 @@ def _same(one: Path, other: Path | str) -> bool:
 
 def _sample_photos() -> Iterator[Photo]:
     folder = Path(str(resources.files("skimage.data")))
-    found = [Photo(f"skimage/{name}", folder / name) for name in SAMPLE_PHOTOS if (folder / name).is_file()]
-    if not found:
+    photos = [Photo(f"skimage/{name}", folder / name) for name in SAMPLE_PHOTOS if (folder / name).is_file()]
+    if not photos:
         raise UsageError("name photos, folders or globs: this scikit-image comes without photographs")
-    return iter(found)
+    return iter(photos)
 
 
 def _load(args: Namespace, *, has_attention: bool) -> CaptioningModel:

@@ -151,7 +151,7 @@ def _feature_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
 
 
 def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> FeatureEncoder:
-    """What makes the features: the encoder by its settings, or in its place that of an exported model.
+    """The encoder that computes the features: by its settings, or that of an exported model.
 
     Args:
         config: settings of the encoder.

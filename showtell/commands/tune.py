@@ -127,7 +127,7 @@ def run(parser: Parser, args: Namespace) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a process needs to run trials."""
+    """The arguments of a process that runs trials."""
 
     config: RunConfig
     space: str

@@ -100,7 +100,7 @@ class DataConfig:
     references: References = "person"
     """References of validation: the captions that people wrote, or all."""
     segmentation: Segmentation = "spaces"
-    """What separates words: `spaces`; or, for scripts without them (Chinese, Japanese, Thai), `characters`:
+    """How text is split: at `spaces`; or, for scripts without them (Chinese, Japanese, Thai), `characters`:
     each is a word of its own."""
     num_scenes: int = 2400
     """Images of drawn scenes to make, where no dataset is named."""

@@ -20,7 +20,7 @@ DEVICE_VARIABLE = "SHOWTELL_DEVICE"
 FeatureMode = Literal["auto", "cached", "memory", "online"]
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
-"""What runs a model; `auto` takes the fastest one that can."""
+"""The library that runs a model; `auto` picks the fastest available one."""
 
 FeatureType = Literal["float16", "int8"]
 

@@ -1,4 +1,4 @@
-"""CaptionResult images as batches of tensors."""
+"""Captioned images as batches of tensors."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 def _whole_and_parts(weights: Sequence[float]) -> tuple[Tensor, list[tuple[Tensor, int]]]:
-    """What comes in each epoch, and of what else how many are drawn.
+    """The images of each epoch: those that always come, and samples of the others.
 
     Args:
         weights: how often each item comes in an epoch.

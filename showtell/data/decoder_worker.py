@@ -39,7 +39,7 @@ REPLY: Final = struct.Struct("<QBQII")
 
 
 class Outcome(IntEnum):
-    """What became of a request; `PIXELS` is followed by pixels, `UNREADABLE` and `FAILED` by a reason."""
+    """The status of a request; `PIXELS` is followed by pixels, `UNREADABLE` and `FAILED` by a reason."""
 
     READY = 0  # the process has started: a reply to request 0
     PIXELS = 1

@@ -17,7 +17,7 @@ from showtell.data.transforms import ImageTransform, random_view, resize_image, 
 from showtell.errors import DataError, ImageError
 
 SKIP_PHOTOS_HINT: Final = "mend it, or leave such photos out and count them with --skip-bad"
-"""What to do about a photo that cannot be decoded, for messages."""
+"""Advice for a photo that cannot be decoded, for messages."""
 
 
 def undecodable(images: Sequence[CaptionedImage], transform: ImageTransform) -> list[ImageError]:

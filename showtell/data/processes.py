@@ -124,7 +124,7 @@ class _Chunk(Generic[T]):
 
 
 class _Decoding(Dataset[Any]):
-    """What a process does: decodes lists of sources."""
+    """The loop of a worker process: decodes lists of sources."""
 
     def __init__(self, decode: Callable[[T], list[Pixels]]) -> None:
         self.decode: Callable[[Any], list[Pixels]] = decode

@@ -1,4 +1,4 @@
-"""What a captioned dataset holds, in numbers, and a page to read them on."""
+"""Statistics of a captioned dataset, and an HTML page of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SplitSize:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a vocabulary of the words seen at least `min_count` times in the training captions covers.
+    """Coverage of a vocabulary of the words that occur at least `min_count` times in the training captions.
 
     Attributes:
         min_count: the threshold.
@@ -122,7 +122,7 @@ class DatasetStatistics:
 
     @property
     def chosen(self) -> Coverage:
-        """What the run's own threshold keeps."""
+        """The coverage at the run's own threshold."""
         return next(row for row in self.coverage if row.min_count == self.min_count)
 
     @property

@@ -162,7 +162,7 @@ def tokenize(caption: str) -> list[str]:
 def _apply_rules(caption: str) -> list[str]:
     text = caption.replace("\u00ad", "")
     if "&" in text:
-        text = _ENTITY.sub(lambda found: _ENTITIES[found[0].lower()], text)
+        text = _ENTITY.sub(lambda hit: _ENTITIES[hit[0].lower()], text)
     masked = text if text.isascii() else text.translate(_marks_as_letters())
     words: list[str] = []
     for match in _TOKEN.finditer(masked):
@@ -170,7 +170,7 @@ def _apply_rules(caption: str) -> list[str]:
         if word in _REWRITTEN:
             words.append(_REWRITTEN[word])
         elif word not in PUNCTUATION:
-            words.extend(_ROUND.sub(lambda found: _REWRITTEN[found[0]], word).split())
+            words.extend(_ROUND.sub(lambda hit: _REWRITTEN[hit[0]], word).split())
     return words
 
 

@@ -127,8 +127,8 @@ class Vocabulary:
             CheckpointError: it is something else.
         """
         try:
-            found = json.loads(text)
-            return cls.from_words(found.get("words") if isinstance(found, dict) else None)
+            words = json.loads(text)
+            return cls.from_words(words.get("words") if isinstance(words, dict) else None)
         except (ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(f"not a vocabulary of showtell ({error})") from error
 

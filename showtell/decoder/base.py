@@ -37,7 +37,7 @@ class LockedDropout(nn.Module):
 
 
 class StepDecoder(nn.Module, ABC):
-    """What search needs of a decoder: image features and the words so far -> the next word.
+    """The interface that search requires of a decoder: image features and previous tokens -> the next token.
 
     B images, R grid cells, D features a cell, K hypotheses an image, V words.
 
@@ -83,7 +83,7 @@ class RNNDecoder(StepDecoder):
 
     @abstractmethod
     def forward(self, features: Tensor, captions: Tensor, lengths: Tensor, image_index: Tensor) -> Tensor:
-        """What is known before each next word, under teacher forcing; `logits` makes it words.
+        """Hidden states that predict each next token under teacher forcing; pass them to `logits`.
 
         Args:
             features: (B, R, D).

@@ -1,4 +1,4 @@
-"""What a decoder remembers and answers, as tensors; and the bridge to search, which takes arrays."""
+"""The recurrent state and step outputs of decoders as tensors, and their adapter to search over arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from showtell.search.interface import LOGITS_NOT_FINITE, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class SearchState:
-    """What a decoder remembers between steps.
+    """The recurrent state of a decoder between steps.
 
     Attributes:
         context: tensors (B, ...) that belong to the image.
@@ -59,7 +59,7 @@ class SearchState:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step answers.
+    """The output of a decoder step.
 
     Attributes:
         logits: (B, K, V), of the next word.

@@ -105,7 +105,7 @@ class _Ended:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found, on the device.
+    """The result of a search, as tensors on its device.
 
     Attributes:
         ended: the complete captions.
@@ -149,7 +149,7 @@ class TensorBeams:
         return self.tensors(state).hypotheses(self.config.num_captions)
 
     def tensors(self, state: SearchState, *, wait: bool = True) -> Found:
-        """What is found, on the device.
+        """The hypotheses, as tensors on the device.
 
         Args:
             state: at the start, with one hypothesis an image.

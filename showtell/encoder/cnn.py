@@ -113,7 +113,7 @@ class CNNEncoder(nn.Module):
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
         return self.device.type
 
     @property
@@ -143,7 +143,7 @@ class CNNEncoder(nn.Module):
 
     @property
     def producer(self) -> str:
-        """What makes the features, for people."""
+        """A readable description of the encoder."""
         return f"PyTorch, {str(self.dtype).removeprefix('torch.')}"
 
     def fingerprint(self) -> str:

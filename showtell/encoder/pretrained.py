@@ -40,10 +40,10 @@ def load_backbone(name: str) -> Backbone:
     Raises:
         EncoderError: there are no such weights, or they are not a ResNet's.
     """
-    found = find_model(name)
-    if found is not None and found.is_file():
-        return _load_torchvision(found)
-    return _load_transformers(str(found or name))
+    path = find_model(name)
+    if path is not None and path.is_file():
+        return _load_torchvision(path)
+    return _load_transformers(str(path or name))
 
 
 def find_encoder(name: str) -> Path | None:
@@ -54,8 +54,8 @@ def find_encoder(name: str) -> Path | None:
     """
     if not isinstance(name, str) or name.replace("\\", "/").startswith("//"):
         return None
-    found = find_model(name)
-    return found if found is not None and found.is_dir() else None
+    path = find_model(name)
+    return path if path is not None and path.is_dir() else None
 
 
 def _load_transformers(name: str) -> Backbone:
@@ -162,5 +162,5 @@ def _load_torchvision(path: Path) -> Backbone:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says, on one line."""
+    """The message of an error, on one line."""
     return textwrap.shorten(str(error), 240) or type(error).__name__

@@ -39,7 +39,7 @@ def bleu(
 def bleu_counts(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> Floats:
-    """What each caption adds to the sums that BLEU is a function of (see `bleu`, `bleu_of_sums`).
+    """The sufficient statistics of BLEU for each caption (see `bleu`, `bleu_of_sums`).
 
     Returns:
         (N, 10): correct n-grams of 1 to 4 words, all n-grams of 1 to 4 words, words said, words wanted.
@@ -51,30 +51,30 @@ def bleu_counts(
         raise DataError(f"BLEU: {len(candidates)} candidates for {len(references)} images; give one each")
     if not candidates or not all(references):
         raise DataError("BLEU: no captions, or an image without references; give at least one of each")
-    said = np.array([len(words) for words in candidates])
-    guessed = np.maximum(said[:, None] - np.arange(ORDERS), 0)  # (N, 4)
-    wanted = _closest(said, references)
-    columns = [_correct(candidates, references), guessed, said[:, None], wanted[:, None]]
+    lengths = np.array([len(words) for words in candidates])
+    guessed = np.maximum(lengths[:, None] - np.arange(ORDERS), 0)  # (N, 4)
+    wanted = _closest(lengths, references)
+    columns = [_correct(candidates, references), guessed, lengths[:, None], wanted[:, None]]
     return np.concatenate(columns, axis=1).astype(np.float64)
 
 
 def bleu_of_sums(sums: Floats) -> Floats:
     """BLEU-1 to BLEU-4 (..., 4) of sums (..., 10) of `bleu_counts`."""
     correct, guessed = sums[..., :ORDERS], sums[..., ORDERS : 2 * ORDERS]
-    said, wanted = sums[..., -2:-1], sums[..., -1:]
+    length, reference_length = sums[..., -2:-1], sums[..., -1:]
     precision = np.cumprod((correct + _TINY) / (guessed + _SMALL), axis=-1)
-    ratio = (said + _TINY) / (wanted + _SMALL)
+    ratio = (length + _TINY) / (reference_length + _SMALL)
     brevity = np.where(ratio < 1, np.exp(1 - 1 / np.minimum(ratio, 1)), 1)
     scores: Floats = precision ** (1 / np.arange(1, ORDERS + 1)) * brevity
     return scores
 
 
-def _closest(said: Ints, references: Sequence[Sequence[Sequence[Hashable]]]) -> Ints:
+def _closest(lengths: Ints, references: Sequence[Sequence[Sequence[Hashable]]]) -> Ints:
     """Length (N,) of the reference whose length is closest to the caption's."""
     return np.array(
         [
             min((abs(len(words) - length), len(words)) for words in captions)[1]
-            for length, captions in zip(said.tolist(), references, strict=True)
+            for length, captions in zip(lengths.tolist(), references, strict=True)
         ]
     )
 
@@ -103,9 +103,9 @@ def _clipped(counts: Counts, images: Ints, number: int) -> Ints:
     by_pair = np.lexsort((-counts.times[first:], wanted))  # the most frequent first
     pairs, most = np.unique(wanted[by_pair], return_index=True)
     times = counts.times[first:][by_pair][most]
-    said = pack(counts.caption[:first], counts.ngram[:first])
-    place = np.minimum(np.searchsorted(pairs, said), max(len(pairs) - 1, 0))
+    candidate_ngrams = pack(counts.caption[:first], counts.ngram[:first])
+    place = np.minimum(np.searchsorted(pairs, candidate_ngrams), max(len(pairs) - 1, 0))
     if not len(pairs):
         return np.zeros(number, np.int64)
-    shared = np.where(pairs[place] == said, np.minimum(counts.times[:first], times[place]), 0)
+    shared = np.where(pairs[place] == candidate_ngrams, np.minimum(counts.times[:first], times[place]), 0)
     return np.bincount(counts.caption[:first], shared, number).astype(np.int64)

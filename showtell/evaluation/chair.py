@@ -28,27 +28,27 @@ def load_instances(path: Path) -> Mapping[str, frozenset[str]]:
     for number, record in enumerate(list_field(content, "categories", path)):
         with entries.entry(f"{path}: categories[{number}]"):
             names[id_field(record, "id")] = text_field(record, "name")
-    found: dict[str, set[str]] = {}
+    kinds: dict[str, set[str]] = {}
     for number, record in enumerate(list_field(content, "annotations", path)):
         with entries.entry(f"{path}: annotations[{number}]"):
             category = id_field(record, "category_id")
             if category not in names:
                 raise EntryError("wrong fields", f"unknown category {category}")
-            found.setdefault(id_field(record, "image_id"), set()).add(names[category])
+            kinds.setdefault(id_field(record, "image_id"), set()).add(names[category])
     if not names:
         raise AnnotationError(f"{path}: no categories in it; name COCO's instances_*.json")
-    return {image: frozenset(objects) for image, objects in found.items()}
+    return {image: frozenset(objects) for image, objects in kinds.items()}
 
 
 def chair(
-    said: Sequence[Sequence[str]],
+    candidates: Sequence[Sequence[str]],
     references: Sequence[Sequence[Sequence[str]]],
     objects: Sequence[Collection[str]],
 ) -> tuple[Statistic, Statistic]:
     """How often captions name an object that is not there: neither annotated, nor named by a person.
 
     Args:
-        said: N captions, as words.
+        candidates: N captions, as words.
         references: of each image, people's captions, as words.
         objects: of each image, COCO's names of its objects.
 
@@ -59,14 +59,14 @@ def chair(
     Raises:
         DataError: not as many captions, references and sets of objects.
     """
-    if not len(said) == len(references) == len(objects):
+    if not len(candidates) == len(references) == len(objects):
         raise DataError(
-            f"CHAIR: {len(said)} captions, {len(references)} images with references and {len(objects)} with"
-            " objects; give one of each"
+            f"CHAIR: {len(candidates)} captions, {len(references)} images with references and "
+            f"{len(objects)} with objects; give one of each"
         )
     named, invented = [], []
-    for words, people, present in zip(said, references, objects, strict=True):
-        there = {*present, *(kind for caption in people for kind in mentioned_objects(caption))}
+    for words, captions, present in zip(candidates, references, objects, strict=True):
+        there = {*present, *(kind for caption in captions for kind in mentioned_objects(caption))}
         kinds = mentioned_objects(words)
         named.append(len(kinds))
         invented.append(sum(kind not in there for kind in kinds))

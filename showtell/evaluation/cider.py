@@ -149,14 +149,14 @@ def _score(
     scorer = CiderD(numbered, plain=plain)
     lengths = np.array([len(words) for words in candidates], np.int64)
     padded = np.zeros((len(candidates), lengths.max(initial=0)), np.int64)
-    said = chain.from_iterable(candidates)
-    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [numbers[word] for word in said]
+    words_in_order = chain.from_iterable(candidates)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [numbers[word] for word in words_in_order]
     return scorer.score(np.arange(len(candidates)), padded, lengths)
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the references have of the n-grams of one order.
+    """The n-grams of one order in the references.
 
     Attributes:
         keys: (U + 1,) the keys of the n-grams, sorted.

@@ -116,15 +116,15 @@ def _plural(word: str) -> str:
 
 def _names() -> dict[tuple[str, ...], str | None]:
     """Words of a name, singular or plural -> the kind of object, or None where it is no object."""
-    found: dict[tuple[str, ...], str | None] = {}
+    names: dict[tuple[str, ...], str | None] = {}
     for other in _OTHER.split():
-        found[tuple(other.split("-"))] = None
+        names[tuple(other.split("-"))] = None
     for kind, others in _NAMES.items():
         for name in (kind, *(other.replace("-", " ") for other in others.split())):
             *before, last = name.split()
             for form in (last, _plural(last)):
-                found[(*before, form)] = kind
-    return found
+                names[(*before, form)] = kind
+    return names
 
 
 _KINDS: Final = _names()
@@ -139,7 +139,7 @@ def mentioned_objects(words: Sequence[str]) -> list[str]:
     Args:
         words: the caption, tokenized.
     """
-    found = []
+    objects = []
     place = 0
     while place < len(words):
         for length in range(min(_LONGEST, len(words) - place), 0, -1):
@@ -147,12 +147,12 @@ def mentioned_objects(words: Sequence[str]) -> list[str]:
             if name in _KINDS:
                 kind = _KINDS[name]
                 if kind is not None and not _is_colour(words, place):
-                    found.append(kind)
+                    objects.append(kind)
                 place += length
                 break
         else:
             place += 1
-    return found
+    return objects
 
 
 def _is_colour(words: Sequence[str], place: int) -> bool:

@@ -19,24 +19,28 @@ Texts = dict[int, list[str]]
 
 
 def java_scores(
-    said: Mapping[str, str], references: Mapping[str, Sequence[str]]
+    captions: Mapping[str, str], references: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, tuple[float, list[float]]], dict[str, str]]:
     """METEOR (Denkowski and Lavie 2014) and SPICE (Anderson et al. 2016), those of them that can run here.
 
     Nothing is downloaded.
 
     Args:
-        said: image id -> caption.
+        captions: image id -> caption.
         references: image id -> captions of people; of these images at least.
 
     Returns:
-        Name -> (score of the corpus, scores of the images in the order of `said`); and name -> why it is left
-        out.
+        Name -> (score of the corpus, scores of the images in the order of `captions`); and name -> why it
+        is left out.
     """
-    found: dict[str, tuple[float, list[float]]] = {}
+    results: dict[str, tuple[float, list[float]]] = {}
     left_out: dict[str, str] = {}
-    candidates: Texts = {n: [" ".join(tokenize(text)) or _NO_WORDS] for n, text in enumerate(said.values())}
-    people: Texts = {n: [" ".join(tokenize(text)) for text in references[i]] for n, i in enumerate(said)}
+    candidates: Texts = {
+        n: [" ".join(tokenize(text)) or _NO_WORDS] for n, text in enumerate(captions.values())
+    }
+    reference_texts: Texts = {
+        n: [" ".join(tokenize(text)) for text in references[i]] for n, i in enumerate(captions)
+    }
     scorers: dict[
         str, tuple[Callable[[], str | None], Callable[[Texts, Texts], tuple[float, list[float]]]]
     ] = {
@@ -47,12 +51,12 @@ def java_scores(
         reason = missing()
         if reason is None:
             try:
-                found[name] = score(people, candidates)
+                results[name] = score(reference_texts, candidates)
             except (OSError, ValueError, AssertionError, subprocess.SubprocessError) as error:
                 reason = f"it failed: {' '.join(str(error).split()) or type(error).__name__}"
         if reason is not None:
             left_out[name] = reason
-    return found, left_out
+    return results, left_out
 
 
 def missing_java_metrics() -> dict[str, str | None]:
@@ -86,12 +90,12 @@ def _without_spice() -> str | None:
     return _without_java()
 
 
-def _meteor(people: Texts, candidates: Texts) -> tuple[float, list[float]]:
+def _meteor(references: Texts, candidates: Texts) -> tuple[float, list[float]]:
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()
     try:
-        score, scores = scorer.compute_score(people, candidates)
+        score, scores = scorer.compute_score(references, candidates)
     finally:
         process = scorer.meteor_p
         process.kill()
@@ -102,8 +106,8 @@ def _meteor(people: Texts, candidates: Texts) -> tuple[float, list[float]]:
     return float(score), [float(value) for value in scores]
 
 
-def _spice(people: Texts, candidates: Texts) -> tuple[float, list[float]]:
+def _spice(references: Texts, candidates: Texts) -> tuple[float, list[float]]:
     from pycocoevalcap.spice.spice import Spice
 
-    score, details = Spice().compute_score(people, candidates)
+    score, details = Spice().compute_score(references, candidates)
     return float(score), [float(item["All"]["f"]) for item in details]

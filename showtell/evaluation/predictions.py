@@ -24,7 +24,7 @@ SUFFIXES = (".json", *JSON_LINES, *TABLES)
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of images.
+    """A model's captions of images.
 
     Attributes:
         captions: image id -> its captions, best first, in the order of the references.
@@ -43,7 +43,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What an entry says: of which image, captions by rank."""
+    """An entry of a file of predictions: an image and its captions by rank."""
 
     image: str
     captions: list[tuple[str, object]]
@@ -82,12 +82,12 @@ def read_predictions(
         raise UsageError(f"{file}: predictions are read from {', '.join(SUFFIXES)} files; name one")
     entries = Entries(skip_bad=skip_bad)
     names = _Names(images, others)
-    found: dict[str, list[tuple[float, str]]] = {}
+    captions: dict[str, list[tuple[float, str]]] = {}
     for name, content in _contents(file):
         with entries.entry(name):
-            said = _parse(content)
-            image = names.find(said.image)
-            for rank, caption in said.captions:
+            entry = _parse(content)
+            image = names.find(entry.image)
+            for rank, caption in entry.captions:
                 place = _number(rank)
                 entries.claim(file, "image", image, *([f"rank {rank}"] if rank != "1" else []))
                 try:
@@ -97,16 +97,16 @@ def read_predictions(
                         raise
                     text = ""
                     entries.skipped.append(Skipped(name, EMPTY_CAPTION))
-                found.setdefault(image, []).append((place, text))
-    missing = [image.image_id for image in images if image.image_id not in found]
+                captions.setdefault(image, []).append((place, text))
+    missing = [image.image_id for image in images if image.image_id not in captions]
     for image_id in missing:
         with entries.entry(str(file)):
             more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
             raise EntryError("no caption of an image", f"image {image_id!r}{more}")
     ordered = {
-        i.image_id: tuple(text for _, text in sorted(found[i.image_id], key=lambda pair: pair[0]))
+        i.image_id: tuple(text for _, text in sorted(captions[i.image_id], key=lambda pair: pair[0]))
         for i in images
-        if i.image_id in found
+        if i.image_id in captions
     }
     if not ordered:
         raise AnnotationError(f"{file}: no caption of these images in it; name another file or --data")
@@ -178,7 +178,7 @@ def _contents(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _parse(content: Any) -> _Entry:
-    """What an entry of any form says.
+    """Parse an entry of any supported form.
 
     Raises:
         EntryError: it is broken.

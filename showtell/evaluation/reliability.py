@@ -56,13 +56,15 @@ class Reliability:
         return float(1 - self.right[self.doubtful].mean())
 
 
-def word_labels(said: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
+def word_labels(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
     """Whether each word is one that a person used for the image."""
     known = {word for reference in references for word in reference}
-    return [word in known for word in said]
+    return [word in known for word in candidate]
 
 
-def caption_labels(said: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> Bools:
+def caption_labels(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> Bools:
     """Whether captions are better than the weakest quarter of those that people write.
 
     A caption is good where its CIDEr-D is at least that of the lower quartile of people's captions, each
@@ -70,22 +72,22 @@ def caption_labels(said: Sequence[Sequence[str]], references: Sequence[Sequence[
     which words are common, differs from one to the next.
 
     Args:
-        said: N captions as words.
+        candidates: N captions as words.
         references: of each, people's captions as words.
 
     Raises:
         DataError: fewer than `MIN_CALIBRATION_IMAGES` images have two captions of people.
     """
-    people: list[float] = []
+    human_scores: list[float] = []
     for place in range(max(map(len, references), default=0)):
         several = [captions for captions in references if len(captions) > max(place, 1)]
         if len(several) >= MIN_CALIBRATION_IMAGES:  # document frequencies of few images mean little
             others = [[*captions[:place], *captions[place + 1 :]] for captions in several]
-            people.extend(cider_d([captions[place] for captions in several], others).tolist())
-    if not people:
+            human_scores.extend(cider_d([captions[place] for captions in several], others).tolist())
+    if not human_scores:
         raise DataError(
             f"fewer than {MIN_CALIBRATION_IMAGES} images have two captions or more, "
             "so it is not known how well people agree"
         )
-    good: Bools = cider_d(said, references) >= np.quantile(people, 0.25)
+    good: Bools = cider_d(candidates, references) >= np.quantile(human_scores, 0.25)
     return good

@@ -1,4 +1,4 @@
-"""What an evaluation gives: captions and scores of each dataset, as text, dictionaries and data frames."""
+"""Results of an evaluation: captions and scores of each dataset, as text, dictionaries and data frames."""
 
 from __future__ import annotations
 

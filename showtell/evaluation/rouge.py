@@ -34,32 +34,34 @@ def rouge_l(
     if len(candidates) != len(references):
         raise DataError(f"ROUGE-L: {len(candidates)} candidates for {len(references)} images; give one each")
     scores = np.zeros(len(candidates))
-    for place, (said, captions) in enumerate(zip(candidates, references, strict=True)):
+    for place, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
         if not captions:
             raise DataError(f"ROUGE-L: image {place} has no references; give at least one")
-        common = common_subsequence_lengths(said, captions)
-        precision = max(common) / max(len(said), 1)
+        common = common_subsequence_lengths(candidate, captions)
+        precision = max(common) / max(len(candidate), 1)
         recall = max(c / max(len(caption), 1) for c, caption in zip(common, captions, strict=True))
         if precision and recall:
             scores[place] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
     return scores
 
 
-def common_subsequence_lengths(said: Sequence[Hashable], captions: Sequence[Sequence[Hashable]]) -> list[int]:
+def common_subsequence_lengths(
+    candidate: Sequence[Hashable], captions: Sequence[Sequence[Hashable]]
+) -> list[int]:
     """Length of the longest common subsequence of a caption with each of others.
 
     A row of the usual table is one integer: bit j is 0 where the length rises at word j (Hyyro 2004,
     "Bit-parallel LCS-length computation revisited").
     """
     places: defaultdict[Hashable, int] = defaultdict(int)  # word -> bits of where it is said
-    for place, word in enumerate(said):
+    for place, word in enumerate(candidate):
         places[word] |= 1 << place
-    every = (1 << len(said)) - 1
+    every = (1 << len(candidate)) - 1
     lengths = []
     for caption in captions:
         row = every
         for word in caption:
             matches = row & places.get(word, 0)
             row = (row + matches) | (row - matches)
-        lengths.append(len(said) - (row & every).bit_count())
+        lengths.append(len(candidate) - (row & every).bit_count())
     return lengths

@@ -206,7 +206,7 @@ def _models(
     predictions: str | os.PathLike[str] | None,
     against: str | os.PathLike[str] | CaptioningModel | None,
 ) -> tuple[str | CaptioningModel, ...]:
-    """What is measured, and what it is compared with.
+    """The predictions to score, and the data to compare them with.
 
     Raises:
         UsageError: they are the same, or predictions are not in a file of a known form.

@@ -50,7 +50,7 @@ class ScoreCard:
 
     @property
     def title(self) -> str:
-        """What was measured, in a line."""
+        """A one-line description of the evaluation."""
         how = f", {self.search}" if self.search else ""
         return f"{self.model} on {self.images:,} images of {self.data} ({self.split}{how})"
 
@@ -113,12 +113,12 @@ def file_stem(model: str) -> str:
 
 def earlier_cards(folder: Path, card: ScoreCard) -> list[ScoreCard]:
     """The cards of other models on the same images in a folder, the oldest first."""
-    found = []
+    cards = []
     for file in folder.glob("*.json"):
         try:
             other = ScoreCard.load(file)
         except DataError:
             continue
         if other.fingerprint == card.fingerprint and other.model != card.model:
-            found.append(other)
-    return sorted(found, key=lambda other: other.date)
+            cards.append(other)
+    return sorted(cards, key=lambda other: other.date)

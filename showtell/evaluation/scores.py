@@ -39,7 +39,7 @@ METRIC_DESCRIPTIONS: Final = {
     "doubtful": "share of captions below the model's threshold of confidence",
     "doubtful, bad": "share of the doubtful captions that are not good: how right the doubt is",
 }
-"""What the rows mean that papers do not name alike."""
+"""Descriptions of the metrics whose names are not standard."""
 
 
 FEW_IMAGES: Final = 10
@@ -72,7 +72,7 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Scores:
-    """What captions are worth.
+    """Scores of captions.
 
     Attributes:
         images: the ids of the images, in the order of the statistics' rows.
@@ -123,34 +123,34 @@ def measure(
     if unknown:
         raise DataError(f"image {min(unknown)}: captioned, but it has no reference captions")
     images = tuple(captions)
-    said = [tokenize(captions[image][0]) for image in images]
-    people = [[tokenize(caption) for caption in references[image]] for image in images]
-    statistics = _classic(said, people)
+    candidates = [tokenize(captions[image][0]) for image in images]
+    reference_words = [[tokenize(caption) for caption in references[image]] for image in images]
+    statistics = _classic(candidates, reference_words)
     left_out: dict[str, str] = {}
-    values = {"distinct words": float(len({word for words in said for word in words}))}
+    values = {"distinct words": float(len({word for words in candidates for word in words}))}
     if java:
-        found, left_out = java_scores(
+        java_results, left_out = java_scores(
             {image: captions[image][0] for image in images}, {image: references[image] for image in images}
         )
-        for name, (score, scores) in found.items():
+        for name, (score, scores) in java_results.items():
             if name == "METEOR":  # of a corpus it is no mean
                 values[name] = score
             else:
                 statistics[name] = Statistic.mean(scores)
     else:
         left_out = dict.fromkeys(("METEOR", "SPICE"), "--java false")
-    statistics |= _style(said, training, left_out)
-    statistics |= _objects(images, said, people, objects, left_out)
+    statistics |= _style(candidates, training, left_out)
+    statistics |= _objects(images, candidates, reference_words, objects, left_out)
     statistics |= _diversity(captions, left_out)
     if confidences is not None:
-        shares, calibration_error = _confidence(images, said, people, confidences, left_out)
+        shares, calibration_error = _confidence(images, candidates, reference_words, confidences, left_out)
         statistics |= shares
         values |= calibration_error
     return Scores(images, statistics, values, left_out, _notes(len(images)))
 
 
 def _notes(images: int) -> dict[str, str]:
-    """What to know of CIDEr of few images: an n-gram weighs log(images / images that have it)."""
+    """A note on CIDEr of few images: an n-gram weighs log(images / images that have it)."""
     if images == 1:
         note = "0 by definition for a single image: its n-grams are in all images, and weigh log(1)"
     elif images < FEW_IMAGES:
@@ -176,50 +176,52 @@ def compare_measures(first: Scores, second: Scores) -> dict[str, Difference]:
     }
 
 
-def _classic(said: list[Words], people: list[list[Words]]) -> dict[str, Statistic]:
-    counts = bleu_counts(said, people)
+def _classic(candidates: list[Words], references: list[list[Words]]) -> dict[str, Statistic]:
+    counts = bleu_counts(candidates, references)
     scores = {
         f"BLEU-{n}": Statistic(counts, lambda sums, n=n: bleu_of_sums(sums)[..., n - 1])  # type: ignore[misc]
         for n in range(1, 5)
     }
     return scores | {
-        "ROUGE-L": Statistic.mean(rouge_l(said, people)),
-        "CIDEr": Statistic.mean(cider_d(said, people)),
-        "CIDEr-plain": Statistic.mean(cider(said, people)),
+        "ROUGE-L": Statistic.mean(rouge_l(candidates, references)),
+        "CIDEr": Statistic.mean(cider_d(candidates, references)),
+        "CIDEr-plain": Statistic.mean(cider(candidates, references)),
     }
 
 
-def _style(said: list[Words], training: Collection[str], left_out: dict[str, str]) -> dict[str, Statistic]:
-    found = {
-        "length": Statistic.mean([len(words) for words in said]),
-        "bad endings": Statistic.mean([ends_badly(words) for words in said]),
+def _style(
+    candidates: list[Words], training: Collection[str], left_out: dict[str, str]
+) -> dict[str, Statistic]:
+    statistics = {
+        "length": Statistic.mean([len(words) for words in candidates]),
+        "bad endings": Statistic.mean([ends_badly(words) for words in candidates]),
     }
     if training:
         known = {tuple(tokenize(caption)) for caption in training}
-        found["novel"] = Statistic.mean([tuple(words) not in known for words in said])
+        statistics["novel"] = Statistic.mean([tuple(words) not in known for words in candidates])
     else:
         left_out["novel"] = "no training captions in these data"
-    return found
+    return statistics
 
 
 def _objects(
     images: tuple[str, ...],
-    said: list[Words],
-    people: list[list[Words]],
+    candidates: list[Words],
+    references: list[list[Words]],
     objects: Mapping[str, frozenset[str]] | None,
     left_out: dict[str, str],
 ) -> dict[str, Statistic]:
     if objects is None:
         left_out["CHAIR"] = "no objects given: name COCO's instances_*.json with --instances"
         return {}
-    sentences, mentions = chair(said, people, [objects.get(image, frozenset()) for image in images])
+    sentences, mentions = chair(candidates, references, [objects.get(image, frozenset()) for image in images])
     return {"CHAIRs": sentences, "CHAIRi": mentions}
 
 
 def _confidence(
     images: tuple[str, ...],
-    said: list[Words],
-    people: list[list[Words]],
+    candidates: list[Words],
+    references: list[list[Words]],
     confidences: Mapping[str, Confidence],
     left_out: dict[str, str],
 ) -> tuple[dict[str, Statistic], dict[str, float]]:
@@ -228,24 +230,24 @@ def _confidence(
         left_out["confidence"] = "this model's is not calibrated"
         return {}, {}
     try:
-        good = caption_labels(said, people)
+        good = caption_labels(candidates, references)
     except DataError as error:
         left_out["confidence"] = str(error)
         return {}, {}
     predicted = np.array([confidences[image].probability for image in images])
-    found = {"good": Statistic.mean(good)}
+    statistics = {"good": Statistic.mean(good)}
     calibration_error = {"ECE": Reliability(predicted, good).error}
     doubtful = np.array([confidences[image].doubtful for image in images], dtype=object)
     if None in doubtful:
         left_out["doubtful"] = "this model has no threshold of doubt"
-        return found, calibration_error
+        return statistics, calibration_error
     marked = doubtful.astype(bool)
-    found["doubtful"] = Statistic.mean(marked)
+    statistics["doubtful"] = Statistic.mean(marked)
     if marked.any():
-        found["doubtful, bad"] = Statistic.ratio(marked & ~good, marked)
+        statistics["doubtful, bad"] = Statistic.ratio(marked & ~good, marked)
     else:
         left_out["doubtful, bad"] = "no caption is doubtful"
-    return found, calibration_error
+    return statistics, calibration_error
 
 
 def _diversity(captions: Mapping[str, Sequence[str]], left_out: dict[str, str]) -> dict[str, Statistic]:

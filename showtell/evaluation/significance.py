@@ -129,8 +129,8 @@ def compare(first: Statistic, second: Statistic, *, swaps: int = SWAPS, seed: in
     draw = np.random.default_rng(seed)
     for rows in _portions(swaps, len(both)):
         chosen = draw.integers(0, 2, (rows, len(both))).astype(np.float64)
-        found = np.abs(difference(both.sum(axis=0) + chosen @ swapped))
-        as_large += int((found >= abs(value) * (1 - 1e-9) - 1e-12).sum())
+        differences = np.abs(difference(both.sum(axis=0) + chosen @ swapped))
+        as_large += int((differences >= abs(value) * (1 - 1e-9) - 1e-12).sum())
     return Difference(value, interval, (as_large + 1) / (swaps + 1))
 
 
@@ -140,13 +140,13 @@ def _resampled(counts: Floats, resamples: int, seed: int, score: Callable[[Float
     if not number:
         raise DataError("no images to score; give at least one")
     draw = np.random.default_rng(seed)
-    found = []
+    scores = []
     for rows in _portions(resamples, number):
         weights = np.zeros((rows, number))
         chosen = draw.integers(0, number, (rows, number))
         np.add.at(weights, (np.arange(rows)[:, None], chosen), 1)
-        found.append(score(weights @ counts))
-    return np.concatenate(found)
+        scores.append(score(weights @ counts))
+    return np.concatenate(scores)
 
 
 def _portions(number: int, width: int) -> Iterator[int]:

@@ -88,7 +88,7 @@ def _entries(path: Path) -> list[Any]:
 
 
 def _fault(entry: Any, wanted: set[int], seen: set[int]) -> str | None:
-    """What is wrong with an entry, or None."""
+    """The fault of an entry, or None."""
     if not isinstance(entry, dict) or entry.keys() != {"image_id", "caption"}:
         return 'not {"image_id": ..., "caption": ...}'
     image, caption = entry["image_id"], entry["caption"]

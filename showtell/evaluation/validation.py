@@ -28,7 +28,7 @@ def ends_badly(words: Sequence[str]) -> bool:
 
 
 def describe_captions(captions: Sequence[str]) -> dict[str, float]:
-    """What scores do not show: how long captions are, how rich, and whether they come to an end.
+    """Statistics of captions beside the scores: their length, their vocabulary, and incomplete endings.
 
     Args:
         captions: one or more.
@@ -70,7 +70,7 @@ def score_captions(
     unknown = predictions.keys() - references.keys()
     if unknown:
         raise DataError(f"image {min(unknown)}: captioned, but it has no reference captions")
-    said = [tokenize(caption) for caption in predictions.values()]
-    people = [[tokenize(caption) for caption in references[image]] for image in predictions]
-    scores = {f"BLEU-{n}": float(score) for n, score in enumerate(bleu(said, people)[0], 1)}
-    return scores | {"CIDEr": float(cider_d(said, people).mean())}
+    candidates = [tokenize(caption) for caption in predictions.values()]
+    reference_words = [[tokenize(caption) for caption in references[image]] for image in predictions]
+    scores = {f"BLEU-{n}": float(score) for n, score in enumerate(bleu(candidates, reference_words)[0], 1)}
+    return scores | {"CIDEr": float(cider_d(candidates, reference_words).mean())}

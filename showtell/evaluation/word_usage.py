@@ -43,7 +43,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class WordUsage:
-    """What captions say otherwise than people.
+    """Differences in word usage between captions and references.
 
     Attributes:
         too_often: words said in far more captions than people would, the least likely by chance first.
@@ -56,7 +56,7 @@ class WordUsage:
     confused: tuple[Confusion, ...]
 
 
-def word_usage(said: Sequence[Words], references: Sequence[Sequence[Words]]) -> WordUsage:
+def word_usage(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> WordUsage:
     """Compare captions with people's.
 
     What people would say is the mean, over the images, of the share of an image's references that have the
@@ -65,49 +65,49 @@ def word_usage(said: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
     than chance the two meet.
 
     Args:
-        said: N captions, as words.
+        candidates: N captions, as words.
         references: of each image, people's captions, as words.
 
     Raises:
         DataError: there are not as many captions as images.
     """
-    if len(said) != len(references):
-        raise DataError(f"{len(said)} captions for {len(references)} photos; give one each")
-    spoken = Counter(word for words in said for word in set(words))
-    people = _rates(references)
+    if len(candidates) != len(references):
+        raise DataError(f"{len(candidates)} captions for {len(references)} photos; give one each")
+    spoken = Counter(word for words in candidates for word in set(words))
+    reference_rates = _rates(references)
 
     def likelihood(row: WordCount) -> float:
         expected = max(row.people, 0.5)
         return row.said * math.log(row.said / expected) - (row.said - expected)
 
     surplus = [
-        WordCount(word, number, people.get(word, 0.0))
+        WordCount(word, number, reference_rates.get(word, 0.0))
         for word, number in spoken.items()
-        if number - people.get(word, 0.0) > 2 * math.sqrt(max(people.get(word, 0.0), 1))
+        if number - reference_rates.get(word, 0.0) > 2 * math.sqrt(max(reference_rates.get(word, 0.0), 1))
     ]
-    silent = [WordCount(word, 0, number) for word, number in people.items() if word not in spoken]
+    silent = [WordCount(word, 0, number) for word, number in reference_rates.items() if word not in spoken]
     return WordUsage(
         tuple(sorted(surplus, key=lambda row: (-likelihood(row), row.word))[:_ROWS]),
         tuple(sorted(silent, key=lambda row: (-row.people, row.word))[:_ROWS]),
-        _confusions(said, references),
+        _confusions(candidates, references),
     )
 
 
 def _rates(references: Sequence[Sequence[Words]]) -> dict[str, float]:
     """Word -> in how many captions it would be if people wrote one for each image."""
-    people: dict[str, float] = {}
+    rates: dict[str, float] = {}
     for captions in references:
         for word, times in Counter(word for words in captions for word in set(words)).items():
-            people[word] = people.get(word, 0.0) + times / len(captions)
-    return people
+            rates[word] = rates.get(word, 0.0) + times / len(captions)
+    return rates
 
 
-def _confusions(said: Sequence[Words], references: Sequence[Sequence[Words]]) -> tuple[Confusion, ...]:
+def _confusions(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> tuple[Confusion, ...]:
     """Pairs of a wrong word and one that it stands for, by how much more often than chance they meet."""
     pairs: Counter[tuple[str, str]] = Counter()
     wrong: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
-    for words, captions in zip(said, references, strict=True):
+    for words, captions in zip(candidates, references, strict=True):
         by_people = Counter(word for caption in captions for word in set(caption))
         bad = {word for word in words if word not in by_people} - STOP_WORDS
         agreed = {word for word, number in by_people.items() if 2 * number >= len(captions)}
@@ -117,7 +117,7 @@ def _confusions(said: Sequence[Words], references: Sequence[Sequence[Words]]) ->
         pairs.update((one, other) for one in bad for other in missed)
 
     def weight(pair: tuple[str, str]) -> float:
-        return pairs[pair] * math.log(pairs[pair] * len(said) / (wrong[pair[0]] * lacking[pair[1]]))
+        return pairs[pair] * math.log(pairs[pair] * len(candidates) / (wrong[pair[0]] * lacking[pair[1]]))
 
     chosen = [pair for pair, times in pairs.items() if times >= _FEWEST and weight(pair) > 0]
     chosen.sort(key=lambda pair: (-weight(pair), pair))

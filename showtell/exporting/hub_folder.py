@@ -35,9 +35,9 @@ def check_hub_target(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name another folder")
-    found = min(folder.iterdir(), default=None)
-    if found is not None:
-        raise UsageError(f"{folder}: is not empty ({found.name}); move it away, or name another folder")
+    first = min(folder.iterdir(), default=None)
+    if first is not None:
+        raise UsageError(f"{folder}: is not empty ({first.name}); move it away, or name another folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
 

@@ -82,7 +82,7 @@ def _language_of(captioner: Captioner) -> str | None:
 
 
 def _metadata(name: str, run: RunFacts | None, language: str | None) -> ModelCardData:
-    """What the hub sorts and filters by."""
+    """The metadata by which the hub sorts and filters."""
     from huggingface_hub import EvalResult, ModelCardData
 
     dataset = run.dataset if run else ""

@@ -66,7 +66,7 @@ def _named(samples: Sequence[Inputs], model: onnx.ModelProto) -> nncf.Dataset:
 
 
 def _steps_of(folder: Path, shown: Sequence[Inputs], context: int) -> list[Inputs]:
-    """What the step takes while these images are captioned, by the likeliest word each time."""
+    """Inputs of the step graph during greedy search over these images."""
     encoder, start, step = (OnnxSession(folder / f"{name}.onnx") for name in ("encoder", "start", "step"))
     steps: list[Inputs] = []
     for inputs in shown:

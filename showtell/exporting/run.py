@@ -190,7 +190,7 @@ def _export_graphs(
             f"precision int8 is calibrated on photos: name {MIN_CALIBRATION_IMAGES} or more, or a folder "
             "(photos, --photos)"
         )
-    found = list(find_images(photos)) if photos else []
+    paths = list(find_images(photos)) if photos else []
     _require_exporters(precision)
     from showtell.exporting.folder import check_target, export_model
 
@@ -206,7 +206,7 @@ def _export_graphs(
     captioner = Captioner.load_ensemble(
         model.split(","), encoder=encoder, device=torch.device("cpu"), image_size=image_size
     )
-    pixels = decode_photos(captioner, found)
+    pixels = decode_photos(captioner, paths)
     if precision == "int8" and len(pixels) < MIN_CALIBRATION_IMAGES:
         raise UsageError(
             f"photos: {len(pixels)} of them can be shown; int8 needs {MIN_CALIBRATION_IMAGES} to calibrate on"

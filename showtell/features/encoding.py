@@ -29,7 +29,7 @@ Features = torch.Tensor | npt.NDArray[np.float32]
 
 
 class FeatureEncoder(Protocol):
-    """What makes features: `CNNEncoder`, or that of an exported model."""
+    """The interface of encoders: `CNNEncoder`, or that of an exported model."""
 
     @property
     def transform(self) -> ImageTransform:
@@ -49,7 +49,7 @@ class FeatureEncoder(Protocol):
 
     @property
     def device_type(self) -> str:
-        """What computes: `cpu`, `cuda`, ..."""
+        """The device: `cpu`, `cuda`, ..."""
 
     @property
     def producer(self) -> str:
@@ -64,7 +64,7 @@ class FeatureEncoder(Protocol):
 
 @dataclass
 class ExtractionReport:
-    """What an extraction did.
+    """The result of an extraction.
 
     Attributes:
         extracted: rows that were added.

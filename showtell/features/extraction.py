@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def feature_encoder(config: CacheConfig, encoder: CNNEncoder) -> FeatureEncoder:
-    """What makes the features: the encoder, or in its place that of an exported model.
+    """The encoder that computes the features, or that of an exported model.
 
     Raises:
         CheckpointError: the exported model is damaged.

@@ -59,7 +59,7 @@ QUEUE = 2
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """What an extraction will cost.
+    """The cost of an extraction.
 
     Attributes:
         rows: rows asked for.
@@ -163,7 +163,7 @@ class FeatureStore:
         return [item for key, item in by_key.items() if key not in self._row_of_key]
 
     def plan(self, wanted: Sequence[ImageView]) -> FeaturePlan:
-        """What extracting `wanted` will cost, with the encoder timed on one batch.
+        """The cost of extracting `wanted`, with the encoder timed on one batch.
 
         Raises:
             FeatureStoreError: there is no room for it on the disk.

@@ -1,4 +1,4 @@
-"""What is told about a photo, and what takes it."""
+"""The captions of a photo, and the interface of their writers."""
 
 from __future__ import annotations
 

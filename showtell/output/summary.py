@@ -1,4 +1,4 @@
-"""What was done, in a line or two at the end."""
+"""The summary at the end of a command."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class ReportImage:
 
 @dataclass(frozen=True)
 class Report:
-    """What a page shows.
+    """The content of a report page.
 
     Attributes:
         title: of the page.
@@ -132,7 +132,7 @@ def _signed(value: float, name: str) -> str:
 
 
 def _charts(report: Report) -> list[tuple[str, str]]:
-    """What each plot shows, in words, and its PNG file (base64)."""
+    """The description of each plot, and its PNG file (base64)."""
     charts = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "plot.png")

@@ -146,7 +146,7 @@ def _rows(cards: list[ScoreCard]) -> Iterator[ScoreRow]:
 
 
 def _footnotes(cards: list[ScoreCard]) -> Iterator[str]:
-    """What stands under the table: what holds of all models once, the rest with the model's name."""
+    """Notes under the table: those that hold for all models once, the others with the model's name."""
     yield "Small figures: the 95 % interval over resampled photos."
     notes = [
         [f"{name} left out ({reason})." for name, reason in card.left_out.items()]
@@ -225,6 +225,6 @@ def _usage(
     data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Scores]
 ) -> Iterator[WordUsage]:
     references = {image.image_id: image.captions for image in data.images}
-    people = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
+    reference_words = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
     for source in sources:
-        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], people)
+        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], reference_words)

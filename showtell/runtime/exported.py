@@ -56,7 +56,7 @@ class ExportedEncoder:
 
     @property
     def producer(self) -> str:
-        """What makes the features, for people."""
+        """A readable description of the encoder."""
         return f"{self._runtime}, {self._manifest.precision}"
 
     def fingerprint(self) -> str:
@@ -67,7 +67,7 @@ class ExportedEncoder:
 
     @property
     def device_type(self) -> str:
-        """What computes."""
+        """The device."""
         return "cpu"
 
     @property
@@ -85,7 +85,7 @@ class ExportedEncoder:
 
 @dataclass(frozen=True)
 class ArrayState:
-    """What an exported decoder remembers between steps (see `SearchState`)."""
+    """The recurrent state of an exported decoder (see `SearchState`)."""
 
     context: tuple[Array, ...]
     memory: tuple[Array, ...]
@@ -116,7 +116,7 @@ class ArrayState:
 
 
 class _ArrayStepScores(StepScores[ArrayState]):
-    """What a step's graph answered; it may be overwritten by the next step."""
+    """The outputs of a step's graph; the next step may overwrite them."""
 
     def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, has_attention: bool) -> None:
         self.state, self._end_token = state, end

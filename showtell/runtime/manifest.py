@@ -1,4 +1,4 @@
-"""What is in the folder of an exported model.
+"""The manifest of an exported model's folder.
 
     showtell.json    all that is not a graph: vocabulary, transform, precision, checksums
     encoder.onnx     pixels (B, H, W, 3) uint8 -> features (B, R, D)
@@ -35,7 +35,7 @@ ExportPrecision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `showtell.json` tells.
+    """The content of `showtell.json`.
 
     Attributes:
         model: name of the model that was exported.
@@ -127,8 +127,8 @@ class Manifest:
         if not path.is_file() and path.exists():
             raise CheckpointError(f"{path}: not a regular file; export the model again")
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self.files.get(path.name):
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        if checksum != self.files.get(path.name):
             raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
 
 

@@ -58,7 +58,7 @@ def write_shard(
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """What a shard tells of its rows.
+    """The description of a shard's rows.
 
     Attributes:
         ids: names of the images, a row each.
@@ -107,7 +107,7 @@ _MAX_HEADER_BYTES: Final = 64 * 2**20
 
 
 def read_header(path: Path) -> ShardHeader:
-    """What a shard tells of its rows, which it holds in the shape that it says.
+    """The description of a shard's rows, after a check that the shard has this shape.
 
     Raises:
         FeatureStoreError: it is missing or damaged.

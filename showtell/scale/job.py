@@ -85,10 +85,10 @@ def open_job(
             write_atomic(folder / FILE_NAME, json.dumps(settings, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"{folder}: it cannot be written ({error.strerror or error})") from error
-    found = read_settings(folder)
-    found.pop(_MADE_BY, None)
-    if found != settings:
-        others = [name for name in settings.keys() | found.keys() if settings.get(name) != found.get(name)]
+    known = read_settings(folder)
+    known.pop(_MADE_BY, None)
+    if known != settings:
+        others = [name for name in settings.keys() | known.keys() if settings.get(name) != known.get(name)]
         raise UsageError(
             f"{folder}: holds a job with other settings ({', '.join(sorted(others))}); name another folder"
             " with --out, or give the settings that are in its job.json"

@@ -56,8 +56,10 @@ def list_units(sources: Sequence[str], size: int, columns: Columns | None = None
         if suffix == ".tar":
             yield from itertools.chain.from_iterable(_tar_units(name, size) for name in group)
         elif suffix == ".parquet":
-            found = columns or Columns()
-            yield from itertools.chain.from_iterable(_parquet_units(name, size, found) for name in group)
+            parquet_columns = columns or Columns()
+            yield from itertools.chain.from_iterable(
+                _parquet_units(name, size, parquet_columns) for name in group
+            )
         else:
             yield from map(FileUnit, batched(group, size))
 
@@ -74,18 +76,18 @@ def _tar_units(name: str, size: int) -> Iterator[Unit]:
 
 def _members(name: str) -> Iterable[tuple[str, int, int]]:
     """Name, offset and length of the images of a tar file; of several of one name, of the last."""
-    found: dict[str, tuple[str, int, int]] = {}
+    members: dict[str, tuple[str, int, int]] = {}
     try:
         with tarfile.open(name, "r:") as tar:
             for member in tar:
                 if member.isreg() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                    found[member.name] = (member.name, member.offset_data, member.size)
+                    members[member.name] = (member.name, member.offset_data, member.size)
     except (OSError, tarfile.TarError) as error:
         raise DataError(
             f"{name}: it cannot be read as a tar file ({error}); unpack it if it is compressed, make it again"
             " if it is damaged, or leave it out"
         ) from error
-    return found.values()
+    return members.values()
 
 
 def _parquet_units(name: str, size: int, columns: Columns) -> Iterator[Unit]:

@@ -25,7 +25,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True)
 class Summary:
-    """What a job has come to.
+    """The result of a job.
 
     Attributes:
         images: in all shards, with those that failed.

@@ -1,4 +1,4 @@
-"""What a worker makes of a unit: a shard of captions, or one of features."""
+"""Tasks of a worker: a shard of captions, or of features, from each unit."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class SourceImage:
     error: str | None = None
 
     def open(self) -> str | bytes:
-        """What there is to decode: the name of a file, or its bytes. May be called in threads.
+        """The source to decode: the name of a file, or its bytes. May be called in threads.
 
         Raises:
             ImageError: the file that the image is in cannot be read.

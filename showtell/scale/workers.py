@@ -208,7 +208,7 @@ def _stderr_to(path: str) -> Iterator[None]:
 
 
 def share(machines: Sequence[Mapping[str, float]], workers: int, *, gpus: bool = True) -> dict[str, float]:
-    """What each of equal workers may take of a cluster's machines.
+    """The CPUs, GPUs and memory of each of several equal workers on a cluster's machines.
 
     Args:
         machines: `CPU` and `GPU` of each: numbers of cores and GPUs.

@@ -1,4 +1,4 @@
-"""What may be said."""
+"""Decoding constraints: minimum length, banned tokens, no repeated n-grams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What search asks of a decoder, and what it gives."""
+"""The interface between search and decoders: steps, scores, hypotheses."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LOGITS_NOT_FINITE = (
     "the decoder's logits are not finite: its weights are damaged or its training diverged; load an earlier"
     " checkpoint, or train with a lower training.learning_rate"
 )
-"""What is reported where a search meets such logits."""
+"""The error message for such logits."""
 
 
 class State(Protocol):
-    """What a decoder remembers between steps, of B images with K hypotheses each."""
+    """The recurrent state of a decoder between steps, of B images with K hypotheses each."""
 
     @property
     def images(self) -> int:
@@ -52,7 +52,7 @@ class TopWords(NamedTuple):
 
 
 class StepScores(ABC, Generic[S]):
-    """What a step answers: how likely each word is to be said next.
+    """The output of a decoder step: scores of each next token.
 
     Attributes:
         state: after the step.

@@ -133,7 +133,7 @@ def create_app(
 
 
 class _Service:
-    """What the routes under /v1 do."""
+    """The handlers of the routes under /v1."""
 
     def __init__(
         self,
@@ -197,10 +197,10 @@ class _Service:
         return RefusedError(503, detail, {"Retry-After": str(max(1, math.ceil(wait)))})
 
     def _response(
-        self, found: Sequence[Answer | BaseException], options: Options, start: float
+        self, answers: Sequence[Answer | BaseException], options: Options, start: float
     ) -> CaptionResponse:
         results = []
-        for one in found:
+        for one in answers:
             if isinstance(one, ImageError):
                 self.telemetry.refused()
                 results.append(ImageAnswer(captions=[], error=one.reason))
@@ -287,7 +287,7 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
 
 
 def _request_body(max_images: int) -> dict[str, Any]:
-    """What /v1/captions takes, for the OpenAPI document."""
+    """The request body of /v1/captions, for the OpenAPI document."""
     form, body = Options.model_json_schema(), CaptionRequest.model_json_schema()
     images = {
         "type": "array",

@@ -249,7 +249,7 @@ class Batcher:
         """Answer jobs; if they fail together, each by itself, so that none takes others down."""
         start = time.monotonic()
         try:
-            found = caption_mixed(self.captioner, jobs)
+            results = caption_mixed(self.captioner, jobs)
         except Exception as error:
             log.exception("a batch of %d photos failed", len(jobs))
             if len(jobs) > 1:
@@ -263,7 +263,7 @@ class Batcher:
         self._leave(len(jobs), seconds / len(jobs))
         if self._observe:
             self._observe(len(jobs), seconds)
-        for job, captions in zip(jobs, found, strict=True):
+        for job, captions in zip(jobs, results, strict=True):
             waited = start - job.submitted - job.decode_seconds
             job.future.set_result(Answer(captions, job.decode_seconds, waited, seconds, len(jobs)))
 
@@ -277,7 +277,7 @@ class Batcher:
 
 def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
     """Caption the decoded images of jobs: encoded together, searched with those of the same settings."""
-    found: list[tuple[Caption, ...]] = [()] * len(jobs)
+    results: list[tuple[Caption, ...]] = [()] * len(jobs)
     features = captioner.encode_pixels([job.pixels for job in jobs if job.pixels is not None])
     for config in dict.fromkeys(job.config for job in jobs):
         places = [place for place, job in enumerate(jobs) if job.config == config]
@@ -285,5 +285,5 @@ def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_Job]) -> list[tupl
         rows = features if len(places) == len(jobs) else features[places]
         captions = captioner.caption_features(rows, config, attention=attention)
         for place, own in zip(places, captions, strict=True):
-            found[place] = own
-    return found
+            results[place] = own
+    return results

@@ -1,4 +1,4 @@
-"""What decoding an image will take, estimated from its header without decoding anything.
+"""The cost of decoding an image, estimated from its header without decoding anything.
 
 Decoding an image costs anything between a millisecond and minutes. The estimate only decides which decoder
 gets an image first; what it gets wrong is limited by the decoder (see `showtell.serving.decoders`).
@@ -77,7 +77,7 @@ def _webp_size(image: bytes) -> tuple[int, int]:
 
 def _largest_of_boxes(image: bytes) -> tuple[int, int]:
     """Of AVIF and HEIF: the size of the whole image, not of its tiles or thumbnails."""
-    sizes = [struct.unpack(">II", found[1]) for found in _ISPE.finditer(image, 0, 2**16)]
+    sizes = [struct.unpack(">II", box[1]) for box in _ISPE.finditer(image, 0, 2**16)]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     return width, height
 

@@ -1,4 +1,4 @@
-"""What stands before every route: limits, security headers, the token, and the count of requests."""
+"""Middleware of every route: limits, security headers, the token, and the count of requests."""
 
 from __future__ import annotations
 

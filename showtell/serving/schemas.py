@@ -1,4 +1,4 @@
-"""What requests and answers look like; FastAPI makes the OpenAPI document of it."""
+"""Schemas of requests and answers, from which FastAPI makes the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class CaptionResponse(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """What captions, and what it takes."""
+    """The model, its settings and its limits."""
 
     model: str
     version: Annotated[str, Field(description="of showtell")]

@@ -1,4 +1,4 @@
-"""What the service tells Prometheus about itself."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 

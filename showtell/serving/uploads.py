@@ -24,7 +24,7 @@ IMAGE_FIELDS: Final = ("images", "image")
 
 @dataclass(frozen=True)
 class Upload:
-    """What was asked for: the bytes of images, and how to caption them."""
+    """A request: the bytes of images, and the options of their captions."""
 
     images: tuple[bytes, ...]
     options: Options
@@ -42,7 +42,7 @@ class Memory:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[_Loan]:
-        """What a request holds; it is given back at the end of the block."""
+        """Account for the memory of a request until the end of the block."""
         loan = _Loan(self)
         try:
             yield loan

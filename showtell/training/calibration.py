@@ -131,7 +131,7 @@ def _plot(found: _Found, path: Path) -> None:
 
 
 def _figures(calibration: Calibration, found: _Found) -> dict[str, Any]:
-    """What `reliability.json` holds."""
+    """The content of `reliability.json`."""
     datasets = {dataset: {k: _values(r) for k, r in parts.items()} for dataset, parts in found.items()}
     return {"doubtful_below": calibration.doubtful, "datasets": datasets}
 

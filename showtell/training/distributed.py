@@ -73,7 +73,7 @@ def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
 
 
 def accelerator_of(device: torch.device) -> str:
-    """What Lightning calls the kind of a device."""
+    """Lightning's name of a kind of device."""
     return {"cuda": "gpu", "mps": "mps"}.get(device.type, "cpu")
 
 
@@ -118,7 +118,7 @@ def total(*values: float) -> list[float]:
 
 
 def all_gather_object(item: T) -> list[T]:
-    """What each process gives, in the order of their ranks."""
+    """The items of all processes, in the order of their ranks."""
     count = processes().count
     if count == 1:
         return [item]
@@ -128,7 +128,7 @@ def all_gather_object(item: T) -> list[T]:
 
 
 def broadcast_object(item: T) -> T:
-    """What process 0 gives."""
+    """The item of rank 0, on all ranks."""
     if processes().count == 1:
         return item
     holder: list[Any] = [item]

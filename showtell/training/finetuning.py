@@ -1,4 +1,4 @@
-"""What a step of fine-tuning does: new captions are learned, and what the initial model knew is kept.
+"""Fine-tuning: training steps with distillation from the initial model, and mixing of weights.
 
 It is kept in two ways. The loss has a share that compares with the word probabilities of the initial model
 (Li & Hoiem 2016, arXiv:1606.09282), and what is validated and saved are weights between the initial and the
@@ -25,7 +25,7 @@ from showtell.training.module import CaptionModule, share
 
 @dataclass(frozen=True)
 class Retention:
-    """What is kept of the initial model.
+    """The initial model and how much of it is kept.
 
     Attributes:
         teacher: the initial decoder, of the first words of the vocabulary; not changed.

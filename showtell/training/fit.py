@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training gave.
+    """The result of training.
 
     Attributes:
         epochs: one dictionary an epoch: losses, scores, rates.
@@ -188,7 +188,7 @@ def _rewarded(
 
 @dataclass(frozen=True)
 class _Run:
-    """What the stages of a run share."""
+    """The state that the stages of a run share."""
 
     folder: Path
     config: TrainingConfig
@@ -231,7 +231,7 @@ class _Run:
         return history.rows
 
     def _guard(self, module: CaptionModule, history: History) -> list[Callback]:
-        """What stops a cross-entropy training that diverges; by rewards, the loss may well rise."""
+        """Callbacks that stop a diverging cross-entropy training; with rewards, the loss may rise."""
         if isinstance(module, SelfCriticalModule):
             return []
         return [

@@ -44,7 +44,7 @@ class Initial:
         return single_decoder(self.captioner.decoder)
 
     def retention(self, config: FineTuningConfig) -> Retention:
-        """What training keeps of it."""
+        """The parts of the initial model that training keeps."""
         teacher = self.decoder.eval().requires_grad_(False)
         return Retention(teacher, config.distillation, config.mixing)
 

@@ -1,4 +1,4 @@
-"""What a training step and a validation step do."""
+"""The training step and the validation step."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class CaptionModule(LightningModule):
         return self._captioner[0]
 
     def objective(self, metrics: dict[str, float]) -> float:
-        """What is to be lowered: the validation loss, of several datasets the mean of their losses."""
+        """The monitored metric: the validation loss; of several datasets, the mean of their losses."""
         return metrics["val_loss"]
 
     def loss(
@@ -119,7 +119,7 @@ class CaptionModule(LightningModule):
         return self.loss_of(batch, hidden, targets, label_smoothing, caption_weights)
 
     def hidden_states(self, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
-        """What the decoder knows before each next word (P, E), and these words (P,), in packed order."""
+        """Hidden states (P, E) before each next token, and these tokens (P,), in packed order."""
         features = self.captioner.features(batch.images)
         hidden = self.decoder(features, batch.captions, batch.lengths, batch.image_index)
         return hidden, packed_targets(batch.captions, batch.lengths)
@@ -276,7 +276,7 @@ def with_means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def share(items: float) -> float:
-    """What the mean over our items of a batch is multiplied by.
+    """Factor that turns this rank's mean loss into its part of the global mean after DDP averages gradients.
 
     Gradients are averaged over the processes; with this factor that is the mean over all items.
     """

@@ -1,4 +1,4 @@
-"""What happens around the training steps: files, history, progress, and an orderly stop."""
+"""The progress bar of training, and returning free memory to the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step of self-critical training does."""
+"""The training step of self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def new_captioner(config: RunConfig, encoder: CNNEncoder, vocabulary: Vocabulary
 def image_source(
     config: RunConfig, encoder: CNNEncoder, images: Sequence[CaptionedImage]
 ) -> tuple[LoadImage, list[CaptionedImage]]:
-    """What gives the images' tensors (features are extracted first), and the images that can be decoded."""
+    """The source of the images' tensors (features are extracted first), and the decodable images."""
     if config.features == "online":
         failed = undecodable(images, encoder.transform) if config.data.skip_bad else []
         return OnlineImages(encoder.transform), without_failed(images, failed)

@@ -54,14 +54,14 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 def compared(study: optuna.Study, space: SearchSpace, config: RunConfig) -> list[ParameterRow]:
     """The parameters of the best trial beside the configuration's own, the most important first."""
-    found, best = importances(study), study.best_params
-    order = sorted(space.parameters, key=lambda p: -found.get(p.name, 0.0))
+    weights, best = importances(study), study.best_params
+    order = sorted(space.parameters, key=lambda p: -weights.get(p.name, 0.0))
     return [
         ParameterRow(
             p.name,
             ", ".join(dict.fromkeys(_show(setting(config, name)) for name in p.settings)),
             _show(best[p.name]),
-            f"{100 * found[p.name]:.0f} %" if p.name in found else "-",
+            f"{100 * weights[p.name]:.0f} %" if p.name in weights else "-",
         )
         for p in order
     ]
@@ -126,8 +126,8 @@ def _rank(trial: FrozenTrial, study: optuna.Study) -> tuple[bool, float]:
 
 
 def _charts(study: optuna.Study, metric: str) -> list[tuple[str, str]]:
-    """What each plot shows, in words, and its PNG file (base64)."""
-    charts, found = [], importances(study)
+    """The description of each plot, and its PNG file (base64)."""
+    charts, weights = [], importances(study)
     better = max if study.direction == optuna.study.StudyDirection.MAXIMIZE else min
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = [(float(trial.number), float(trial.value or 0.0)) for trial in complete]
@@ -148,8 +148,8 @@ def _charts(study: optuna.Study, metric: str) -> list[tuple[str, str]]:
         keep(f"{metric} of each trial, and the best so far: {first} first, {last} last")
         plot_lines(epochs, path, title="The five best trials", x_label="epoch", y_label=metric, size=_CHART)
         keep(f"{metric} of the five best trials by epoch")
-        if found:
-            shares = {name: 100 * share for name, share in found.items()}
+        if weights:
+            shares = {name: 100 * share for name, share in weights.items()}
             plot_bars(shares, path, title="Importance of the parameters", x_label="%")
             keep("Importance: " + ", ".join(f"{name} {share:.0f} %" for name, share in shares.items()))
     return charts

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Value = float | int | str | bool
 SECTIONS = ("decoder", "training", "self_critical", "search")
-"""What may be tuned: the data, the encoder and the features are the same for all trials."""
+"""Sections that may be tuned: the data, the encoder and the features are the same for all trials."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class SearchSpace:
 
     def own(self, config: RunConfig) -> dict[str, Value]:
         """Parameter -> the value that the configuration has itself, where that belongs to the space."""
-        found = {parameter.name: parameter.own(config) for parameter in self.parameters}
-        return {name: value for name, value in found.items() if value is not None}
+        values = {parameter.name: parameter.own(config) for parameter in self.parameters}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def setting(config: RunConfig, name: str) -> Any:
@@ -152,7 +152,7 @@ def _parameter(name: str, ranges: Any, config: RunConfig) -> Parameter:
 
 
 def _choice(name: str, kinds: Sequence[Any], choice: Any) -> tuple[Value, tuple[Value, ...]]:
-    """What the study calls a choice, and the value of each setting; a single value is that of all."""
+    """The study's name of a choice, and the value of each setting; a single value applies to all."""
     values = choice if isinstance(choice, list) else [choice] * len(kinds)
     if len(values) != len(kinds):
         raise ConfigError(

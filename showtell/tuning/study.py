@@ -62,7 +62,7 @@ Report = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial gave.
+    """The outcome of a trial.
 
     Attributes:
         value: of the objective.
@@ -228,14 +228,14 @@ def _tell(study: optuna.Study, trial: FrozenTrial) -> None:
     best = (max if maximize else min)(complete) if complete else math.nan
     last = list(trial.intermediate_values.values())[-1:]
     if trial.state == TrialState.COMPLETE:
-        said = f"{trial.value:.4f}"
+        result = f"{trial.value:.4f}"
     else:
-        said = f"stopped early at {last[0]:.4f}" if last else "stopped"
+        result = f"stopped early at {last[0]:.4f}" if last else "stopped"
     changed = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
     log.info(
         "trial %d: %s, best %.4f, %d done  [%s]",
         trial.number,
-        said,
+        result,
         best,
         len(finished(study)),
         changed,

@@ -82,7 +82,7 @@ class Reading:
 
 
 class MemoryByStage:
-    """What the stages of a run took of a GPU; a stage that comes again counts by its greatest peak.
+    """GPU memory used by the stages of a run; a repeated stage counts by its largest peak.
 
     Args:
         gpu: whose memory; None where there is none: then nothing is read.
@@ -101,28 +101,28 @@ class MemoryByStage:
         """It ends; returns what it took."""
         if self.gpu is None:
             return None
-        found = Reading(self.gpu.in_use(), self.gpu.peak(), self.gpu.reserved())
-        before = self.stages.get(stage, found)
+        reading = Reading(self.gpu.in_use(), self.gpu.peak(), self.gpu.reserved())
+        before = self.stages.get(stage, reading)
         self.stages[stage] = Reading(
-            found.in_use, max(before.peak, found.peak), max(before.reserved, found.reserved)
+            reading.in_use, max(before.peak, reading.peak), max(before.reserved, reading.reserved)
         )
-        return found
+        return reading
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """A block is a stage; what it took is logged."""
         self.begin()
         yield
-        found = self.end(name)
-        if found is not None:
-            log.info("GPU memory, %s: %s", name, _line(found))
+        reading = self.end(name)
+        if reading is not None:
+            log.info("GPU memory, %s: %s", name, _line(reading))
 
     def summary(self) -> str:
         """A line a stage; empty without a GPU."""
         if not self.stages:
             return ""
         width = max(map(len, self.stages))
-        lines = [f"  {name:<{width}}  {_line(found)}" for name, found in self.stages.items()]
+        lines = [f"  {name:<{width}}  {_line(reading)}" for name, reading in self.stages.items()]
         return "\n".join(["GPU memory by stage:", *lines])
 
 

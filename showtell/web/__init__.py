@@ -1,4 +1,4 @@
-"""What the pages of showtell share: colours, words to move over, and where the model looked."""
+"""Assets that the HTML pages share: colours, captions with hover, attention overlays."""
 
 from __future__ import annotations
 

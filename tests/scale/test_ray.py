@@ -77,4 +77,4 @@ def test_a_killed_worker_costs_no_image_and_doubles_none(tiny_model: Path, tmp_p
     assert captions(out.glob("captions-*.jsonl")) == expected
     assert len(expected) == PHOTOS
     others = {path.name for path in out.iterdir()} - {path.name for path in out.glob("captions-*.jsonl")}
-    assert others <= {"job.json", "units.jsonl", "failed.jsonl", ".lock"}
+    assert others <= {"job.json", "units.jsonl", "checksums.jsonl", "failed.jsonl", ".lock"}

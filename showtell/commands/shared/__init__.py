@@ -1,1 +1,1 @@
-"""What several commands share: options, the parser, the log."""
+"""Code that several commands share: options, the parser, the log."""

@@ -1,4 +1,4 @@
-"""What options of several commands share: the model, names of settings, errors that name the option."""
+"""Options of several commands: the model, names of settings, errors that name the option."""
 
 from __future__ import annotations
 

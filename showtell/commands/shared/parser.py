@@ -196,7 +196,7 @@ def _last(name: str) -> str:
 
 
 def _explain(parser: Parser, message: str) -> str:
-    """What jsonargparse or argparse complains of, in one line, with what to do."""
+    """One line for an error of jsonargparse or argparse, with a suggestion."""
     text = " ".join(message.split())
     for pattern, explain in _EXPLANATIONS:
         if match := re.match(pattern, text):
@@ -330,7 +330,7 @@ def _not_of_kind(kind: Any) -> str:
 
 
 def _kind(kind: Any) -> str:
-    """What a value of a type is, for people."""
+    """A readable name of a type."""
     if kind in _KINDS:
         return _KINDS[kind]
     if get_origin(kind) is Literal:

@@ -157,7 +157,7 @@ def _sentence(text: str) -> str:
 
 
 def _argument(section: type, field: Field[Any]) -> dict[str, Any]:
-    """What argparse's `add_argument` takes for a field."""
+    """The keyword arguments of argparse's `add_argument` for a field."""
     kind = _hints(section)[field.name]
     default = field.default if field.default is not MISSING else None
     return {

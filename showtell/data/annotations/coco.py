@@ -58,19 +58,19 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     Raises:
         AnnotationError: there is no such file, or one cannot be used.
     """
-    found = files(root) if root.is_dir() else [root]
-    if not found:
+    paths = files(root) if root.is_dir() else [root]
+    if not paths:
         raise AnnotationError(
             f"{root}: no annotations/captions_*.json in it; put COCO's caption files there or name another "
             "--data.format"
         )
-    splits = [split_in_name(file.stem) for file in found]
-    if len(found) > 1 and (None in splits or len(set(splits)) < len(splits)):
-        names = ", ".join(str(file.relative_to(root)) for file in found)
+    splits = [split_in_name(file.stem) for file in paths]
+    if len(paths) > 1 and (None in splits or len(set(splits)) < len(splits)):
+        names = ", ".join(str(file.relative_to(root)) for file in paths)
         raise AnnotationError(
             f"{root}: several COCO files, whose names tell no splits: {names}; name one with --data.root"
         )
-    for file in found:
+    for file in paths:
         _read_file(file, root, images, collector)
 
 

@@ -16,7 +16,7 @@ from showtell.errors import AnnotationError
 
 @dataclass(frozen=True)
 class LoadedAnnotations:
-    """What a dataset holds.
+    """The images, captions and splits of a dataset.
 
     Attributes:
         images: its images in the order of their first appearance; at least one.

@@ -103,16 +103,16 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     Raises:
         AnnotationError: there is no such file, or it cannot be used.
     """
-    found = files(root) if root.is_dir() else [root]
-    if not found:
+    paths = files(root) if root.is_dir() else [root]
+    if not paths:
         raise AnnotationError(
             f"{root}: no captions.csv (or one other .csv) in it; name the file with --data.root"
         )
-    for file in found:
+    for file in paths:
         collector.reads(file)
         folders = beside(file, images)
         split = split_of(file, root)
-        prefix = f"{file.parent.relative_to(root).as_posix()}/" if len(found) > 1 else ""
+        prefix = f"{file.parent.relative_to(root).as_posix()}/" if len(paths) > 1 else ""
         prefix = prefix.removeprefix("./")
         for entry, row in rows(file):
             with collector.entry(entry):

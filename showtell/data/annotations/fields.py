@@ -38,7 +38,7 @@ CAPTIONS_FIELDS: Final = ("captions", "sentences", "texts", "comments")
 """Fields that hold a list of captions."""
 
 WANTED: Final = "image and caption (file_name and text are understood too)"
-"""What to name fields, for messages."""
+"""The recommended field names, for messages."""
 
 
 def first_field(names: Collection[str], wanted: Collection[str]) -> str | None:

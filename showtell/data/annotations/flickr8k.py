@@ -56,12 +56,12 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     Raises:
         AnnotationError: there is no caption file, or a file cannot be used.
     """
-    found = files(root) if root.is_dir() else [root]
-    if not found:
+    paths = files(root) if root.is_dir() else [root]
+    if not paths:
         raise AnnotationError(
             f"{root}: no Flickr8k.token.txt or captions.txt in it; put Flickr8k's caption file there"
         )
-    file = found[0]
+    file = paths[0]
     collector.reads(file)
     folders = _image_folders(file, root, images)
     lists: dict[Split, Path] = {}

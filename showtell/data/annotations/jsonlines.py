@@ -44,11 +44,11 @@ def files(root: Path) -> list[Path]:
     if metadata := [folder / _METADATA for folder in homes if (folder / _METADATA).is_file()]:
         return metadata
     for folder in homes:
-        found = [file for file in files_in(folder, *LINES) if _names_images(file)]
-        found = found or [file for file in files_in(folder, ".json") if _is_list(file)]
-        splits = [split_in_name(file.stem) for file in found]
-        if len(found) == 1 or (found and None not in splits and len(set(splits)) == len(splits)):
-            return found
+        paths = [file for file in files_in(folder, *LINES) if _names_images(file)]
+        paths = paths or [file for file in files_in(folder, ".json") if _is_list(file)]
+        splits = [split_in_name(file.stem) for file in paths]
+        if len(paths) == 1 or (paths and None not in splits and len(set(splits)) == len(splits)):
+            return paths
     return []
 
 
@@ -65,14 +65,14 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     Raises:
         AnnotationError: there is no such file, or it cannot be used.
     """
-    found = files(root) if root.is_dir() else [root]
-    if not found:
+    paths = files(root) if root.is_dir() else [root]
+    if not paths:
         raise AnnotationError(
             f"{root}: no captions.jsonl (or one other .jsonl) in it; name the file with --data.root"
         )
-    for file in found:
+    for file in paths:
         collector.reads(file)
-        prefix = f"{file.parent.relative_to(root).as_posix()}/" if len(found) > 1 else ""
+        prefix = f"{file.parent.relative_to(root).as_posix()}/" if len(paths) > 1 else ""
         _read_file(file, beside(file, images), split_of(file, root), prefix.removeprefix("./"), collector)
 
 
@@ -86,10 +86,10 @@ def _read_file(
             record = parse_json_line(content) if lines else content
             file_name = _image(record, folders)
             name = prefix + file_name
-            found = _captions(record)
+            texts = _captions(record)
             own = split_field(record) or split_field(record, "set_name") or split
             collector.merge_image(file_name, own, folders, name)
-            captions = found
+            captions = texts
         for place, caption in enumerate(captions, start=1):
             with collector.entry(f"{entry}, caption {place}"):
                 collector.add_caption(name, caption)

@@ -39,16 +39,16 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     if not root.is_dir():
         _read_file(root, list_field(read_json(root), "images", root), _bases(root, root, images), collector)
         return
-    found = files(root)
-    if not found:
+    paths = files(root)
+    if not paths:
         raise AnnotationError(f"{root}: no dataset_*.json in it; name the file itself with --data.root")
-    contents = {file: list_field(read_json(file), "images", file) for file in found}
-    if len(found) > 1:
-        found = [file for file in found if _has_images(contents[file], _bases(file, root, images))]
-    if len(found) != 1:
+    contents = {file: list_field(read_json(file), "images", file) for file in paths}
+    if len(paths) > 1:
+        paths = [file for file in paths if _has_images(contents[file], _bases(file, root, images))]
+    if len(paths) != 1:
         names = ", ".join(str(file.relative_to(root)) for file in contents)
         raise AnnotationError(f"{root}: several files of Karpathy's: {names}; name one with --data.root")
-    _read_file(found[0], contents[found[0]], _bases(found[0], root, images), collector)
+    _read_file(paths[0], contents[paths[0]], _bases(paths[0], root, images), collector)
 
 
 def _bases(file: Path, root: Path, images: Path | None) -> tuple[list[Path], list[Path]]:
@@ -89,9 +89,9 @@ def _read_file(
             inside = text_field(record, "filepath") if record.get("filepath") else ""
             if inside not in folders:
                 folders[inside] = _folders(bases, inside)
-            found = _sentences(record)
+            captions = _sentences(record)
             collector.add_image(image_id, name, split_field(record) or "train", folders[inside])
-            sentences = found
+            sentences = captions
         for place, sentence in enumerate(sentences):
             with collector.entry(f"{entry}.sentences[{place}]"):
                 collector.add_caption(image_id, field(sentence, "raw"))

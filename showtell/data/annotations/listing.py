@@ -1,4 +1,4 @@
-"""What is in a dataset's folder: without what systems leave there, and without going round in circles."""
+"""Listing a dataset's folder: no files of operating systems, each symbolic link followed once."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def split_in_name(name: str) -> Split | None:
     """The split that a file's or folder's name says: `captions_val2017.json`, `TextCaps_0.1_train.json`."""
-    found = {_SPLITS.get(word, "val") for word in _SPLIT.findall(name.lower())}
-    return found.pop() if len(found) == 1 else None
+    splits = {_SPLITS.get(word, "val") for word in _SPLIT.findall(name.lower())}
+    return splits.pop() if len(splits) == 1 else None

@@ -70,14 +70,14 @@ def load_annotations(
         raise UsageError(f"{root}: no such file or folder; correct the path")
     if images is not None and not images.is_dir():
         raise UsageError(f"{images}: no such folder; correct --data.images")
-    found = _detect(root) if format == "auto" else format
-    if found not in _READERS:
+    detected = _detect(root) if format == "auto" else format
+    if detected not in _READERS:
         raise UsageError(
-            f"format {found!r} is drawn, not read from {root}; leave out --data.root or name another"
+            f"format {detected!r} is drawn, not read from {root}; leave out --data.root or name another"
         )
     collector = Collector(skip_bad=skip_bad, need_files=need_files)
-    _READERS[found].read(root, images, collector)
-    loaded = collector.finish(root, found)
+    _READERS[detected].read(root, images, collector)
+    loaded = collector.finish(root, detected)
     if format != "auto" or not root.is_dir():
         return loaded
     return replace(loaded, alternatives=tuple(_alternatives(root, set(loaded.files))))

@@ -1,4 +1,4 @@
-"""What a folder holds that is nearly a dataset, for the message that it is none."""
+"""Suggestions for a folder that is almost a dataset of a known format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_NAMED = 3
 
 
 def nearest(root: Path, formats: Sequence[str]) -> str:
-    """What was found in a folder (or file) of no known format, and what to do.
+    """A message for a folder (or file) of no known format: its files, and the option that helps.
 
     Args:
         root: the folder or file.
@@ -59,7 +59,7 @@ def _nearly(fields: str) -> bool:
 
 
 def _several(root: Path, files: Sequence[Path]) -> str:
-    """What to do where several files have captions, and none is the one."""
+    """A suggestion where several files have captions and none has priority."""
     return (
         f"several files have captions: {_names(root, files)}; name one with --data.root"
         if len(files) > 1

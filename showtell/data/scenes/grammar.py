@@ -56,17 +56,17 @@ def scene_captions(scene: Scene, rng: random.Random, count: int = 5) -> tuple[st
     Raises:
         UsageError: if `count` is under 1 or over 20.
     """
-    choices = [(form, told) for form in FORMS for told in (scene, scene.swapped())]
+    choices = [(form, described) for form in FORMS for described in (scene, scene.swapped())]
     if not 1 <= count <= len(choices):
         raise UsageError(f"a scene has 1 to {len(choices)} captions, not {count}: ask for fewer")
     captions = []
-    for form, told in rng.sample(choices, count):
+    for form, described in rng.sample(choices, count):
         with_size = rng.random() < _SIZES_TOLD
         captions.append(
             form.format(
-                one=_noun_phrase(told.first, with_size, rng),
-                other=_noun_phrase(told.second, with_size, rng),
-                relation=rng.choice(PHRASES[told.relation]),
+                one=_noun_phrase(described.first, with_size, rng),
+                other=_noun_phrase(described.second, with_size, rng),
+                relation=rng.choice(PHRASES[described.relation]),
             )
         )
     return tuple(captions)

@@ -11,7 +11,7 @@ from showtell.data.scenes.scene import COLOURS, INVERSE, SHAPES, SIZES, Relation
 
 @dataclass(frozen=True, slots=True)
 class SceneJudgement:
-    """What of a caption is right.
+    """Which parts of a caption are right.
 
     Attributes:
         objects: the shapes of both objects.
@@ -33,7 +33,7 @@ class SceneJudgement:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a caption says of an object."""
+    """An object as a caption describes it."""
 
     shape: str
     colour: str
@@ -81,10 +81,10 @@ def _compare(one: _Told, other: _Told, relation: Relation, scene: Scene) -> Scen
     """Judge with `one` taken for the scene's first object and `other` for its second."""
     pairs = ((one, scene.first), (other, scene.second))
     return SceneJudgement(
-        objects=all(told.shape == thing.shape for told, thing in pairs),
-        colours=all(told.colour == thing.colour for told, thing in pairs),
+        objects=all(described.shape == thing.shape for described, thing in pairs),
+        colours=all(described.colour == thing.colour for described, thing in pairs),
         relation=relation == scene.relation,
-        sizes=all(told.size in (None, thing.size) for told, thing in pairs),
+        sizes=all(described.size in (None, thing.size) for described, thing in pairs),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a drawn scene is: two objects and the relation between them, and how one is chosen at random."""
+"""Drawn scenes: two objects and the relation between them; random choice of scenes."""
 
 from __future__ import annotations
 

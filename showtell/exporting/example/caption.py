@@ -39,14 +39,14 @@ def run(session: onnxruntime.InferenceSession, *inputs: np.ndarray) -> list[np.n
 def caption(path: str) -> str:
     """The likeliest word each time, until the caption ends."""
     remembered = run(START, *run(ENCODER, pixels(path)))
-    token, said = 1, list[str]()
-    while token != END and len(said) < 20:
+    token, words = 1, list[str]()
+    while token != END and len(words) < 20:
         _, _, logits, *others = run(STEP, np.array([[token]]), *remembered)
         remembered[CONTEXT:] = others[-SETTINGS["memory"] :]
         logits[0, 0, NOT_SAID] = -np.inf
         token = int(logits[0, 0].argmax())
-        said.append(WORDS[token])
-    return " ".join(said).removesuffix(" <end>")
+        words.append(WORDS[token])
+    return " ".join(words).removesuffix(" <end>")
 
 
 for name in sys.argv[1:]:
