@@ -216,8 +216,7 @@ def _models(
     given: list[str | os.PathLike[str] | CaptioningModel] = [model if predictions is None else predictions]
     if against is not None:
         given.append(against)
-    names = (os.fspath(each) if isinstance(each, os.PathLike) else each for each in given)
-    models = tuple(resolve_last(each) if isinstance(each, str) else each for each in names)
+    models = tuple(resolve_last(os.fspath(m)) if isinstance(m, str | os.PathLike) else m for m in given)
     for each in models:
         if not isinstance(each, str) and not hasattr(each, "caption_stream"):
             raise UsageError(

@@ -148,9 +148,8 @@ def fit(
             captioner.decoder.load_state_dict(best.decoder.state_dict())
         policy = SelfCriticalModule(captioner, config, search, val.images, loader, self_critical, reward)
         start = checkpoint if resumed == SelfCriticalModule.stage else None
-        check_checkpoint(
-            checkpoint, kept if start else None, policy, "self_critical.epochs", self_critical.epochs
-        )
+        known = kept if start else None
+        check_checkpoint(checkpoint, known, policy, "self_critical.epochs", self_critical.epochs)
         rows = run.stage(policy, self_critical.epochs, rows, start, [])
     if calibrate and ours.is_rank_zero:
         with memory.stage("calibration"):

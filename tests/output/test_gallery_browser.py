@@ -47,7 +47,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         browser.show_as(1000, 700)
         browser.open(folder / "my photos.html")
         yield browser
-        assert browser.messages() == []
+        ours = "willReadFrequently"  # advice about how the test reads the canvas
+        assert not [message for message in browser.messages() if ours not in message]
 
 
 def names(page: Browser) -> list[str | None]:
@@ -83,8 +84,10 @@ def test_it_is_searched_by_words_of_all_captions_and_names(
     page.one("#find").send_keys(text)
     assert names(page) == there
     assert page.texts("#count") == [f"{len(there)} of 3 photos"]
-    page.one("#find").clear()
-    page.keys("x", "BACKSPACE")
+    page.run(
+        "const find = arguments[0]; find.value = ''; find.dispatchEvent(new Event('input'))",
+        page.one("#find"),
+    )
     assert len(names(page)) == 3
 
 
