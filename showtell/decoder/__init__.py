@@ -6,6 +6,7 @@ from showtell.config import DecoderConfig
 from showtell.decoder.attention import AttentionDecoder
 from showtell.decoder.base import RNNDecoder, StepDecoder, packed_targets, single_decoder
 from showtell.decoder.ensemble import EnsembleDecoder
+from showtell.decoder.fused import for_search
 from showtell.decoder.pooled import PooledDecoder
 from showtell.decoder.state import SearchState, StepOutput, as_search_step
 from showtell.decoder.topdown import TopDownDecoder
@@ -29,6 +30,7 @@ __all__ = [
     "StepDecoder",
     "StepOutput",
     "as_search_step",
+    "for_search",
     "make_decoder",
     "packed_targets",
     "single_decoder",
