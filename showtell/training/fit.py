@@ -21,7 +21,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, Tra
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.errors import CheckpointError, ConfigError
 from showtell.training.calibration import calibrate_model
-from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest
+from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest, check_checkpoint
 from showtell.training.distributed import (
     accelerator_of,
     barrier,
@@ -239,6 +239,10 @@ class _Run:
         more: list[Callback],
     ) -> list[dict[str, float]]:
         """Train, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
+        if checkpoint is not None:
+            section = "self_critical" if isinstance(module, SelfCriticalModule) else "training"
+            state = AtomicCheckpointIO().load_checkpoint(checkpoint)
+            check_checkpoint(checkpoint, state, module, f"{section}.epochs", epochs)
         to_beat = module.objective(_best_of(rows)) if rows else math.inf
         best = SaveBest(self.folder, to_beat)
         shown = self.config.logged_photos
@@ -317,5 +321,12 @@ def _stage_of(checkpoint: Path) -> str:
     return str(AtomicCheckpointIO().load_checkpoint(checkpoint)["showtell"].get("stage", ""))
 
 
+class _OwnPatience(EarlyStopping):
+    """Early stopping with the patience of the settings, also where a run that had another is resumed."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+
 def _early_stopping(config: TrainingConfig) -> list[Callback]:
-    return [EarlyStopping("val_loss", patience=config.patience)] if config.patience else []
+    return [_OwnPatience("val_loss", patience=config.patience)] if config.patience else []

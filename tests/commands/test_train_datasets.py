@@ -12,10 +12,10 @@ import yaml
 from torch import Tensor
 
 from showtell.checkpoints.run_folder import CHECKPOINT
+from showtell.checkpoints.run_summary import read_run
 from showtell.cli import main
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.exporting.run_summary import read_run
 from showtell.features.store import CachedFeatures
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 from tests.reporting.test_render import Page
