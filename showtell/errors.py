@@ -2,7 +2,8 @@
 
 ShowtellError                  exit code 1: it failed
 ├── UsageError                 exit code 2: it was asked for in a way that cannot work
-│   └── ConfigError            a configuration value, or two that contradict each other
+│   ├── ConfigError            a configuration value, or two that contradict each other
+│   └── PluginError            a plug-in that is not installed, or fails
 ├── DataError
 │   ├── AnnotationError        an annotation file or one entry of it
 │   ├── DownloadError          a dataset's file that cannot be had from its address
@@ -44,6 +45,10 @@ class UsageError(ShowtellError):
 
 class ConfigError(UsageError):
     """A configuration value is out of range, or two values contradict each other."""
+
+
+class PluginError(UsageError):
+    """A plug-in is not installed, or does not do what its kind has to do."""
 
 
 class DataError(ShowtellError):

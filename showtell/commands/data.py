@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from jsonargparse import Namespace
 
 from showtell.commands.shared.options import add_general
 from showtell.commands.shared.parser import Options, Parser
-from showtell.config import DatasetFormat
+from showtell.config.data import DATASET_FORMATS
+from showtell.config.plugins import plugin_names
 from showtell.data.annotations import find_dataset_root, load_annotations
 from showtell.data.annotations.write import LABELING_CONFIG, write_coco, write_label_studio
 from showtell.data.known.catalog import DATASETS, LANGUAGES, KnownDataset, find_dataset
@@ -90,7 +91,7 @@ def _add_format(parser: Options) -> None:
     parser.add_argument(
         "--data.format",
         metavar="NAME",
-        type=DatasetFormat,
+        type=Literal[(*_READ, *plugin_names("readers"))],
         default="auto",
         help="format of the annotations",
     )
@@ -142,6 +143,7 @@ def _add_export(parser: Parser) -> None:
 
 _SPLITS: Final = ("all", "train", "val", "test")
 _FORMATS: Final = ("coco", "label-studio")
+_READ: Final = tuple(name for name in DATASET_FORMATS if name != "scenes")
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike

@@ -10,19 +10,29 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from dataclasses import fields
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jsonargparse import Namespace
 
+from showtell.commands.shared.logging import log_to_screen
 from showtell.commands.shared.options import add_model_options, naming_options
 from showtell.commands.shared.parser import Parser
-from showtell.commands.shared.service import TOKEN_VARIABLE, serve_model, serving_extra
+from showtell.commands.shared.service import (
+    LOCAL_HOSTS,
+    TOKEN_VARIABLE,
+    listen,
+    serve_at,
+    serve_model,
+    serving_extra,
+)
 from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import ServingConfig
 from showtell.data.transforms import check_image_size
-from showtell.errors import UsageError
+from showtell.errors import ShowtellError, UsageError
 
 if TYPE_CHECKING:
     from showtell.serving.review.session import Review
@@ -47,6 +57,13 @@ def add_arguments(parser: Parser) -> None:
         help="address to listen at; 0.0.0.0 for all that others can reach",
     )
     add("--port", metavar="N", type=int, default=8000, help="port to listen at; 0 for any that is free")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes that serve at the port, each with a model of its own; one that dies is restarted",
+    )
     add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
     add(
         "--cors-origin",
@@ -80,23 +97,54 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
         config = ServingConfig(**{name: args[name] for name in _LIMITS})
     if not 0 <= args.port < 2**16:
         raise UsageError(f"--port must be 0 to {2**16 - 1}")
+    if args.workers < 1:
+        raise UsageError("--workers must be at least 1")
     check_image_size(args.image_size)
     token = _token(args.token_file)
     review = _review(args)
-    if review is None:
-        return serve_model(args, config, token)
-    with review.alone():
-        return serve_model(args, config, token, review)
+    if review:
+        with review.alone():
+            return serve_model(args, config, token, review)
+    with serving_extra():
+        from showtell.serving.server import bind
+        from showtell.serving.workers import Workers, reserve_port
+    listener = listen(bind if args.workers == 1 else reserve_port, args.host, args.port)
+    if token is None and args.host not in LOCAL_HOSTS:
+        log.warning("whoever reaches %s may use it: set %s to ask for a token", args.host, TOKEN_VARIABLE)
+    if args.workers == 1:
+        return serve_at(listener, args, config, token)
+    with listener:
+        return Workers(_worker, args, listener.getsockname()[1], args.workers).run()
 
 
 def _review(args: Namespace) -> Review | None:
+    """The review that the arguments ask for, if they do."""
     if args.review is None:
         if args.review_output is not None:
             raise UsageError("--review-output needs --review FOLDER")
         return None
+    if args.workers != 1:
+        raise UsageError("--review is served by one process; leave out --workers")
     with serving_extra():
         from showtell.serving.review.session import review_folder
     return review_folder(Path(args.review), Path(args.review_output) if args.review_output else None)
+
+
+def _worker(args: Namespace, port: int, ready: Event) -> None:
+    """One of several processes: what `run` does, at a port that it shares."""
+    from showtell.serving.server import bind
+    from showtell.serving.workers import follow_parent
+
+    follow_parent()
+    log_to_screen(logging.DEBUG if args.debug else logging.WARNING if args.quiet else logging.INFO)
+    config = ServingConfig(**{name: args[name] for name in _LIMITS})
+    try:
+        listener = bind(args.host, port, shared=True)
+        code = serve_at(listener, args, config, _token(args.token_file), on_ready=ready.set)
+    except ShowtellError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    sys.exit(code)
 
 
 def _token(file: str | None) -> str | None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -35,9 +36,9 @@ _LAST_SECONDS: Final = 3
 class _Server(uvicorn.Server):
     """Tells when it takes requests, and the service when it will take no more."""
 
-    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+    def __init__(self, app: FastAPI, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
-        self.app = app
+        self.app, self.on_ready = app, on_ready
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
@@ -54,6 +55,7 @@ class _Server(uvicorn.Server):
             sockets[0].listen(MAX_CONNECTIONS)  # wait in the system; uvicorn's backlog is accepted at once
             host, port = sockets[0].getsockname()[:2]
             log.info("ready at http://%s:%d (documents: /docs); Ctrl-C stops", bracketed(host), port)
+            self.on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was taken; shortly before the limit the rest is refused, so that it is answered."""
@@ -64,7 +66,14 @@ class _Server(uvicorn.Server):
         dropping.cancel()
 
 
-def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bool = False) -> bool:
+def serve(
+    app: FastAPI,
+    listener: socket.socket,
+    *,
+    time_limit: float,
+    debug: bool = False,
+    on_ready: Callable[[], object] = lambda: None,
+) -> bool:
     """Serve until Ctrl-C or SIGTERM; what was taken is finished, for up to `time_limit` seconds.
 
     Args:
@@ -72,6 +81,7 @@ def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bo
         listener: a bound socket.
         time_limit: seconds that requests get to finish.
         debug: log every request.
+        on_ready: called when it listens.
 
     Returns:
         Whether it ever took requests.
@@ -91,7 +101,7 @@ def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bo
         server_header=False,
         timeout_graceful_shutdown=math.ceil(time_limit),
     )
-    server = _Server(app, config)
+    server = _Server(app, config, on_ready)
     logging.getLogger("uvicorn.error").addFilter(QuietFilter())
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what clients send
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more at its end
@@ -106,8 +116,13 @@ def serve(app: FastAPI, listener: socket.socket, *, time_limit: float, debug: bo
     return server.started
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket bound to an address; it listens when the service is ready.
+
+    Args:
+        host: name or number of the address.
+        port: 0 for any that is free.
+        shared: let other processes of this user listen there too; connections are spread over them.
 
     Raises:
         OSError: there is no such address, or it is taken.
@@ -116,6 +131,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
     except OSError:
         listener.close()

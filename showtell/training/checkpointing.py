@@ -15,10 +15,11 @@ from typing import Any, cast
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from showtell.checkpoints.run_folder import CHECKPOINT
-from showtell.checkpoints.tensor_files import read_pickled
-from showtell.errors import CheckpointError, ShowtellError
+from showtell.checkpoints.tensor_files import misfit, read_pickled
+from showtell.errors import CheckpointError, ConfigError, ShowtellError
 from showtell.training.distributed import processes, total
 from showtell.training.module import CaptionModule
 from showtell.utils.files import write_atomic
@@ -60,6 +61,38 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("showtell"), dict):
             raise CheckpointError(f"{path}: damaged, not a checkpoint of showtell; start a new run")
         return checkpoint
+
+
+def check_checkpoint(
+    path: Path, checkpoint: dict[str, Any] | None, module: CaptionModule, setting: str, epochs: int
+) -> None:
+    """Compare a checkpoint with the module and the epochs that are to go on from it.
+
+    Args:
+        path: its file, for errors.
+        checkpoint: what `AtomicCheckpointIO` loads; None passes.
+        module: the module that gets its weights.
+        setting: name of the setting of the stage's epochs.
+        epochs: of the stage.
+
+    Raises:
+        CheckpointError: the weights are those of another model.
+        ConfigError: training has gone on for more epochs already.
+    """
+    if checkpoint is None:
+        return
+    weights, epoch = checkpoint.get("state_dict"), checkpoint.get("epoch")
+    if not isinstance(weights, dict) or not all(isinstance(each, Tensor) for each in weights.values()):
+        raise CheckpointError(f"{path}: damaged, it has no weights; start a new run")
+    if difference := misfit(weights, module.state_dict()):
+        raise CheckpointError(
+            f"{path}: the state of another model ({difference}); resume with the settings of its run, or"
+            " start a new one"
+        )
+    if isinstance(epoch, int) and epoch + 1 > epochs:
+        raise ConfigError(
+            f"{setting} {epochs}: this run has come to its epoch {epoch + 1}; ask for as many or more"
+        )
 
 
 class SaveBest(Callback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from showtell.captioning.captioner import Captioner
@@ -22,7 +21,7 @@ from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, Tra
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.errors import CheckpointError, ConfigError
 from showtell.training.calibration import calibrate_model
-from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest
+from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest, check_checkpoint
 from showtell.training.distributed import (
     accelerator_of,
     barrier,
@@ -34,12 +33,12 @@ from showtell.training.distributed import (
 from showtell.training.divergence import StopDivergence
 from showtell.training.finetuning import FineTuningModule, Retention
 from showtell.training.history import History, OnEpoch
+from showtell.training.loggers import RunLogger, open_logger
 from showtell.training.module import CaptionModule
 from showtell.training.progress import Progress, TrimMemory
 from showtell.training.self_critical import CaptionReward
 from showtell.training.self_critical_module import SelfCriticalModule
 from showtell.utils.devices import compute_dtype, pick_device
-from showtell.utils.files import reraise_os_error
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 
 log = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ def fit(
         val: validation images.
         config: the optimisation.
         search: how captions are found in validation.
-        folder: gets the model, the checkpoint, history.csv, curves and TensorBoard logs.
+        folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
         self_critical: the second stage; None, or no epochs, to leave it out.
         trainer: the processes that train together.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
@@ -118,35 +117,19 @@ def fit(
     if resume and not checkpoint.is_file():
         raise CheckpointError(f"{checkpoint}: nothing to resume; leave out --resume to start the run")
     workers, size, ours = config.num_workers, config.batch_size, processes()
-    share = ours.rank, ours.count
-    loader = CaptionLoader(train, batch_size=size, seed=config.seed, num_workers=workers, share=share)
-    with rank_zero_first():
-        _require_work_for_all(len(train) // len(loader), len(val))
-    val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=share)
+    val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=(ours.rank, ours.count))
     memory = memory or MemoryByStage(find_gpu())
-    run = _Run(folder, config, trainer or TrainerConfig(), val_loader, memory, on_epoch)
-    resumed = _stage_of(checkpoint) if resume else None
-    rows: list[dict[str, float]] = []
-    if resumed != SelfCriticalModule.stage:
-        parts = (captioner, config, search, val.images, loader)
-        module = CaptionModule(*parts) if retention is None else FineTuningModule(*parts, retention)
-        start = checkpoint if resume else None
-        rows = run.stage(module, config.epochs, rows, start, _early_stopping(config))
-    if self_critical is not None and self_critical.epochs:
-        rewarded, reward = _rewarded(train, self_critical, captioner)
-        loader = CaptionLoader(rewarded, batch_size=size, seed=config.seed, num_workers=workers, share=share)
+    with ExitStack() as held:
         with rank_zero_first():
-            _require_work_for_all(len(rewarded) // len(loader), len(val))
+            logger = held.enter_context(open_logger(config.logger, folder, writes=ours.is_rank_zero))
+        run = _Run(folder, config, search, trainer or TrainerConfig(), val_loader, memory, on_epoch, logger)
+        resumed = _stage_of(checkpoint) if resume else None
+        rows: list[dict[str, float]] = []
         if resumed != SelfCriticalModule.stage:
-            log.info(
-                "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]
-            )
-            barrier()  # process 0 may still be writing it
-            best = Captioner.load(str(folder), device=torch.device("cpu"))
-            captioner.decoder.load_state_dict(best.decoder.state_dict())
-        policy = SelfCriticalModule(captioner, config, search, val.images, loader, self_critical, reward)
-        start = checkpoint if resumed == SelfCriticalModule.stage else None
-        rows = run.stage(policy, self_critical.epochs, rows, start, [])
+            rows = run.cross_entropy(captioner, train, val, retention, checkpoint if resume else None)
+        if self_critical is not None and self_critical.epochs:
+            start = checkpoint if resumed == SelfCriticalModule.stage else None
+            rows = run.self_critical(captioner, train, val, self_critical, rows, start)
     if calibrate and ours.is_rank_zero:
         with memory.stage("calibration"):
             whole = EvalLoader(val, batch_size=size, num_workers=workers)
@@ -187,10 +170,65 @@ class _Run:
 
     folder: Path
     config: TrainingConfig
+    search: SearchConfig
     trainer: TrainerConfig
     val_loader: DataLoader[Any]
     memory: MemoryByStage
     on_epoch: OnEpoch | None
+    logger: RunLogger
+
+    def loader(self, train: CaptionDataset, val: CaptionDataset) -> CaptionLoader:
+        """This process's share of the training batches.
+
+        Raises:
+            ConfigError: there is not work for all processes.
+        """
+        config, ours = self.config, processes()
+        loader = CaptionLoader(
+            train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            num_workers=config.num_workers,
+            share=(ours.rank, ours.count),
+        )
+        with rank_zero_first():
+            _require_work_for_all(len(train) // len(loader), len(val))
+        return loader
+
+    def cross_entropy(
+        self,
+        captioner: Captioner,
+        train: CaptionDataset,
+        val: CaptionDataset,
+        retention: Retention | None,
+        checkpoint: Path | None,
+    ) -> list[dict[str, float]]:
+        """The first stage; see `stage`."""
+        parts = (captioner, self.config, self.search, val.images, self.loader(train, val))
+        module = CaptionModule(*parts) if retention is None else FineTuningModule(*parts, retention)
+        return self.stage(module, self.config.epochs, [], checkpoint, _early_stopping(self.config))
+
+    def self_critical(
+        self,
+        captioner: Captioner,
+        train: CaptionDataset,
+        val: CaptionDataset,
+        settings: SelfCriticalConfig,
+        rows: list[dict[str, float]],
+        checkpoint: Path | None,
+    ) -> list[dict[str, float]]:
+        """The second stage, from the best model of the first one, or from `checkpoint`; see `stage`."""
+        rewarded, reward = _rewarded(train, settings, captioner)
+        loader = self.loader(rewarded, val)
+        if checkpoint is None:
+            log.info(
+                "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]
+            )
+            barrier()  # process 0 may still be writing it
+            best = Captioner.load(str(self.folder), device=torch.device("cpu"))
+            captioner.decoder.load_state_dict(best.decoder.state_dict())
+        policy = SelfCriticalModule(captioner, self.config, self.search, val.images, loader, settings, reward)
+        return self.stage(policy, settings.epochs, rows, checkpoint, [])
 
     def stage(
         self,
@@ -201,9 +239,14 @@ class _Run:
         more: list[Callback],
     ) -> list[dict[str, float]]:
         """Train, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
+        if checkpoint is not None:
+            section = "self_critical" if isinstance(module, SelfCriticalModule) else "training"
+            state = AtomicCheckpointIO().load_checkpoint(checkpoint)
+            check_checkpoint(checkpoint, state, module, f"{section}.epochs", epochs)
         to_beat = module.objective(_best_of(rows)) if rows else math.inf
         best = SaveBest(self.folder, to_beat)
-        history = History(self.folder, best, self.memory, rows, self.on_epoch)
+        shown = self.config.logged_photos
+        history = History(self.folder, best, self.memory, rows, self.on_epoch, self.logger, shown)
         last = CheckpointLast(self.folder, self.config.checkpoint_minutes)
         callbacks: list[Callback] = [
             *self._guard(module, history),
@@ -249,29 +292,12 @@ class _Run:
             max_epochs=epochs,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
-            logger=_TensorBoard(self.folder, name="tensorboard", version=""),
+            logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=10,
         )
-
-
-class _TensorBoard(TensorBoardLogger):
-    """Names its folder where it cannot write."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        with reraise_os_error(Path(self.log_dir)):
-            super().log_metrics(metrics, step)
-
-    def save(self) -> None:
-        with reraise_os_error(Path(self.log_dir)):
-            super().save()
-
-    def finalize(self, status: str) -> None:
-        with reraise_os_error(Path(self.log_dir)):
-            super().finalize(status)
 
 
 def _require_work_for_all(smallest_batch: int, val_images: int) -> None:
@@ -295,5 +321,12 @@ def _stage_of(checkpoint: Path) -> str:
     return str(AtomicCheckpointIO().load_checkpoint(checkpoint)["showtell"].get("stage", ""))
 
 
+class _OwnPatience(EarlyStopping):
+    """Early stopping with the patience of the settings, also where a run that had another is resumed."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+
 def _early_stopping(config: TrainingConfig) -> list[Callback]:
-    return [EarlyStopping("val_loss", patience=config.patience)] if config.patience else []
+    return [_OwnPatience("val_loss", patience=config.patience)] if config.patience else []

@@ -16,6 +16,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from showtell.checkpoints.run_folder import HISTORY
 from showtell.training.checkpointing import SaveBest
 from showtell.training.distributed import all_gather_object, processes, total
+from showtell.training.logged_photos import chosen_photos
+from showtell.training.loggers import NoLogger, RunLogger
 from showtell.training.module import CaptionModule
 from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MIB, MemoryByStage
@@ -70,6 +72,8 @@ class History(Callback):
         memory: is told when training and validation begin and end.
         rows: of the epochs before.
         on_epoch: called with each new row.
+        logger: is given each new row, and photos with their captions.
+        photos: their number.
 
     Attributes:
         has_begun: whether training has begun, so that a checkpoint to resume has been loaded.
@@ -82,7 +86,10 @@ class History(Callback):
         memory: MemoryByStage,
         rows: Sequence[dict[str, float]] = (),
         on_epoch: OnEpoch | None = None,
+        logger: RunLogger | None = None,
+        photos: int = 0,
     ) -> None:
+        self.logger, self.photos = logger or NoLogger(), photos
         self.folder, self.best, self.memory, self.on_epoch = folder, best, memory, on_epoch
         self.rows = list(rows)
         self.has_begun = False
@@ -140,8 +147,8 @@ class History(Callback):
         self.rows.append(row)
         if processes().is_rank_zero:
             self._write()
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=trainer.global_step)
+            ours = module.val_images[:: processes().count]  # this process has captioned each n-th image
+            self.logger.log_epoch(row, chosen_photos(ours, module.predictions, self.photos))
         epochs = len(self.rows) - trainer.current_epoch - 1 + int(trainer.max_epochs or 0)
         log.info(
             "epoch %d/%d  %s %.3f  val loss %.4f%s  BLEU-4 %.3f  CIDEr %.3f  %.1f words, %.0f different, "

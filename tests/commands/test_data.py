@@ -74,6 +74,7 @@ def test_a_part_of_a_known_dataset_is_recognised(tmp_path: Path, capsys: Output)
     ("arguments", "code", "message"),
     [
         ("check nowhere", 2, "no dataset 'nowhere'"),
+        ("check photos --data.format jsn", 2, "'jsn' is none of"),
         ("get flickr8", 2, "flickr8: no dataset that is known; did you mean 'flickr8k'?"),
         ("chek x", 2, "'chek' is none of list, check, get, prepare, export; did you mean check?"),
         ("export photos --format coc --out x", 2, "did you mean coco?"),

@@ -34,6 +34,7 @@ def taken_port() -> Iterator[int]:
         (("--review", "missing"), "missing: no such folder"),
         (("--review-output", "a.csv"), "--review-output needs --review FOLDER"),
         (("--review", "docs/images", "--review-output", "a.txt"), "a.txt: name a .csv file"),
+        (("--review", "docs/images", "--workers", "2"), "--review is served by one process"),
         (("--review", "docs/images", "--host", "0.0.0.0"), "whoever reaches it would see your photos"),
     ],
 )

@@ -212,7 +212,7 @@ def _unrecognized(parser: Parser, arguments: str) -> str:
 
 
 def _unknown_key(parser: Parser, key: str) -> str:
-    dests = [action.dest for action in _shown_actions(parser)]
+    dests = [action.dest for action in shown_actions(parser)]
     return f"{_file(parser)}{key}: no such setting{suggest(key, dests) or _see_help(parser)}"
 
 
@@ -293,12 +293,21 @@ _EXPLANATIONS: Final[tuple[tuple[str, Any], ...]] = (
 
 def _options(parser: ArgumentParser) -> list[str]:
     """The long names of the options that the help shows."""
-    names = (name for action in _shown_actions(parser) for name in shown_names(action))
+    names = (name for action in shown_actions(parser) for name in shown_names(action))
     return [name for name in names if name.startswith("--")]
 
 
-def _shown_actions(parser: ArgumentParser) -> list[Action]:
+def shown_actions(parser: ArgumentParser) -> list[Action]:
+    """The options and positional arguments that the help shows."""
     return [each for each in parser._actions if each.help != SUPPRESS and not getattr(each, "hidden", False)]
+
+
+def choices_of(action: Action) -> list[str]:
+    """The values that an option takes, where they are few and known."""
+    kind = getattr(action, "_typehint", None) or action.type
+    if kind is bool:
+        return ["true", "false"]
+    return [str(choice) for choice in action.choices or ()] or _choices(kind)
 
 
 def _see_help(parser: Parser) -> str:

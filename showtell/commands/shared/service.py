@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,8 @@ if TYPE_CHECKING:  # it needs an extra
 
 log = logging.getLogger(__name__)
 
-LOCAL: Final = "127.0.0.1"
+LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
+"""Addresses that only this machine reaches; the first is the default."""
 TOKEN_VARIABLE: Final = "SHOWTELL_TOKEN"
 
 
@@ -38,48 +40,72 @@ def serving_extra() -> Iterator[None]:
         ) from error
 
 
+def listen(bind: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+    """A socket at an address.
+
+    Args:
+        bind: makes it.
+        host: to listen at.
+        port: to listen at.
+
+    Raises:
+        UsageError: the address cannot be used.
+    """
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {host}:{port} ({error.strerror}); choose another --host or --port"
+        ) from error
+
+
 def serve_model(
     args: Namespace, config: ServingConfig, token: str | None = None, review: Review | None = None
 ) -> int:
-    """Serve the model that the arguments name; returns 1 where it never took requests.
+    """Serve a model in this process; returns 1 where it never took requests.
 
     Args:
         args: with `host` (default: this machine only), `port`, `debug` and those of a model.
         config: the limits.
         token: that requests have to send, if any.
-        review: of captions, if one is asked for.
+        review: of captions, if one is asked for; others than this machine then need the token.
 
     Raises:
         UsageError: the address cannot be used, or the extra is not installed.
     """
-    host = args.get("host", LOCAL)
-    local = host in (LOCAL, "localhost", "::1")
-    if review and token is None and not local:
+    host = args.get("host", LOCAL_HOSTS[0])
+    if review and token is None and host not in LOCAL_HOSTS:
         raise UsageError(
             f"--host {host}: whoever reaches it would see your photos; set {TOKEN_VARIABLE} to ask for a"
             " token"
         )
     with serving_extra():
-        from showtell.serving import create_app
-        from showtell.serving.server import bind, serve
-    try:
-        listener = bind(host, args.port)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen at {host}:{args.port} ({error.strerror}); choose another --host or --port"
-        ) from error
-    captioner = load_model(args)
+        from showtell.serving.server import bind
+    return serve_at(listen(bind, host, args.port), args, config, token, review=review)
+
+
+def serve_at(
+    listener: socket.socket,
+    args: Namespace,
+    config: ServingConfig,
+    token: str | None,
+    *,
+    review: Review | None = None,
+    on_ready: Callable[[], object] = lambda: None,
+) -> int:
+    """Load the model and serve it at a socket; `on_ready` is called when it takes requests."""
+    from showtell.serving import create_app
+    from showtell.serving.server import serve
+
     app = create_app(
-        captioner,
+        load_model(args),
         Path(args.model).name,
         config,
         token=token,
         cors_origins=tuple(args.get("cors_origin", ())),
         review=review,
-        hosts=(host,),
+        hosts=(args.get("host", LOCAL_HOSTS[0]),),
     )
-    if token is None and not local:
-        log.warning("whoever reaches %s may use it: set %s to ask for a token", host, TOKEN_VARIABLE)
     if review:
         log.info(
             "review: %d photos to decide on, %d decided before; saved to %s",
@@ -88,7 +114,7 @@ def serve_model(
             review.output,
         )
     try:
-        served = serve(app, listener, time_limit=config.time_limit, debug=args.debug)
+        served = serve(app, listener, time_limit=config.time_limit, debug=args.debug, on_ready=on_ready)
     finally:
         if review:
             _tell(review)
