@@ -226,7 +226,7 @@ def _check(args: Namespace) -> int:
                 f"{root}: not unpacked: {', '.join(archives)}; run showtell data prepare {root}"
             ) from error
         raise
-    print("\n".join(_report(done)))
+    print("\n".join(_report(done)) + (f" --data.images {images}" if images else ""))
     return 0 if done.complete else 1
 
 

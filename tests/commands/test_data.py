@@ -48,6 +48,12 @@ def test_a_complete_folder_is_told(photos: Path, capsys: Output) -> None:
     assert f"complete, train on it: python main.py --data.root {photos}" in shown
 
 
+def test_the_command_that_trains_names_photos_elsewhere(photos: Path, tmp_path: Path, capsys: Output) -> None:
+    table = (photos / "captions.csv").rename(tmp_path / "mine.csv")
+    assert main(["data", "check", str(table), "--data.images", str(photos)]) == 0
+    assert capsys.readouterr().out.endswith(f"--data.root {table} --data.images {photos}\n")
+
+
 def test_missing_photos_are_counted(photos: Path, capsys: Output) -> None:
     (photos / "a.jpg").unlink()
     assert main(["data", "check", str(photos)]) == 1
