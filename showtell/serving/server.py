@@ -131,7 +131,7 @@ def serve(
             log.warning("the model is still busy at the time limit; its last batch is dropped")
         if not app.state.ended or (app.state.closing and not interrupted):
             logging.shutdown()  # Python's own end, with PyTorch, takes seconds on a busy machine
-            os._exit(130 if interrupted else 0)
+            os._exit(130 if interrupted else 0 if server.started else 1)
     return server.started
 
 
