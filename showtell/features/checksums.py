@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from showtell.errors import FeatureStoreError
 from showtell.features.row_format import Record, RowFormat
@@ -32,7 +31,7 @@ class DamagedRowError(FeatureStoreError):
     """A row of the feature cache is damaged."""
 
 
-def checksum(key: bytes, row: npt.NDArray[np.uint8] | bytes) -> bytes:
+def checksum(key: bytes, row: bytes | memoryview) -> bytes:
     """The checksum of a row and its key, which is never 0."""
     return (zlib.crc32(row, zlib.crc32(key)) or 1).to_bytes(CHECKSUM_BYTES, "little")
 

@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from filelock import FileLock, Timeout
+from torch.utils.data import get_worker_info
 
 from showtell.config import FeatureType, View
 from showtell.data.records import CaptionedImage
@@ -173,7 +174,7 @@ class FeatureStore:
         try:
             return self[self.row(path, view)]
         except DamagedRowError as error:
-            if not hasattr(self, "encoder"):
+            if not hasattr(self, "encoder") or get_worker_info() is not None:  # GPUs cannot be forked
                 self._mark_damaged_rows()
                 raise FeatureStoreError(
                     f"{path} ({view}): {error}; run the command again, which extracts it again"
@@ -366,7 +367,7 @@ class _RowWriter:
         self._rows.write(content.numpy().data)
         self._failed = False
         pairs = zip(keys, content.numpy(), strict=True)
-        self._waiting.extend((key, checksum(key, row)) for key, row in pairs)
+        self._waiting.extend((key, checksum(key, row.data)) for key, row in pairs)
         if len(self._waiting) >= FLUSH_ROWS and time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 

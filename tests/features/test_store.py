@@ -263,14 +263,23 @@ def test_a_damaged_row_is_named_and_extracted_again(
     assert FeatureStore(tmp_path, tiny_encoder, dtype).missing(full(snippets[:5])) == []
 
 
+@pytest.mark.parametrize("forked", [False, True])
 def test_damaged_rows_that_another_process_reads_are_extracted_by_the_next_run(
-    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
+    forked: bool,
+    tmp_path: Path,
+    tiny_encoder: CNNEncoder,
+    snippets: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = FeatureStore(tmp_path, tiny_encoder)
     store.extract(full(snippets[:6]))
     for place in (1, 4):
         damage(store, place, "one bit")
-    elsewhere = pickle.loads(pickle.dumps(store))  # a process that loads batches has no encoder
+    if forked:
+        monkeypatch.setattr(store_module, "get_worker_info", lambda: "worker 0")
+        elsewhere = FeatureStore(tmp_path, tiny_encoder)
+    else:
+        elsewhere = pickle.loads(pickle.dumps(store))  # a process that loads batches has no encoder
     with pytest.raises(FeatureStoreError, match=r"row 4 is damaged .*; run the command again") as caught:
         elsewhere.read(snippets[4])
     assert str(snippets[4]) in str(caught.value)
