@@ -104,7 +104,7 @@ def test_it_ends_before_the_limit_whatever_is_left(
     monkeypatch.setattr(os, "_exit", leave)
     app = FastAPI()
     app.state.closing, app.state.kill = False, lambda: calls.append("decoders")
-    server = _Server(app, uvicorn.Config(app, timeout_graceful_shutdown=1))
+    server = _Server(app, uvicorn.Config(app, timeout_graceful_shutdown=1), lambda: None)
     server.handle_exit(number, None)
     start = time.monotonic()
     assert app.state.closing
@@ -119,7 +119,7 @@ def test_nothing_ends_a_process_that_has_ended_in_time(monkeypatch: pytest.Monke
     calls: list[int] = []
     monkeypatch.setattr(os, "_exit", calls.append)
     app = FastAPI()
-    server = _Server(app, uvicorn.Config(app))
+    server = _Server(app, uvicorn.Config(app), lambda: None)
     server.ended.set()
     server._end_within(0.0, 0)
     assert calls == []
