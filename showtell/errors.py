@@ -25,6 +25,10 @@ from typing import Final
 _LINE_BREAKS: Final = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
+MAX_MESSAGE: Final = 1500
+"""Characters of a message at most."""
+
+
 class ShowtellError(Exception):
     """Base of all errors that showtell raises on purpose.
 
@@ -123,8 +127,14 @@ class WriteError(ShowtellError, OSError):
 
 
 def message_line(text: str) -> str:
-    """A message as one line: line breaks become spaces, other control characters are escaped."""
-    return text if text.isprintable() else one_line(_LINE_BREAKS.sub(" ", text).strip())
+    """A message as one line: line breaks become spaces, other control characters are escaped.
+
+    Of a message that a value from a file makes longer than `MAX_MESSAGE`, the middle is left out.
+    """
+    line = text if text.isprintable() else one_line(_LINE_BREAKS.sub(" ", text).strip())
+    if len(line) <= MAX_MESSAGE:
+        return line
+    return f"{line[: MAX_MESSAGE * 2 // 3]} ... {line[-(MAX_MESSAGE // 3 - 5) :]}"
 
 
 def one_line(name: str) -> str:
@@ -133,5 +143,11 @@ def one_line(name: str) -> str:
 
 
 def escaped(char: str) -> str:
-    """A character, escaped if it is a control character (Unicode category C)."""
-    return char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char
+    """A character, escaped if it is a control character (Unicode category C), or separates lines."""
+    return char.encode("unicode_escape").decode() if is_control(char) else char
+
+
+def is_control(char: str) -> bool:
+    """Whether a character steers what shows it; spaces of all kinds do not."""
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp")

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _LAST_SECONDS: Final = 3
 """Seconds of the limit that are kept for answers and for the end of the process, where it is long enough."""
+_RESERVE: Final = 1.0
+"""Seconds before the limit at which the process ends whatever it does, or a tenth of a short limit."""
 
 
 class _Server(uvicorn.Server):
@@ -38,14 +41,24 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
-        self.app, self.on_ready = app, on_ready
+        self.app, self.on_ready, self.ended = app, on_ready, threading.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
         if not self.app.state.closing:
             limit = self.config.timeout_graceful_shutdown or 0
-            self.app.state.closing, self.app.state.closing_until = True, time.monotonic() + limit
+            seconds = limit - min(_RESERVE, limit / 10)
+            self.app.state.closing, self.app.state.closing_until = True, time.monotonic() + seconds
+            code = 130 if sig == signal.SIGINT else 0
+            threading.Thread(target=self._end_within, args=(seconds, code), daemon=True).start()
         super().handle_exit(sig, frame)
+
+    def _end_within(self, seconds: float, code: int) -> None:
+        """End the process, and its decoders, if it has not ended by then."""
+        if not self.ended.wait(seconds):
+            self.app.state.kill()
+            log.warning("still busy at the time limit; what is not answered is dropped")
+            os._exit(code)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
@@ -75,6 +88,9 @@ def serve(
     on_ready: Callable[[], object] = lambda: None,
 ) -> bool:
     """Serve until Ctrl-C or SIGTERM; what was taken is finished, for up to `time_limit` seconds.
+
+    After SIGTERM the process ends here, with exit code 0. `time_limit` seconds after a signal it has ended,
+    whatever the model and the decoders do.
 
     Args:
         app: the service.
@@ -108,11 +124,14 @@ def serve(
     try:
         server.run(sockets=[listener])
     finally:
+        server.ended.set()
         signal.signal(signal.SIGTERM, before)
+        interrupted = isinstance(sys.exc_info()[1], KeyboardInterrupt)
         if not app.state.ended:  # a thread inside PyTorch would abort an orderly end of Python
             log.warning("the model is still busy at the time limit; its last batch is dropped")
-            logging.shutdown()
-            os._exit(130 if isinstance(sys.exc_info()[1], KeyboardInterrupt) else 0)
+        if not app.state.ended or (app.state.closing and not interrupted):
+            logging.shutdown()  # Python's own end, with PyTorch, takes seconds on a busy machine
+            os._exit(130 if interrupted else 0 if server.started else 1)
     return server.started
 
 

@@ -7,6 +7,7 @@ import re
 from argparse import SUPPRESS, Action, ArgumentError
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from types import NoneType
 from typing import Any, Final, Literal, NoReturn, Protocol, get_args, get_origin
 
 import yaml
@@ -90,7 +91,9 @@ class Parser(ArgumentParser):
         for place, argument in enumerate(given[:end]):
             name, equals, value = argument.partition("=")
             given[place] = f"{self._short.get(name, name)}{equals}{value}"
-        return self.parse_args(given)
+        parsed = self.parse_args(given)
+        _refuse_nulls(self, parsed)
+        return parsed
 
     def named(self, action: Action) -> str | None:
         """The name of an option that stands on the command line, as it stands there; None where none does."""
@@ -202,6 +205,26 @@ def _explain(parser: Parser, message: str) -> str:
         if match := re.match(pattern, text):
             return str(explain(parser, *match.groups()))
     return text
+
+
+def _refuse_nulls(parser: Parser, parsed: Namespace) -> None:
+    """Refuse `null` as the value of a setting that has to have one, which jsonargparse does not.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for action in parser._actions:
+        kind = getattr(action, "_typehint", None)
+        if action.default is None or action.default == SUPPRESS or NoneType in get_args(kind):
+            continue
+        if parsed.get(action.dest, action.default) is None:
+            name = parser.named(action) or f"{_file(parser)}{action.dest}"
+            raise UsageError(
+                f"{name}: null is no value; leave it out, or write {_kind(kind or type(action.default))}"
+            )
+    commands = parser._subcommands_action
+    if commands and isinstance(inner := commands._name_parser_map.get(parsed.get(commands.dest)), Parser):
+        _refuse_nulls(inner, parsed[parsed[commands.dest]])
 
 
 def _unrecognized(parser: Parser, arguments: str) -> str:
