@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from showtell import __version__
 from showtell.errors import DownloadError, UsageError
-from showtell.utils.files import reraise_os_error
+from showtell.utils.files import publish, reraise_os_error
 from showtell.utils.progress import bars_hidden
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def download(url: str, target: Path, *, size: int = 0, md5: str = "", pause: flo
         try:
             _fetch(url, part, size, pause)
             _verify(url, part, md5)
-            part.replace(target)
+            publish(part, target)
         finally:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
@@ -135,6 +136,8 @@ def _fetch_rest(url: str, part: Path, start: int, size: int) -> bool:
         _check_room(part, total - start)
         with part.open("ab" if start else "wb") as file:
             _copy(response, file, part.stem, start, total)
+            file.flush()
+            os.fsync(file.fileno())
             return not total or file.tell() == total
 
 

@@ -15,11 +15,13 @@ from tqdm import tqdm
 
 from showtell.data.find_images import is_left_by_system
 from showtell.errors import DataError, UsageError
-from showtell.utils.files import reraise_os_error
+from showtell.utils.files import publish_all, reraise_os_error
 from showtell.utils.progress import bars_hidden
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 _RESERVE: Final = 2**26
+_BATCH: Final = 2000
+"""Files that get their names together, after one flush to the disk."""
 
 _Member = tuple[str, int, Callable[[], IO[bytes] | None]]
 
@@ -47,6 +49,7 @@ def unpack(archive: Path, folder: Path, *, only: str = "") -> int:
         UsageError: there is no room for it.
     """
     count = 0
+    written: dict[Path, Path] = {}
     try:
         with _opened(archive) as (total, members):
             room = shutil.disk_usage(folder if folder.exists() else archive.parent).free - _RESERVE
@@ -60,21 +63,35 @@ def unpack(archive: Path, folder: Path, *, only: str = "") -> int:
                     continue
                 if ".." in parts or name.startswith("/") or ":" in parts[0]:
                     raise DataError(f"{archive}: names a file outside of its folder ({name}); it is not used")
-                room -= _write(folder.joinpath(*parts), size, opened, room, archive)
+                room -= _write(folder.joinpath(*parts), size, opened, room, written)
                 count += 1
+                if len(written) >= _BATCH:
+                    _publish(written)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         raise DataError(
             f"{archive}: damaged ({error}); delete it and download it again (showtell data get)"
         ) from error
+    finally:
+        _publish(written)
     return count
 
 
-def _write(path: Path, size: int, opened: Callable[[], IO[bytes] | None], room: int, archive: Path) -> int:
-    """Write a file under its name when it is whole; returns the bytes that it took."""
+def _publish(written: dict[Path, Path]) -> None:
+    """Give the files of a batch their names."""
+    if written:
+        with reraise_os_error(next(iter(written.values()))):
+            publish_all(written)
+        written.clear()
+
+
+def _write(
+    path: Path, size: int, opened: Callable[[], IO[bytes] | None], room: int, written: dict[Path, Path]
+) -> int:
+    """Write a file under a temporary name and note it in `written`; returns the bytes that it took."""
     if path.is_file() and path.stat().st_size == size:
         return 0
     if size > room:
-        raise UsageError(f"{archive}: no room for its files; make room, or choose another --root")
+        raise UsageError(f"{path}: no room for it; make room, or choose another --root")
     with reraise_os_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
@@ -83,7 +100,7 @@ def _write(path: Path, size: int, opened: Callable[[], IO[bytes] | None], room: 
             return 0
         with source, part.open("wb") as file:
             shutil.copyfileobj(source, file, 2**20)
-        part.replace(path)
+        written[part] = path
     return size
 
 

@@ -86,7 +86,14 @@ def test_a_damaged_archive_is_told_in_one_line(name: str, cut: float, tmp_path: 
         unpack(archive, tmp_path / "out")
 
 
+def test_batches_of_many_files_get_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 3)
+    files = {f"{number}.jpg": bytes([number]) for number in range(10)}
+    assert unpack(make(tmp_path / "a.zip", files), tmp_path / "out") == 10
+    assert inside(tmp_path / "out") == files
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RESERVE", 2**60)
-    with pytest.raises(UsageError, match="no room for its files"):
+    with pytest.raises(UsageError, match="no room for it"):
         unpack(make(tmp_path / "a.zip", FILES), tmp_path / "out")
