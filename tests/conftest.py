@@ -91,11 +91,12 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture(autouse=True)
 def untouched_logging() -> None:
-    """Undo what a command that ran in this process, in a test before or in a fixture, set on the logger."""
+    """Undo what a command that ran in this process, in a test before or in a fixture, set on the loggers."""
     logger = logging.getLogger("showtell")
     logger.handlers.clear()
     logger.propagate = True
-    logger.setLevel(logging.NOTSET)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("showtell")]:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

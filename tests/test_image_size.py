@@ -175,5 +175,5 @@ def test_an_export_at_another_size_is_for_that_size(
     assert said(found, snippets[:12]) == said(model, snippets[:12])
     config = CacheConfig(exported=str(tmp_path / "out"))
     assert feature_encoder(config, model.encoder).grid_cells == 4
-    with pytest.raises(UsageError, match="another photo size"):  # of 3 x 3 cells
+    with pytest.raises(UsageError, match="another image size"):  # of 3 x 3 cells
         feature_encoder(config, make_tiny_encoder(size=96))

@@ -24,6 +24,7 @@ from showtell.config import LoggerKind
 from showtell.errors import ConfigError, ShowtellError, UsageError
 from showtell.training.logged_photos import CaptionedPhoto, photo_figure
 from showtell.utils.files import read_json, reraise_os_error, write_atomic
+from showtell.utils.plots import missing_glyphs_as_boxes
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class TensorBoard(RunLogger):
 
     def log_images(self, photos: Sequence[CaptionedPhoto], step: int) -> None:
         """See `RunLogger`."""
-        with reraise_os_error(self.folder):
+        with reraise_os_error(self.folder), missing_glyphs_as_boxes():
             self._writer.add_figure("photos", photo_figure(photos), step)
             self._writer.flush()
 
@@ -210,7 +211,7 @@ class MlflowLogger(_Remote):
 
     def log_images(self, photos: Sequence[CaptionedPhoto], step: int) -> None:
         """See `RunLogger`."""
-        with self._sending():
+        with self._sending(), missing_glyphs_as_boxes():
             self.run.log_figure(photo_figure(photos), f"photos/epoch-{step:03}.png")
             rows = [{"image": photo.name, "caption": photo.text} for photo in photos]
             self.run.log_text(json.dumps(rows, indent=1), f"photos/epoch-{step:03}.json")

@@ -83,6 +83,14 @@ def new_figure(
     return figure, axes
 
 
+@contextmanager
+def missing_glyphs_as_boxes() -> Iterator[None]:
+    """Draw characters that the font lacks (Chinese, ...) as boxes, without a warning for each of them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as a PNG file (the same drawing, the same bytes) and return its path.
 
@@ -90,8 +98,7 @@ def save(figure: Figure, path: Path) -> Path:
         OSError: the file cannot be written.
     """
     buffer = io.BytesIO()
-    with warnings.catch_warnings():  # words in a script that the font lacks are drawn as boxes
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with missing_glyphs_as_boxes():
         figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return write_atomic(path, buffer.getvalue())
 

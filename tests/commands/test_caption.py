@@ -180,7 +180,9 @@ def test_greedy_and_length(run: Run, model: Path, photos: list[Path]) -> None:
     assert done.out == [f"{photos[0]}: {expected(model, photos[:1], config)[0][0][0]}"]
 
 
-def test_sampling_follows_its_seed(run: Run, photos: list[Path]) -> None:
+def test_sampling_follows_its_seed(run: Run, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    # In bf16, words are often equally likely.
+    monkeypatch.setattr("showtell.encoder.cnn.compute_dtype", lambda *_: torch.float32)
     wide = (photos[0], "--sample", "--temperature", "2", "--num-captions", "4")
     first = run(*wide, "--seed", "1")
     assert first.out == run(*wide, "--seed", "1").out
