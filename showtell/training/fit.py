@@ -122,7 +122,7 @@ def fit(
     captioner.eval()
     if calibrate:
         with memory.stage("calibration"):
-            captions = run.captions or validate(captioner, val_loader, search).captions
+            captions = run.captions or validate(captioner, val_loader, search, config.precision).captions
             if ours.is_rank_zero:
                 calibrate_model(captioner, folder, captions, val.images)
         barrier()

@@ -36,7 +36,7 @@ from showtell.training.history import (
 )
 from showtell.training.progress import Every, Progress
 from showtell.training.validation import Predicted, Validation, validate
-from showtell.utils.devices import compute_dtype, pick_device
+from showtell.utils.devices import autocast, pick_device
 from showtell.utils.gpu_memory import MemoryByStage
 from showtell.utils.malloc_trim import malloc_trim
 
@@ -71,12 +71,6 @@ class Run:
     def checkpoint_timer(self) -> Every:
         """Says when the next checkpoint within an epoch is due."""
         return Every(60 * self.config.checkpoint_minutes)
-
-    def autocast(self) -> torch.autocast:
-        """In the block, products are computed in the number format of the settings."""
-        device = pick_device()
-        low = compute_dtype(self.config.precision, device) == torch.bfloat16
-        return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
 class Stage:
@@ -138,8 +132,7 @@ def train_stage(stage: Stage) -> None:
         rates = train_epoch(stage)
         with objective.validated_weights():
             run.memory.begin()
-            with run.autocast():
-                validation = validate(run.captioner, run.val_loader, run.search)
+            validation = validate(run.captioner, run.val_loader, run.search, run.config.precision)
             run.memory.end("validation")
             if is_guarded:
                 losses = [row["val_loss"] for row in state.rows] + [validation.metrics["val_loss"]]
@@ -180,7 +173,7 @@ def train_step(stage: Stage, batch: CaptionBatch) -> StepLoss:
     torch.manual_seed((processes().rank * 1_000_033 + config.seed) * 1_000_003 + stage.step)
     for group in optimizer.param_groups:
         group["lr"] = stage.learning_rate
-    with stage.run.autocast():
+    with autocast(config.precision):
         loss: StepLoss = stage.loss(batch, stage.step)
     optimizer.zero_grad()
     loss.loss.backward()

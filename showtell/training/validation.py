@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from showtell.captioning.captioner import Captioner, generate_captions
-from showtell.config import SearchConfig
+from showtell.config import Precision, SearchConfig
 from showtell.data.dataset import CaptionBatch, EvalLoader
 from showtell.data.tokenizer import detokenize
 from showtell.decoder import single_decoder
@@ -21,7 +21,7 @@ from showtell.training.distributed import (
     interleave_shards,
     processes,
 )
-from showtell.utils.devices import pick_device
+from showtell.utils.devices import autocast, pick_device
 
 Predicted = tuple[tuple[str, ...], tuple[float, ...]]
 """The words of a predicted caption, and the log-probability of each token."""
@@ -42,13 +42,16 @@ class Validation:
 
 
 @torch.inference_mode()
-def validate(captioner: Captioner, loader: EvalLoader, search: SearchConfig) -> Validation:
+def validate(
+    captioner: Captioner, loader: EvalLoader, search: SearchConfig, precision: Precision = "auto"
+) -> Validation:
     """Validate a model, whose decoder is put in evaluation mode; of several processes each takes its share.
 
     Args:
         captioner: the model.
         loader: of this process's share of the validation images.
         search: how captions are searched.
+        precision: number format of the decoder's matrix products.
     """
     images, device = loader.captions.images, pick_device()
     losses = {dataset: MeanLoss() for dataset in dict.fromkeys(image.dataset for image in images)}
@@ -56,14 +59,15 @@ def validate(captioner: Captioner, loader: EvalLoader, search: SearchConfig) -> 
     decoder = single_decoder(captioner.decoder).eval()
     for batch in loader:
         batch = batch.to(device)
-        states = hidden_states(captioner, batch)
         of_image = [images[number].dataset for number in batch.number.tolist()]
         of_caption = [of_image[row] for row in batch.image_index.tolist()]
-        for dataset in dict.fromkeys(of_image):
-            chosen = torch.tensor([name == dataset for name in of_caption])
-            weights = None if bool(chosen.all()) else chosen.float()
-            losses[dataset].add(*mean_loss(decoder, batch, states, caption_weights=weights))
-        captions += _best_captions(captioner, batch, search)
+        with autocast(precision):
+            states = hidden_states(captioner, batch)
+            for dataset in dict.fromkeys(of_image):
+                chosen = torch.tensor([name == dataset for name in of_caption])
+                weights = None if bool(chosen.all()) else chosen.float()
+                losses[dataset].add(*mean_loss(decoder, batch, states, caption_weights=weights))
+            captions += _best_captions(captioner, batch, search)
     captions = interleave_shards(all_gather_object(captions))
     metrics = with_means({dataset: {"val_loss": loss.mean()} for dataset, loss in losses.items()})
     scores = _scores(loader, captions) if processes().is_rank_zero else {}

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("on_cpu")
 
 def validation_of(encoder: CNNEncoder, images: Sequence[CaptionedImage], batch_size: int) -> Validation:
     loader = EvalLoader(CaptionDataset(images, VOCABULARY, features), batch_size=batch_size)
-    return validate(captioner_of(encoder), loader, SearchConfig())
+    return validate(captioner_of(encoder), loader, SearchConfig(), "fp32")
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 7])
