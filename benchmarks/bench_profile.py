@@ -103,7 +103,10 @@ def from_jpeg_to_caption(
     captioner: Captioner, paths: list[Path], rate: float
 ) -> list[tuple[str, float, float]]:
     """(stage, ms a photo, limit in ms) with one thread for decoding and all for the model."""
-    encoder, decoder = captioner.encoder, captioner._bf16_decoder()
+    encoder, decoder = (
+        captioner.encoder,
+        captioner._search_decoder(bf16=captioner.encoder.dtype == torch.bfloat16),
+    )
     transform, count = encoder.transform, len(paths)
     stored = [path.read_bytes() for path in paths]
     decoded = [transform.decode(content) for content in stored]

@@ -66,12 +66,20 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def cpu_class() -> str:
+    """What multiplies matrices: `amx`, `avx512-bf16`, `avx512`, `avx2` or `other`: results are kept apart."""
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text(encoding="utf-8").split()) if info.exists() else set()
+    known = {"amx_bf16": "amx", "avx512_bf16": "avx512-bf16", "avx512f": "avx512", "avx2": "avx2"}
+    return next((name for flag, name in known.items() if flag in flags), "other")
+
+
 def machine() -> str:
     """Processor, cores, GPU and torch in a line."""
     import torch
 
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{cpu_name()}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}"
+    return f"{cpu_name()} ({cpu_class()}), {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}"
 
 
 def load() -> str:
@@ -131,7 +139,7 @@ def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
 
 @contextmanager
 def recorded(what: str, command: str, *, keep: bool) -> Iterator[None]:
-    """Show what is printed, and keep it as results/<what>_<hardware>_<date>.md."""
+    """Show what is printed, and keep it as results/<what>_<class>_<hardware>_<date>.md."""
     text = io.StringIO()
 
     class Tee(io.TextIOBase):
@@ -145,7 +153,7 @@ def recorded(what: str, command: str, *, keep: bool) -> Iterator[None]:
         yield
     if keep:
         hardware = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-").removeprefix("amd-")
-        name = f"{what}_{hardware}-{os.cpu_count()}core_{datetime.date.today().isoformat()}.md"
+        name = f"{what}_{cpu_class()}_{hardware}-{os.cpu_count()}core_{datetime.date.today().isoformat()}.md"
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / name).write_text(f"`{command}`\n\n{text.getvalue().strip()}\n", encoding="utf-8")
         print(f"kept: {RESULTS / name}")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from showtell.config import Runtime
 from showtell.data.transforms import check_image_size
-from showtell.errors import CheckpointError, UsageError
+from showtell.errors import UsageError
 from showtell.runtime.manifest import find_exported
-from showtell.utils.keywords import did_you_mean, suggests_keywords
-from showtell.utils.shipped import DEFAULT_MODEL, MODELS
+from showtell.utils.keywords import suggests_keywords
+from showtell.utils.runs import resolve_last
+from showtell.utils.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds
     import torch
@@ -30,8 +31,8 @@ def load(
     """Open a model: `model = showtell.load()`, then `model("photo.jpg")`.
 
     Args:
-        name: a run's folder, a folder in models/, a hub id (`owner/name`), an exported model's folder; or
-            several runs, `a,b`, that caption together as an ensemble.
+        name: a run's folder, or `last` for the newest run, a folder in models/, a hub id (`owner/name`), an
+            exported model's folder; or several runs, `a,b`, that caption together as an ensemble.
         device: where PyTorch computes: `cpu`, `cuda`, `cuda:1` (the second GPU), `mps` or a `torch.device`;
             by default, and with `auto`, what SHOWTELL_DEVICE names, else a GPU where there is one. Exported
             models run on the CPU.
@@ -49,7 +50,7 @@ def load(
         raise UsageError(
             f"load() takes the name of a model, not {type(name).__name__}: showtell.load('everyday')"
         )
-    text = os.fspath(name)
+    text = resolve_last(os.fspath(name))
     check_image_size(image_size)  # before seconds of loading
     model = _load_exported(text, device, image_size, runtime, encoder)
     if model is None:
@@ -103,9 +104,4 @@ def _load_torch(
         )
     from showtell.captioning.captioner import Captioner
 
-    try:
-        return Captioner.load_ensemble(members, device=device, encoder=encoder, image_size=image_size)
-    except CheckpointError as error:
-        shipped = [folder.name for folder in MODELS.glob("*")] if MODELS.is_dir() else []
-        suggestion = did_you_mean(name, shipped) if str(error).startswith(f"{name}: no ") else ""
-        raise CheckpointError(f"{error}{suggestion}") from error
+    return Captioner.load_ensemble(members, device=device, encoder=encoder, image_size=image_size)

@@ -10,7 +10,7 @@ from typing import Any
 
 from showtell import __version__
 from showtell.commands.shared.logging import log_to_screen
-from showtell.commands.shared.options import add_general, computing_on
+from showtell.commands.shared.options import add_general, computing_on, name_last
 from showtell.commands.shared.parser import Parser, suggest
 from showtell.errors import ShowtellError, UsageError, one_line
 
@@ -24,6 +24,9 @@ COMMANDS = {
     "export": "a model as fast graphs that need no PyTorch, or as a folder for the hub",
     "scale": "captions or features of millions of photos, on one machine or many",
     "serve": "captions over HTTP, and a page to drop photos on",
+    "models": "list the models of this machine, with their data, scores and sizes",
+    "doctor": "check this installation, and say what to do",
+    "completion": "a script that completes commands and options in bash, zsh or fish",
     "report": "a page with scores, curves and every photo with its captions",
 }
 """Each is a module in showtell.commands with `EXAMPLES`, `add_arguments(parser)` and `run(parser, args)`."""
@@ -72,6 +75,7 @@ def run_command(name: str, argv: Sequence[str], *, prog: str) -> int:
         add_general(parser)
         args = parser.parse(argv)
         chosen = args[args.subcommand] if "subcommand" in args else args
+        name_last(chosen)
         with computing_on(chosen.get("device", "auto")):
             return int(command.run(parser, args) or 0)
     except KeyboardInterrupt:

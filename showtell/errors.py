@@ -2,7 +2,8 @@
 
 ShowtellError                  exit code 1: it failed
 ├── UsageError                 exit code 2: it was asked for in a way that cannot work
-│   └── ConfigError            a configuration value, or two that contradict each other
+│   ├── ConfigError            a configuration value, or two that contradict each other
+│   └── PluginError            a plug-in that is not installed, or fails
 ├── DataError
 │   ├── AnnotationError        an annotation file or one entry of it
 │   └── ImageError             an image that cannot be shown
@@ -21,6 +22,10 @@ import unicodedata
 from typing import Final
 
 _LINE_BREAKS: Final = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+
+
+MAX_MESSAGE: Final = 1500
+"""Characters of a message at most."""
 
 
 class ShowtellError(Exception):
@@ -43,6 +48,10 @@ class UsageError(ShowtellError):
 
 class ConfigError(UsageError):
     """A configuration value is out of range, or two values contradict each other."""
+
+
+class PluginError(UsageError):
+    """A plug-in is not installed, or does not do what its kind has to do."""
 
 
 class DataError(ShowtellError):
@@ -113,8 +122,14 @@ class WriteError(ShowtellError, OSError):
 
 
 def message_line(text: str) -> str:
-    """A message as one line: line breaks become spaces, other control characters are escaped."""
-    return text if text.isprintable() else one_line(_LINE_BREAKS.sub(" ", text).strip())
+    """A message as one line: line breaks become spaces, other control characters are escaped.
+
+    Of a message that a value from a file makes longer than `MAX_MESSAGE`, the middle is left out.
+    """
+    line = text if text.isprintable() else one_line(_LINE_BREAKS.sub(" ", text).strip())
+    if len(line) <= MAX_MESSAGE:
+        return line
+    return f"{line[: MAX_MESSAGE * 2 // 3]} ... {line[-(MAX_MESSAGE // 3 - 5) :]}"
 
 
 def one_line(name: str) -> str:
@@ -123,5 +138,11 @@ def one_line(name: str) -> str:
 
 
 def escaped(char: str) -> str:
-    """A character, escaped if it is a control character (Unicode category C)."""
-    return char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char
+    """A character, escaped if it is a control character (Unicode category C), or separates lines."""
+    return char.encode("unicode_escape").decode() if is_control(char) else char
+
+
+def is_control(char: str) -> bool:
+    """Whether a character steers what shows it; spaces of all kinds do not."""
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp")

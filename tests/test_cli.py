@@ -201,6 +201,7 @@ def test_training_stops_at_a_bad_image_or_leaves_it_out(
     assert run_command("train", [*settings, "--skip-bad"], prog="test") == 0
     said = capsys.readouterr().err
     assert "dropped 1: photo that cannot be decoded" in said
+    assert f"{tmp_path}/run holds a run already: this one goes to {tmp_path}/run-2" in said.splitlines()[0]
     assert "--model" in said
     assert (tmp_path / "run-2" / "model.safetensors").exists()  # the failed run was not overwritten
 

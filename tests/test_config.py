@@ -35,7 +35,7 @@ def test_datasets_of_each_way_to_name_them() -> None:
         ({"root": [{"root": "a", "weight": 101}]}, "at most 100"),
         ({"root": [{"root": "a", "weight": float("nan")}]}, "weight of a"),
         ({"root": [{"root": "a", "weight": "often"}]}, "weight of a"),
-        ({"root": [{"root": "a", "format": "cocoo"}]}, "take one of auto"),
+        ({"root": [{"root": "a", "format": "cocoo"}]}, "did you mean coco"),
         ({"root": [{"root": "a", "images": 5}]}, "name a folder"),
         ({"root": ["a"], "format": "coco"}, "give format and images there"),
         ({"root": ["a"], "images": "b"}, "give format and images there"),

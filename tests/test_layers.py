@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +96,63 @@ def test_captioning_does_not_import_the_training_loop() -> None:
         )
         if module != "showtell":  # its imports are lazy
             waiting |= imports_of(file) - seen
+
+
+# Rules of the house
+
+
+WRITERS = {"showtell.utils.files", "showtell.alt.backup", "showtell.alt.exchange"}
+"""Modules that may rename files: they flush the folder afterwards, or are called by one that does."""
+
+
+def renames(tree: ast.Module) -> list[int]:
+    """Lines that rename a file: `path.replace(other)`, `path.rename(other)`, `os.replace`, `shutil.move`.
+
+    `str.replace` has two arguments, and `dataclasses.replace` is imported by its name.
+    """
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    return [
+        call.lineno
+        for call in calls
+        if (call.func.attr == "replace" and len(call.args) == 1)
+        or call.func.attr in ("rename", "renames", "move")
+        or (call.func.attr == "replace" and ast.unparse(call.func.value) == "os")
+    ]
+
+
+def test_files_take_their_names_in_one_module_which_flushes_the_folder() -> None:
+    found = {name_of(path): renames(ast.parse(path.read_text(encoding="utf-8"))) for path in MODULES}
+    assert {name for name, lines in found.items() if lines} == WRITERS
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('open("a").read()', "PLW1514"),
+        ('Path("a").read_text()', "PLW1514"),
+        ('Path("a").open("w").write("b")', "PLW1514"),
+        ("assert value > 0", "S101"),
+    ],
+)
+def test_the_linter_refuses_files_without_an_encoding_and_asserts(line: str, rule: str) -> None:
+    source = f'"""A module."""\n\nfrom pathlib import Path\n\nvalue = Path("a").stat().st_size\n{line}\n'
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--output-format=json",
+            "--stdin-filename=showtell/new.py",
+            "-",
+        ],
+        input=source,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert rule in {finding["code"] for finding in json.loads(done.stdout)}

@@ -6,7 +6,6 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,15 +26,24 @@ from showtell.checkpoints.tensor_files import misfit
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.transforms import ImageTransform, check_image_size
 from showtell.data.vocabulary import Vocabulary
-from showtell.decoder import EnsembleDecoder, RNNDecoder, StepDecoder, as_search_step, make_decoder
+from showtell.decoder import (
+    EnsembleDecoder,
+    RNNDecoder,
+    StepDecoder,
+    as_search_step,
+    for_search,
+    make_decoder,
+)
 from showtell.decoder.captured import CapturedSearch
 from showtell.decoder.tensor_search import TensorBeams, searches_on_device
 from showtell.encoder.cnn import CNNEncoder
+from showtell.encoder.networks import make_network
 from showtell.encoder.pretrained import find_encoder
-from showtell.encoder.resnet import ResNetSettings, empty_resnet
+from showtell.encoder.resnet import ResNet
 from showtell.errors import CheckpointError, ModelError
 from showtell.search import Hypothesis, search
 from showtell.utils.devices import pick_device, warm_up
+from showtell.utils.empty_modules import without_weights
 
 _MAX_GRID_SIDE: Final = 128
 
@@ -63,7 +71,7 @@ class Captioner(nn.Module, CaptioningModel):
         self.encoder, self.decoder = encoder, decoder
         self.vocabulary, self.encoder_name = vocabulary, encoder_name
         self.calibration = calibration
-        self._low: tuple[object, StepDecoder] | None = None
+        self._copied: tuple[object, StepDecoder] | None = None
         self._captured: CapturedSearch | None = None
 
     __call__ = CaptioningModel.__call__  # nn.Module comes first in the order of bases
@@ -120,28 +128,32 @@ class Captioner(nn.Module, CaptioningModel):
     def find(
         self, features: Tensor, config: SearchConfig, *, attention: bool = False
     ) -> list[list[Hypothesis]]:
-        """Search captions for features (B, R, D); of features in bf16 by a copy of the decoder in bf16.
+        """Search captions for features (B, R, D), in bf16 if these are in bf16, else in fp32.
 
-        The copy gives what autocast gives, without converting weights and inputs at every step.
+        On a CPU, and in bf16, the search takes a copy of the decoder that is faster (see `for_search`).
         """
-        if features.dtype != torch.bfloat16:
+        bf16 = features.dtype == torch.bfloat16
+        if not bf16 and features.device.type != "cpu":
             return generate_captions(self.decoder, self.vocabulary, features, config, attention=attention)
         with torch.inference_mode():
-            decoder = self._bf16_decoder()
+            features = features if bf16 else features.float()
+            decoder = self._search_decoder(bf16=bf16)
             if features.is_cuda and len(features) and searches_on_device(config):
                 if self._captured is None:
                     self._captured = CapturedSearch(decoder, special_tokens(self.vocabulary))
                 return self._captured(features, config, attention=attention)
             return _search(decoder, self.vocabulary, features, config, attention)
 
-    def _bf16_decoder(self) -> StepDecoder:
-        """The decoder in bf16, made anew when a weight has changed."""
-        versions = [(id(p), p._version, p.device) for p in self.decoder.parameters()]
-        if self._low is None or self._low[0] != versions:
+    def _search_decoder(self, *, bf16: bool) -> StepDecoder:
+        """A copy of the decoder for searches, made anew when a weight or the number format has changed."""
+        versions = [bf16, *((id(p), p._version, p.device) for p in self.decoder.parameters())]
+        if self._copied is None or self._copied[0] != versions:
+            decoder = copy.deepcopy(self.decoder).to(torch.bfloat16 if bf16 else torch.float32).eval()
+            on_cpu = next(decoder.parameters()).device.type == "cpu"
             # In a tuple: not a submodule, so it is no part of the state dictionary.
-            self._low = (versions, copy.deepcopy(self.decoder).bfloat16().eval())
+            self._copied = (versions, for_search(decoder) if on_cpu else decoder)
             self._captured = None
-        return self._low[1]
+        return self._copied[1]
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, R, D) of a batch that holds these already, or an encoder's input (B, 3, H, W)."""
@@ -331,20 +343,15 @@ def _build_decoder(
     config: DecoderConfig, tensors: Mapping[str, Tensor], path: Path, words: int, encoder: CNNEncoder
 ) -> RNNDecoder:
     """The decoder of a model's file. Sizes are compared with its tensors before memory is allocated."""
-    make = partial(
-        make_decoder,
-        config,
-        vocab_size=words,
-        feature_dim=encoder.feature_dim,
-        grid_cells=encoder.grid_cells,
-    )
+    with without_weights():
+        decoder = make_decoder(
+            config, vocab_size=words, feature_dim=encoder.feature_dim, grid_cells=encoder.grid_cells
+        )
     stored = {name: tensor for name, tensor in tensors.items() if name.startswith("decoder.")}
-    with torch.device("meta"):
-        expected = {f"decoder.{name}": tensor for name, tensor in make().state_dict().items()}
+    expected = {f"decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
     if reason := misfit(stored, expected):
         raise CheckpointError(f"{path}: its weights do not fit its description ({reason}); train it again")
-    decoder = make()
-    decoder.load_state_dict(_part(stored, "decoder."))
+    decoder.load_state_dict(_part(stored, "decoder."), assign=True)
     return decoder
 
 
@@ -353,7 +360,7 @@ def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": name,
         "fingerprint": weights_fingerprint(encoder.state_dict()),
-        "architecture": encoder.backbone.settings.to_json(),
+        "architecture": encoder.backbone.architecture(),
         "transform": asdict(encoder.transform),
     }
     if encoder.grid_side != encoder.natural_grid_side:
@@ -370,10 +377,12 @@ def _build_encoder(
     if grid_side is not None and (type(grid_side) is not int or not 1 <= grid_side <= _MAX_GRID_SIDE):
         raise CheckpointError(f"{path}: damaged, its grid has {grid_side!r} rows; train it again")
     if weights:
-        backbone = empty_resnet(ResNetSettings.from_config(description["architecture"]))
+        backbone = make_network(description["architecture"], empty=True)
         encoder = CNNEncoder(backbone, transform, grid_side=grid_side)
         if reason := misfit(weights, encoder.state_dict()):
             raise CheckpointError(f"{path}: its encoder does not fit its description ({reason})")
+        if not isinstance(backbone, ResNet):  # others have tensors that are not in their state dictionary
+            encoder = CNNEncoder(make_network(description["architecture"]), transform, grid_side=grid_side)
         encoder.load_state_dict(weights, assign=True)
         return encoder.requires_grad_(False)
     if name is None and (folder := find_encoder(description["name"])) is None:

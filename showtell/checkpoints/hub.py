@@ -7,19 +7,26 @@ HF_HUB_OFFLINE=1 that nothing is asked of the network, HF_TOKEN (or `hf auth log
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from showtell.checkpoints.hub_metadata import CONFIG, MODEL_TYPE
 from showtell.errors import CheckpointError
 from showtell.utils.files import read_json
 
+_FOLDERS: Final = frozenset({"runs", "models", "exported", "tuning", "checkpoints", "outputs", "output"})
+"""Names of folders of models, which are paths even where there is no such folder."""
+_FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".xml", ".json", ".yaml")
+"""Endings of files of models."""
+
 
 def is_hub_id(name: str) -> bool:
     """Whether a name that stands for nothing on the disk may be that of a model on the hub: `owner/name`.
 
-    A path is not: where there is a folder `runs`, runs/mine is a run that is missing.
+    What looks like a path is not: runs/mine is a run that is missing, mine/model.safetensors a file, and
+    whatever begins with a folder that is there.
     """
-    owner, slash, _ = name.partition("/")
-    if not slash:
+    owner, slash, rest = name.partition("/")
+    if not slash or owner in _FOLDERS or rest.lower().endswith(_FILES):
         return False
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -62,6 +69,7 @@ def _download(name: str, file: str, revision: str | None) -> Path:
     from showtell import __version__
 
     try:
+        _ask_once(name, file, revision)
         return Path(
             hf_hub_download(
                 name, file, revision=revision, library_name="showtell", library_version=__version__
@@ -70,6 +78,27 @@ def _download(name: str, file: str, revision: str | None) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         at = f" at {revision}" if revision else ""
         raise CheckpointError(f"{name}{at}: {_reason(error, file)}") from error
+
+
+def _ask_once(name: str, file: str, revision: str | None) -> None:
+    """See whether the hub has a file that is not in the cache: the client itself tries for minutes.
+
+    Raises:
+        LocalEntryNotFoundError: the hub does not answer.
+        HfHubHTTPError: it refuses.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    cached = try_to_load_from_cache(name, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+    if constants.HF_HUB_OFFLINE or isinstance(cached, str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(name, file, revision=revision), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HfHubHTTPError:
+        raise
+    except Exception as error:  # the errors of its HTTP library, which has changed
+        raise LocalEntryNotFoundError(f"the hub does not answer ({type(error).__name__})") from error
 
 
 def _reason(error: Exception, file: str) -> str:

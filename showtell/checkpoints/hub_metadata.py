@@ -37,7 +37,7 @@ def model_config(header: Mapping[str, Any]) -> dict[str, Any]:
         "decoder": dict(header["decoder"]),
         "encoder": {
             "name": encoder["name"],
-            "model_type": "resnet",
+            **({} if "kind" in encoder["architecture"] else {"model_type": "resnet"}),
             **encoder["architecture"],
             **{key: encoder[key] for key in ("grid_side",) if key in encoder},
         },

@@ -16,18 +16,22 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from showtell.checkpoints.catalog import known_names
 from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.checkpoints.hub import fetch_model, is_hub_id
 from showtell.checkpoints.hub_metadata import check_configs
 from showtell.checkpoints.tensor_files import not_finite, read_safetensors
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.utils.files import write_atomic
+from showtell.utils.keywords import did_you_mean_path
+from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import find_model
 
 FORMAT_VERSION = 1
 FILE_NAME = "model.safetensors"
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
 """The required keys of the header."""
+_HELP = "; name a run's folder, one in models/ or a hub id (showtell models lists those that are here)"
 
 
 def exact_half(tensor: Tensor) -> Tensor:
@@ -118,23 +122,25 @@ def locate_model(name: str, revision: str | None = None) -> Path:
     """The file of a model.
 
     Args:
-        name: its folder or file, or the name of a folder in models/; else its hub id (`owner/name`): from the
-            hub's cache, or downloaded.
+        name: its folder or file, the name of a folder in models/, or `last`, the newest run; else its hub id
+            (`owner/name`): from the hub's cache, or downloaded.
         revision: of a hub id: branch, tag or commit; by default `main`.
 
     Raises:
         CheckpointError: there is none.
         UsageError: a revision is given for what is no hub id.
     """
-    model = find_model(name)
+    model = find_model(resolve_last(name))
     if model is None and is_hub_id(name):
-        return fetch_model(name, FILE_NAME, revision)
+        try:
+            return fetch_model(name, FILE_NAME, revision)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}{did_you_mean_path(name, known_names())}") from error
     if revision is not None:
         raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
     path = model / FILE_NAME if model is not None and model.is_dir() else model
     if path is None or not path.is_file():
-        raise CheckpointError(
-            f"{name}: no {FILE_NAME} there; give a run's folder, one in models/ or a hub id, "
-            "or train one (main.py)"
-        )
+        missing = f"no {FILE_NAME} in this folder" if model is not None else "no such model"
+        suggestion = did_you_mean_path(name, known_names())
+        raise CheckpointError(f"{name}: {missing}{suggestion or _HELP}")
     return path

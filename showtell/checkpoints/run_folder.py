@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.utils.files import reraise_os_error
+from showtell.utils.keywords import did_you_mean_path
+from showtell.utils.runs import LAST, newest_run, run_folders
 
 CONFIG: Final = "config.yaml"
 """The settings of a run; a folder that has them is taken."""
@@ -31,8 +33,8 @@ def run_folder(wanted: Path, *, resume: bool) -> Iterator[Path]:
 
     Args:
         wanted: the folder that is asked for.
-        resume: go on with a run: take the last one that is there of `wanted`, `wanted`-2, `wanted`-3, ...
-            Else take the first of them that holds no run and that no other training has locked.
+        resume: go on with the run in `wanted` (see `last_run`). Else take the first of `wanted`, `wanted`-2,
+            `wanted`-3, ... that holds no run and that no other training has locked.
 
     Yields:
         The folder, which exists.
@@ -63,7 +65,12 @@ def _new(wanted: Path) -> tuple[Path, FileLock]:
     raise AssertionError  # `_folders` has no end
 
 
-def _resumed(wanted: Path) -> tuple[Path, FileLock]:
+def last_run(wanted: Path) -> Path:
+    """The last run that is there of `wanted`, `wanted`-2, `wanted`-3, ...
+
+    Raises:
+        CheckpointError: there is none.
+    """
     last = None
     for folder in _folders(wanted):
         if not (folder / CONFIG).exists():
@@ -71,16 +78,37 @@ def _resumed(wanted: Path) -> tuple[Path, FileLock]:
         last = folder
     if last is None:
         raise CheckpointError(
-            f"{wanted}: no run to resume there; leave out --resume, or name its folder with --out"
+            f"{wanted}: no run to resume there; leave out --resume, or name the run's folder: --resume FOLDER"
         )
-    if not (last / CHECKPOINT).exists():
+    return last
+
+
+def find_run(name: str) -> Path:
+    """The folder of the run that a name stands for: its folder, a file in it, or `last`, the newest run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(name)
+    if name == LAST and not path.exists():
+        return newest_run()
+    folder = path.parent if path.is_file() else path
+    if not (folder / CONFIG).is_file():
+        known = [str(run) for run in run_folders()]
+        why = f"no {CONFIG} in it" if folder.is_dir() else "no such folder"
+        raise CheckpointError(f"{name}: no run to resume ({why}){did_you_mean_path(name, known)}")
+    return folder
+
+
+def _resumed(folder: Path) -> tuple[Path, FileLock]:
+    if not (folder / CHECKPOINT).exists():
         raise CheckpointError(
-            f"{last}: stopped before its first checkpoint; leave out --resume to start again"
+            f"{folder}: stopped before its first checkpoint; leave out --resume to start again"
         )
-    lock = _locked(last)
+    lock = _locked(folder)
     if lock is None:
-        raise ShowtellError(f"{last}: another training is going on there; wait for it, or stop it")
-    return last, lock
+        raise ShowtellError(f"{folder}: another training is going on there; wait for it, or stop it")
+    return folder, lock
 
 
 def _remove_if_unused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import pickle
 import struct
 import zipfile
@@ -86,12 +87,12 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _is_finite(name: str, tensor: Tensor) -> bool:
-    if not tensor.is_floating_point():
+    if not tensor.is_floating_point() or not tensor.numel():
         return True
-    finite = torch.isfinite(tensor)
+    low, high = (float(bound) for bound in tensor.aminmax())  # isfinite takes ten times as long
     if name.endswith("running_var"):
-        finite |= torch.isposinf(tensor)
-    return bool(finite.all())
+        return low > -math.inf
+    return math.isfinite(low) and math.isfinite(high)
 
 
 def misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:

@@ -34,6 +34,7 @@ from showtell.data.find_images import find_images
 from showtell.errors import UsageError
 from showtell.output import (
     AttentionImages,
+    Distinct,
     GalleryWriter,
     Output,
     Photo,
@@ -43,6 +44,7 @@ from showtell.output import (
     make_writer,
 )
 from showtell.search.settings import search_config as search_config_of
+from showtell.utils.files import require_writable
 from showtell.utils.progress import bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
@@ -59,6 +61,8 @@ SAMPLE_PHOTOS: Final = (
 """The photographs of things of every day in scikit-image's package itself. (Others in it are textures,
 drawings, and images of microscopes and telescopes; the rest is downloaded.)"""
 
+STANDARD_OUTPUT: Final = "-"
+"""Value of --output for JSON Lines on standard output."""
 _MANY = 16
 """More photos than this get a progress bar."""
 EXAMPLES: Final = (
@@ -81,7 +85,11 @@ def add_arguments(parser: Parser) -> None:
     add_search(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
-    add("--output", metavar="FILE", help="write a .jsonl, .csv or .html (gallery) file too")
+    add(
+        "--output",
+        metavar="FILE",
+        help="write a .jsonl, .csv or .html (gallery) file too; -: JSON Lines on standard output instead",
+    )
     add(
         "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
     )
@@ -109,20 +117,27 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     if args.min_confidence is not None and args.sample:
         raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")
     check_min_confidence(args.min_confidence)
-    writer = make_writer(Path(args.output)) if args.output else None
+    piped = args.output == STANDARD_OUTPUT
+    writer = make_writer(Path(args.output)) if args.output and not piped else None
     images = AttentionImages(Path(args.attention)) if args.attention else None
     photos = _photos(args.photos, images)
+    for path in [output.path for output in [writer] if output] + [each.target for each in [images] if each]:
+        require_writable(path, UsageError)  # before seconds of loading
     captioner = _load(args, has_attention=images is not None)
     files = [output for output in (writer, images) if output]
     tally = Tally(writer.path if writer else None)
+    distinct = Distinct(args.num_captions if args.diversity else 1)
+    screen = Screen(keep_going=bool(files), json_lines=piped)
     # Left from the last to the first: files are complete before the tally says so.
-    outputs: list[Output] = [tally, *files, Screen(keep_going=bool(files))]
-    previews = images is not None or isinstance(writer, GalleryWriter)
+    outputs: list[Output] = [distinct, tally, *files, screen]
+    gallery = isinstance(writer, GalleryWriter)
+    previews = images is not None or gallery
+    attention = images is not None or (gallery and captioner.has_attention)
     with ExitStack() as stack:
         for output in outputs:
             stack.enter_context(output)
         bar = stack.enter_context(_progress_bar(args.photos))
-        records = _records(captioner, photos, config, args, previews=previews)
+        records = _records(captioner, photos, config, args, previews=previews, attention=attention)
         for record in stack.enter_context(closing(records)):
             for output in outputs:
                 output.add(record)
@@ -202,6 +217,7 @@ def _records(
     args: Namespace,
     *,
     previews: bool,
+    attention: bool,
 ) -> Generator[Record, None, None]:
     """Caption photos as they come; all names are read first, but those of standard input."""
     stream = captioner.caption_stream(
@@ -209,7 +225,7 @@ def _records(
         config,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
         batch_size=args.batch_size,
-        attention=args.attention is not None,
+        attention=attention,
     )
     for done in stream:
         reason = done.error.reason if done.error else None

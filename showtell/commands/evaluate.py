@@ -33,6 +33,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Evaluate; the results on each dataset are printed and written as soon as they are there."""
+    evaluation_options.check_out(args)
     several: list[DatasetEvaluation] = []
 
     def show(result: DatasetEvaluation) -> None:

@@ -46,6 +46,11 @@ def add_arguments(parser: Parser) -> None:
         help="write no graphs, but a folder in the hub's conventions: a model card, weights, configuration",
     )
     add(
+        "--language",
+        metavar="CODE",
+        help="of the captions, for the card of a hub folder, such as de (default: en, where the words are)",
+    )
+    add(
         "--photos",
         nargs="+",
         metavar="PHOTO",
@@ -63,6 +68,7 @@ def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands
         image_size=args.image_size,
         encoder=args.encoder,
         to_hub_folder=args.to_hub_folder,
+        language=args.language,
     )
     print(result)
     if result.kind == "hub folder":

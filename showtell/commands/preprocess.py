@@ -20,7 +20,8 @@ from showtell.data.splits import tuning_subset
 from showtell.data.statistics import DatasetStatistics, dataset_statistics, write_statistics_page
 from showtell.data.summary import log_summary
 from showtell.data.tokenizer import tokenize
-from showtell.utils.files import write_atomic
+from showtell.errors import UsageError
+from showtell.utils.files import require_writable, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def run(parser: Parser, args: Namespace) -> None:
     from showtell.utils.devices import log_gpu_memory  # torch takes seconds: help is shown at once
 
     config = to_run_config(parser, args)
+    require_writable(Path(args.report or "reports"), UsageError)
     data = prepare_data(config.data, Path(config.cache.dir))
     log_summary(data)
     folder = Path(args.report or Path("reports", data.name))

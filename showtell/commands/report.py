@@ -26,6 +26,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
     """Report."""
+    evaluation_options.check_out(args)
     print(
         report(
             args.model, evaluation_options.data_of(args), out=args.out, **evaluation_options.settings_of(args)

@@ -1,13 +1,14 @@
 """Caption millions of images, or extract their features: restartable, by one process or many (Ray Data).
 
-Images come from folders, globs, Parquet files and tar shards (WebDataset). They are cut into work units;
-each becomes a shard in the output folder. After a stop, the same command does what is missing.
+Images come from folders, globs, Parquet files and tar shards (WebDataset), on disks or in object stores.
+They are cut into work units; each becomes a shard in the output folder. After a stop, the same command does
+what is missing.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,11 +30,14 @@ from showtell.commands.shared.settings import add_settings
 from showtell.config import CacheConfig, EncoderConfig
 from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
-from showtell.scale.job import FAILED, Job, exclusive_run, open_job
+from showtell.scale.job import FAILED, Job, open_job
 from showtell.scale.listing import Columns, list_units
+from showtell.scale.locks import exclusive_run
+from showtell.scale.parts import WHOLE, Part
 from showtell.scale.runner import remove_damaged, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
 from showtell.utils.progress import bars_hidden
+from showtell.utils.storage import is_remote, location
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.features.encoding import FeatureEncoder
@@ -89,6 +93,12 @@ def _add_job(parser: Parser) -> None:
         help="processes that work together (Ray actors); 0: this process, without Ray",
     )
     add("--address", metavar="ADDRESS", help="of a Ray cluster: auto, or host:port; without it, this machine")
+    add(
+        "--part",
+        metavar="K/N",
+        help="do the K-th of N parts of the work units; the others are done by commands of their own, which"
+        " share --out (SLURM arrays)",
+    )
     add("--unit-size", metavar="N", type=int, default=512, help="photos a work unit, and a shard, at most")
     add("--column", metavar="NAME", help="of Parquet files: holds the photos (bytes, or names of files)")
     add("--id-column", metavar="NAME", help="of Parquet files: names the photos; else they are numbered")
@@ -105,12 +115,13 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     _check(chosen)
     task, settings = _caption_task(chosen) if captions else _feature_task(chosen)
     settings |= {name: chosen[name] for name in ("sources", "unit_size", "column", "id_column")}
-    if not all(Path(name).is_absolute() for name in chosen.sources):
+    if not all(Path(name).is_absolute() or is_remote(name) for name in chosen.sources):
         settings["cwd"] = str(Path.cwd())
-    folder, columns = Path(chosen.out), Columns(chosen.column, chosen.id_column)
-    with exclusive_run(folder):
+    folder, columns = location(chosen.out), Columns(chosen.column, chosen.id_column)
+    part = WHOLE if chosen.part is None else Part.parse(chosen.part)
+    with exclusive_run(folder, part):
         job = open_job(
-            folder, task.shards, settings, lambda: list_units(chosen.sources, chosen.unit_size, columns)
+            folder, task.shards, settings, lambda: list_units(chosen.sources, chosen.unit_size, columns), part
         )
         return _work(job, task, chosen, "captions" if captions else "features")
 
@@ -172,7 +183,7 @@ def load_encoder(config: EncoderConfig, exported: str | None, device: str) -> Fe
 
 def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
     remove_damaged(job, task)
-    total, missing = job.images(range(len(job.units))), job.missing()
+    total, missing = job.images(job.numbers), job.missing()
     bar = tqdm(total=total, initial=total - job.images(missing), desc=what, unit="img", disable=bars_hidden())
     with bar:
         try:
@@ -189,7 +200,16 @@ def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
             log.info("%s of %s photos are done; the same command goes on", f"{done:,}", f"{total:,}")
             raise
     log.info("%s", summary)
-    log.info("%s: %d shards of %s", job.folder, len(job.units), what)
-    if summary.failed:
+    whole = replace(job, part=WHOLE)
+    left = len(whole.missing()) if job.part != WHOLE else 0
+    shards = f"{len(job.numbers)} of {len(job.units)}" if job.part != WHOLE else f"{len(job.units)}"
+    log.info("%s: %s shards of %s", job.folder, shards, what)
+    if job.part != WHOLE:
+        log.info(
+            "part %s is done; %s",
+            job.part,
+            f"shards of other parts that are missing: {left}" if left else "so are the others",
+        )
+    if summary.failed and not left:
         log.info("%s: the photos that failed, and why", job.folder / FAILED)
-    return 0 if len(summary.failed) < summary.images else 1
+    return 0 if not summary.images or len(summary.failed) < summary.images else 1

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import sys
+from collections.abc import Callable
 from dataclasses import fields
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Final
 
 from jsonargparse import Namespace
 
+from showtell.commands.shared.logging import log_to_screen
 from showtell.commands.shared.options import (
     add_model_options,
     load_model,
@@ -24,7 +29,7 @@ from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import ServingConfig
 from showtell.data.transforms import check_image_size
-from showtell.errors import UsageError
+from showtell.errors import ShowtellError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,13 @@ def add_arguments(parser: Parser) -> None:
         help="address to listen at; 0.0.0.0 for all that others can reach",
     )
     add("--port", metavar="N", type=int, default=8000, help="port to listen at; 0 for any that is free")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes that serve at the port, each with a model of its own; one that dies is restarted",
+    )
     add("--token-file", metavar="FILE", help=f"the access token is in this file (or in {TOKEN_VARIABLE})")
     add(
         "--cors-origin",
@@ -68,28 +80,63 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
         config = ServingConfig(**{name: args[name] for name in _LIMITS})
     if not 0 <= args.port < 2**16:
         raise UsageError(f"--port must be 0 to {2**16 - 1}")
+    if args.workers < 1:
+        raise UsageError("--workers must be at least 1")
     check_image_size(args.image_size)
     token = _token(args.token_file)
     try:
-        from showtell.serving import create_app
-        from showtell.serving.server import bind, serve
+        from showtell.serving.server import bind
+        from showtell.serving.workers import Workers, reserve_port
     except ModuleNotFoundError as error:
         raise UsageError(
             f"serving needs {error.name}: install it with pip install 'showtell[serve]'"
         ) from error
     try:
-        listener = bind(args.host, args.port)
+        listener = (bind if args.workers == 1 else reserve_port)(args.host, args.port)
     except OSError as error:
         raise UsageError(
             f"cannot listen at {args.host}:{args.port} ({error.strerror}); choose another --host or --port"
         ) from error
+    if token is None and args.host not in ("127.0.0.1", "localhost", "::1"):
+        log.warning("whoever reaches %s may use it: set %s to ask for a token", args.host, TOKEN_VARIABLE)
+    if args.workers == 1:
+        return _serve(args, config, token, listener)
+    with listener:
+        return Workers(_worker, args, listener.getsockname()[1], args.workers).run()
+
+
+def _worker(args: Namespace, port: int, ready: Event) -> None:
+    """One of several processes: what `run` does, at a port that it shares."""
+    from showtell.serving.server import bind
+    from showtell.serving.workers import follow_parent
+
+    follow_parent()
+    log_to_screen(logging.DEBUG if args.debug else logging.WARNING if args.quiet else logging.INFO)
+    config = ServingConfig(**{name: args[name] for name in _LIMITS})
+    try:
+        listener = bind(args.host, port, shared=True)
+        code = _serve(args, config, _token(args.token_file), listener, ready.set)
+    except ShowtellError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _serve(
+    args: Namespace,
+    config: ServingConfig,
+    token: str | None,
+    listener: socket.socket,
+    on_ready: Callable[[], object] = lambda: None,
+) -> int:
+    from showtell.serving import create_app
+    from showtell.serving.server import serve
+
     captioner = load_model(args)
     app = create_app(
         captioner, Path(args.model).name, config, token=token, cors_origins=tuple(args.cors_origin)
     )
-    if token is None and args.host not in ("127.0.0.1", "localhost", "::1"):
-        log.warning("whoever reaches %s may use it: set %s to ask for a token", args.host, TOKEN_VARIABLE)
-    served = serve(app, listener, time_limit=config.time_limit, debug=args.debug)
+    served = serve(app, listener, time_limit=config.time_limit, debug=args.debug, on_ready=on_ready)
     return 0 if served else 1
 
 

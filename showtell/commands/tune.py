@@ -32,7 +32,7 @@ from showtell.data.splits import by_split, tuning_split
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
 from showtell.tuning.space import SearchSpace, Value
-from showtell.utils.files import write_atomic
+from showtell.utils.files import require_writable, write_atomic
 
 if TYPE_CHECKING:
     import optuna
@@ -99,6 +99,7 @@ def run(parser: Parser, args: Namespace) -> None:
     if args.trials < 1 or args.processes < 1:
         raise UsageError("--trials and --processes must be at least 1")
     config = to_run_config(parser, args)
+    require_writable(Path(args.study or "tuning"), UsageError)
     if config.init not in (AUTO, NONE):
         raise UsageError("--init has no effect here: trials train from scratch; leave it out")
     args["init"] = NONE

@@ -17,7 +17,13 @@ from showtell.config.model import (
     Runtime,
 )
 from showtell.config.run import RunConfig
-from showtell.config.training import FineTuningConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
+from showtell.config.training import (
+    FineTuningConfig,
+    LoggerKind,
+    SelfCriticalConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "DEVICE_VARIABLE",
@@ -32,6 +38,7 @@ __all__ = [
     "FeatureMode",
     "FeatureType",
     "FineTuningConfig",
+    "LoggerKind",
     "Precision",
     "References",
     "RunConfig",

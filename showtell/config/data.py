@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from showtell.config.checks import require
+from showtell.config.checks import require, require_known
 
-DatasetFormat = Literal["auto", "scenes", "coco", "karpathy", "flickr8k", "csv", "jsonl", "folder"]
+DatasetFormat = str
+"""One of `DATASET_FORMATS`, or the name of a plug-in of readers."""
+
+DATASET_FORMATS = ("auto", "scenes", "coco", "karpathy", "flickr8k", "csv", "jsonl", "folder")
 
 View = Literal[
     "full",
@@ -67,11 +70,7 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         f"data.root: {dataset.root or 'an entry without root'} is not a dataset; write {{root: FOLDER,"
         " format: coco, images: FOLDER, weight: 1}, the last three where they are needed",
     )
-    formats = get_args(DatasetFormat)
-    require(
-        dataset.format in formats,
-        f"data.root: {dataset.root} has the format {dataset.format!r}; take one of {', '.join(formats)}",
-    )
+    require_known(f"data.root: the format of {dataset.root}", dataset.format, DATASET_FORMATS, "readers")
     require(
         isinstance(dataset.images, str | None),
         f"data.root: images of {dataset.root} is {dataset.images!r}; name a folder",
@@ -91,7 +90,7 @@ class DataConfig:
     {root, format, images, weight}. Without it: drawn scenes, which are made. A relative path is also looked
     for in the folders that SHOWTELL_DATA names (default: data:../shared/data)."""
     format: DatasetFormat = "auto"
-    """How the annotations are written; `auto` tells from the files."""
+    """How the annotations are written; `auto` tells from the files. Or the name of a plug-in."""
     images: str | None = None
     """Folder of the images, where it is not beside the annotations."""
     model_captions: float = 1.0
@@ -141,6 +140,7 @@ class DataConfig:
             not several or (self.format == "auto" and self.images is None),
             "data.root is a list: give format and images there, {root: FOLDER, format: coco, images: FOLDER}",
         )
+        require_known("data.format", self.format, DATASET_FORMATS, "readers")
         for dataset in self.datasets:
             _check_dataset(dataset)
         require(0 <= self.model_captions <= 1, "data.model_captions must be at least 0 and at most 1")

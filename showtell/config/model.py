@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from showtell.config.checks import require
+from showtell.config.checks import require, require_known
 from showtell.config.data import View
 
-DecoderKind = Literal["topdown", "attention", "pooled"]
+DecoderKind = str
+"""One of `DECODER_KINDS`, or the name of a plug-in of decoders."""
+
+DECODER_KINDS = ("topdown", "attention", "pooled")
 
 Cell = Literal["lstm", "gru"]
 
@@ -30,7 +33,8 @@ class EncoderConfig:
     """The frozen image encoder."""
 
     weights: str = "resnet50-imagenet"
-    """A folder in models/, a local `transformers` folder, a hub id, or a torchvision resnet `.pth` file."""
+    """A ResNet, or another vision model (ViT, DINOv2, CLIP, ConvNeXt, Swin; extra `encoders`): a folder in
+    models/, a local `transformers` folder, a hub id, a torchvision resnet `.pth` file, or `PLUGIN:NAME`."""
     image_size: int = 224
     """Side in pixels that square images are resized to; others keep their proportions, at the same area
     (random and cropped views, and all of `online` training, are squares)."""
@@ -70,7 +74,7 @@ class DecoderConfig:
 
     kind: DecoderKind = "topdown"
     """`pooled`: Show and Tell. `attention`: Show, Attend and Tell. `topdown`: two recurrent layers around
-    attention, trained on all time steps at once (fast)."""
+    attention, trained on all time steps at once (fast). Or the name of a plug-in."""
     cell: Cell = "lstm"
     """Kind of the recurrent layers."""
     embedding_dim: int = 384
@@ -85,6 +89,7 @@ class DecoderConfig:
     """Dropout before the words' logits; `topdown` and `pooled` also drop words and hidden states."""
 
     def __post_init__(self) -> None:
+        require_known("decoder.kind", self.kind, DECODER_KINDS, "decoders")
         for name in ("embedding_dim", "hidden_dim", "attention_dim", "attention_heads"):
             require(getattr(self, name) >= 1, f"decoder.{name} must be at least 1")
         require(0 <= self.dropout < 1, "decoder.dropout must be at least 0 and less than 1")

@@ -9,6 +9,9 @@ from showtell.config.checks import require
 from showtell.config.data import References
 from showtell.config.model import Precision
 
+LoggerKind = Literal["tensorboard", "wandb", "mlflow", "none"]
+"""Where the scores and captions of each epoch are logged, beside `history.csv`."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -39,12 +42,24 @@ class TrainingConfig:
     """Processes that load batches beside the training process (`online` features and slow disks)."""
     seed: int = 0
     """Seed of the weights, the order of the batches and dropout."""
+    logger: LoggerKind = "tensorboard"
+    """Logs the scores of each epoch, and some photos with their captions: files in the run's folder for
+    TensorBoard, Weights & Biases, or MLflow."""
+    logged_photos: int = 8
+    """Validation photos whose captions are logged after each epoch; W&B and MLflow get the photos."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         require(self.learning_rate > 0, "training.learning_rate must be over 0")
-        for name in ("weight_decay", "gradient_clip", "patience", "num_workers", "checkpoint_minutes"):
+        for name in (
+            "weight_decay",
+            "gradient_clip",
+            "patience",
+            "num_workers",
+            "checkpoint_minutes",
+            "logged_photos",
+        ):
             require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
         for name in ("warmup", "label_smoothing"):
             require(0 <= getattr(self, name) < 1, f"training.{name} must be at least 0 and less than 1")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from showtell.errors import UsageError
+from showtell.utils.keywords import did_you_mean_path
 
 # fmt: off
 IMAGE_SUFFIXES: Final = frozenset({
@@ -20,7 +21,11 @@ IMAGE_SUFFIXES: Final = frozenset({
 # fmt: on
 """Endings, in lower case, of the files that are taken from a folder."""
 
-
+_COMPRESSED: Final = frozenset(
+    {".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".zip", ".7z", ".rar"}
+)
+"""Endings of archives that have to be unpacked."""
+_CONTAINERS: Final = frozenset({".tar", ".parquet"})
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "lost+found"})
 
 
@@ -49,7 +54,8 @@ def find_images(
         suffixes: endings, in lower case, of the files that are taken from a folder.
 
     Raises:
-        UsageError: a folder without images, a glob that matches no file, or an empty name.
+        UsageError: a folder without images or that is not there, a glob that matches no file, an archive, or
+            an empty name.
     """
     return itertools.chain.from_iterable([_expand(name, recursive, stdin, suffixes) for name in inputs])
 
@@ -64,7 +70,26 @@ def _expand(name: str, recursive: bool, stdin: TextIO | None, suffixes: Collecti
         return _at_least_one(_walk(name, recursive, suffixes), f"{name}: no image files in this folder")
     if glob.has_magic(name) and not path.exists():
         return _at_least_one(iter(_matches(name)), f"{name}: no file matches this pattern")
+    _check_kind(name, path, suffixes)
     return (name,)
+
+
+def _check_kind(name: str, path: Path, suffixes: Collection[str]) -> None:
+    """Refuse a folder that is not there, and a file of many images that is none to be decoded.
+
+    Raises:
+        UsageError: it is one of these.
+    """
+    suffix = path.suffix.lower()
+    if not path.exists():
+        if name.endswith(("/", os.sep)) or not suffix:
+            beside = [str(other) for other in path.parent.glob("*") if other.is_dir()]
+            suggestion = did_you_mean_path(str(path), beside)
+            raise UsageError(f"{name}: no such file or folder{suggestion}")
+    elif suffix in _COMPRESSED:
+        raise UsageError(f"{name}: a compressed archive; unpack it, and name the folder of its photos")
+    elif suffix in _CONTAINERS and suffix not in suffixes:
+        raise UsageError(f"{name}: a file of many photos, which showtell scale caption reads")
 
 
 def _at_least_one(names: Iterator[str], complaint: str) -> Iterator[str]:

@@ -167,7 +167,8 @@ def _log_what_was_read(root: Path, loaded: LoadedAnnotations) -> None:
     log.info(
         "Read %s: %s, format %s; %s images with %s captions (%s)%s",
         root,
-        _first_few(names) if names else "a text file beside each image",
+        _first_few(names)
+        or ("a text file beside each image" if loaded.format == "folder" else "by its plug-in"),
         loaded.format,
         f"{len(loaded.images):,}",
         f"{sum(len(image.captions) for image in loaded.images):,}",

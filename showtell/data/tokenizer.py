@@ -87,8 +87,7 @@ _SLASHED = rf"{_B}+(?:-{_B}+){{0,2}}"
 _HYPHENATED = rf"(?:{_ELIDED}|{_L}(?:\.{_L})+\.|{_B}+(?:_{_B}+)*)"
 
 # The first rule that fits makes the token; what fits none is dropped: space, quotes, full stops, dashes.
-_TOKEN: Final = re.compile(
-    rf"""
+_TOKEN: Final = rf"""
       https?://[^\s<>"|(){{}}]*[^\s<>"|(){{}}.,!?;:']               # addresses
     | [a-z0-9][\w.-]*\.(?:com|net|org|edu)/[^\s<>"|(){{}}]+[^\s<>"|(){{}}.,!?;:']
     | {_W}[\w.-]*@[\w.-]*\w
@@ -115,9 +114,15 @@ _TOKEN: Final = re.compile(
     | {_W}+(?:_{_W}+)*                                              # words
     | [?!]{{2,}} | -{{5,}} | \*+ | _+ | \#\# | << | >> | &\#[0-9]+;
     | [#$%&()*+/<=>@\[\]\\^{{|}}~] | [{_SYMBOLS}]                # symbols
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
+
+
+@functools.cache
+def _token() -> re.Pattern[str]:
+    """`_TOKEN` compiled, which takes as long as a caption; captioning does not need it."""
+    return re.compile(_TOKEN, re.VERBOSE | re.IGNORECASE)
+
+
 _REWRITTEN: Final = {
     "(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-",
     "£": "#", "€": "$", "¤": "$", "₠": "$", "\x80": "$", "¢": "cents",
@@ -165,7 +170,7 @@ def _apply_rules(caption: str) -> list[str]:
         text = _ENTITY.sub(lambda hit: _ENTITIES[hit[0].lower()], text)
     masked = text if text.isascii() else text.translate(_marks_as_letters())
     words: list[str] = []
-    for match in _TOKEN.finditer(masked):
+    for match in _token().finditer(masked):
         word = text[match.start() : match.end()].lower().replace("\u2019", "'")
         if word in _REWRITTEN:
             words.append(_REWRITTEN[word])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from showtell.decoder.base import RNNDecoder, StepDecoder
+from showtell.decoder.base import StepDecoder
 from showtell.decoder.state import SearchState, StepOutput
 
 
@@ -19,14 +19,14 @@ class EnsembleDecoder(StepDecoder):
         members: decoders for the same features and the same words, one or more.
     """
 
-    def __init__(self, members: Sequence[RNNDecoder]) -> None:
+    def __init__(self, members: Sequence[StepDecoder]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.has_attention = any(member.has_attention for member in members)
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `StepDecoder.init_state`; the members' states one after the other."""
-        states = [member.init_state(features) for member in self._decoders()]
+        states = [member.init_state(features) for member in self.decoders()]
         self._sizes = [(len(state.context), len(state.memory)) for state in states]
         return _join(states)
 
@@ -34,7 +34,7 @@ class EnsembleDecoder(StepDecoder):
         """See `StepDecoder.step`; the logits are log-probabilities."""
         outputs = []
         context, memory = iter(state.context), iter(state.memory)
-        for member, (of_context, of_memory) in zip(self._decoders(), self._sizes, strict=True):
+        for member, (of_context, of_memory) in zip(self.decoders(), self._sizes, strict=True):
             own = SearchState(
                 tuple(next(context) for _ in range(of_context)), tuple(next(memory) for _ in range(of_memory))
             )
@@ -47,8 +47,9 @@ class EnsembleDecoder(StepDecoder):
             torch.stack(looked).mean(dim=0) if looked else None,
         )
 
-    def _decoders(self) -> list[RNNDecoder]:
-        return [member for member in self.members if isinstance(member, RNNDecoder)]
+    def decoders(self) -> list[StepDecoder]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, StepDecoder)]
 
 
 def _join(states: Sequence[SearchState]) -> SearchState:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,13 +18,13 @@ from showtell.config import EncoderConfig, Precision
 from showtell.data.decode_ahead import batches_of_a_shape
 from showtell.data.preprocess import normalize
 from showtell.data.transforms import ImageTransform
+from showtell.encoder.backbone import GridNetwork
 from showtell.encoder.pretrained import load_backbone
-from showtell.encoder.resnet import ResNet
 from showtell.utils.devices import compute_dtype, encoder_batch_size, stack_to_device, to_device
 
 
 class CNNEncoder(nn.Module):
-    """A ResNet (He et al. 2016), frozen: its weights and batch-norm statistics never change.
+    """A ResNet (He et al. 2016), or another network that gives a grid, frozen: its weights never change.
 
     The parameters are kept as they were loaded. What computes is a copy of them with batch-norm folded into
     the convolutions, in the number format that the machine is fast at, made at the first use.
@@ -44,7 +43,7 @@ class CNNEncoder(nn.Module):
 
     def __init__(
         self,
-        backbone: ResNet,
+        backbone: GridNetwork,
         transform: ImageTransform,
         precision: Precision = "auto",
         grid_side: int | None = None,
@@ -53,7 +52,7 @@ class CNNEncoder(nn.Module):
         self.backbone = backbone
         self.transform = transform
         self.precision = precision
-        self.feature_dim = backbone.settings.hidden_sizes[-1]
+        self.feature_dim = backbone.feature_dim
         self.grid_side = self.natural_grid_side if grid_side is None else grid_side
         if self.grid_side < 1:
             raise ValueError(f"grid side {grid_side}: a grid has one row at least")
@@ -68,7 +67,7 @@ class CNNEncoder(nn.Module):
         """Load an encoder by the name of its weights (see `load_backbone`).
 
         Raises:
-            EncoderError: there are no such weights, or they are not a ResNet's.
+            EncoderError: there are no such weights, or not of a network that gives a grid.
         """
         backbone, mean, std = load_backbone(config.weights)
         return cls(backbone, ImageTransform(config.image_size, mean, std), config.precision)
@@ -76,7 +75,7 @@ class CNNEncoder(nn.Module):
     @property
     def natural_grid_side(self) -> int:
         """Rows, and columns, of the grid that the backbone makes of a square of the transform's size."""
-        return math.ceil(self.transform.size / self.backbone.settings.stride)
+        return self.backbone.grid_side(self.transform.size)
 
     @property
     def device(self) -> torch.device:
@@ -149,7 +148,7 @@ class CNNEncoder(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256 (hex) of what decides the features: weights, architecture, transform, grid, precision."""
         digest = hashlib.sha256(weights_fingerprint(self.backbone.state_dict()).encode())
-        digest.update(json.dumps(self.backbone.settings.to_json(), sort_keys=True).encode())
+        digest.update(json.dumps(self.backbone.architecture(), sort_keys=True).encode())
         digest.update(self.transform.fingerprint().encode())
         digest.update(str(self.dtype).encode())
         if self.grid_side != self.natural_grid_side:  # else as it has always been: caches stay valid

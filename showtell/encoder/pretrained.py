@@ -11,9 +11,13 @@ import torch
 from torch import Tensor
 
 from showtell.checkpoints.tensor_files import misfit, not_finite, read_pickled, read_safetensors
+from showtell.config.plugins import load_plugin, plugin_failed, plugin_names
+from showtell.encoder.backbone import GridNetwork
+from showtell.encoder.networks import checked_network
 from showtell.encoder.resnet import ResNet, ResNetSettings, empty_resnet
 from showtell.encoder.torchvision_weights import IMAGENET_MEAN, IMAGENET_STD, convert_torchvision
-from showtell.errors import EncoderError
+from showtell.encoder.transformer_backbones import load_transformers_network
+from showtell.errors import EncoderError, ShowtellError
 from showtell.utils.files import read_json
 from showtell.utils.shipped import find_model
 
@@ -25,21 +29,25 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 class Backbone(NamedTuple):
     """A network, and the mean and standard deviation of its images in units of 0..1."""
 
-    network: ResNet
+    network: GridNetwork
     mean: RGB
     std: RGB
 
 
 def load_backbone(name: str) -> Backbone:
-    """Load a ResNet.
+    """Load a ResNet, or another network that gives a grid.
 
     Args:
         name: a folder in models/, a local `transformers` folder, a hub id, or a file with a torchvision state
-            dictionary (`.pth`).
+            dictionary (`.pth`); or `PLUGIN:NAME`, where a package registers such a plug-in of encoders.
 
     Raises:
-        EncoderError: there are no such weights, or they are not a ResNet's.
+        EncoderError: there are no such weights, or not of a network that gives a grid.
+        PluginError: the plug-in fails.
     """
+    plugin, colon, rest = name.partition(":")
+    if colon and plugin in plugin_names("encoders"):
+        return _load_plugin(plugin, rest)
     path = find_model(name)
     if path is not None and path.is_file():
         return _load_torchvision(path)
@@ -61,11 +69,12 @@ def find_encoder(name: str) -> Path | None:
 def _load_transformers(name: str) -> Backbone:
     try:
         config = _read_json(name, "config.json")
-        _require_resnet(name, config.get("model_type"))
+        if config.get("model_type") != "resnet":
+            network = load_transformers_network(name, str(config.get("model_type")))
+            return Backbone(network, *_normalisation(name))
         settings = ResNetSettings.from_config(config)
-        network = _with_weights(settings, _read_weights(name), name)
-        return Backbone(network, *_normalisation(name))
-    except EncoderError:
+        return Backbone(_with_weights(settings, _read_weights(name), name), *_normalisation(name))
+    except ShowtellError:
         raise
     except Exception as error:  # a damaged folder can raise about anything
         raise EncoderError(
@@ -74,9 +83,15 @@ def _load_transformers(name: str) -> Backbone:
         ) from error
 
 
-def _require_resnet(name: str, kind: str | None) -> None:
-    if kind != "resnet":
-        raise EncoderError(f"{name}: a {kind!r} model, not a ResNet; choose a folder or hub id of a ResNet")
+def _load_plugin(name: str, weights: str) -> Backbone:
+    encoder = load_plugin("encoders", name)
+    try:
+        network, mean, std = encoder.load(weights)
+        return Backbone(checked_network(name, network), mean, std)
+    except ShowtellError:
+        raise
+    except Exception as error:
+        raise plugin_failed("encoders", name, error) from error
 
 
 def _file(name: str, file: str) -> Path:

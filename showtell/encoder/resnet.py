@@ -6,14 +6,15 @@ of its ResNets load alike; the tests hold that the features are the same.
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from showtell.encoder.backbone import GridNetwork
+from showtell.utils.empty_modules import without_weights
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -116,12 +117,26 @@ class ConvLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(channels, out_channels, kernel, stride, kernel // 2, bias=False)
-        self.normalization: nn.Module = nn.BatchNorm2d(out_channels)
+        self.normalization: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(out_channels)
         self.activation = ACTIVATIONS[activation]() if activation else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
         return self.activation(self.normalization(self.convolution(x)))
+
+    def fused(self) -> nn.Conv2d:
+        """A convolution in fp32 with the batch-norm in its weights and bias."""
+        made, norm = self.convolution, self.normalization
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
+            return made
+        size, kernel = (made.in_channels, made.out_channels), made.kernel_size[0]
+        with without_weights():
+            fused = nn.Conv2d(*size, kernel, made.stride[0], kernel // 2)
+        scale = norm.weight.detach().float() * (norm.running_var.float() + norm.eps).rsqrt()
+        shift = norm.bias.detach().float() - norm.running_mean.float() * scale
+        fused.weight = nn.Parameter(made.weight.detach().float() * scale[:, None, None, None])
+        fused.bias = nn.Parameter(shift)
+        return fused
 
 
 class ResidualLayer(nn.Module):
@@ -191,7 +206,7 @@ class _Stages(nn.Module):
         return x
 
 
-class ResNet(nn.Module):
+class ResNet(GridNetwork):
     """Images -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
 
     def __init__(self, settings: ResNetSettings) -> None:
@@ -200,21 +215,37 @@ class ResNet(nn.Module):
         self.embedder = _Stem(settings)
         self.encoder = _Stages(settings)
 
+    @property
+    def feature_dim(self) -> int:
+        """Channels of the last stage."""
+        return self.settings.hidden_sizes[-1]
+
+    def grid_side(self, size: int) -> int:
+        """Rows of the grid of a square image; what fills no cell is padded."""
+        return math.ceil(size / self.settings.stride)
+
+    def architecture(self) -> dict[str, Any]:
+        """The settings; without `kind`, as in the files of all versions."""
+        return self.settings.to_json()
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D, H / stride, W / stride), rounded up."""
         return self.encoder(self.embedder(images))
 
     def folded(self) -> ResNet:
         """A copy in fp32 whose convolutions hold their batch-norm: the same outputs in fewer passes."""
-        network = copy.deepcopy(self).float()
-        for module in network.modules():
-            if isinstance(module, ConvLayer) and isinstance(module.normalization, nn.BatchNorm2d):
-                module.convolution = fuse_conv_bn_eval(module.convolution, module.normalization)
-                module.normalization = nn.Identity()
+        network = empty_resnet(self.settings)  # deepcopy would copy all weights, to be fused into others
+        pairs = [
+            (own, copied)
+            for own, copied in zip(self.modules(), network.modules(), strict=True)
+            if isinstance(own, ConvLayer) and isinstance(copied, ConvLayer)
+        ]
+        for own, copied in pairs:
+            copied.convolution, copied.normalization = own.fused(), nn.Identity()
         return network.requires_grad_(False).eval()
 
 
 def empty_resnet(settings: ResNetSettings) -> ResNet:
     """A ResNet without memory for its weights, which are to be assigned."""
-    with torch.device("meta"):
+    with without_weights():
         return ResNet(settings)

@@ -59,6 +59,11 @@ def java_scores(
     return results, left_out
 
 
+def missing_java_metrics() -> dict[str, str | None]:
+    """METEOR and SPICE, each with the reason why it cannot run here; None where it can."""
+    return {"METEOR": _without_meteor(), "SPICE": _without_spice()}
+
+
 def _without_java() -> str | None:
     return None if shutil.which("java") else "no Java here: install a Java runtime, 8 or later"
 

@@ -193,11 +193,12 @@ def _parse(content: Any) -> _Entry:
     if record.get("error"):
         raise EntryError("photo that could not be captioned", f"{image!r} ({record['error']})")
     captions = [(str(record.get("rank") or 1), field(record, "caption"))]
-    others = record.get("captions", [])
-    if not isinstance(others, list):
+    listed = record.get("captions", [])
+    if not isinstance(listed, list):
         raise EntryError("wrong fields", "'captions' is not a list")
-    for rank, other in enumerate(others, start=2):
-        captions.append((str(rank), field(other, "caption") if isinstance(other, dict) else other))
+    texts = [field(each, "caption") if isinstance(each, dict) else each for each in listed]
+    others = texts[1:] if texts[:1] == [captions[0][1]] else texts  # all of them, or those after the best
+    captions += [(str(rank), text) for rank, text in enumerate(others, start=2)]
     return _Entry(image, captions)
 
 

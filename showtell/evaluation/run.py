@@ -29,6 +29,7 @@ from showtell.evaluation.scores import Scores, measure
 from showtell.search.settings import search_config
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
+from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
 from showtell.utils.yaml_files import read_yaml
 
@@ -215,7 +216,7 @@ def _models(
     given: list[str | os.PathLike[str] | CaptioningModel] = [model if predictions is None else predictions]
     if against is not None:
         given.append(against)
-    models = tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in given)
+    models = tuple(resolve_last(os.fspath(m)) if isinstance(m, str | os.PathLike) else m for m in given)
     for each in models:
         if not isinstance(each, str) and not hasattr(each, "caption_stream"):
             raise UsageError(

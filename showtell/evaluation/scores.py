@@ -15,6 +15,7 @@ from showtell.evaluation.chair import chair
 from showtell.evaluation.cider import cider, cider_d
 from showtell.evaluation.diversity import distinct_n, self_bleu
 from showtell.evaluation.java_metrics import java_scores
+from showtell.evaluation.plugin_scores import plugin_scores
 from showtell.evaluation.reliability import Reliability, caption_labels
 from showtell.evaluation.rouge import rouge_l
 from showtell.evaluation.significance import Difference, Statistic, compare
@@ -139,6 +140,7 @@ def measure(
                 statistics[name] = Statistic.mean(scores)
     else:
         left_out = dict.fromkeys(("METEOR", "SPICE"), "--java false")
+    statistics |= plugin_scores(candidates, reference_words)
     statistics |= _style(candidates, training, left_out)
     statistics |= _objects(images, candidates, reference_words, objects, left_out)
     statistics |= _diversity(captions, left_out)

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from showtell.captioning.captioner import Captioner
 from showtell.decoder import SearchState, StepDecoder
 from showtell.encoder.cnn import CNNEncoder
+from showtell.encoder.resnet import ResNet
+from showtell.errors import ModelError
 
 TOP: Final = 16
 """Likeliest words that a step tells: enough for a beam of 6."""
@@ -84,9 +86,14 @@ def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
 
     Returns:
         Tensors of the context, tensors of the memory, and words that a step tells.
+
+    Raises:
+        ModelError: the encoder is no ResNet.
     """
     encoder, decoder = captioner.encoder, captioner.decoder.float().eval()
     size = encoder.transform.size
+    if not isinstance(encoder.backbone, ResNet):
+        raise ModelError("only models with a ResNet can be exported as graphs; run this one in PyTorch")
     stride = encoder.backbone.settings.stride
     pixels = torch.zeros(2, size + stride, max(stride, size - stride), 3, dtype=torch.uint8)
     features = torch.zeros(2, encoder.grid_cells, encoder.feature_dim)

@@ -12,10 +12,10 @@ from showtell import __version__
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR, model_config, preprocessor_config
 from showtell.checkpoints.model_file import exact_half, read_model
+from showtell.checkpoints.run_summary import read_run
 from showtell.config import SearchConfig
 from showtell.errors import ShowtellError, UsageError
 from showtell.exporting.model_card import CARD, ENCODER_LICENSE, make_card
-from showtell.exporting.run_summary import read_run
 from showtell.utils.files import new_folder
 from showtell.utils.shipped import find_model
 
@@ -42,7 +42,9 @@ def check_hub_target(folder: Path) -> None:
         raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
 
 
-def write_hub_folder(captioner: Captioner, source: Path, name: str, folder: Path) -> None:
+def write_hub_folder(
+    captioner: Captioner, source: Path, name: str, folder: Path, language: str | None = None
+) -> None:
     """Write a captioner as a hub folder, whole or not at all.
 
     Args:
@@ -50,6 +52,7 @@ def write_hub_folder(captioner: Captioner, source: Path, name: str, folder: Path
         source: folder that it was loaded from; its card, licence, history and plots are taken along.
         name: of the model, for its card.
         folder: made.
+        language: of the captions, for the card; see `make_card`.
 
     Raises:
         UsageError: there is something else in the folder, or the source's card or settings are damaged.
@@ -60,14 +63,14 @@ def write_hub_folder(captioner: Captioner, source: Path, name: str, folder: Path
     folder = folder.resolve()
     try:
         with new_folder(folder, replace=False) as fresh:
-            _write(captioner, source, name, fresh)
+            _write(captioner, source, name, fresh, language)
     except OSError as error:
         raise ShowtellError(
             f"{folder}: cannot be written ({error.strerror or error}); name another folder"
         ) from error
 
 
-def _write(captioner: Captioner, source: Path, name: str, folder: Path) -> None:
+def _write(captioner: Captioner, source: Path, name: str, folder: Path, language: str | None) -> None:
     run = read_run(source)
     _save(captioner, folder)
     header = read_model(str(folder))[1]
@@ -81,7 +84,7 @@ def _write(captioner: Captioner, source: Path, name: str, folder: Path) -> None:
     for taken in (LICENSE, ENCODER_LICENSE, *_PLOTS):  # the source's own go before
         if (source / taken).is_file():
             shutil.copyfile(source / taken, folder / taken)
-    card = make_card(captioner, source, name, run, {path.name for path in folder.iterdir()})
+    card = make_card(captioner, source, name, run, {path.name for path in folder.iterdir()}, language)
     (folder / CARD).write_text(card, encoding="utf-8")
 
 

@@ -12,9 +12,9 @@ import yaml
 
 from showtell import __version__
 from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_summary import RunFacts
 from showtell.decoder import single_decoder
 from showtell.errors import UsageError
-from showtell.exporting.run_summary import RunFacts
 from showtell.utils.files import read_small
 from showtell.utils.yaml_files import check_aliases
 
@@ -25,11 +25,17 @@ CARD: Final = "README.md"
 ENCODER_LICENSE: Final = "LICENSE-encoder"
 _PRIVATE: Final = ("root", "images")
 _KNOWN: Final = ("flickr8k", "flickr30k", "coco")
+_ENGLISH: Final = ("a", "in", "the", "with")
 _LINK: Final = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def make_card(
-    captioner: Captioner, source: Path, name: str, run: RunFacts | None, files: Collection[str]
+    captioner: Captioner,
+    source: Path,
+    name: str,
+    run: RunFacts | None,
+    files: Collection[str],
+    language: str | None = None,
 ) -> str:
     """The text of README.md, with the hub's metadata.
 
@@ -39,15 +45,17 @@ def make_card(
         name: of the model.
         run: what its run tells, where there is one.
         files: names of those in the hub folder. Links of a card that lead elsewhere become plain text.
+        language: of the captions, as the hub names it (ISO 639: `de`); None: that of a card that is kept,
+            else `en` where the model has the commonest English words, else none.
 
     Raises:
         UsageError: the metadata of the model's own card are damaged.
     """
     from huggingface_hub import ModelCard
 
-    data = _metadata(name, run)
+    data = _metadata(name, run, language or _language_of(captioner))
     if (source / CARD).is_file():
-        return _kept(source / CARD, data, files)
+        return _kept(source / CARD, data, files, language)
     template = (resources.files("showtell.exporting") / "model_card.md").read_text(encoding="utf-8")
     decoder = single_decoder(captioner.decoder)
     card = ModelCard.from_template(
@@ -68,7 +76,12 @@ def make_card(
     return f"{card}\n"
 
 
-def _metadata(name: str, run: RunFacts | None) -> ModelCardData:
+def _language_of(captioner: Captioner) -> str | None:
+    """`en` where the commonest words of English captions are in the vocabulary."""
+    return "en" if all(word in captioner.vocabulary for word in _ENGLISH) else None
+
+
+def _metadata(name: str, run: RunFacts | None, language: str | None) -> ModelCardData:
     """The metadata by which the hub sorts and filters."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -88,7 +101,7 @@ def _metadata(name: str, run: RunFacts | None) -> ModelCardData:
         for score, value in (run.scores if run else {}).items()
     ]
     return ModelCardData(
-        language="en",
+        language=language,
         library_name="showtell",
         pipeline_tag="image-to-text",
         tags=["image-captioning", "showtell"],
@@ -99,7 +112,7 @@ def _metadata(name: str, run: RunFacts | None) -> ModelCardData:
     )
 
 
-def _kept(path: Path, data: ModelCardData, files: Collection[str]) -> str:
+def _kept(path: Path, data: ModelCardData, files: Collection[str], language: str | None) -> str:
     """A card that is there already, with what its metadata leave out."""
     from huggingface_hub import ModelCard
 
@@ -113,6 +126,8 @@ def _kept(path: Path, data: ModelCardData, files: Collection[str]) -> str:
     for key, value in data.to_dict().items():  # type: ignore[no-untyped-call]
         if card.data.get(key) is None and key != "model-index":
             card.data[key] = value
+    if language is not None:
+        card.data["language"] = language
     card.text = _LINK.sub(lambda link: _link_within(link, files), card.text)
     return str(card)
 

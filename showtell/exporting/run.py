@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from showtell.data.find_images import find_images
 from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
 from showtell.runtime.manifest import ExportPrecision, find_exported
+from showtell.utils.files import require_writable
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
 from showtell.utils.shipped import DEFAULT_MODEL, find_model
@@ -107,6 +109,7 @@ def export(
     image_size: int | None = None,
     encoder: str | None = None,
     to_hub_folder: str | os.PathLike[str] | None = None,
+    language: str | None = None,
 ) -> ExportResult:
     """Export a model as graphs that run without PyTorch, or as a folder in the hub's conventions.
 
@@ -118,6 +121,8 @@ def export(
         image_size: side in pixels that images are resized to; by default the model's own.
         encoder: name of the encoder's weights, where the model is without and they have moved.
         to_hub_folder: write no graphs, but this folder: a model card, weights, configuration.
+        language: of the captions, for the model card: a code such as `de`; by default `en` for a model with
+            English words, else none.
 
     Raises:
         UsageError: the extra is not installed, photos are missing, arguments do not go together, or there is
@@ -133,15 +138,21 @@ def export(
     if isinstance(photos, str | os.PathLike):
         photos = [photos]
     names = [os.fspath(each) for each in photos or ()]
+    if language is not None and not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", language):
+        raise UsageError(f"language {language!r}: give a code of ISO 639, such as en, de or zh")
     if to_hub_folder is None:
+        if language is not None:
+            raise UsageError("language is for the card of a hub folder: leave it out, or name to_hub_folder")
         return _export_graphs(name, out, precision, names, image_size, encoder)
     for argument, given in (("out", out), ("photos", names), ("precision", precision != "fp32")):
         if given:
             raise UsageError(f"{argument} is for graphs: leave it out, or to_hub_folder (--to-hub-folder)")
-    return _export_hub_folder(name, Path(to_hub_folder), image_size, encoder)
+    return _export_hub_folder(name, Path(to_hub_folder), image_size, encoder, language)
 
 
-def _export_hub_folder(model: str, folder: Path, image_size: int | None, encoder: str | None) -> ExportResult:
+def _export_hub_folder(
+    model: str, folder: Path, image_size: int | None, encoder: str | None, language: str | None
+) -> ExportResult:
     if "," in model:
         raise UsageError(f"a hub folder has one model, not an ensemble: name one of {model}")
     if find_model(model) is None and is_hub_id(model):
@@ -162,7 +173,7 @@ def _export_hub_folder(model: str, folder: Path, image_size: int | None, encoder
     captioner = Captioner.load(
         str(source), encoder=encoder, device=torch.device("cpu"), image_size=image_size
     )
-    write_hub_folder(captioner, source.parent, name, folder)
+    write_hub_folder(captioner, source.parent, name, folder, language)
     return ExportResult(folder, name, "hub folder", _sizes(folder), time.monotonic() - start)
 
 
@@ -187,6 +198,7 @@ def _export_graphs(
     sized = name if image_size is None else f"{name}-{image_size}"
     folder = Path(out or f"exported/{sized}-{precision}")
     check_target(folder)
+    require_writable(folder, UsageError)
     import torch
 
     from showtell.captioning.captioner import Captioner

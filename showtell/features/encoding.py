@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,7 +18,7 @@ from showtell.config import View
 from showtell.data.decode_ahead import batched, decode_ahead
 from showtell.data.processes import decode_in_processes, processes_pay
 from showtell.data.transforms import ImageTransform
-from showtell.errors import ImageError
+from showtell.errors import FeatureStoreError, ImageError
 
 AT_ONCE: Final = 4
 """Encoder batches whose images are handed over together; those of one shape share a batch."""
@@ -115,6 +115,24 @@ def encode_views(
                 yield [view for view, _ in good], encoder.encode_pixels([pixels for _, pixels in good])
             if progress is not None:
                 progress(len(batch))
+
+
+def require_finite(finite: Iterable[bool], items: Sequence[ImageView]) -> None:
+    """Stop where features are not finite, before training fails because of them.
+
+    Args:
+        finite: whether the features of each view are.
+        items: the views.
+
+    Raises:
+        FeatureStoreError: those of a view are not.
+    """
+    for (path, view), good in zip(items, finite, strict=True):
+        if not good:
+            raise FeatureStoreError(
+                f"{path}: its features ({view}) are not finite numbers: the encoder's weights are damaged, or"
+                " its number format overflows; try --encoder.precision fp32"
+            )
 
 
 def _decoded_views(

@@ -64,6 +64,13 @@ class RowFormat:
         packed: Record = rows.numpy().view(self.record)[:, 0]
         return packed
 
+    def finite(self, rows: Record) -> npt.NDArray[np.bool_]:
+        """Which of some rows (N,) hold finite numbers only: (N,)."""
+        if self.kind == "float16":  # by their exponents: ten times as fast as `np.isfinite`
+            bits = rows["features"].view("<u2") & 0x7FFF
+            return np.asarray(bits.max(axis=(1, 2), initial=0) < 0x7C00)
+        return np.logical_and(*(np.isfinite(rows[name]).all(axis=(1, 2)) for name in ("lowest", "step")))
+
     def unpack(self, row: Record | Mapping[str, Any]) -> npt.NDArray[np.float16]:
         """Features (R, D) of a row; of `float16` they are the row itself, not a copy."""
         if self.kind == "float16":

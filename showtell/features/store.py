@@ -5,11 +5,13 @@ A store is a folder named after the fingerprint of its encoder (weights, transfo
     store.json   what the rows are
     rows.bin     rows, one after the other, each the features (R, D) of an image (see `RowFormat`)
     index.bin    16 bytes a row: the key of the image file (path, size, time of change) and view in it
+    checksums.bin, damaged.bin: see `showtell.features.checksums`
 
-Rows are only ever appended: first the rows are flushed to the disk, then their keys. So a row counts when
-its key is there, and a kill at any moment loses at most the rows since the last flush. A file that changes
-has another key: a stale row is never read. One process writes at a time (a lock file, which the system
-releases when its holder dies); others wait, then find the work done.
+Rows are only ever appended: first the rows and their checksums are flushed to the disk, then their keys. So a
+row counts when its key is there, and a kill at any moment loses at most the rows since the last flush. A file
+that changes has another key: a stale row is never read. A damaged row is recognised when a process first
+reads it, and another one appended. One process writes at a time (a lock file, which the system releases when
+its holder dies); others wait, then find the work done.
 
 A row is read by one request of its size. Mapping the file into memory would read a few pages at a time, which
 is slower where rows come at random, and would count all that was read as the process's memory (COCO: 24 GB).
@@ -17,17 +19,15 @@ is slower where rows come at random, and would count all that was read as the pr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import shutil
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -36,11 +36,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from filelock import FileLock, Timeout
+from torch.utils.data import get_worker_info
 
 from showtell.config import FeatureType, View
 from showtell.data.records import CaptionedImage
 from showtell.errors import FeatureStoreError
-from showtell.features.encoding import ExtractionReport, FeatureEncoder, ImageView, encode_views
+from showtell.features.checksums import CHECKSUM_BYTES, CHECKSUMS, DamagedRowError, RowChecks, checksum
+from showtell.features.encoding import (
+    ExtractionReport,
+    FeatureEncoder,
+    ImageView,
+    encode_views,
+    require_finite,
+)
+from showtell.features.keys import KEY_BYTES, ImageKeys
 from showtell.features.row_format import RowFormat
 from showtell.utils.devices import CopyToCPU
 from showtell.utils.files import write_atomic
@@ -48,7 +57,6 @@ from showtell.utils.files import write_atomic
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-KEY_BYTES = 16
 FLUSH_ROWS = 256
 """Rows that a kill may cost, besides those of the last `FLUSH_SECONDS`."""
 FLUSH_SECONDS = 1.0
@@ -59,14 +67,7 @@ QUEUE = 2
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """The cost of an extraction.
-
-    Attributes:
-        rows: rows asked for.
-        missing: those that are not in the store yet.
-        size: bytes of the missing rows on the disk.
-        seconds: estimated time for them.
-    """
+    """The cost of an extraction: `rows` rows, of which `missing` ones take `size` bytes and `seconds`."""
 
     rows: int
     missing: int
@@ -101,6 +102,7 @@ class FeatureStore:
         self.row_bytes = self.format.record.itemsize
         self.folder = cache_dir / "features" / (fingerprint[:16] + ("-int8" if kind == "int8" else ""))
         self._rows = self.folder / "rows.bin"
+        self._checks = RowChecks(self.folder, self.format)
         description = {
             "version": FORMAT_VERSION,
             "encoder": fingerprint,
@@ -117,8 +119,7 @@ class FeatureStore:
                 f"{self.folder}: the feature cache cannot be used ({error.strerror}); name another folder "
                 "with --cache.dir"
             ) from error
-        self._keys: dict[ImageView, bytes] = {}
-        self._folders: dict[str, str] = {}
+        self._keys = ImageKeys()
 
     def __getstate__(self) -> dict[str, object]:
         """Go to another process to be read there: without the encoder."""
@@ -134,7 +135,7 @@ class FeatureStore:
         Raises:
             FeatureStoreError: it has not been extracted, or the file has changed since.
         """
-        row = self._row_of_key.get(self._key((path, view)))
+        row = self._row_of_key.get(self._keys((path, view)))
         if row is None:
             raise FeatureStoreError(f"{path}: its features ({view}) are not cached; extract them first")
         return row
@@ -144,6 +145,7 @@ class FeatureStore:
 
         Raises:
             IndexError: there is no such row.
+            DamagedRowError: the row is damaged; from now on it does not count.
             FeatureStoreError: the file cannot be read.
         """
         place = range(self._count)[row]
@@ -153,13 +155,45 @@ class FeatureStore:
             raise FeatureStoreError(
                 f"{self._rows}: row {place} cannot be read ({error}); extract the features again"
             ) from error
+        key = self._index[place * KEY_BYTES : (place + 1) * KEY_BYTES]
+        if reason := self._checks.damage(place, key, found):
+            self._checks.mark(place)
+            if self._row_of_key.get(key) == place:
+                del self._row_of_key[key]
+            raise DamagedRowError(f"{self._rows}: row {place} is damaged ({reason})")
         return self.format.unpack(found)
+
+    def read(self, path: Path, view: View = "full") -> npt.NDArray[np.float16]:
+        """Read the features (R, D) of an image's view; if their row is damaged, they are extracted again.
+
+        Raises:
+            ImageError: the row is damaged, and the image cannot be decoded any more.
+            FeatureStoreError: the features have not been extracted, or cannot be read; or the row is damaged
+                and this is another process than the one that extracts.
+        """
+        try:
+            return self[self.row(path, view)]
+        except DamagedRowError as error:
+            if not hasattr(self, "encoder") or get_worker_info() is not None:  # GPUs cannot be forked
+                self._mark_damaged_rows()
+                raise FeatureStoreError(
+                    f"{path} ({view}): {error}; run the command again, which extracts it again"
+                ) from error
+            log.warning("%s (%s): %s; extracting it again", path, view, error)
+        self.extract([(path, view)])
+        return self[self.row(path, view)]
+
+    def _mark_damaged_rows(self) -> None:
+        """Read all rows, so that the next run extracts all damaged ones."""
+        for place in range(self._count):
+            with suppress(DamagedRowError):
+                self[place]
 
     def missing(self, wanted: Iterable[ImageView]) -> list[ImageView]:
         """Those of `wanted` that are not in the store, each file and view once, in order."""
         by_key: dict[bytes, ImageView] = {}
         for item in wanted:
-            by_key.setdefault(self._key(item), item)
+            by_key.setdefault(self._keys(item), item)
         return [item for key, item in by_key.items() if key not in self._row_of_key]
 
     def plan(self, wanted: Sequence[ImageView]) -> FeaturePlan:
@@ -198,16 +232,16 @@ class FeatureStore:
             FeatureStoreError: the disk is full or fails.
         """
         report = ExtractionReport()
-        self._keys.clear()  # files may have changed
-        self._folders.clear()
+        self._keys.forget()  # files may have changed
         if not self.missing(wanted):
             return report
         start = time.monotonic()
         try:
             with self._write_lock():
                 self._reload()  # another process may have been here
+                self._checks.forget_from(self._count)
                 try:
-                    with _RowWriter(self.folder, self.row_bytes, self._count) as writer:
+                    with _RowWriter(self.folder, self.format, self._count) as writer:
                         self._extract_missing(self.missing(wanted), writer, report, skip_bad, progress)
                 finally:
                     self._reload()
@@ -228,7 +262,7 @@ class FeatureStore:
         with closing(encoded):
             for items, features in encoded:
                 rows = CopyToCPU(self.format.pack(features))
-                writer.append(rows, [self._key(item) for item in items])
+                writer.append(rows, items, [self._keys(item) for item in items])
 
     def _seconds_per_image(self) -> float:
         size, count = self.encoder.transform.size, self.encoder.batch_size
@@ -237,32 +271,6 @@ class FeatureStore:
             start = time.monotonic()
             CopyToCPU(self.format.pack(self.encoder.encode_pixels(pixels))).wait()
         return (time.monotonic() - start) / count
-
-    def _key(self, item: ImageView) -> bytes:
-        """Key of an image file's content and a view; remembered till the next extraction."""
-        key = self._keys.get(item)
-        if key is None:
-            path, view = item
-            try:
-                key = self._keys[item] = _hash(f"{self._identity(path)}\0{view}")
-            except OSError:
-                return _hash(f"{path.absolute()}\0missing\0{view}")  # not remembered: it may come
-        return key
-
-    def _identity(self, path: Path) -> str:
-        """The file's path without symbolic links, its size and time of change.
-
-        `Path.resolve` asks for every folder on the way; here each folder is resolved once.
-        """
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode):
-            folder, name = os.path.split(path)
-            if folder not in self._folders:
-                self._folders[folder] = os.path.realpath(folder)
-            resolved = os.path.join(self._folders[folder], name)  # noqa: PTH118 (twice as fast as Path)
-        else:
-            resolved, status = os.path.realpath(path), path.stat()
-        return f"{resolved}\0{status.st_size}\0{status.st_mtime_ns}"
 
     def _check_or_describe(self, description: dict[str, object]) -> None:
         path = self.folder / "store.json"
@@ -284,7 +292,11 @@ class FeatureStore:
         keys = index.read_bytes() if index.exists() else b""
         size = self._rows.stat().st_size if self._rows.exists() else 0
         self._count = min(len(keys) // KEY_BYTES, size // self.row_bytes)
-        self._row_of_key = {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(self._count)}
+        self._index = keys[: self._count * KEY_BYTES]
+        damaged = self._checks.reload(self._count)
+        self._row_of_key = {
+            keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(self._count) if i not in damaged
+        }
 
     def _write_lock(self) -> AbstractContextManager[object]:
         lock = FileLock(self.folder / "lock")
@@ -295,17 +307,15 @@ class FeatureStore:
             return lock.acquire()
 
 
-def _hash(identity: str) -> bytes:
-    return hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
-
-
 class _RowWriter:
     """Appends rows, and their keys once the rows are on the disk, in a thread: the encoder does not wait."""
 
-    def __init__(self, folder: Path, row_bytes: int, count: int) -> None:
-        self._rows = _open_at(folder / "rows.bin", count * row_bytes)
+    def __init__(self, folder: Path, form: RowFormat, count: int) -> None:
+        self._format = form
+        self._rows = _open_at(folder / "rows.bin", count * form.record.itemsize)
+        self._checksums = _open_at(folder / CHECKSUMS, count * CHECKSUM_BYTES)  # zeros for rows without one
         self._index = _open_at(folder / "index.bin", count * KEY_BYTES)
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[bytes, bytes]] = []  # keys and checksums
         self._failed = False
         self._flushed = time.monotonic()
         self._thread = ThreadPoolExecutor(1, "write-features")
@@ -320,21 +330,23 @@ class _RowWriter:
             self.flush()
         finally:
             self._thread.shutdown()
-            self._rows.close()
-            self._index.close()
+            for file in (self._rows, self._checksums, self._index):
+                file.close()
 
-    def append(self, rows: CopyToCPU, keys: list[bytes]) -> None:
-        """Add rows (B, bytes) with their keys.
+    def append(self, rows: CopyToCPU, items: Sequence[ImageView], keys: list[bytes]) -> None:
+        """Add rows (B, bytes) of images with their keys.
 
         Raises:
             OSError: rows that were added before cannot be written.
+            FeatureStoreError: features that were added before are not finite.
         """
         self._settle(QUEUE - 1)
-        self._queue.append(self._thread.submit(self._write, rows, keys))
+        self._queue.append(self._thread.submit(self._write, rows, items, keys))
 
     def flush(self) -> None:
         """Make what was written count."""
-        for file, content in ((self._rows, b""), (self._index, b"".join(self._waiting))):
+        keys, checksums = (b"".join(pair[part] for pair in self._waiting) for part in (0, 1))
+        for file, content in ((self._rows, b""), (self._checksums, checksums), (self._index, keys)):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -346,13 +358,16 @@ class _RowWriter:
         while len(self._queue) > left:
             self._queue.popleft().result()
 
-    def _write(self, rows: CopyToCPU, keys: list[bytes]) -> None:
+    def _write(self, rows: CopyToCPU, items: Sequence[ImageView], keys: list[bytes]) -> None:
         if self._failed:
             return  # rows after those that failed would stand in their place
         self._failed = True
-        self._rows.write(rows.wait().numpy().data)
+        content = rows.wait()
+        require_finite(self._format.finite(self._format.records(content)), items)
+        self._rows.write(content.numpy().data)
         self._failed = False
-        self._waiting.extend(keys)
+        pairs = zip(keys, content.numpy(), strict=True)
+        self._waiting.extend((key, checksum(key, row.data)) for key, row in pairs)
         if len(self._waiting) >= FLUSH_ROWS and time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 
@@ -379,4 +394,4 @@ class CachedFeatures:
     def __call__(self, image: CaptionedImage, draw: int | None) -> torch.Tensor:
         """(R, D) fp16."""
         view = "full" if draw is None else self.views[draw % len(self.views)]
-        return torch.from_numpy(self.store[self.store.row(image.path, view)])
+        return torch.from_numpy(self.store.read(image.path, view))

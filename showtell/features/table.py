@@ -12,7 +12,13 @@ from torch import Tensor
 from showtell.config import View
 from showtell.data.dataset import ImageTable
 from showtell.data.records import CaptionedImage
-from showtell.features.encoding import ExtractionReport, FeatureEncoder, ImageView, encode_views
+from showtell.features.encoding import (
+    ExtractionReport,
+    FeatureEncoder,
+    ImageView,
+    encode_views,
+    require_finite,
+)
 from showtell.utils.devices import to_device
 
 
@@ -54,10 +60,12 @@ class FeatureTable(ImageTable):
 
         Raises:
             ImageError: an image cannot be decoded, and `skip_bad` is not set.
+            FeatureStoreError: the features of an image are not finite.
         """
         wanted = list(dict.fromkeys(wanted))
         rows: dict[ImageView, int] = {}
         table: Tensor | None = None
+        finite: list[Tensor] = []
         start = time.monotonic()
         encoded = encode_views(encoder, wanted, report, skip_bad=skip_bad, progress=progress)
         with closing(encoded):
@@ -67,8 +75,11 @@ class FeatureTable(ImageTable):
                 if table is None:
                     table = part.new_empty(len(wanted), *part.shape[1:])
                 table[len(rows) : len(rows) + len(items)] = part
+                finite.append(torch.isfinite(part).flatten(1).all(dim=1))
                 rows.update(zip(items, range(len(rows), len(rows) + len(items)), strict=True))
         report.seconds = time.monotonic() - start
+        if finite:  # looked at once, at the end: a GPU is not waited for before
+            require_finite(torch.cat(finite).tolist(), list(rows))
         if table is None:
             table = torch.empty(0, encoder.grid_cells, encoder.feature_dim)
         return cls(rows, table, views)

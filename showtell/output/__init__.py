@@ -18,11 +18,12 @@ from showtell.output.jsonl import JsonlWriter
 from showtell.output.photo import Photo
 from showtell.output.record import Output, Record
 from showtell.output.screen import Screen
-from showtell.output.summary import Tally
+from showtell.output.summary import Distinct, Tally
 
 __all__ = [
     "WRITERS",
     "AttentionImages",
+    "Distinct",
     "FileWriter",
     "GalleryWriter",
     "Output",

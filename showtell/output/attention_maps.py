@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from showtell.output.record import Record
 from showtell.utils.files import reraise_os_error
 from showtell.utils.plots import plot_attention
 
+log = logging.getLogger(__name__)
+
 SUFFIX: Final = ".attention.png"
 """Ending of the images in a folder, so that none takes the name of a photo."""
 
@@ -27,6 +30,9 @@ class AttentionImages:
         target: a folder, which gets a `<photo>.attention.png` for each photo, or, for one photo, a `.png`
             file.
 
+    Attributes:
+        written: images drawn so far.
+
     Raises:
         UsageError: `target` cannot be written there.
     """
@@ -36,6 +42,7 @@ class AttentionImages:
         self.single = target.suffix.lower() == ".png" and not target.is_dir()
         if not self.single and target.exists() and not target.is_dir():
             raise UsageError(f"{target}: this is no folder; name a folder, or for one photo a .png file")
+        self.written = 0
         self._used: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -47,7 +54,10 @@ class AttentionImages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to be closed: each image is written whole."""
+        """Log where the images are; each has been written whole."""
+        if kind is None and self.written:
+            what = "attention map" if self.single else f"attention maps of {self.written} photos"
+            log.info("%s: %s", self.target, what)
 
     def made(self, name: str) -> bool:
         """Whether this name is that of an image in the folder, of this or an earlier run."""
@@ -69,6 +79,7 @@ class AttentionImages:
             plot_attention(
                 photo, best.words, best.attention, path, title=best.text, log_probs=best.word_log_probs
             )
+        self.written += 1
 
     def _free_path(self, stem: str) -> Path:
         """A name that no other photo of this run has got; file systems may not tell upper case from lower."""

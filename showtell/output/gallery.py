@@ -8,10 +8,16 @@ from typing import Any
 
 from showtell.output.file_writer import FileWriter
 from showtell.output.record import Record
+from showtell.web import read_asset
+from showtell.web.heat import attention_bytes
 
 
 class GalleryWriter(FileWriter):
-    """A card a photo, with its preview in the page itself. The blocks of `gallery.html` are its parts."""
+    """A card a photo, with its preview in the page itself; the page sorts and searches them.
+
+    Words show their confidence, and where the decoder looked for them. The blocks of `gallery.html` are the
+    parts of the page.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -24,7 +30,9 @@ class GalleryWriter(FileWriter):
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+        environment.filters["base64"] = _base64
+        environment.filters["heat"] = lambda attention: _base64(attention_bytes(attention))
+        environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
         self._template = environment.get_template("gallery.html")
         self._failed = 0
 
@@ -33,7 +41,8 @@ class GalleryWriter(FileWriter):
 
     def head(self) -> str:
         """The page down to the first card."""
-        return self._block("head", title=self.path.stem)
+        css = read_asset("common.css") + read_asset("gallery.css", __package__)
+        return self._block("head", title=self.path.stem, css=css)
 
     def format(self, record: Record) -> str:
         """A card."""
@@ -42,4 +51,9 @@ class GalleryWriter(FileWriter):
 
     def foot(self) -> str:
         """The page after the last card."""
-        return self._block("foot", captioned=self.count - self._failed, failed=self._failed)
+        js = read_asset("common.js") + read_asset("gallery.js", __package__)
+        return self._block("foot", captioned=self.count - self._failed, failed=self._failed, js=js)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

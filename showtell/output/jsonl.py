@@ -15,20 +15,25 @@ if TYPE_CHECKING:
 class JsonlWriter(FileWriter):
     """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` a line.
 
-    `captions` are the further ones, best first. Captions of a calibrated model, unless drawn, also have their
-    `confidence`, `words` and `word_confidences`, and whether they are `doubtful`. A photo that cannot be
-    shown has `{"image", "error"}`.
+    `captions` are all of them, best first; the best one stands outside too. Captions of a calibrated model,
+    unless drawn, also have their `confidence`, `words` and `word_confidences`, and whether they are
+    `doubtful`. A photo that cannot be shown has `{"image", "error"}`.
     """
 
     def format(self, record: Record) -> str:
         """A line of JSON."""
-        value: dict[str, Any] = {"image": record.image}
-        if record.captions:
-            best, *others = (_caption(record, caption) for caption in record.captions)
-            value |= best | {"captions": others}
-        else:
-            value["error"] = record.error
-        return json.dumps(value, ensure_ascii=False) + "\n"
+        return json_line(record)
+
+
+def json_line(record: Record) -> str:
+    """A photo's captions as a line of JSON; see `JsonlWriter`."""
+    value: dict[str, Any] = {"image": record.image}
+    if record.captions:
+        captions = [_caption(record, caption) for caption in record.captions]
+        value |= captions[0] | {"captions": captions}
+    else:
+        value["error"] = record.error
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def _caption(record: Record, caption: Caption) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Final, Self
 from tqdm import tqdm
 
 from showtell.errors import escaped, one_line
+from showtell.output.jsonl import json_line
 from showtell.output.record import Record
 
 _JOINERS: Final = "\u200c\u200d"
@@ -25,11 +26,13 @@ class Screen:
     Doubtful captions are marked, with their confidence.
 
     Args:
+        json_lines: print a line of JSON for each photo instead, as a .jsonl file has it.
         keep_going: when the reader of standard output leaves (`| head`), fall silent; without it,
             BrokenPipeError ends the run.
     """
 
-    def __init__(self, *, keep_going: bool = False) -> None:
+    def __init__(self, *, keep_going: bool = False, json_lines: bool = False) -> None:
+        self._json_lines = json_lines
         self._keep_going = keep_going
         self._silent = False
 
@@ -51,6 +54,9 @@ class Screen:
         name = one_line(record.image)
         if not record.captions:
             log.warning("skipped %s: %s", name, one_line(record.error or ""))
+        if self._json_lines:
+            self._print(json_line(record).rstrip("\n"))
+            return
         for caption in record.captions:
             doubt = f"  (doubtful: {caption.confidence:.0%})" if record.doubtful(caption) else ""
             self._print(f"{name}: {_printable_words(caption.text)}{doubt}")

@@ -17,6 +17,38 @@ _NAMED: Final = 3
 """Skipped photos that are named again at the end; each has had a line of its own."""
 
 
+class Distinct:
+    """Counts photos whose captions are fewer different ones than were asked for, and logs why at the end.
+
+    Args:
+        wanted: different captions of a photo.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._photos = self._short = 0
+
+    def __enter__(self) -> Self:
+        """Nothing to be opened."""
+        return self
+
+    def add(self, record: Record) -> None:
+        """Count a photo."""
+        self._photos += bool(record.captions)
+        self._short += 0 < len({caption.text for caption in record.captions}) < self._wanted
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Log how many photos have repeated captions, where any has."""
+        if kind is None and self._short:
+            log.warning(
+                "%d of %d photos have fewer than %d different captions: raise --diversity (2, say) or"
+                " --beam-size",
+                *(self._short, self._photos, self._wanted),
+            )
+
+
 class Tally:
     """Counts photos, and logs a summary when its block is left at the end or by Ctrl-C.
 

@@ -18,6 +18,7 @@ from showtell.evaluation.word_usage import WordUsage
 from showtell.utils.files import write_atomic
 from showtell.utils.plots import plot_distribution, plot_lines
 from showtell.web import read_asset
+from showtell.web.heat import attention_bytes
 
 Cell = tuple[float, float | None, float | None]
 
@@ -200,12 +201,5 @@ def _shown(shown: Shown) -> dict[str, Any]:
         value["doubtful"] = True
     if shown.attention is not None and len(shown.attention):
         value["grid"] = shown.attention.shape[1:]
-        value["looked"] = base64.b64encode(_heat(shown.attention)).decode()
+        value["looked"] = base64.b64encode(attention_bytes(shown.attention)).decode()
     return value
-
-
-def _heat(attention: npt.NDArray[np.float32]) -> bytes:
-    """One byte a cell (T, rows, columns): 255 is the word's strongest, or three times an even look."""
-    cells = attention.shape[1] * attention.shape[2]
-    full = np.maximum(attention.max(axis=(1, 2), keepdims=True), 3 / cells)
-    return np.asarray((255 * attention / full).round().astype(np.uint8)).tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -116,7 +117,7 @@ class ArrayState:
 
 
 class _ArrayStepScores(StepScores[ArrayState]):
-    """The outputs of a step's graph; the next step may overwrite them."""
+    """The outputs of a step's graph; the step after the next may overwrite them."""
 
     def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, has_attention: bool) -> None:
         self.state, self._end_token = state, end
@@ -170,9 +171,12 @@ class ExportedCaptioner(CaptioningModel):
         manifest = replace(manifest, transform=manifest.transform.at_size(image_size))
         self.manifest, self.runtime = manifest, pick_runtime(runtime, manifest)
         self.vocabulary, self.calibration = manifest.vocabulary, manifest.calibration
-        encoder, self._start, self._step = (
-            open_session(folder, graph, manifest, self.runtime) for graph in ("encoder", "start", "step")
-        )
+        # The first loads the runtime; compiling the others takes as many cores as there are.
+        self._start = open_session(folder, "start", manifest, self.runtime)
+        with ThreadPoolExecutor(2) as pool:
+            encoder, self._step = pool.map(
+                lambda graph: open_session(folder, graph, manifest, self.runtime), ("encoder", "step")
+            )
         _check_graphs(folder, manifest, self._start, self._step)
         self.encoder = ExportedEncoder(encoder, manifest, self.runtime)
         self._specials = special_tokens(self.vocabulary)

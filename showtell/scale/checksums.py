@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from showtell.utils.files import reraise_os_error, write_atomic
+from showtell.utils.files import reraise_os_error
+from showtell.utils.storage import is_remote, write_whole
 
 FILE_NAME: Final = "checksums.jsonl"
 _BLOCK: Final = 2**20
@@ -54,18 +55,21 @@ def write_shard_file(path: Path, content: bytes) -> Checksum:
     """
     with ThreadPoolExecutor(1) as beside:
         checksum = beside.submit(Checksum.of, content)
-        write_atomic(path, content)
+        write_whole(path, content)
         return checksum.result()
 
 
 def add_checksum(shard: Path, checksum: Checksum) -> None:
     """Note the checksum of a shard that has been written.
 
-    It is not flushed to the disk: a checksum that is lost is computed again.
+    It is not flushed to the disk: a checksum that is lost is computed again. An object store has checksums of
+    its own and cannot append: nothing is noted there, and shards are compared with their units.
 
     Raises:
         WriteError: it cannot be noted.
     """
+    if is_remote(shard):
+        return
     path = shard.with_name(FILE_NAME)
     line = json.dumps({"shard": shard.name, "bytes": checksum.size, "crc32": f"{checksum.crc32:08x}"})
     with reraise_os_error(path), path.open("a", encoding="utf-8") as file:
@@ -78,6 +82,8 @@ def read_checksums(folder: Path) -> dict[str, Checksum]:
     Raises:
         OSError: the file is there and cannot be read.
     """
+    if is_remote(folder):
+        return {}
     try:
         text = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

@@ -19,10 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from showtell.config import FeatureType
-from showtell.errors import FeatureStoreError
+from showtell.errors import FeatureStoreError, UsageError
 from showtell.features.row_format import Record, RowFormat
 from showtell.scale.checksums import Checksum, write_shard_file
 from showtell.scale.job import read_job
+from showtell.utils.storage import is_remote, read_bytes
 
 
 def write_shard(
@@ -112,7 +113,24 @@ def read_header(path: Path) -> ShardHeader:
     Raises:
         FeatureStoreError: it is missing or damaged.
     """
-    return _open(path)[1]
+    return _read_remote_header(path) if is_remote(path) else _open(path)[1]
+
+
+def _read_remote_header(path: Path) -> ShardHeader:
+    """See `read_header`; of an object store only the header is read."""
+    try:
+        length = int.from_bytes(read_bytes(path, 0, 8), "little")
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError("its header is too large")  # noqa: TRY301
+        values = json.loads(read_bytes(path, 8, 8 + length))
+        header = ShardHeader.from_json(values.pop("__metadata__")["showtell"])
+        shapes = {name: (tensor["shape"], tensor["dtype"]) for name, tensor in values.items()}
+        size = 8 + length + max(tensor["data_offsets"][1] for tensor in values.values())
+        if shapes != header.tensors() or path.stat().st_size != size:
+            raise ValueError("its rows are not those that it says")  # noqa: TRY301
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise FeatureStoreError(f"{path}: damaged ({error}); run the same showtell scale again") from error
+    return header
 
 
 def _open(path: Path) -> tuple[Any, ShardHeader]:
@@ -144,11 +162,14 @@ class ShardedFeatures(Mapping[str, npt.NDArray[np.float16]]):
         failed: images without features, and why.
 
     Raises:
+        UsageError: the folder is an address.
         DataError: there is no job in the folder.
         FeatureStoreError: shards are missing or damaged, made by different encoders, or hold an id twice.
     """
 
     def __init__(self, folder: Path) -> None:
+        if is_remote(folder):
+            raise UsageError(f"{folder}: features are mapped into memory; copy the folder to a disk first")
         job = read_job(folder)
         missing = job.missing()
         if missing:

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
-from showtell.errors import DataError, ModelError, ShowtellError, UsageError
+from showtell.errors import DataError, ModelError, UsageError
 from showtell.scale.checksums import FILE_NAME as CHECKSUMS
+from showtell.scale.locks import changing_files
+from showtell.scale.parts import WHOLE, Part
 from showtell.scale.units import Unit, unit_from_json, unit_to_json
-from showtell.utils.files import read_json, write_atomic
+from showtell.utils.files import read_json
+from showtell.utils.storage import is_remote, names_in, read_bytes, write_whole
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "job.json"
@@ -41,20 +41,27 @@ class Job:
         folder: where the shards go.
         shards: file name of a unit's shard, with `{}` where its number goes.
         units: all work units; the number of one is its place.
+        part: the units that this run does.
     """
 
     folder: Path
     shards: str
     units: tuple[Unit, ...]
+    part: Part = WHOLE
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the units of this run."""
+        return self.part.numbers(len(self.units))
 
     def shard(self, number: int) -> Path:
         """The shard of a unit."""
         return self.folder / self.shards.format(f"{number:05}")
 
     def missing(self) -> list[int]:
-        """Numbers of the units whose shard is not there."""
-        there = {path.name for path in self.folder.iterdir()}
-        return [number for number in range(len(self.units)) if self.shard(number).name not in there]
+        """Numbers of the units of this run whose shard is not there."""
+        there = names_in(self.folder)
+        return [number for number in self.numbers if self.shard(number).name not in there]
 
     def images(self, numbers: Iterable[int]) -> int:
         """Number of images of some units."""
@@ -62,7 +69,11 @@ class Job:
 
 
 def open_job(
-    folder: Path, shards: str, settings: Mapping[str, Any], list_units: Callable[[], Iterable[Unit]]
+    folder: Path,
+    shards: str,
+    settings: Mapping[str, Any],
+    list_units: Callable[[], Iterable[Unit]],
+    part: Part = WHOLE,
 ) -> Job:
     """Begin a job in a folder, or go on with the one that is there.
 
@@ -71,6 +82,8 @@ def open_job(
         shards: file name of a shard (see `Job`).
         settings: all that decides what the shards hold; plain values.
         list_units: lists the images, when the job begins.
+        part: the units to do. Whichever part begins lists the images for all; a job of parts is never
+            begun anew.
 
     Raises:
         UsageError: the folder holds a job of other settings, or other files; or it cannot be written.
@@ -78,11 +91,13 @@ def open_job(
     """
     settings = json.loads(json.dumps({"version": FORMAT_VERSION, "shards": shards, **settings}))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not _has_shards(folder):
-            # The list first: where the settings are, it is complete.
-            write_atomic(folder / UNITS, "".join(map(unit_to_json, list_units())))
-            write_atomic(folder / FILE_NAME, json.dumps(settings, indent=1) + "\n")
+        if not is_remote(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with changing_files(folder):
+            if not _has_shards(folder, part):
+                # The list first: where the settings are, it is complete.
+                write_whole(folder / UNITS, "".join(map(unit_to_json, list_units())))
+                write_whole(folder / FILE_NAME, json.dumps(settings, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"{folder}: it cannot be written ({error.strerror or error})") from error
     known = read_settings(folder)
@@ -93,18 +108,16 @@ def open_job(
             f"{folder}: holds a job with other settings ({', '.join(sorted(others))}); name another folder"
             " with --out, or give the settings that are in its job.json"
         )
-    return read_job(folder)
+    return replace(read_job(folder), part=part)
 
 
-def _has_shards(folder: Path) -> bool:
-    """Whether there is a job with work that is done; one without may as well begin anew."""
-    own = (FILE_NAME, UNITS, FAILED, CHECKSUMS)
-    others = [
-        path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name not in own
-    ]
-    if others and not (folder / FILE_NAME).exists():
+def _has_shards(folder: Path, part: Part) -> bool:
+    """Whether work of a job is done, or other parts are at work; a job without may as well begin anew."""
+    names = names_in(folder)
+    others = [n for n in names - {FILE_NAME, UNITS, FAILED, CHECKSUMS} if not n.startswith(".")]
+    if others and FILE_NAME not in names:
         raise UsageError(f"{folder}: holds other files ({min(others)}); name an empty folder with --out")
-    return bool(others)
+    return bool(others) or (part != WHOLE and FILE_NAME in names)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -114,7 +127,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         DataError: there is none, or it is damaged.
     """
     try:
-        settings = read_json(folder / FILE_NAME)
+        settings = _read_json(folder / FILE_NAME)
     except FileNotFoundError as error:
         raise DataError(f"{folder}: no job there; make one with showtell scale") from error
     except (OSError, ValueError) as error:
@@ -134,10 +147,19 @@ def read_job(folder: Path) -> Job:
     """
     shards = read_settings(folder)["shards"]
     try:
-        with (folder / UNITS).open(encoding="utf-8") as file:
-            return Job(folder, shards, tuple(map(unit_from_json, file)))
+        lines = read_bytes(folder / UNITS).decode().split("\n")
+        return Job(folder, shards, tuple(unit_from_json(line) for line in lines if line))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder / UNITS}: damaged ({error}); delete the folder and run again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not is_remote(path):
+        return read_json(path)
+    values = json.loads(read_bytes(path))
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - what the file holds
+    return values
 
 
 def check_producer(job: Job, number: int, producer: str) -> None:
@@ -155,32 +177,10 @@ def check_producer(job: Job, number: int, producer: str) -> None:
     known = settings.get(_MADE_BY)
     if known is None:
         text = json.dumps(settings | {_MADE_BY: producer}, indent=1)
-        write_atomic(job.folder / FILE_NAME, text + "\n")
+        write_whole(job.folder / FILE_NAME, text + "\n")
     elif known != producer:
         job.shard(number).unlink(missing_ok=True)
         raise ModelError(
             f"{job.shard(number)}: made by another model, or on a machine of another number format, than the"
             " shards before it; use the same files and like machines, or name another folder with --out"
         )
-
-
-@contextmanager
-def exclusive_run(folder: Path) -> Iterator[None]:
-    """Keep other runs from the folder meanwhile; they would do the same work once more.
-
-    Raises:
-        ShowtellError: there is another run.
-        UsageError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0.1)
-    except Timeout as error:
-        raise ShowtellError(f"{folder}: another run is writing there; wait for it, or stop it") from error
-    except OSError as error:
-        raise UsageError(f"{folder}: it cannot be written ({error.strerror or error})") from error
-    try:
-        yield
-    finally:
-        lock.release()

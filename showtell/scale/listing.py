@@ -12,7 +12,8 @@ from typing import Any, Final
 from showtell.data.decode_ahead import batched
 from showtell.data.find_images import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
-from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow
+from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow, open_parquet
+from showtell.utils.storage import is_remote, list_remote, open_binary
 
 CONTAINERS: Final = frozenset({".tar", ".parquet"})
 """Endings, in lower case, of files that hold many images."""
@@ -39,7 +40,8 @@ def list_units(sources: Sequence[str], size: int, columns: Columns | None = None
     """Cut sources into work units; the same sources always give the same units.
 
     Args:
-        sources: files, folders (with all that is in them), globs, `-` for names on standard input. What ends
+        sources: files, folders (with all that is in them), globs, also as addresses (`s3://bucket/photos`);
+            `-` for names on standard input. What ends
             in `.tar` or `.parquet` holds images, everything else is one.
         size: images a unit at most.
         columns: of the Parquet files.
@@ -51,7 +53,7 @@ def list_units(sources: Sequence[str], size: int, columns: Columns | None = None
         UsageError: a folder or glob without images, a Parquet file without a column of them.
         DataError: a Parquet or tar file cannot be read.
     """
-    names = dict.fromkeys(find_images(sources, suffixes=IMAGE_SUFFIXES | CONTAINERS))
+    names = dict.fromkeys(_named(sources))
     for suffix, group in itertools.groupby(names, _container):
         if suffix == ".tar":
             yield from itertools.chain.from_iterable(_tar_units(name, size) for name in group)
@@ -62,6 +64,16 @@ def list_units(sources: Sequence[str], size: int, columns: Columns | None = None
             )
         else:
             yield from map(FileUnit, batched(group, size))
+
+
+def _named(sources: Sequence[str]) -> Iterator[str]:
+    """The files of sources, paths and addresses, in their order."""
+    suffixes = IMAGE_SUFFIXES | CONTAINERS
+    listed = [
+        list_remote(source, suffixes) if is_remote(source) else find_images([source], suffixes=suffixes)
+        for source in sources
+    ]
+    return itertools.chain.from_iterable(listed)
 
 
 def _container(name: str) -> str:
@@ -78,7 +90,7 @@ def _members(name: str) -> Iterable[tuple[str, int, int]]:
     """Name, offset and length of the images of a tar file; of several of one name, of the last."""
     members: dict[str, tuple[str, int, int]] = {}
     try:
-        with tarfile.open(name, "r:") as tar:
+        with open_binary(name) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isreg() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
                     members[member.name] = (member.name, member.offset_data, member.size)
@@ -93,7 +105,7 @@ def _members(name: str) -> Iterable[tuple[str, int, int]]:
 def _parquet_units(name: str, size: int, columns: Columns) -> Iterator[Unit]:
     arrow = import_pyarrow()
     try:
-        with arrow.parquet.ParquetFile(name) as parquet:
+        with open_parquet(name) as parquet:
             schema, footer = parquet.schema_arrow, parquet.metadata
             groups = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
     except (OSError, arrow.ArrowException) as error:

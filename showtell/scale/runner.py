@@ -7,15 +7,18 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from showtell.errors import DataError, ShowtellError
 from showtell.scale.checksums import Checksum, add_checksum, read_checksums
 from showtell.scale.job import FAILED, Job, check_producer
+from showtell.scale.locks import changing_files
+from showtell.scale.parts import WHOLE
 from showtell.scale.tasks import Failures, Task
 from showtell.scale.workers import Assignment, run_here, run_on_ray
-from showtell.utils.files import remove_abandoned, reraise_os_error, write_atomic
+from showtell.utils.files import remove_abandoned, reraise_os_error
+from showtell.utils.storage import is_remote, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ def run_job(
     gpus: bool = True,
     progress: Callable[[int], object],
 ) -> Summary:
-    """Do all units whose shard is missing, and write the list of failed images.
+    """Do all units of a job, or of its part, whose shard is missing; list the failed images at its end.
 
     Args:
         job: the job.
@@ -86,8 +89,9 @@ def run_job(
         stream = run_here(task, assignments)
     with closing(stream):
         for done in stream:
-            check_producer(job, done.number, done.producer)
-            add_checksum(job.shard(done.number), done.checksum)
+            with changing_files(job.folder):
+                check_producer(job, done.number, done.producer)
+                add_checksum(job.shard(done.number), done.checksum)
             progress(len(job.units[done.number]))
     images, failed = _sum_up(job, task)
     return Summary(images, failed, job.images(missing), time.monotonic() - start, workers)
@@ -107,7 +111,7 @@ def remove_damaged(job: Job, task: Task) -> list[int]:
     """
     known, missing = read_checksums(job.folder), set(job.missing())
     removed = []
-    for number in range(len(job.units)):
+    for number in job.numbers:
         shard = job.shard(number)
         if number in missing:
             continue
@@ -124,7 +128,7 @@ def _damage(job: Job, task: Task, number: int, known: Checksum | None) -> str | 
     """Why a shard is to be made again; None where it is as it was written."""
     shard = job.shard(number)
     try:
-        present = Checksum.of_file(shard)
+        present = None if is_remote(shard) else Checksum.of_file(shard)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     if known is not None:
@@ -133,7 +137,9 @@ def _damage(job: Job, task: Task, number: int, known: Checksum | None) -> str | 
         _check_names(job, number, task.outcome(shard)[0])
     except ShowtellError as error:
         return str(error).removeprefix(f"{shard}: ")
-    add_checksum(shard, present)
+    if present is not None:
+        with changing_files(job.folder):
+            add_checksum(shard, present)
     return None
 
 
@@ -154,14 +160,22 @@ def _check_names(job: Job, number: int, names: list[str]) -> None:
 
 
 def _sum_up(job: Job, task: Task) -> tuple[int, Failures]:
-    """Count the images of all shards, and list those that failed."""
+    """Count the images of this run's shards; list those of the whole job that failed, where it is done."""
+    if job.part != WHOLE and not (whole := replace(job, part=WHOLE)).missing():
+        try:
+            _sum_up(whole, task)
+        except ShowtellError as error:  # not of this part
+            log.warning("%s, without --part", str(error))
     images, failed = 0, Failures()
-    for number in range(len(job.units)):
+    for number in job.numbers:
         names, failures = task.outcome(job.shard(number))
         _check_names(job, number, names)
         images += len(names)
         failed |= failures
+    if job.part != WHOLE:
+        return images, failed
     lines = (json.dumps({"image": name, "error": error}) + "\n" for name, error in failed.items())
-    write_atomic(job.folder / FAILED, "".join(lines))
-    remove_abandoned(job.folder)  # temporary files of workers that were killed
+    write_whole(job.folder / FAILED, "".join(lines))
+    if not is_remote(job.folder):
+        remove_abandoned(job.folder)  # temporary files of workers that were killed
     return images, failed

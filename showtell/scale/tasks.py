@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from showtell.output.record import Record
 from showtell.scale.checksums import Checksum, write_shard_file
 from showtell.scale.feature_shards import read_header, write_shard
 from showtell.scale.units import SourceImage, Unit
+from showtell.utils.storage import read_bytes
 
 if TYPE_CHECKING:  # they import torch, which the driver of a job does without
     from showtell.captioning.base import CaptioningModel
@@ -110,14 +112,13 @@ class CaptionTask(Task):
         names: list[str] = []
         failed: Failures = {}
         try:
-            with shard.open(encoding="utf-8", newline="\n") as file:
-                for line in file:
-                    record = json.loads(line)
-                    names.append(str(record["image"]))
-                    if "error" in record:
-                        failed[names[-1]] = str(record["error"])
-                    elif not isinstance(record["caption"], str):
-                        raise ValueError("a caption is no text")  # noqa: TRY301
+            for line in io.StringIO(read_bytes(shard).decode(), newline="\n"):
+                record = json.loads(line)
+                names.append(str(record["image"]))
+                if "error" in record:
+                    failed[names[-1]] = str(record["error"])
+                elif not isinstance(record["caption"], str):
+                    raise ValueError("a caption is no text")  # noqa: TRY301
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{shard}: damaged, line {len(names) + 1} is no record ({error}); run the same command again"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from showtell.errors import ImageError, UsageError
+from showtell.utils.storage import is_remote, open_binary, read_bytes
 
 _ROWS: Final = 64
 """Rows of a Parquet file that are read at once, at most."""
@@ -48,13 +50,11 @@ class SourceImage:
             raise ImageError(self.id, self.error)
         if self.content is not None:
             return self.content
-        if self.place is None:
+        if self.place is None and not is_remote(self.file):
             return self.file
-        offset, length = self.place
+        offset, length = self.place or (None, 0)
         try:
-            with Path(self.file).open("rb") as file:
-                file.seek(offset)
-                return file.read(length)
+            return read_bytes(self.file, offset, None if offset is None else offset + length)
         except OSError as error:
             raise ImageError(self.id, f"it cannot be read ({error.strerror or error})") from error
 
@@ -161,9 +161,7 @@ class ParquetUnit:
         """Some rows at a time: about as many as `_BYTES` hold, of a column that is read piece by piece."""
         columns = [self.column, *([self.id_column] if self.id_column else [])]
         read = 0
-        with import_pyarrow().parquet.ParquetFile(
-            self.file, buffer_size=_BUFFER, pre_buffer=False
-        ) as parquet:
+        with open_parquet(self.file, buffer_size=_BUFFER, pre_buffer=False) as parquet:
             group = parquet.metadata.row_group(self.group)
             rows = min(_ROWS, max(1, _BYTES * group.num_rows // max(group.total_byte_size, 1)))
             for batch in parquet.iter_batches(rows, row_groups=[self.group], columns=columns):
@@ -179,8 +177,13 @@ class ParquetUnit:
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
         if isinstance(value, str):
-            return SourceImage(key, str(Path(self.file).parent / value))
+            folder = self.file.rpartition("/")[0] if is_remote(self.file) else str(Path(self.file).parent)
+            return SourceImage(key, value if is_remote(value) else _join(folder, value))
         return SourceImage(key, self.file, content=value if isinstance(value, bytes) else b"")
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if is_remote(folder) else str(Path(folder, name))
 
 
 Unit = FileUnit | TarUnit | ParquetUnit
@@ -244,3 +247,20 @@ def import_pyarrow() -> Any:
             f"Parquet files need {error.name}: install it with pip install 'showtell[scale]'"
         ) from error
     return pyarrow
+
+
+@contextmanager
+def open_parquet(name: str, **options: Any) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile` of a path or an address.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+        OSError: the file cannot be read.
+    """
+    parquet_file = import_pyarrow().parquet.ParquetFile
+    if not is_remote(name):
+        with parquet_file(name, **options) as parquet:
+            yield parquet
+        return
+    with open_binary(name) as file, parquet_file(file, **options) as parquet:
+        yield parquet

@@ -17,6 +17,7 @@ from showtell.errors import ShowtellError, UsageError
 from showtell.scale.checksums import Checksum
 from showtell.scale.tasks import Task
 from showtell.scale.units import Unit
+from showtell.utils.storage import is_remote
 
 ATTEMPTS: Final = 5
 """Times that a unit is begun in a run. Ray tries without end where workers die, and a unit that kills every
@@ -87,7 +88,8 @@ class RayWorker:
     def _do(self, assignment: Assignment) -> Done:
         try:
             os.chdir(self.folder)
-            assignment.shard.parent.stat()
+            if not is_remote(assignment.shard):
+                assignment.shard.parent.stat()
         except OSError as error:
             raise UsageError(
                 f"{error.filename}: a worker's machine has no such folder; run the command in a folder, and"
@@ -105,13 +107,13 @@ def _counted(shard: Path) -> Iterator[None]:
         ShowtellError: there have been too many.
     """
     count = shard.with_name(f"{ATTEMPT}{shard.name}")
-    with count.open("ab") as file:
-        if file.tell() >= ATTEMPTS:
-            raise ShowtellError(
-                f"{shard}: {ATTEMPTS} workers have died of it; give each more memory (fewer --workers), or"
-                " look for the photo that kills them (its unit is in units.jsonl)"
-            )
-        file.write(b".")
+    attempts = count.read_bytes() if count.exists() else b""
+    if len(attempts) >= ATTEMPTS:
+        raise ShowtellError(
+            f"{shard}: {ATTEMPTS} workers have died of it; give each more memory (fewer --workers), or"
+            " look for the photo that kills them (its unit is in units.jsonl)"
+        )
+    count.write_bytes(attempts + b".")
     try:
         yield
     finally:

@@ -26,7 +26,11 @@ from showtell.search.interface import (
 S = TypeVar("S", bound=State)
 
 _COMPACT_BELOW = 0.8
-"""Images that are done leave the batch when no more than this share is open: each time all is copied."""
+"""Finished images are dropped once at most this fraction is unfinished: dropping copies all tensors."""
+
+
+_SORT_UP_TO = 64
+"""Candidates that are sorted whole: selecting the best of so few first takes longer."""
 
 
 class Beams(Generic[S]):
@@ -49,20 +53,25 @@ class Beams(Generic[S]):
     def run(self, state: S) -> list[list[Hypothesis]]:
         """The captions of each image, best first."""
         batch = state.images
-        trace = BeamHypotheses.start(batch, self.groups, self.specials.start)
+        trace = BeamHypotheses.start(batch, self.groups, self.specials.start, self.config.max_length + 1)
         if self.groups > 1:
             state = state.select_hypotheses(np.zeros((batch, self.groups), np.int64))
         self.ended: list[list[list[Hypothesis]]] = [[[] for _ in range(self.groups)] for _ in range(batch)]
+        # (B, G): score that an open hypothesis has to exceed; -inf while more captions are wanted.
+        self.worst = np.full((batch, self.groups), NEG_INF)
         images = np.arange(batch)  # (B,): which image a row of the batch is
-        is_open = np.ones(batch, bool)  # (B,): whether it is still looked for
+        is_open = np.ones(batch, bool)  # (B,): whether it is still searched
         for _ in range(self.config.max_length + 1):
-            following = self.step(trace.tokens[:, :, -1], state)
+            following = self.step(trace.last, state)
             trace, parents = self._extend(trace, following, images, is_open)
-            is_open &= self._still_open(trace, images, is_open)
-            if not is_open.any():
+            is_open = is_open & self._may_improve(trace, images)
+            remaining = np.count_nonzero(is_open)
+            if not remaining:
                 break
-            state = following.state.select_hypotheses(parents)
-            if is_open.mean() <= _COMPACT_BELOW:
+            state = following.state
+            if parents is not None:
+                state = state.select_hypotheses(parents)
+            if remaining <= _COMPACT_BELOW * len(is_open):
                 rows = np.flatnonzero(is_open)
                 images, is_open = images[rows], is_open[rows]
                 trace, state = trace.select_images(rows), state.select_images(rows)
@@ -74,29 +83,31 @@ class Beams(Generic[S]):
         following: StepScores[S],
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
-    ) -> tuple[BeamHypotheses, IntArray]:
-        """Give each beam its best continuations; also returns whose they are (B, G K)."""
-        words, end = allowed_words(following, trace.tokens[:, :, 1:], self.specials, self.config, self.groups)
+    ) -> tuple[BeamHypotheses, IntArray | None]:
+        """Give each beam its best continuations; also returns whose they are (B, G K), None: each its own."""
+        words, end = allowed_words(following, trace.tokens, self.specials, self.config, self.groups)
         beams = words.tokens.shape[1] // self.groups
         taken: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
-        chosen = np.empty((len(images), 0), np.int64)  # (B, ...), words of the beams before
         for group in range(self.groups):
             members = slice(group * beams, (group + 1) * beams)
             own = TopWords(words.log_probs[:, members], words.tokens[:, members])
+            chosen = [tokens for _, tokens, _, _ in taken]  # of the beams before
             taken.append(self._continue(trace, group, own, chosen, end, images, is_open))
-            chosen = np.concatenate([chosen, taken[-1][1]], axis=1)
         parents, tokens, log_probs, totals = (
-            np.concatenate(parts, axis=1) for parts in zip(*taken, strict=True)
+            taken[0]
+            if self.groups == 1
+            else (np.concatenate(parts, axis=1) for parts in zip(*taken, strict=True))
         )
         looked = following.attention() if self.keep_attention else None
-        return trace.append(parents, tokens, log_probs, totals, looked), parents
+        moved = None if parents.shape[1] == beams == 1 else parents
+        return trace.append(moved, tokens, log_probs, totals, looked), moved
 
     def _continue(
         self,
         trace: BeamHypotheses,
         group: int,
         words: TopWords,
-        chosen: IntArray,
+        chosen: Sequence[IntArray],
         end: FloatArray,
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
@@ -110,48 +121,51 @@ class Beams(Generic[S]):
         first = group * beams
         totals = trace.totals[:, first : first + beams, None] + words.log_probs  # (B, K, C)
         ranks = totals
-        if chosen.size:
-            times = (words.tokens[..., None] == chosen[:, None, None, :]).sum(axis=3)
+        if chosen:
+            before = np.concatenate(chosen, axis=1)
+            times = (words.tokens[..., None] == before[:, None, None, :]).sum(axis=3)
             ranks = totals - np.float32(self.config.diversity) * times.astype(np.float32)
-        rows = np.arange(batch)[:, None]
-        flat = _best_first(ranks.reshape(batch, -1), 2 * size)  # (B, 2K)
-        parents, tokens = flat // count + first, words.tokens.reshape(batch, -1)[rows, flat]
+        best = _best_first(ranks.reshape(batch, -1), 2 * size)  # (B, 2 K), places among K C
+        flat = best + (np.arange(batch) * (beams * count))[:, None]  # among B K C
+        tokens = words.tokens.ravel()[flat]
         ends = tokens == self.specials.end
-        # An end counts where it is among the K best; a hypothesis that cannot be said does not count.
-        said = ends & (ranks.reshape(batch, -1)[rows, flat] > NEG_INF) & is_open[:, None]
-        for row, rank in np.argwhere(said[:, :size]).tolist():
-            parent = int(parents[row, rank])
-            hypothesis = trace.hypothesis(row, parent, float(end[row, parent]), self.config.length_penalty)
-            self.ended[images[row]][group].append(hypothesis)
-        keep = np.argsort(ends, axis=1, kind="stable")[:, :size]  # (B, K), best first
-        kept = flat[rows, keep]
-        kept_totals = np.where(ends[rows, keep], np.float32(NEG_INF), totals.reshape(batch, -1)[rows, kept])
-        log_probs = words.log_probs.reshape(batch, -1)[rows, kept]
-        return parents[rows, keep], tokens[rows, keep], log_probs, kept_totals
+        kept_totals = totals.ravel()[flat]
+        if ends.any():
+            # An end counts where it is among the K best; a hypothesis that is not allowed does not count.
+            counts = ends[:, :size] & (ranks.ravel()[flat[:, :size]] > NEG_INF) & is_open[:, None]
+            for row, rank in np.argwhere(counts).tolist():
+                parent = int(best[row, rank]) // count + first
+                hypothesis = trace.hypothesis(
+                    row, parent, float(end[row, parent]), self.config.length_penalty
+                )
+                self._complete(int(images[row]), group, hypothesis)
+            keep = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that go on first, best first
+            kept_totals = np.where(ends, np.float32(NEG_INF), kept_totals)
+            best, flat, tokens, kept_totals = (
+                np.take_along_axis(array, keep, axis=1) for array in (best, flat, tokens, kept_totals)
+            )
+        parents = best[:, :size] // count + first
+        return parents, tokens[:, :size], words.log_probs.ravel()[flat[:, :size]], kept_totals[:, :size]
 
-    def _still_open(
-        self, trace: BeamHypotheses, images: IntArray, is_open: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.bool_]:
-        """Rows (B,) whose image may still get a better hypothesis."""
-        best_open = trace.totals.reshape(len(images), self.groups, -1).max(axis=2).tolist()  # (B, G)
-        return np.array(
-            [
-                not done and any(map(self._may_improve, self.ended[image], totals))
-                for done, image, totals in zip(~is_open, images.tolist(), best_open, strict=True)
-            ]
-        )
-
-    def _may_improve(self, ended: Sequence[Hypothesis], total: float) -> bool:
-        """Whether a beam may still find better captions than it has, from an open one of this total."""
+    def _complete(self, image: int, group: int, hypothesis: Hypothesis) -> None:
+        """Add a complete caption to those of a beam."""
+        ended = self.ended[image][group]
+        ended.append(hypothesis)
         # Of one beam as many captions are wanted as it is asked for; of several, each its best that is new.
         wanted = self.config.num_captions if self.groups == 1 else self.config.beam_size
-        if total == NEG_INF or len(ended) < wanted:
-            return total > NEG_INF
+        if len(ended) >= wanted:
+            self.worst[image, group] = self._ranked(ended)[wanted - 1].score
+
+    def _may_improve(self, trace: BeamHypotheses, images: IntArray) -> npt.NDArray[np.bool_]:
+        """Rows (B,) whose image may still get a better caption from an open hypothesis."""
+        best_open = trace.totals.reshape(len(images), self.groups, -1).max(axis=2)  # (B, G)
+        worst = self.worst[images]
+        if self.config.beam_size == 1:
+            return ((best_open > NEG_INF) & (worst == NEG_INF)).any(axis=1)
         # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
-        length = self.config.max_length + 1
-        greedy = self.config.beam_size == 1
-        worst = self._ranked(ended)[wanted - 1].score
-        return not greedy and total / length**self.config.length_penalty > worst
+        longest = self.config.max_length + 1
+        hopeful = best_open.astype(np.float64) / longest**self.config.length_penalty > worst
+        return hopeful.any(axis=1)
 
     def _best(self, groups: Sequence[Sequence[Hypothesis]]) -> list[Hypothesis]:
         ranked = [self._ranked(ended) for ended in groups]
@@ -172,7 +186,7 @@ class Beams(Generic[S]):
 
 def _best_first(ranks: FloatArray, count: int) -> IntArray:
     """Places (B, `count`) of the largest values of each row (B, N), largest first; all, where N is less."""
-    if ranks.shape[1] <= 4 * count:
+    if ranks.shape[1] <= max(4 * count, _SORT_UP_TO):
         return np.argsort(-ranks, axis=1, kind="stable")[:, :count]
     largest = np.argpartition(-ranks, count, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(ranks, largest, axis=1), axis=1, kind="stable")

@@ -57,6 +57,8 @@ def allowed_words(
 
 def _in_order(words: TopWords) -> TopWords:
     """Equally likely words by their ids: in which order they are found depends on the size of the batch."""
+    if not (words.log_probs[:, :, 1:] >= words.log_probs[:, :, :-1]).any():
+        return TopWords(words.log_probs.copy(), words.tokens)
     order = np.lexsort((words.tokens, -words.log_probs), axis=2)
     return TopWords(*(np.take_along_axis(array, order, axis=2) for array in words))  # type: ignore[arg-type]
 
@@ -87,11 +89,11 @@ def mask_disallowed(
         ModelError: the logits are not finite.
     """
     log_probs, tokens = words
-    if np.isnan(log_probs).any() or not np.isfinite(end).all():
+    if not np.isfinite(end).all():  # one that is not makes all log-probabilities of its hypothesis NaN
         raise ModelError(LOGITS_NOT_FINITE)
     position = said.shape[2]
-    for token in specials.never if position >= config.min_length else (*specials.never, specials.end):
-        log_probs[tokens == token] = NEG_INF
+    struck = specials.never if position >= config.min_length else (*specials.never, specials.end)
+    np.copyto(log_probs, NEG_INF, where=(tokens[..., None] == struck).any(axis=3))
     if config.block_ngram and position >= config.block_ngram:
         _mask_repeated_ngrams(log_probs, tokens, said, config.block_ngram)
     if position == config.max_length:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,64 +12,94 @@ from showtell.search.interface import FloatArray, Hypothesis, IntArray
 
 @dataclass(frozen=True)
 class BeamHypotheses:
-    """Open hypotheses of B images, K each, after T words.
+    """Open hypotheses of B images, K each, after T tokens; tables have room for L.
 
     Attributes:
-        tokens: (B, K, 1 + T), with the start.
-        log_probs: (B, K, T), of each word.
+        length: T.
+        all_tokens: (B, K, 1 + L), with the start token.
+        all_log_probs: (B, K, L), of each token.
         totals: (B, K), their sums.
-        attention: (B, K, T, R), where the decoder looked, or None.
+        all_attention: (B, K, L, R), attention weights for each token, or None.
     """
 
-    tokens: IntArray
-    log_probs: FloatArray
+    length: int
+    all_tokens: IntArray
+    all_log_probs: FloatArray
     totals: FloatArray
-    attention: FloatArray | None
+    all_attention: FloatArray | None
 
     @classmethod
-    def start(cls, images: int, hypotheses: int, token: int) -> BeamHypotheses:
-        """Before the first word."""
+    def start(cls, images: int, hypotheses: int, token: int, longest: int) -> BeamHypotheses:
+        """Before the first token; `longest` is L."""
+        tokens = np.empty((images, hypotheses, 1 + longest), np.int64)
+        tokens[:, :, 0] = token
         return cls(
-            np.full((images, hypotheses, 1), token, np.int64),
-            np.zeros((images, hypotheses, 0), np.float32),
+            0,
+            tokens,
+            np.empty((images, hypotheses, longest), np.float32),
             np.zeros((images, hypotheses), np.float32),
             None,
         )
 
+    @property
+    def last(self) -> IntArray:
+        """(B, K), the newest tokens."""
+        return np.ascontiguousarray(self.all_tokens[:, :, self.length])
+
+    @property
+    def tokens(self) -> IntArray:
+        """(B, K, T), without the start token."""
+        return self.all_tokens[:, :, 1 : self.length + 1]
+
     def append(
         self,
-        parents: IntArray,
+        parents: IntArray | None,
         tokens: IntArray,
         log_probs: FloatArray,
         totals: FloatArray,
-        looked: FloatArray | None,
+        attention: FloatArray | None,
     ) -> BeamHypotheses:
-        """The hypotheses `parents` (B, K') with a word more, chosen after `looked` (B, K, R)."""
-        rows = np.arange(len(parents))[:, None]
-        attention = None
-        if looked is not None:
-            attention = looked[rows, parents][:, :, None]
-            if self.attention is not None:
-                attention = np.concatenate([self.attention[rows, parents], attention], axis=2)
-        return BeamHypotheses(
-            np.concatenate([self.tokens[rows, parents], tokens[:, :, None]], axis=2),
-            np.concatenate([self.log_probs[rows, parents], log_probs[:, :, None]], axis=2),
-            totals,
-            attention,
-        )
+        """The hypotheses `parents` (B, K') (None: all as they are) with a token more.
+
+        Args:
+            parents: (B, K') or None. Then this trace's tables are overwritten.
+            tokens: (B, K').
+            log_probs: (B, K').
+            totals: (B, K').
+            attention: (B, K, R) from which the tokens were chosen, or None.
+        """
+        rows = None if parents is None else np.arange(len(parents))[:, None]
+
+        def of_parents(table: Any) -> Any:
+            return table if rows is None else table[rows, parents]
+
+        all_tokens, all_log_probs = of_parents(self.all_tokens), of_parents(self.all_log_probs)
+        all_tokens[:, :, self.length + 1] = tokens
+        all_log_probs[:, :, self.length] = log_probs
+        all_attention = self.all_attention
+        if attention is not None:
+            if all_attention is None:
+                shape = (*attention.shape[:2], self.all_log_probs.shape[2], attention.shape[2])
+                all_attention = np.empty(shape, np.float32)
+            all_attention = of_parents(all_attention)
+            all_attention[:, :, self.length] = of_parents(attention)
+        return BeamHypotheses(self.length + 1, all_tokens, all_log_probs, totals, all_attention)
 
     def select_images(self, rows: IntArray) -> BeamHypotheses:
         """Keep the images `rows` (B',)."""
         return BeamHypotheses(
-            self.tokens[rows],
-            self.log_probs[rows],
+            self.length,
+            self.all_tokens[rows],
+            self.all_log_probs[rows],
             self.totals[rows],
-            None if self.attention is None else self.attention[rows],
+            None if self.all_attention is None else self.all_attention[rows],
         )
 
     def hypothesis(self, row: int, column: int, end_log_prob: float, length_penalty: float) -> Hypothesis:
         """The hypothesis that ends now, with the log-probability of its end."""
-        tokens = tuple(self.tokens[row, column, 1:].tolist())
-        log_probs = (*self.log_probs[row, column].tolist(), end_log_prob)
-        looked = None if self.attention is None else self.attention[row, column].copy()
+        tokens = tuple(self.tokens[row, column].tolist())
+        log_probs = (*self.all_log_probs[row, column, : self.length].tolist(), end_log_prob)
+        looked = None
+        if self.all_attention is not None:
+            looked = self.all_attention[row, column, : self.length].copy()
         return Hypothesis(tokens, log_probs, sum(log_probs) / len(log_probs) ** length_penalty, looked)

@@ -31,18 +31,17 @@ class Sampling(Generic[S]):
         """The captions of each image, best first."""
         batch, samples = state.images, max(self.config.draws, self.config.num_captions)
         random = np.random.default_rng(self.config.seed)
-        trace = BeamHypotheses.start(batch, samples, self.specials.start)
+        trace = BeamHypotheses.start(batch, samples, self.specials.start, self.config.max_length + 1)
         state = state.select_hypotheses(np.zeros((batch, samples), np.int64))
-        same = np.tile(np.arange(samples), (batch, 1))
         done: list[list[Hypothesis | None]] = [[None] * samples for _ in range(batch)]
         for _ in range(self.config.max_length + 1):
-            following = self.step(trace.tokens[:, :, -1], state)
+            following = self.step(trace.last, state)
             log_probs = following.log_probs()
             every = np.broadcast_to(np.arange(log_probs.shape[2]), log_probs.shape)
             words = mask_disallowed(
                 TopWords(log_probs, every),
                 following.end(),
-                trace.tokens[:, :, 1:],
+                trace.tokens,
                 self.specials,
                 self.config,
             )
@@ -55,7 +54,7 @@ class Sampling(Generic[S]):
             if all(hypothesis is not None for row_done in done for hypothesis in row_done):
                 break
             looked = following.attention() if self.keep_attention else None
-            trace = trace.append(same, tokens, drawn, trace.totals + drawn, looked)
+            trace = trace.append(None, tokens, drawn, trace.totals + drawn, looked)
             state = following.state
         return [self._best([h for h in row if h is not None]) for row in done]
 

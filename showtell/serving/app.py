@@ -94,7 +94,7 @@ def create_app(
         await run_in_threadpool(batcher.start)
         yield
         until = app.state.closing_until
-        patience = config.time_limit if until is None else max(1.0, until - time.monotonic())
+        patience = config.time_limit if until is None else max(0.1, until - time.monotonic())
         app.state.ended = await run_in_threadpool(batcher.close, patience)
 
     app = FastAPI(
@@ -108,7 +108,7 @@ def create_app(
         license_info={"name": "MIT", "identifier": "MIT"},
     )
     app.state.closing, app.state.closing_until, app.state.ended = False, None, True
-    app.state.max_active, app.state.drop = math.inf, batcher.drop
+    app.state.max_active, app.state.drop, app.state.kill = math.inf, batcher.drop, batcher.kill_decoders
     # The last one added is the outermost: whatever answers is counted and has its headers.
     if token:
         app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))

@@ -204,6 +204,10 @@ class Batcher:
         for future in list(self._unfinished):
             future.cancel()
 
+    def kill_decoders(self) -> None:
+        """End the decoders, whatever they do: the process is about to end."""
+        self._decoders.kill()
+
     def _finished(self, decoding: Decoding, future: Future[Answer]) -> None:
         self._unfinished.discard(future)
         if future.cancelled():

@@ -180,6 +180,12 @@ class Decoders:
                     thread.join(0.1)
                 process.close()
 
+    def kill(self) -> None:
+        """End all processes at once, whatever they do, and start no others."""
+        self._ended = True
+        for process in (*self._quick.processes, *self._patient.processes):
+            process.kill()
+
     def _count_quick(self, change: int) -> None:
         with self._lock:
             self._quick_pending += change

@@ -14,12 +14,13 @@ from types import FrameType
 from typing import Any, Final
 
 import torch
+from torch import Tensor, nn
 
 from showtell.checkpoints.model_file import read_model
-from showtell.checkpoints.tensor_files import read_pickled
+from showtell.checkpoints.tensor_files import misfit, read_pickled
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder
-from showtell.errors import CheckpointError, ShowtellError
+from showtell.errors import CheckpointError, ConfigError, ShowtellError
 from showtell.training.distributed import MeanLoss, processes
 from showtell.utils.files import write_atomic
 
@@ -63,7 +64,32 @@ class Checkpoint:
     decoder: dict[str, Any]
     optimizer: dict[str, Any]
 
-    def restore(self, decoder: RNNDecoder, optimizer: torch.optim.Optimizer) -> None:
+    def check(self, decoder: nn.Module, setting: str, epochs: int) -> None:
+        """Compare it with the decoder and the epochs that are to go on from it.
+
+        Args:
+            decoder: gets its weights.
+            setting: name of the setting of the stage's epochs.
+            epochs: of the stage.
+
+        Raises:
+            CheckpointError: the weights are those of another model.
+            ConfigError: training has gone on for more epochs already.
+        """
+        weights, epoch = self.decoder, self.state.epoch + (self.state.batch > 0)
+        if not isinstance(weights, dict) or not all(isinstance(each, Tensor) for each in weights.values()):
+            raise CheckpointError(f"{self.path}: damaged, it has no weights; start a new run")
+        if difference := misfit(weights, decoder.state_dict()):
+            raise CheckpointError(
+                f"{self.path}: the state of another model ({difference}); resume with the settings of its"
+                " run, or start a new one"
+            )
+        if epoch > epochs:
+            raise ConfigError(
+                f"{setting} {epochs}: this run has come to its epoch {epoch}; ask for as many or more"
+            )
+
+    def restore(self, decoder: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Give decoder and optimizer the state that they had.
 
         Raises:

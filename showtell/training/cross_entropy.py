@@ -45,6 +45,7 @@ class CrossEntropy(nn.Module):
 
     stage = "cross-entropy"
     metric = "train_loss"
+    settings = "training"
 
     def __init__(
         self, captioner: Captioner, config: TrainingConfig, caption_weights: Tensor | None = None

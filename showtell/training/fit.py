@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from showtell.training.checkpointing import (
 from showtell.training.cross_entropy import CrossEntropy
 from showtell.training.distributed import barrier, processes, rank_zero_first
 from showtell.training.finetuning import FineTuning, Retention
-from showtell.training.history import TensorBoard, best_of
+from showtell.training.history import best_of
+from showtell.training.loggers import open_logger
 from showtell.training.loop import OnEpoch, Run, Stage, train_stage
 from showtell.training.self_critical import CaptionReward, SelfCritical
 from showtell.training.validation import validate
@@ -84,7 +86,7 @@ def fit(
         val: validation images.
         config: the optimisation.
         search: how captions are found in validation.
-        folder: gets the model, the checkpoint, history.csv, curves and TensorBoard logs.
+        folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
         self_critical: the second stage; None, or no epochs, to leave it out.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
         memory: gets what training and validation take of the GPU.
@@ -109,8 +111,11 @@ def fit(
     share = ours.rank, ours.count
     val_loader = EvalLoader(val, batch_size=config.batch_size, num_workers=config.num_workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
-    with StopSignals() as signals, TensorBoard(folder) as board:
-        run = Run(captioner, val_loader, config, search, folder, memory, signals, board, on_epoch)
+    with ExitStack() as held:
+        with rank_zero_first():
+            logger = held.enter_context(open_logger(config.logger, folder, writes=ours.is_rank_zero))
+        signals = held.enter_context(StopSignals())
+        run = Run(captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch)
         if state.stage == CrossEntropy.stage:
             parts = captioner, config, train.caption_weights
             objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)

@@ -1,4 +1,4 @@
-"""The history of training: losses and scores of each epoch, logged, as CSV, as curves and in TensorBoard."""
+"""The history of training: losses and scores of each epoch, logged, as CSV and as curves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from showtell.checkpoints.run_folder import HISTORY
 from showtell.training.distributed import all_gather_object
-from showtell.utils.files import reraise_os_error, write_atomic
+from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MIB, MemoryByStage
 from showtell.utils.plots import plot_lines
 
@@ -95,38 +94,3 @@ def write_history(rows: Sequence[Mapping[str, float]], folder: Path) -> None:
     losses, scores = curves("train_loss", "val_loss"), curves("BLEU-4", "CIDEr")
     plot_lines(losses, folder / "loss.png", title="Loss", x_label="epoch", y_label="nats a word")
     plot_lines(scores, folder / "scores.png", title="Scores on validation", x_label="epoch", y_label="score")
-
-
-class TensorBoard:
-    """Writes the rows of epochs to `folder`/tensorboard; closed at the end of the block."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "tensorboard"
-        self._writer: Any = None
-
-    def __enter__(self) -> TensorBoard:
-        return self
-
-    def log(self, row: Mapping[str, float]) -> None:
-        """Log a row.
-
-        Raises:
-            WriteError: the folder cannot be written.
-        """
-        with reraise_os_error(self._folder):
-            writer = self._open()
-            for name, value in row.items():
-                writer.add_scalar(name, value, int(row["epoch"]))
-            writer.flush()
-
-    def _open(self) -> Any:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._folder))
-        return self._writer
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            with reraise_os_error(self._folder):
-                self._writer.close()

@@ -16,6 +16,7 @@ from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader, EvalLoader
+from showtell.data.tokenizer import detokenize
 from showtell.decoder import RNNDecoder
 from showtell.training.checkpointing import (
     Checkpoint,
@@ -28,12 +29,13 @@ from showtell.training.cross_entropy import CrossEntropy, StepLoss
 from showtell.training.distributed import MeanLoss, processes, total
 from showtell.training.divergence import diverges
 from showtell.training.history import (
-    TensorBoard,
     best_of,
     gpu_memory,
     log_epoch,
     write_history,
 )
+from showtell.training.logged_photos import chosen_photos
+from showtell.training.loggers import RunLogger
 from showtell.training.progress import Every, Progress
 from showtell.training.validation import Predicted, Validation, validate
 from showtell.utils.devices import autocast, pick_device
@@ -63,7 +65,7 @@ class Run:
     folder: Path
     memory: MemoryByStage
     signals: StopSignals
-    board: TensorBoard
+    logger: RunLogger
     on_epoch: OnEpoch | None = None
     captions: list[Predicted] | None = None
 
@@ -94,6 +96,7 @@ class Stage:
         self.decoder: RNNDecoder = objective.to(pick_device()).decoder
         self.optimizer = adamw(self.decoder, run.config.weight_decay)
         if resumed is not None:
+            resumed.check(self.decoder, f"{objective.settings}.epochs", epochs)
             resumed.restore(self.decoder, self.optimizer)
         self.loss: nn.Module = objective
         if processes().count > 1:  # gradients are averaged over the processes while they are computed
@@ -211,7 +214,11 @@ def add_row(stage: Stage, validation: Validation, rates: dict[str, float], *, sa
     state.rows.append(row)
     if processes().is_rank_zero:
         write_history(state.rows, run.folder)
-        run.board.log(row)
+        images, texts = (
+            run.val_loader.captions.images,
+            [detokenize(words) for words, _ in validation.captions],
+        )
+        run.logger.log_epoch(row, chosen_photos(images, texts, run.config.logged_photos))
     log_epoch(row, epochs, metric, len(run.val_loader.captions))
     if run.on_epoch is not None:
         run.on_epoch(row)

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from showtell.captioning.captioner import Captioner
-from showtell.checkpoints.run_folder import CONFIG, run_folder
+from showtell.checkpoints.run_folder import CONFIG, find_run, last_run, run_folder
 from showtell.config import (
     CacheConfig,
     DataConfig,
@@ -38,6 +38,8 @@ from showtell.training.distributed import broadcast_object, processes, rank_zero
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
 from showtell.training.initial_model import NONE, Initial, load_initial
+from showtell.training.loggers import require_logger
+from showtell.training.resuming import read_settings, resumed_settings, with_settings_of
 from showtell.training.setup import caption_sets, image_source, new_captioner
 from showtell.utils.devices import log_gpu_memory, pick_device
 from showtell.utils.files import write_atomic
@@ -158,7 +160,7 @@ def train(
     trainer: TrainerConfig | None = None,
     self_critical: SelfCriticalConfig | None = None,
     search: SearchConfig | None = None,
-    resume: bool = False,
+    resume: bool | str | os.PathLike[str] = False,
 ) -> TrainingRun:
     """Train a captioner; the best model is `out`/model.safetensors.
 
@@ -182,10 +184,11 @@ def train(
         trainer: the processes that train together.
         self_critical: self-critical training, after the other.
         search: how captions are searched in validation.
-        resume: go on with the last run in `out`, `out`-2, ... that was stopped or killed.
+        resume: go on with a run that was stopped or killed: its folder, or True for the last one of `out`,
+            `out`-2, ... Settings that are left out are the run's own.
 
     Raises:
-        ConfigError: a setting is out of range, or of another type.
+        ConfigError: a setting is out of range, of another type, or cannot change within a run.
         ShowtellError: the data or the model to start from cannot be used.
         TrainingDivergedError: the validation loss is absurd, or rises from the first epoch on.
         InterruptedTrainingError: training was asked to stop (Ctrl-C, SIGTERM) and has saved its state.
@@ -205,11 +208,22 @@ def train(
         search=_section("search", search, SearchConfig),
         out=os.fspath(out),
     )
-    return train_run(config, resume=resume)
+    if resume is False:
+        return train_run(config)
+    folder = last_run(config.out_dir) if resume is True else find_run(os.fspath(resume))
+    return train_run(with_settings_of(read_settings(folder), config), resume=folder)
 
 
-def train_run(config: RunConfig, *, resume: bool = False) -> TrainingRun:
-    """Train as the settings of a whole run say; see `train`."""
+def train_run(config: RunConfig, *, resume: Path | None = None) -> TrainingRun:
+    """Train as the settings of a whole run say.
+
+    Args:
+        config: the settings.
+        resume: the folder of the run to go on with, whose settings these are (some may have changed).
+
+    Raises:
+        ShowtellError: see `train`.
+    """
     started = time.monotonic()
     if not start_processes(config.trainer).is_rank_zero:  # process 0 logs for all
         logging.getLogger("showtell").setLevel(logging.ERROR)
@@ -217,24 +231,36 @@ def train_run(config: RunConfig, *, resume: bool = False) -> TrainingRun:
         return _train(config, started, held, resume=resume)
 
 
-def _train(config: RunConfig, started: float, held: ExitStack, *, resume: bool) -> TrainingRun:
+def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path | None) -> TrainingRun:
     """Train, in each of the processes that were started; `held` keeps the run's folder locked."""
+    require_logger(config.training.logger)
     memory = MemoryByStage(find_gpu())
+    folder = resume or config.out_dir
+    changes: list[str] = []
     with rank_zero_first():
-        folder = config.out_dir
         if processes().is_rank_zero:
-            folder = held.enter_context(run_folder(folder, resume=resume))
+            folder = held.enter_context(run_folder(folder, resume=resume is not None))
+            if resume:
+                config, changes = resumed_settings(read_settings(folder), config, folder)
+            elif folder != config.out_dir:
+                log.info(
+                    "%s holds a run already: this one goes to %s (--resume %s goes on with the other)",
+                    *(config.out_dir, folder, config.out_dir),
+                )
+    folder, config = broadcast_object(folder), broadcast_object(config)
+    with rank_zero_first():
         data = prepare_data(config.data, Path(config.cache.dir))
         initial = load_initial(config, data)
-    folder = broadcast_object(folder)
     config = replace(config, init=NONE, data=replace(config.data, min_count=data.min_count))
     if initial is not None:
         config = initial.settle(config)
     log_summary(data)
     warn_of_few_images(data, config)
-    if not resume and processes().is_rank_zero:
+    if changes:
+        log.info("Settings of %s that change: %s", folder, "; ".join(changes))
+    if processes().is_rank_zero and (changes or not resume):
         write_atomic(folder / CONFIG, settings_yaml(config))
-    captioner, result = _fit(config, data, initial, folder, memory, resume=resume)
+    captioner, result = _fit(config, data, initial, folder, memory, resume=resume is not None)
     minutes = (time.monotonic() - started) / 60
     return TrainingRun(folder, captioner, result, config, data, minutes, memory.summary())
 

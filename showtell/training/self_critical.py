@@ -220,6 +220,7 @@ class SelfCritical(CrossEntropy):
 
     stage = "self-critical"
     metric = "reward"
+    settings = "self_critical"
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +68,28 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     return path
 
 
+def require_writable(path: Path, kind: type[ShowtellError] = ShowtellError) -> None:
+    """See whether a file or folder can be made there, before work begins whose result would be lost.
+
+    Nothing is left behind: a file without a name is made in the nearest folder that exists.
+
+    Args:
+        path: a file or folder that is to be written; the folders above it may be missing.
+        kind: class of the error.
+
+    Raises:
+        ShowtellError: it cannot be written (an error of `kind`).
+    """
+    with reraise_os_error(path, kind):
+        folder = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if path.is_file():
+            folder = path.absolute().parent
+        elif not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file", str(path))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Give a complete file, which has been flushed to the disk, its name, and flush the folder's entry.
 
@@ -115,6 +138,14 @@ def new_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
             os.close(handle)
         for left in (fresh, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def readable_size(size: int) -> str:
+    """A number of bytes for people: `16 MB`, in powers of 1,000."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if size < 1000 ** (power + 1)), len(units) - 1)
+    value = size / 1000**power
+    return f"{value:.1f} {units[power]}" if value < 10 and power else f"{value:.0f} {units[power]}"
 
 
 def remove_abandoned(folder: Path) -> list[str]:

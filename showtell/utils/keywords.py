@@ -20,6 +20,16 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def did_you_mean_path(name: str, choices: Iterable[str]) -> str:
+    """As `did_you_mean`, also by the last part of a path alone: `runs/mine` for `mine` or `mien`."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    last = name.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    lasts = {each.rpartition("/")[2]: each for each in reversed(known)}
+    close = close or [lasts[each] for each in difflib.get_close_matches(last, lasts, n=1, cutoff=0.75)]
+    return f"; did you mean {close[0]}?" if close else ""
+
+
 def check_keyword(function: str, name: str, known: Iterable[str], hints: Mapping[str, str]) -> None:
     """Check that a function takes a keyword argument.
 

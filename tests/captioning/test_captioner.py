@@ -250,7 +250,7 @@ def test_a_header_of_a_giant_is_refused(captioner: Captioner, tmp_path: Path, si
 
 
 def test_no_model_there(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors there"):
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors in this folder"):
         load(tmp_path)
     (tmp_path / FILE_NAME).write_text("hello")
     with pytest.raises(CheckpointError, match="damaged, or not a model"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -116,7 +118,7 @@ def test_a_folder_goes_before_the_hub(cache: Path, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match=r"revision v1: .* is no hub id"):
         Captioner.from_pretrained(tiny_model, revision="v1")
     Path("anna").mkdir()  # now anna/tiny is a run that is missing
-    with pytest.raises(CheckpointError, match=r"no model.safetensors there"):
+    with pytest.raises(CheckpointError, match=r"anna/tiny: no such model"):
         locate_model("anna/tiny")
     save_model(Path("anna/tiny"))
     assert locate_model("anna/tiny") == Path("anna/tiny/model.safetensors")
@@ -138,6 +140,10 @@ def test_a_folder_goes_before_the_hub(cache: Path, tiny_model: Path) -> None:
         ("anna/" + "x" * 5000, False),
         ("x" * 5000 + "/anna", False),
         ("anna/\0", False),
+        ("runs/mine", False),
+        ("exported/int8", False),
+        ("mine/model.safetensors", False),
+        ("mine/last.ckpt", False),
     ],
 )
 def test_names_that_may_be_on_the_hub(
@@ -260,3 +266,60 @@ def test_a_model_is_downloaded_once(hub: Hub, hub_folder: Path, tmp_path: Path) 
         assert re.search(f"^error: .*{reason}", line), line
     gets = [line for line in hub.asked if line.startswith("GET") and line.endswith("model.safetensors")]
     assert len(gets) == 1  # once, and never of what is no model of showtell
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["closes", "is silent"])
+def test_a_hub_that_does_not_answer_is_asked_once(answers: bool, tmp_path: Path) -> None:
+    """It closes the connection, or says nothing for longer than the client waits."""
+    asked: list[bytes] = []
+    connections = []  # kept: what is forgotten is closed
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connections.append(connection)
+                    asked.append(connection.recv(1000).split(b"\r\n")[0])
+                    if answers:
+                        connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        keep = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        own = {
+            "HF_HOME": str(tmp_path),
+            "HF_ENDPOINT": url,
+            "HF_HUB_ETAG_TIMEOUT": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", ASK, json.dumps([("anna/tiny", None)])],
+            cwd=tmp_path,
+            env=keep | own,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
+        )
+    assert "the hub cannot be reached for config.json; check the name and the connection" in done.stdout
+    of_model = [line for line in asked if b"/resolve/" in line]  # the client asks about itself too
+    assert of_model == [b"HEAD /anna/tiny/resolve/main/config.json HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("everday", "everyday"), ("mine", "runs/mine"), ("runs/mien", "runs/mine"), ("ana/tiny", "anna/tiny")],
+)
+def test_a_near_miss_is_suggested(name: str, nearest: str, cache: Path) -> None:
+    save_model(Path("runs/mine"))
+    with pytest.raises(CheckpointError, match=f"; did you mean {nearest}\\?$"):
+        locate_model(name)
+
+
+def test_last_is_the_newest_run(cache: Path) -> None:
+    with pytest.raises(CheckpointError, match="last: no run with a model"):
+        locate_model("last")
+    for when, run in enumerate(("runs/b", "runs/a")):
+        os.utime(save_model(Path(run)) / "model.safetensors", (when, when))
+    assert locate_model("last") == Path("runs/a/model.safetensors")

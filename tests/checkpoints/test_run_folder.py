@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.checkpoints.run_folder import CHECKPOINT, CONFIG, run_folder
+from showtell.checkpoints.run_folder import CHECKPOINT, CONFIG, find_run, last_run, run_folder
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 
 HOLD = """
@@ -54,25 +54,65 @@ def test_a_run_that_failed_before_its_settings_were_written_leaves_its_folder_fr
         assert folder.name == "run"
 
 
-def test_the_last_run_is_resumed_by_one_at_a_time(tmp_path: Path) -> None:
-    for name in ("run", "run-2"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / CONFIG).write_text("")
-        (tmp_path / name / CHECKPOINT).write_text("")
+def make_run(folder: Path, *files: str) -> Path:
+    folder.mkdir(parents=True)
+    for name in files:
+        (folder / name).write_text("")
+    return folder
+
+
+def test_a_run_is_resumed_by_one_at_a_time(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", CONFIG, CHECKPOINT)
     with run_folder(tmp_path / "run", resume=True) as folder:
-        assert folder.name == "run-2"
+        assert folder.name == "run"
         again = run_folder(tmp_path / "run", resume=True)
-        with pytest.raises(ShowtellError, match=r"run-2: another training is going on there"):
+        with pytest.raises(ShowtellError, match=r"run: another training is going on there"):
             again.__enter__()
     with run_folder(tmp_path / "run", resume=True) as folder:
-        assert folder.name == "run-2"
+        assert folder.name == "run"
+
+
+def test_the_last_of_several_runs(tmp_path: Path) -> None:
+    for name in ("run", "run-2", "run-4"):
+        make_run(tmp_path / name, CONFIG)
+    assert last_run(tmp_path / "run").name == "run-2", "run-4 is not of this row"
+    with pytest.raises(CheckpointError, match=r"none: no run to resume there"):
+        last_run(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["runs/mine", "runs/mine/", "./runs/mine", "runs/mine/last.ckpt"])
+def test_a_run_is_found_by_its_folder_or_a_file_in_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs/mine", CONFIG, CHECKPOINT)
+    make_run(tmp_path / "runs/mine-2", CONFIG)
+    assert find_run(name) == Path("runs/mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine", "mine: no run to resume (no such folder); did you mean runs/mine?"),
+        ("runs/mien", "runs/mien: no run to resume (no such folder); did you mean runs/mine?"),
+        ("runs", "runs: no run to resume (no config.yaml in it)"),
+        ("other/model.ckpt", "other/model.ckpt: no run to resume (no config.yaml in it)"),
+        ("last", "last: no run with a model in runs/ here; name a run's folder, or train one (main.py)"),
+    ],
+)
+def test_what_is_no_run_is_named_with_the_nearest(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs/mine", CONFIG)
+    make_run(tmp_path / "other", "model.ckpt")
+    with pytest.raises(CheckpointError) as error:
+        find_run(name)
+    assert str(error.value) == message
 
 
 def test_what_cannot_be_resumed_or_written(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"run: no run to resume there"):
-        run_folder(tmp_path / "run", resume=True).__enter__()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / CONFIG).write_text("")
+    make_run(tmp_path / "run", CONFIG)
     with pytest.raises(CheckpointError, match=r"run: stopped before its first checkpoint"):
         run_folder(tmp_path / "run", resume=True).__enter__()
     with pytest.raises(UsageError, match=r"x: cannot be written"):

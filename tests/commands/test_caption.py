@@ -18,7 +18,7 @@ from PIL import Image
 
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
-from showtell.cli import run_command
+from showtell.cli import main, run_command
 from showtell.commands import caption as command
 from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig
 from showtell.data.vocabulary import Vocabulary
@@ -169,7 +169,7 @@ def test_further_captions_widen_the_beam(run: Run, model: Path, photos: list[Pat
     ]
     for row, photo, captions in zip(read_jsonl(tmp_path / "out.jsonl"), photos, found, strict=True):
         assert row["image"] == str(photo)
-        listed = [(c["caption"], c["log_probability"]) for c in (row, *row["captions"])]
+        listed = [(c["caption"], c["log_probability"]) for c in row["captions"]]
         assert [text for text, _ in listed] == [text for text, _ in captions]
         assert [p for _, p in listed] == pytest.approx([p for _, p in captions], abs=1e-3)
 
@@ -251,9 +251,81 @@ def test_json_lines_tell_of_photos_that_failed(run: Run, photos: list[Path], tmp
     assert [row["image"] for row in rows] == [str(photos[0]), str(tmp_path / "nowhere.jpg"), str(photos[1])]
     assert [f"{row['image']}: {row['caption']}" for row in rows if "caption" in row] == done.out
     assert rows[1] == {"image": str(tmp_path / "nowhere.jpg"), "error": "no such file"}
-    assert rows[0]["captions"] == []
+    best = {"caption": rows[0]["caption"], "log_probability": rows[0]["log_probability"]}
+    assert rows[0]["captions"] == [best]
     assert rows[0]["log_probability"] < 0
     assert done.err[-1] == f"{out}: 3 photos"
+
+
+def test_json_lines_on_standard_output_and_nothing_else(run: Run, photos: list[Path], tmp_path: Path) -> None:
+    names = [photos[0], tmp_path / "nowhere.jpg", photos[1]]
+    done = run(*names, "--output", "-", "--num-captions", "2")
+    rows = [json.loads(line) for line in done.out]
+    assert [row["image"] for row in rows] == [str(name) for name in names]
+    assert [len(row["captions"]) for row in rows if "caption" in row] == [2, 2]
+    assert rows[1]["error"] == "no such file"
+    run(*names, "--output", tmp_path / "out.jsonl", "--num-captions", "2")
+    assert rows == read_jsonl(tmp_path / "out.jsonl")
+    assert not list(tmp_path.glob("-*"))
+
+
+def test_why_diverse_captions_are_not_all_different(run: Run, photos: list[Path]) -> None:
+    """Of greedy beams with almost no diversity, all find the same caption."""
+    settings = ("--num-captions", "3", "--beam-size", "1", "--max-length", "4")
+    done = run(*photos[:2], *settings, "--diversity", "0.0001")
+    assert len(set(done.out)) < len(done.out)
+    assert "2 of 2 photos have fewer than 3 different captions: raise --diversity" in "\n".join(done.err)
+    done = run(*photos[:2], *settings, "--diversity", "50")
+    assert len(set(done.out)) == len(done.out) == 6
+    assert "different captions" not in "\n".join(done.err)
+
+
+@pytest.mark.parametrize("option", ["--output", "--attention"])
+@pytest.mark.parametrize(
+    "place", ["file.txt/out.jsonl", "file.txt/deep/er/out.html", "/proc/nowhere/out.csv"]
+)
+def test_a_place_that_cannot_be_written_is_reported_before_the_model_is_loaded(
+    option: str, place: str, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.txt").touch()
+    settings = ["--model", str(tmp_path / "no-model"), str(photos[0]), option, str(tmp_path / place)]
+    assert run_command("caption", settings, prog="test") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "out." in error
+    assert "cannot be written" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("phtos", "phtos: no such file or folder; did you mean photos?"),
+        ("photos/summer/", "photos/summer/: no such file or folder"),
+        (
+            "archive.tar.gz",
+            "archive.tar.gz: a compressed archive; unpack it, and name the folder of its photos",
+        ),
+        ("album.ZIP", "album.ZIP: a compressed archive; unpack it, and name the folder of its photos"),
+        ("shard.tar", "shard.tar: a file of many photos, which showtell scale caption reads"),
+    ],
+)
+@pytest.mark.parametrize("command", [["caption"], ["scale", "caption", "--out", "out"]])
+def test_what_is_no_photo_is_reported_before_the_model_is_loaded(
+    command: list[str],
+    name: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for file in ("archive.tar.gz", "album.ZIP", "shard.tar"):
+        Path(file).touch()
+    if command[0] == "scale" and name == "shard.tar":
+        pytest.skip("scale reads it")
+    assert main([*command, name, "--model", "no-model"]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_csv(run: Run, photos: list[Path], tmp_path: Path) -> None:
@@ -293,6 +365,8 @@ def test_attention_images_of_several_photos(run: Run, photos: list[Path], tmp_pa
     done = run(*twice, "--attention", folder, "--max-length", "5")
     assert done.out == run(*twice, "--max-length", "5").out
     names = {f"{photos[0].stem}.attention.png", f"{photos[1].stem}.attention.png"}
+    assert done.err[-1].startswith("captioned 3 in ")
+    assert f"{folder}: attention maps of 3 photos" in done.err
     assert {path.name for path in folder.iterdir()} == names | {f"{photos[0].stem}-2.attention.png"}
     for path in folder.iterdir():
         with Image.open(path) as image:

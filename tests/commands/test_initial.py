@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_summary import read_run
 from showtell.cli import run_command
 from showtell.config import (
     DataConfig,
@@ -27,7 +28,6 @@ from showtell.data.records import CaptionedImage
 from showtell.data.summary import warn_of_few_images
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
-from showtell.exporting.run_summary import read_run
 from showtell.training import initial_model as module
 from showtell.training.history import collapsed
 from showtell.training.initial_model import ENOUGH_IMAGES, load_initial

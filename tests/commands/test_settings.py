@@ -15,6 +15,7 @@ from showtell.commands.shared.parser import Parser, suggest
 from showtell.commands.shared.run_options import SECTIONS, add_run_arguments, run_settings, to_run_config
 from showtell.commands.shared.settings import add_plain_settings, add_settings, docstrings, section_of
 from showtell.config import RunConfig, SearchConfig
+from showtell.errors import UsageError
 from showtell.utils.progress import bars_hidden
 
 
@@ -122,3 +123,28 @@ def test_defaults_are_those_of_the_dataclasses() -> None:
 )
 def test_suggestions(name: str, hint: str) -> None:
     assert suggest(name, ["--a.epochs", "--b.epochs", "--a.size"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{training: {epochs: null}}", "training.epochs: null is no value; leave it out, or write a whole n"),
+        ("{out: null}", "out: null is no value; leave it out, or write text"),
+        ("{skip_bad: null}", "skip_bad: null is no value; leave it out, or write true or false"),
+        ("{cache: {views: null}}", "cache.views: null is no value"),
+    ],
+)
+def test_a_value_that_is_left_empty_is_named_with_its_file(text: str, complaint: str, tmp_path: Path) -> None:
+    parser = Parser("prog")
+    add_run_arguments(parser)
+    (file := tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        parser.parse(["--config", str(file)])
+    assert str(caught.value).startswith(f"{file}: {complaint}")
+
+
+def test_a_setting_that_may_be_empty_is(tmp_path: Path) -> None:
+    parser = Parser("prog")
+    add_run_arguments(parser)
+    (file := tmp_path / "run.yaml").write_text("{data: {root: null, images: null}, cache: {exported: null}}")
+    assert to_run_config(parser, parser.parse(["--config", str(file)])) == RunConfig()

@@ -12,10 +12,10 @@ import yaml
 from torch import Tensor
 
 from showtell.checkpoints.run_folder import CHECKPOINT
+from showtell.checkpoints.run_summary import read_run
 from showtell.cli import main
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.exporting.run_summary import read_run
 from showtell.features.store import CachedFeatures
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 from tests.reporting.test_render import Page
@@ -203,7 +203,7 @@ def test_the_datasets_of_a_run_are_named_without_paths(trained: Path) -> None:
         ("[]", 2, "data.root is an empty list"),
         ("[FOLDER/boats, {root: FOLDER/animals, wieght: 2}]", 2, "a dataset has no wieght"),
         ("[FOLDER/boats, {root: FOLDER/animals, weight: 0}]", 2, "the weight of"),
-        ("[FOLDER/boats, {root: FOLDER/animals, format: cocoa}]", 2, "has the format 'cocoa'"),
+        ("[FOLDER/boats, {root: FOLDER/animals, format: cocoa}]", 2, "'cocoa' is none of auto"),
         ("[FOLDER/boats, {weight: 2}]", 2, "an entry without root"),
         ("{root: FOLDER/boats, weight: 2}", 2, "is not a dataset; write {root: FOLDER"),
         ("[FOLDER/boats, no/such]", 2, "no dataset 'no/such'"),

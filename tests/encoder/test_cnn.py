@@ -398,7 +398,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (without_weights, "model.safetensors"),
     (truncated, "no encoder weights there .*incomplete"),
     (garbage, "no encoder weights there .*header"),
-    (another_model, "'bert' model, not a ResNet"),
+    (another_model, "'bert' model, which has no grid"),
     (broken_config, "JSON"),
     (list_config, "no encoder weights"),
     (reconfigured(hidden_sizes=[16, 32, 64, 256]), "of another size than its configuration says"),

@@ -18,7 +18,9 @@ from transformers import AutoImageProcessor
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR
 from showtell.cli import main
-from showtell.config import RunConfig
+from showtell.config import DecoderConfig, RunConfig
+from showtell.data.vocabulary import Vocabulary
+from showtell.decoder import make_decoder
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
 from showtell.exporting.hub_folder import check_hub_target, write_hub_folder
 from showtell.utils.shipped import DEFAULT_MODEL, MODELS
@@ -95,6 +97,39 @@ def test_transformers_prepares_a_square_as_we_do(hub_folder: Path, tiny_captione
     ours = (transform.pixels(photo) / 255 - transform.mean) / transform.std
     assert ours.shape == theirs.shape == (64, 64, 3)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "language"),
+    [
+        ("a dog in the with", None, "en"),
+        ("ein hund läuft über die wiese", None, None),
+        ("ein hund läuft über die wiese", "de", "de"),
+        ("a dog in the with", "en-GB", "en-GB"),
+    ],
+)
+def test_the_card_names_the_language(
+    words: str, given: str | None, language: str | None, tiny_captioner: Captioner, tmp_path: Path
+) -> None:
+    encoder, vocabulary = tiny_captioner.encoder, Vocabulary(words.split())
+    config = DecoderConfig(embedding_dim=8, hidden_dim=8, attention_dim=8, attention_heads=2)
+    decoder = make_decoder(
+        config,
+        vocab_size=len(vocabulary),
+        feature_dim=encoder.feature_dim,
+        grid_cells=encoder.grid_cells,
+    )
+    write_hub_folder(Captioner(encoder, decoder, vocabulary, "tiny"), tmp_path, "m", tmp_path / "hub", given)
+    assert ModelCard.load(tmp_path / "hub" / "README.md").data.to_dict().get("language") == language
+
+
+@pytest.mark.parametrize("language", ["German", "d", "de_DE", "de\n"])
+def test_another_name_of_a_language_is_refused(
+    language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--to-hub-folder", str(tmp_path / "hub"), "--language", language]
+    assert main(["export", *settings]) == 2
+    assert "give a code of ISO 639, such as en, de or zh" in capsys.readouterr().err
 
 
 def test_the_card_tells_what_the_run_tells(tmp_path: Path) -> None:

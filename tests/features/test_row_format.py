@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from showtell.config import FeatureType
 from showtell.features.row_format import RowFormat
 
 FEATURES = arrays.arrays(
@@ -57,3 +58,18 @@ def test_features_of_a_relu_keep_their_zeros() -> None:
     form = RowFormat("int8", 1, 4)
     (row,) = form.records(form.pack(np.array([[[0, 0.7, 0, 3.1]]], np.float32)))
     assert form.unpack(row)[0, [0, 2]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 65_504, -65_504, 0])
+def test_rows_that_are_not_finite(kind: FeatureType, value: float) -> None:
+    features = np.ones((3, 2, 4), np.float32)
+    features[1, 1, 2] = value
+    form = RowFormat(kind, 2, 4)
+    expected = [True, bool(np.isfinite(value)), True]
+    assert form.finite(form.records(form.pack(features))).tolist() == expected
+
+
+def test_no_rows_are_finite() -> None:
+    form = RowFormat("float16", 2, 4)
+    assert form.finite(form.records(form.pack(np.ones((0, 2, 4), np.float32)))).tolist() == []

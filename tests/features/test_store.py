@@ -23,12 +23,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from showtell.config import FeatureType
 from showtell.data.records import CaptionedImage
 from showtell.data.transforms import ImageTransform
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import FeatureStoreError, ImageError
-from showtell.features import encoding
+from showtell.features import checksums, encoding
 from showtell.features import store as store_module
+from showtell.features.checksums import checksum
 from showtell.features.encoding import ImageView
 from showtell.features.store import CachedFeatures, FeatureStore
 from tests.conftest import make_tiny_encoder
@@ -218,6 +220,146 @@ def test_pickled_store_reads_its_rows_again(
         np.testing.assert_array_equal(elsewhere[elsewhere.row(path)], store[store.row(path)])
 
 
+# Damaged rows
+
+
+def damage(store: FeatureStore, place: int, kind: str) -> None:
+    """Change a row on the disk."""
+    path, size = store.folder / "rows.bin", store.row_bytes
+    content = bytearray(path.read_bytes())
+    row = content[place * size : (place + 1) * size]
+    if kind == "zeros":
+        row[:] = bytes(size)
+    elif kind == "not a number":
+        row[1] = 0x7F
+    else:
+        row[size // 2] ^= 1
+    content[place * size : (place + 1) * size] = row
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "not a number", "one bit"])
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_a_damaged_row_is_named_and_extracted_again(
+    kind: str,
+    dtype: FeatureType,
+    tmp_path: Path,
+    tiny_encoder: CNNEncoder,
+    snippets: list[Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = FeatureStore(tmp_path, tiny_encoder, dtype)
+    store.extract(full(snippets[:5]))
+    expected = [store.read(path) for path in snippets[:5]]
+    damage(store, 3, kind)
+    store = FeatureStore(tmp_path, tiny_encoder, dtype)
+    with caplog.at_level("WARNING", "showtell"):
+        for path, row in zip(snippets, expected, strict=False):
+            np.testing.assert_allclose(store.read(path), row, rtol=0.02, atol=0.02 * float(np.abs(row).max()))
+    (line,) = caplog.messages
+    assert line.startswith(f"{snippets[3]} (full): {store.folder / 'rows.bin'}: row 3 is damaged (")
+    assert line.endswith("; extracting it again")
+    assert [store.row(path) for path in snippets[:5]] == [0, 1, 2, 5, 4]  # a new row at the end
+    assert FeatureStore(tmp_path, tiny_encoder, dtype).missing(full(snippets[:5])) == []
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_damaged_rows_that_another_process_reads_are_extracted_by_the_next_run(
+    forked: bool,
+    tmp_path: Path,
+    tiny_encoder: CNNEncoder,
+    snippets: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = FeatureStore(tmp_path, tiny_encoder)
+    store.extract(full(snippets[:6]))
+    for place in (1, 4):
+        damage(store, place, "one bit")
+    if forked:
+        monkeypatch.setattr(store_module, "get_worker_info", lambda: "worker 0")
+        elsewhere = FeatureStore(tmp_path, tiny_encoder)
+    else:
+        elsewhere = pickle.loads(pickle.dumps(store))  # a process that loads batches has no encoder
+    with pytest.raises(FeatureStoreError, match=r"row 4 is damaged .*; run the command again") as caught:
+        elsewhere.read(snippets[4])
+    assert str(snippets[4]) in str(caught.value)
+    again = FeatureStore(tmp_path, tiny_encoder)
+    assert again.plan(full(snippets[:6])).missing == 2
+    assert again.extract(full(snippets[:6])).extracted == 2
+    assert_rows_right(again, full(snippets[:6]))
+
+
+def test_a_row_is_checked_once_in_a_process(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(tmp_path, tiny_encoder)
+    store.extract(full(snippets[:3]))
+    calls: list[bytes] = []
+
+    def count(key: bytes, row: bytes) -> bytes:
+        calls.append(key)
+        return checksum(key, row)
+
+    monkeypatch.setattr(checksums, "checksum", count)
+    for _ in range(3):
+        for path in snippets[:3]:
+            store.read(path)
+    assert len(calls) == len(set(calls)) == 3
+
+
+@pytest.mark.parametrize("kind", ["zeros", "not a number"])
+def test_a_cache_without_checksums_is_read(
+    kind: str, tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
+) -> None:
+    """As versions before wrote it; rows that it gets now have checksums."""
+    store = FeatureStore(tmp_path, tiny_encoder)
+    store.extract(full(snippets[:3]))
+    (store.folder / "checksums.bin").unlink()
+    store = FeatureStore(tmp_path, tiny_encoder)
+    assert store.extract(full(snippets[:5])).extracted == 2
+    assert_rows_right(store, full(snippets[:5]))
+    damage(store, 1, kind)
+    damage(store, 4, "one bit")
+    store = FeatureStore(tmp_path, tiny_encoder)
+    for place in (1, 4):
+        with pytest.raises(FeatureStoreError, match=rf"row {place} is damaged"):
+            store[place]
+    store.extract(full(snippets[:5]))
+    assert_rows_right(store, full(snippets[:5]))
+
+
+def test_a_mark_of_a_row_that_was_cut_off_is_forgotten(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
+) -> None:
+    store = FeatureStore(tmp_path, tiny_encoder)
+    store.extract(full(snippets[:3]))
+    damage(store, 2, "one bit")
+    with pytest.raises(FeatureStoreError, match="row 2 is damaged"):
+        store[2]
+    os.truncate(store.folder / "index.bin", 2 * store_module.KEY_BYTES)
+    store = FeatureStore(tmp_path, tiny_encoder)
+    store.extract(full(snippets[:3]))
+    assert store.row(snippets[2]) == 2
+    assert FeatureStore(tmp_path, tiny_encoder).missing(full(snippets[:3])) == []
+
+
+def test_features_that_are_not_finite_are_not_cached(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = tiny_encoder.encode_pixels
+
+    def overflow(pixels: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        features = encode(pixels).clone()
+        features[2, 0, 0] = 70_000  # more than a number of 16 bits holds
+        return features
+
+    monkeypatch.setattr(tiny_encoder, "encode_pixels", overflow)
+    store = FeatureStore(tmp_path, tiny_encoder)
+    with pytest.raises(FeatureStoreError, match=rf"{snippets[2].name}: its features \(full\) are not finite"):
+        store.extract(full(snippets[:4]))
+    assert len(store) == 0
+
+
 # Another encoder, another file
 
 
@@ -357,7 +499,7 @@ def test_rows_are_on_the_disk_before_their_keys(
     monkeypatch.setattr(os, "fsync", look)
     store.extract(full(snippets))
     assert all(keys <= rows for keys, rows in seen)
-    assert seen[:2] == [(0, 16), (16, 16)]
+    assert seen[:3] == [(0, 16), (0, 16), (16, 16)]  # rows, checksums, keys
 
 
 # Disks

@@ -24,7 +24,7 @@ PHOTOS = 600
 EXTRACT = """
 import sys, time
 from pathlib import Path
-from showtell import features
+from showtell.features import store as features
 from tests.conftest import make_tiny_encoder
 
 features.FLUSH_ROWS, features.FLUSH_SECONDS, pause = 8, 0, float(sys.argv[3])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.encoder.cnn import CNNEncoder
-from showtell.errors import ImageError
+from showtell.errors import FeatureStoreError, ImageError
 from showtell.features.encoding import ExtractionReport, ImageView
 from showtell.features.table import FeatureTable
 
@@ -70,3 +72,18 @@ def test_images_that_cannot_be_decoded(
 def test_processes_that_load_batches_get_no_features(tiny_encoder: CNNEncoder, snippets: list[Path]) -> None:
     table, _ = compute(tiny_encoder, [(path, "full") for path in snippets])
     assert len(pickle.dumps(table)) < table.features.nbytes / 2
+
+
+def test_features_that_are_not_finite_are_refused(
+    tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = tiny_encoder.encode_pixels
+
+    def overflow(pixels: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        features = encode(pixels).clone()
+        features[2, 0, 0] = 70_000  # more than a number of 16 bits holds
+        return features
+
+    monkeypatch.setattr(tiny_encoder, "encode_pixels", overflow)
+    with pytest.raises(FeatureStoreError, match=rf"{snippets[2].name}: its features \(full\) are not finite"):
+        compute(tiny_encoder, [(path, "full") for path in snippets[:4]])

@@ -20,8 +20,9 @@ from showtell.output.record import Record
 from showtell.scale import job as jobs
 from showtell.scale.checksums import Checksum
 from showtell.scale.feature_shards import ShardedFeatures
-from showtell.scale.job import Job, exclusive_run, open_job
+from showtell.scale.job import Job, open_job
 from showtell.scale.listing import list_units
+from showtell.scale.locks import exclusive_run
 from showtell.scale.runner import Summary, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
 from showtell.scale.units import FileUnit, Unit

@@ -47,5 +47,5 @@ def test_twenty_hostile_images_beside_sixty_four_clients(model: Path, photos: li
     assert report.slowest < max(5, 2 * report.slowest_before)  # 5 unless the machine is busy
     assert report.memory < 3e9
     assert report.code == 0
-    assert report.end < TIME_LIMIT + 5  # Python's own end takes seconds on a busy machine
+    assert report.end < TIME_LIMIT
     assert "Traceback" not in report.log

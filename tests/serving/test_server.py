@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 
 from showtell.captioning.captioner import Captioner
+from showtell.serving.server import _Server
 from tests.serving.service import Service, running
 from tests.serving.test_app import files
 
@@ -84,3 +88,38 @@ def test_ctrl_c_stops_it(model: Path) -> None:
         assert httpx.get(f"{service.address}/readyz").status_code == 200
         assert service.stop(signal.SIGINT) == 130
     assert service.said == ["stopped\n"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_it_ends_before_the_limit_whatever_is_left(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[object] = []
+    done = threading.Event()
+
+    def leave(status: int) -> None:
+        calls.append(status)
+        done.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    app = FastAPI()
+    app.state.closing, app.state.kill = False, lambda: calls.append("decoders")
+    server = _Server(app, uvicorn.Config(app, timeout_graceful_shutdown=1), lambda: None)
+    server.handle_exit(number, None)
+    start = time.monotonic()
+    assert app.state.closing
+    assert app.state.closing_until < start + 1
+    assert done.wait(20)
+    assert time.monotonic() - start > 0.5
+    assert calls == ["decoders", code]
+    assert "at the time limit" in caplog.text
+
+
+def test_nothing_ends_a_process_that_has_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(os, "_exit", calls.append)
+    app = FastAPI()
+    server = _Server(app, uvicorn.Config(app), lambda: None)
+    server.ended.set()
+    server._end_within(0.0, 0)
+    assert calls == []

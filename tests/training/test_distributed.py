@@ -69,7 +69,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert all(len(part) > 10 for part in two["seen"])
     files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("one", "two")]
     assert files[0] == files[1]
-    assert len(list((tmp_path / "two" / "tensorboard").glob("events*"))) == 1, "one writer"
+    assert len(list((tmp_path / "two" / "tensorboard").glob("events*"))) == 1, "process 0 writes"
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_what_came_into_the_folder_meanwhile_is_not_replaced(tmp_path: Path) -> 
 KILLED = """
 import os, sys
 from pathlib import Path
-from showtell import files
+from showtell.utils import files
 def kill(_):
     os._exit(9)
 os.fsync = kill

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jsonargparse import Namespace
 
 from showtell.commands.shared.options import add_model_options
 from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import DataConfig, SearchConfig
+from showtell.errors import UsageError
 from showtell.evaluation.predictions import SUFFIXES
 from showtell.evaluation.run import DEFAULT_DATA, SPLITS, EvaluationKeywords
+from showtell.utils.files import require_writable
 
 
 def add_arguments(parser: Parser) -> None:
@@ -55,6 +59,15 @@ def add_arguments(parser: Parser) -> None:
     )
     add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
+
+
+def check_out(args: Namespace) -> None:
+    """See whether the results can be written, before a model is loaded.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    require_writable(Path(args.out or "reports"), UsageError)
 
 
 def data_of(args: Namespace) -> DataConfig | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -13,10 +14,13 @@ from jsonargparse import Namespace
 from showtell.commands.shared.parser import Options, Parser
 from showtell.config import DEVICE_VARIABLE, Runtime
 from showtell.errors import ConfigError, UsageError
+from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning.base import CaptioningModel
+
+log = logging.getLogger(__name__)
 
 
 def add_model(parser: Options) -> None:
@@ -25,7 +29,7 @@ def add_model(parser: Options) -> None:
         "--model",
         metavar="MODEL",
         default=DEFAULT_MODEL,
-        help="a run, an exported model, a folder in models/, or a hub id; a,b,c: an ensemble",
+        help="a run (`last`: the newest), an exported model, a folder in models/, a hub id; a,b: an ensemble",
     )
 
 
@@ -59,6 +63,19 @@ def add_device(parser: Options) -> None:
         help=f"auto, cpu, cuda, cuda:1 (the second GPU) or mps; auto: what {DEVICE_VARIABLE} names, else a"
         " GPU where there is one, else the CPU",
     )
+
+
+def name_last(args: Namespace) -> None:
+    """Put the newest run in place of `last`, wherever the arguments name a model, and log which one it is.
+
+    Raises:
+        CheckpointError: there is no run.
+    """
+    for key in ("model", "against", "init"):
+        name = args.get(key)
+        if isinstance(name, str) and (resolved := resolve_last(name)) != name:
+            log.info("--%s %s: %s", key, name, resolved)
+            args[key] = resolved
 
 
 @contextmanager

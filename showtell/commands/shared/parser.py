@@ -7,6 +7,7 @@ import re
 from argparse import SUPPRESS, Action, ArgumentError
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from types import NoneType
 from typing import Any, Final, Literal, NoReturn, Protocol, get_args, get_origin
 
 import yaml
@@ -90,7 +91,9 @@ class Parser(ArgumentParser):
         for place, argument in enumerate(given[:end]):
             name, equals, value = argument.partition("=")
             given[place] = f"{self._short.get(name, name)}{equals}{value}"
-        return self.parse_args(given)
+        parsed = self.parse_args(given)
+        _refuse_nulls(self, parsed)
+        return parsed
 
     def named(self, action: Action) -> str | None:
         """The name of an option that stands on the command line, as it stands there; None where none does."""
@@ -204,6 +207,26 @@ def _explain(parser: Parser, message: str) -> str:
     return text
 
 
+def _refuse_nulls(parser: Parser, parsed: Namespace) -> None:
+    """Refuse `null` as the value of a setting that has to have one, which jsonargparse does not.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for action in parser._actions:
+        kind = getattr(action, "_typehint", None)
+        if action.default is None or action.default == SUPPRESS or NoneType in get_args(kind):
+            continue
+        if parsed.get(action.dest, action.default) is None:
+            name = parser.named(action) or f"{_file(parser)}{action.dest}"
+            raise UsageError(
+                f"{name}: null is no value; leave it out, or write {_kind(kind or type(action.default))}"
+            )
+    commands = parser._subcommands_action
+    if commands and isinstance(inner := commands._name_parser_map.get(parsed.get(commands.dest)), Parser):
+        _refuse_nulls(inner, parsed[parsed[commands.dest]])
+
+
 def _unrecognized(parser: Parser, arguments: str) -> str:
     name = arguments.split()[0].partition("=")[0]
     if name.startswith("-"):
@@ -212,7 +235,7 @@ def _unrecognized(parser: Parser, arguments: str) -> str:
 
 
 def _unknown_key(parser: Parser, key: str) -> str:
-    dests = [action.dest for action in _shown_actions(parser)]
+    dests = [action.dest for action in shown_actions(parser)]
     return f"{_file(parser)}{key}: no such setting{suggest(key, dests) or _see_help(parser)}"
 
 
@@ -293,12 +316,21 @@ _EXPLANATIONS: Final[tuple[tuple[str, Any], ...]] = (
 
 def _options(parser: ArgumentParser) -> list[str]:
     """The long names of the options that the help shows."""
-    names = (name for action in _shown_actions(parser) for name in shown_names(action))
+    names = (name for action in shown_actions(parser) for name in shown_names(action))
     return [name for name in names if name.startswith("--")]
 
 
-def _shown_actions(parser: ArgumentParser) -> list[Action]:
+def shown_actions(parser: ArgumentParser) -> list[Action]:
+    """The options and positional arguments that the help shows."""
     return [each for each in parser._actions if each.help != SUPPRESS and not getattr(each, "hidden", False)]
+
+
+def choices_of(action: Action) -> list[str]:
+    """The values that an option takes, where they are few and known."""
+    kind = getattr(action, "_typehint", None) or action.type
+    if kind is bool:
+        return ["true", "false"]
+    return [str(choice) for choice in action.choices or ()] or _choices(kind)
 
 
 def _see_help(parser: Parser) -> str:

@@ -15,6 +15,10 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 from jsonargparse import Namespace
 
 from showtell.commands.shared.parser import Options, Parser
+from showtell.config import DataConfig, DecoderConfig
+from showtell.config.data import DATASET_FORMATS
+from showtell.config.model import DECODER_KINDS
+from showtell.config.plugins import PluginKind, plugin_names
 from showtell.errors import ConfigError
 
 Section = TypeVar("Section")
@@ -31,6 +35,11 @@ _NAMES: Final = {
     "views": "[VIEW,...]",
 }
 """Metavars of settings that are text or lists."""
+_PLUGGABLE: Final[dict[tuple[type, str], tuple[tuple[str, ...], PluginKind]]] = {
+    (DecoderConfig, "kind"): (DECODER_KINDS, "decoders"),
+    (DataConfig, "format"): (DATASET_FORMATS, "readers"),
+}
+"""Settings that take one of some names, or that of a plug-in."""
 
 
 def add_settings(
@@ -159,12 +168,17 @@ def _sentence(text: str) -> str:
 def _argument(section: type, field: Field[Any]) -> dict[str, Any]:
     """The keyword arguments of argparse's `add_argument` for a field."""
     kind = _hints(section)[field.name]
+    if (section, field.name) in _PLUGGABLE:
+        names, plugins = _PLUGGABLE[section, field.name]
+        kind = Literal[(*names, *plugin_names(plugins))]
     default = field.default if field.default is not MISSING else None
     return {
         "type": kind,
         "default": default,
         "help": docstrings(section).get(field.name, ""),
-        "metavar": _NAMES.get(field.name) or _metavar(kind),
+        "metavar": _metavar(kind)
+        if get_origin(kind) is Literal
+        else _NAMES.get(field.name) or _metavar(kind),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from pathlib import Path
 from statistics import median
 
 from showtell.config import RunConfig
@@ -18,12 +19,12 @@ from showtell.utils.shipped import DEFAULT_MODEL
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, *, resume: bool) -> None:
+def train(config: RunConfig, *, resume: Path | None) -> None:
     """Train, in each of the processes that are asked for; process 0 logs captions and scores.
 
     Args:
         config: the settings of the run.
-        resume: go on with the run that was stopped or killed.
+        resume: the folder of the run to go on with.
     """
     try:
         done = train_run(config, resume=resume)

@@ -81,18 +81,45 @@ def _read_file(
 ) -> None:
     lines = file.suffix.lower() in LINES
     for entry, content in read_lines(file) if lines else _items(file):
-        name, captions = "", []
-        with collector.entry(entry):
-            record = parse_json_line(content) if lines else content
-            file_name = _image(record, folders)
-            name = prefix + file_name
-            texts = _captions(record)
-            own = split_field(record) or split_field(record, "set_name") or split
-            collector.merge_image(file_name, own, folders, name)
-            captions = texts
-        for place, caption in enumerate(captions, start=1):
-            with collector.entry(f"{entry}, caption {place}"):
-                collector.add_caption(name, caption)
+        collect_record(entry, content, folders, collector, split, prefix, parse=lines)
+
+
+def collect_record(
+    entry: str,
+    content: Any,
+    folders: ImageFolders,
+    collector: Collector,
+    split: Split | None = None,
+    prefix: str = "",
+    *,
+    parse: bool = False,
+) -> None:
+    """Collect an image and its captions.
+
+    Args:
+        entry: the file, and the place in it.
+        content: `{"image": ..., "caption" or "captions": ..., "split": ...}`.
+        folders: where to look for the image.
+        collector: gets them.
+        split: of records that do not say theirs.
+        prefix: of the image's id.
+        parse: the content is a line of JSON.
+
+    Raises:
+        AnnotationError: the record cannot be used (unless bad entries are skipped).
+    """
+    name, captions = "", []
+    with collector.entry(entry):
+        record = parse_json_line(content) if parse else content
+        file_name = _image(record, folders)
+        name = prefix + file_name
+        texts = _captions(record)
+        own = split_field(record) or split_field(record, "set_name") or split
+        collector.merge_image(file_name, own, folders, name)
+        captions = texts
+    for place, caption in enumerate(captions, start=1):
+        with collector.entry(f"{entry}, caption {place}"):
+            collector.add_caption(name, caption)
 
 
 def _items(file: Path) -> Iterator[tuple[str, Any]]:

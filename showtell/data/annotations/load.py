@@ -13,6 +13,7 @@ from showtell.data.annotations import coco, csv_tables, flickr8k, folder, jsonli
 from showtell.data.annotations.collector import Collector, LoadedAnnotations
 from showtell.data.annotations.listing import files_in
 from showtell.data.annotations.near_misses import nearest
+from showtell.data.annotations.plugin_readers import matching_plugin, read_by_plugin
 from showtell.errors import AnnotationError, UsageError
 
 SEARCH_VARIABLE = "SHOWTELL_DATA"
@@ -55,7 +56,7 @@ def load_annotations(
     Args:
         root: the dataset's folder, or its annotation file.
         format: how the annotations are written; `auto` tells from the files: COCO's, else Karpathy's, else
-            Flickr8k's, else a table, else JSON Lines, else text files beside the images.
+            Flickr8k's, else a table, else JSON Lines, else text files beside the images, else plug-ins.
         images: folder of the images, where it is not beside the annotations.
         skip_bad: drop and count entries that cannot be used, instead of stopping at the first.
         need_files: refuse images whose files are not there. Captions can be scored without.
@@ -71,12 +72,15 @@ def load_annotations(
     if images is not None and not images.is_dir():
         raise UsageError(f"{images}: no such folder; correct --data.images")
     detected = _detect(root) if format == "auto" else format
-    if detected not in _READERS:
+    if detected == "scenes":
         raise UsageError(
             f"format {detected!r} is drawn, not read from {root}; leave out --data.root or name another"
         )
     collector = Collector(skip_bad=skip_bad, need_files=need_files)
-    _READERS[detected].read(root, images, collector)
+    if detected in _READERS:
+        _READERS[detected].read(root, images, collector)
+    else:
+        read_by_plugin(detected, root, images, collector)
     loaded = collector.finish(root, detected)
     if format != "auto" or not root.is_dir():
         return loaded
@@ -116,6 +120,8 @@ def _detect(root: Path) -> DatasetFormat:
     for name, reader in _READERS.items():
         if reader.matches(root):
             return name
+    if (plugin := matching_plugin(root)) is not None:
+        return plugin
     raise AnnotationError(f"{root}: no captions of a known format in it; {nearest(root, list(_READERS))}")
 
 

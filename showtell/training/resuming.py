@@ -1,0 +1,164 @@
+"""Resuming a run with its own settings: which of them may change, and which may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from showtell.checkpoints.run_folder import CONFIG
+from showtell.config import (
+    CacheConfig,
+    DataConfig,
+    DecoderConfig,
+    EncoderConfig,
+    FineTuningConfig,
+    RunConfig,
+    SearchConfig,
+    SelfCriticalConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
+from showtell.errors import ConfigError, UsageError, message_line
+from showtell.utils.yaml_files import read_yaml
+
+CHANGEABLE: Final = frozenset(
+    {
+        *(
+            "data.root",
+            "data.format",
+            "data.images",
+            "data.skip_bad",
+        ),  # it may have moved; its words are compared
+        *("encoder.precision", "features", "cache.dir"),
+        *("training.epochs", "training.patience", "training.precision"),
+        *("training.checkpoint_minutes", "training.num_workers"),
+        *("finetune.epochs", "finetune.patience", "self_critical.epochs"),
+        *("trainer.devices", "trainer.num_nodes"),
+    }
+)
+"""Settings that a resumed run may change: how long it trains, where things are, what computes."""
+_SECTIONS: Final[dict[str, type[Any]]] = {
+    "data": DataConfig,
+    "encoder": EncoderConfig,
+    "cache": CacheConfig,
+    "decoder": DecoderConfig,
+    "training": TrainingConfig,
+    "finetune": FineTuningConfig,
+    "trainer": TrainerConfig,
+    "search": SearchConfig,
+    "self_critical": SelfCriticalConfig,
+}
+_SHARED: Final = ("epochs", "patience")
+"""Changeable settings of `finetune` that stand in for those of `training`."""
+
+
+def read_settings(folder: Path) -> RunConfig:
+    """The settings of a run, which it has written to its folder.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    path = folder / CONFIG
+    try:
+        values = read_yaml(path)
+        values["cache"]["views"] = tuple(values["cache"]["views"])
+        sections = {key: section(**values.get(key, {})) for key, section in _SECTIONS.items()}
+        plain = {key: values[key] for key in ("init", "features", "out") if key in values}
+        return RunConfig(**plain, **sections)
+    except ConfigError as error:
+        raise UsageError(f"{path}: {error}; mend it, or start a new run") from error
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{path}: damaged ({message_line(str(error))}); mend it, or start a new run"
+        ) from error
+
+
+def with_settings_of(run: RunConfig, given: RunConfig) -> RunConfig:
+    """The settings that a caller gave, with those of a run in place of values that equal their defaults.
+
+    Args:
+        run: the settings of the run.
+        given: those of the caller.
+    """
+    sections = {key: _filled(getattr(run, key), getattr(given, key)) for key in _SECTIONS}
+    features = run.features if given.features == RunConfig.features else given.features
+    init = run.init if given.init == RunConfig.init else given.init
+    return replace(run, init=init, features=features, **sections)
+
+
+def resumed_settings(run: RunConfig, wanted: RunConfig, folder: Path) -> tuple[RunConfig, list[str]]:
+    """The settings with which a run goes on, and a line for each that it did not have before.
+
+    Args:
+        run: the settings that it had.
+        wanted: the settings that are asked for. `auto` stands for what the run made of it.
+        folder: of the run, for the message.
+
+    Raises:
+        ConfigError: one is asked for that cannot change within a run.
+    """
+    settled = wanted
+    if wanted.init == "auto":
+        settled = replace(settled, init=run.init)
+    if wanted.data.min_count == "auto":
+        settled = replace(settled, data=replace(settled.data, min_count=run.data.min_count))
+    settled = _in_both(run, settled)
+    changed = list(_differences(asdict(run), asdict(settled)))
+    fixed = [
+        f"{name} {_shown(old)}, not {_shown(new)}" for name, old, new in changed if name not in CHANGEABLE
+    ]
+    if fixed:
+        raise ConfigError(
+            f"{folder}: this run has {'; '.join(fixed)}; resume it with its own settings, or start a new one"
+            " (without --resume)"
+        )
+    return settled, [f"{name} {_shown(new)}, before {_shown(old)}" for name, old, new in changed]
+
+
+def _filled(run: Any, given: Any) -> Any:
+    """A section of settings: those of a run, but for given values that are not the default."""
+    defaults = {
+        field.name: field.default if field.default is not MISSING else None for field in fields(given)
+    }
+    changed = {
+        name: getattr(given, name) for name, usual in defaults.items() if getattr(given, name) != usual
+    }
+    return replace(run, **changed)
+
+
+def _in_both(run: RunConfig, wanted: RunConfig) -> RunConfig:
+    """A new value of `training` is also that of `finetune`, and the other way round: see `applied_to`."""
+    training, finetune = wanted.training, wanted.finetune
+    for name in _SHARED:
+        if getattr(training, name) != getattr(run.training, name):
+            finetune = replace(finetune, **{name: getattr(training, name)})
+        elif getattr(finetune, name) != getattr(run.finetune, name) and run.init != "none":
+            training = replace(training, **{name: getattr(finetune, name)})
+    if run.init == "none":
+        finetune = wanted.finetune
+    return replace(wanted, training=training, finetune=finetune)
+
+
+def _differences(
+    old: dict[str, Any], new: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Name, old and new value of the settings that differ; the folder of the run is none of them."""
+    for key, value in new.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and isinstance(old[key], dict):
+            yield from _differences(old[key], value, f"{name}.")
+        elif value != old[key] and name != "out":
+            yield name, old[key], value
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands on the command line."""
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

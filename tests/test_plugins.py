@@ -1,0 +1,229 @@
+"""Plug-ins of the four kinds: docs/plugins.md followed literally, and what is wrong with others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import showtell
+from showtell.captioning.captioner import Captioner
+from showtell.config import DataConfig, DecoderConfig, EncoderConfig
+from showtell.data.annotations.load import load_annotations
+from showtell.data.vocabulary import build_vocab
+from showtell.decoder import make_decoder
+from showtell.encoder.cnn import CNNEncoder
+from showtell.errors import AnnotationError, CheckpointError, ConfigError, EncoderError, PluginError
+from showtell.evaluation.scores import measure
+from tests.plugin_package import documented, install
+
+
+@pytest.fixture
+def extras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "site", documented(), monkeypatch)
+
+
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, source: str) -> None:
+    """Install a package `wrong` whose plug-in `odd` is `source`'s `it`."""
+    project = '[project]\nname = "wrong"\nversion = "1"\n'
+    project += f'[project.entry-points."showtell.{group}"]\nodd = "wrong.m:it"\n'
+    install(tmp_path / "wrong-site", {"pyproject.toml": project, "wrong/m.py": source}, monkeypatch)
+
+
+@pytest.fixture
+def dataset(snippets: list[Path], tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    root.mkdir()
+    for photo in snippets:
+        shutil.copy(photo, root)
+    lines = [
+        f"{photo.name} -> a {'dog' if number % 2 else 'cat'} runs" for number, photo in enumerate(snippets)
+    ]
+    (root / "captions.arrows").write_text("\n".join(lines))
+    return root
+
+
+# Readers
+
+
+def test_the_documented_reader(extras: None, dataset: Path) -> None:
+    for chosen in ("arrows", "auto"):
+        loaded = load_annotations(dataset, format=chosen)
+        assert loaded.format == "arrows"
+        assert [image.captions for image in loaded.images[:2]] == [("a cat runs",), ("a dog runs",)]
+
+
+def test_records_of_a_reader_follow_the_rules_of_all_formats(extras: None, dataset: Path) -> None:
+    with (dataset / "captions.arrows").open("a") as file:
+        file.write("\nlost.jpg -> a dog\n0000.jpg -> \nno arrow")
+    with pytest.raises(AnnotationError, match=r"record 41: .*lost\.jpg"):
+        load_annotations(dataset, format="arrows")
+    loaded = load_annotations(dataset, format="arrows", skip_bad=True)
+    assert len(loaded.images) == 40
+    assert len(loaded.skipped) >= 3
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "raise ImportError('no such lib')",
+            "plug-in odd of wrong .*ImportError: no such lib; mend or uninstall",
+        ),
+        ("class it:\n    def matches(root): return 1 / 0", "ZeroDivisionError"),
+        (
+            "class it:\n    def matches(root): return True\n    def read(root): yield 1 / 0",
+            "ZeroDivisionError",
+        ),
+        ("it = None", "AttributeError"),
+    ],
+)
+def test_readers_that_fail(source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(tmp_path, monkeypatch, "readers", source)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(PluginError, match=reason):
+        load_annotations(tmp_path / "data")
+
+
+# Scores
+
+CANDIDATES = {"1": ["a dog runs"], "2": ["the red cat"]}
+REFERENCES = {"1": ["a dog sits", "it runs"], "2": ["a cat"]}
+
+
+def test_the_documented_score(extras: None) -> None:
+    scores = measure(CANDIDATES, REFERENCES, java=False)
+    assert scores.statistics["coverage"].value == pytest.approx((1 + 1 / 3) / 2)
+    assert list(scores.statistics["coverage"].images) == pytest.approx([1, 1 / 3])
+
+
+def test_without_plugins_there_are_no_other_scores() -> None:
+    assert "coverage" not in measure(CANDIDATES, REFERENCES, java=False).statistics
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("it = lambda candidates, references: [1.0]", "a finite number for each of the 2 images"),
+        ("it = lambda candidates, references: [float('nan')] * 2", "a finite number"),
+        ("it = lambda candidates, references: ['x', 'y']", "ValueError"),
+        ("it = lambda candidates: 1", "TypeError"),
+    ],
+)
+def test_scores_that_fail(source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(tmp_path, monkeypatch, "scores", source)
+    with pytest.raises(PluginError, match=reason):
+        measure(CANDIDATES, REFERENCES, java=False)
+
+
+# Decoders
+
+
+def test_the_documented_decoder_steps_as_it_is_trained(extras: None) -> None:
+    torch.manual_seed(0)
+    config = DecoderConfig(kind="bigram", embedding_dim=16)
+    decoder = make_decoder(config, vocab_size=9, feature_dim=8, grid_cells=4).eval()
+    features, captions = torch.randn(2, 4, 8), torch.tensor([[1, 5, 6, 2], [1, 7, 2, 0]])
+    hidden = decoder(features, captions, torch.tensor([4, 3]), torch.tensor([0, 1]))
+    state, stepped = decoder.init_state(features), []
+    for time in range(3):
+        output = decoder.step(captions[:, time : time + 1], state)
+        stepped.append(output.logits[:, 0])
+        state = output.state
+    packed = torch.cat([stepped[0], stepped[1], stepped[2][:1]])
+    torch.testing.assert_close(hidden @ decoder.embedding.weight.T + decoder.word_bias, packed)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("it = lambda *_: 'text'", "no RNNDecoder"),
+        ("def it(*_): raise RuntimeError('of mine')", "RuntimeError: of mine"),
+        ("it = 3", "TypeError"),
+    ],
+)
+def test_decoders_that_fail(
+    source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path, monkeypatch, "decoders", source)
+    with pytest.raises(PluginError, match=reason):
+        make_decoder(DecoderConfig(kind="odd"), vocab_size=9, feature_dim=8, grid_cells=4)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: DecoderConfig(kind="topdwn"),
+            "decoder.kind: 'topdwn' is none of topdown, attention, pooled; did you mean topdown",
+        ),
+        (lambda: DataConfig(format="cocoo"), r"did you mean coco\?"),
+        (
+            lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]),
+            "the format of x: 'tabbed' is none of .*; install the plug-in",
+        ),
+    ],
+)
+def test_names_that_nobody_has_registered(make: object, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        make()  # type: ignore[operator]
+
+
+# Encoders
+
+
+def test_the_documented_encoder(extras: None) -> None:
+    encoder = CNNEncoder.from_config(EncoderConfig("patches:16", 96))
+    assert (encoder.feature_dim, encoder.grid_cells) == (16, 9)
+    assert encoder(torch.zeros(2, 3, 96, 128)).shape == (2, 9, 16)
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("class it:\n    def load(name): return 1, 2, 3", "makes no GridNetwork"),
+        ("class it:\n    def load(name): raise OSError('gone')", "OSError: gone"),
+        ("class it: pass", "AttributeError"),
+    ],
+)
+def test_encoders_that_fail(
+    source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path, monkeypatch, "encoders", source)
+    with pytest.raises(PluginError, match=reason):
+        CNNEncoder.from_config(EncoderConfig("odd:x"))
+
+
+def test_an_unknown_prefix_is_a_name_like_any_other() -> None:
+    with pytest.raises(EncoderError, match="no encoder weights there"):
+        CNNEncoder.from_config(EncoderConfig("nobody:x"))
+
+
+# All together
+
+
+def test_a_run_with_a_reader_an_encoder_and_a_decoder_of_plugins(
+    extras: None, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_cpu: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = showtell.train(
+        DataConfig(root=str(dataset), format="arrows"),
+        encoder=EncoderConfig("patches:16", 64),
+        decoder=DecoderConfig(kind="bigram", embedding_dim=16),
+        training=showtell.TrainingConfig(epochs=1, logger="none"),
+        init="none",
+        out="run",
+    )
+    model = Captioner.load(str(run.folder))
+    assert model("data/0001.jpg").text
+    monkeypatch.setattr("showtell.config.plugins.entry_points", lambda **_: [])
+    with pytest.raises((CheckpointError, PluginError, ConfigError), match="install"):
+        Captioner.load(str(run.folder))
+
+
+def test_the_vocabulary_of_the_dataset(extras: None, dataset: Path) -> None:
+    captions = [caption for image in load_annotations(dataset).images for caption in image.captions]
+    assert "dog" in build_vocab(captions, 1).words
