@@ -42,7 +42,6 @@ from showtell.features.encoding import ExtractionReport
 from showtell.features.extraction import views_of
 from showtell.features.store import FeatureStore
 from showtell.features.table import FeatureTable
-from showtell.training.distributed import quiet_lightning
 from showtell.training.fit import fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -220,7 +219,7 @@ def median(rows: list[dict[str, float]], rate: str, stage: str) -> float:
 
 def captioning(bench: Bench, captioner: Captioner) -> None:
     """Files to captions, as `inference.py FOLDER` makes them, and one photo in a warm process."""
-    captioner.to(bench.device).eval()  # training leaves the decoder on the CPU
+    captioner.to(bench.device).eval()
     paths = [image.path for image in bench.data.train + bench.data.val]
     with bench.row(f"captioning {len(paths):,} photos, beam 3") as figure:
         rates = []
@@ -293,7 +292,6 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         recorded("gpu", command_line(sys.argv[1:]), keep=args.keep),
-        quiet_lightning(),
     ):
         work = Path(folder)
         encoder = CNNEncoder.from_config(EncoderConfig(image_size=args.image_size)).to(device)

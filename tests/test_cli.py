@@ -77,7 +77,7 @@ for name in {list(COMMANDS)}:
         pass
     assert main([name, "--nonsense"]) == 2
 assert main(["train", "--epochs", "0"]) == 2
-assert not {{"torch", "lightning", "transformers", "matplotlib", "ray"}} & set(sys.modules)
+assert not {{"torch", "lightning_fabric", "transformers", "matplotlib", "ray"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -288,7 +288,7 @@ class _Batches(Dataset[NumberedItem]):
 
 
 class CaptionLoader(DataLoader[Any]):
-    """Batches for training, which can be continued in the middle of an epoch (by Lightning)."""
+    """Batches for training, which can be continued in the middle of an epoch."""
 
     def __init__(
         self,
@@ -301,7 +301,6 @@ class CaptionLoader(DataLoader[Any]):
     ) -> None:
         weights = [image.weight for image in dataset.images]
         self.epochs = EpochSampler(len(dataset), batch_size, seed, share, weights)
-        self.taken = 0
         self.captions = dataset
         super().__init__(
             _Batches(dataset),
@@ -313,18 +312,12 @@ class CaptionLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
         """The batches that remain of the present epoch."""
-        self.taken = self.epochs.first_batch
         for batch in super().__iter__():
-            self.taken += 1
             yield with_images(batch, self.captions)
 
-    def state_dict(self) -> dict[str, int]:
-        """Where in the epoch it is."""
-        return {"epoch": self.epochs.epoch, "taken": self.taken}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue there."""
-        self.epochs.epoch, self.epochs.first_batch = state["epoch"], state["taken"] % len(self.epochs)
+    def start(self, epoch: int, batch: int = 0) -> None:
+        """Have the next iteration give the batches of an epoch from number `batch` on."""
+        self.epochs.epoch, self.epochs.first_batch = epoch, batch
 
 
 class EvalLoader(DataLoader[Any]):

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
-from showtell.captioning.captioner import Captioner, generate_captions
+from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
-from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
 from showtell.evaluation.reliability import Reliability, caption_labels, word_labels
 from showtell.training.calibration_fit import calibrate
+from showtell.training.validation import Predicted
 from showtell.utils.files import write_atomic
 from showtell.utils.plots import plot_lines
 
@@ -28,35 +26,29 @@ log = logging.getLogger(__name__)
 PLOT = "reliability.png"
 FIGURES = "reliability.json"
 
-_Said = Sequence[tuple[tuple[str, ...], tuple[float, ...]]]
 _Found = dict[str, dict[str, Reliability]]
 
 
 def calibrate_model(
-    folder: Path,
-    val_loader: DataLoader[Any],
-    images: Sequence[CaptionedImage],
-    search: SearchConfig,
+    captioner: Captioner, folder: Path, captions: Sequence[Predicted], images: Sequence[CaptionedImage]
 ) -> dict[str, dict[str, Reliability]]:
-    """Calibrate the model of a run on the validation images, save it again, and keep its reliability.
+    """Calibrate a model on its captions of the validation images, save it again, and keep its reliability.
 
     Captions are compared with those that people wrote of the same dataset. A dataset with too few images to
     compare is left out.
 
     Args:
-        folder: the run's; holds the model, and gets `reliability.png` and `reliability.json`.
-        val_loader: of the validation images.
+        captioner: the model; gets the calibration.
+        folder: the run's; gets the model, `reliability.png` and `reliability.json`.
+        captions: of the model.
         images: these images, in their order.
-        search: how captions are found.
 
     Returns:
         Of each dataset, by its name, the reliability of "captions" and of "words"; empty where there are too
         few images to calibrate with.
     """
-    captioner = Captioner.load(str(folder))
-    said = _captions(captioner, val_loader, search)
     try:
-        captioner.calibration, found = _calibrate(said, images)
+        captioner.calibration, found = _calibrate(captions, images)
     except DataError as error:
         log.info("Confidence is not calibrated: %s; raise data.val_fraction, or add captions", error)
         return {}
@@ -68,23 +60,7 @@ def calibrate_model(
     return found
 
 
-def _captions(
-    captioner: Captioner, val_loader: DataLoader[Any], search: SearchConfig
-) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
-    """The best caption of each image in the order of the dataset: its words, and log-probabilities."""
-    said: list[tuple[tuple[str, ...], tuple[float, ...]]] = []
-    device = next(captioner.decoder.parameters()).device
-    for batch in val_loader:
-        with torch.inference_mode():
-            features = captioner.features(batch.images.to(device))
-        found = generate_captions(captioner.decoder, captioner.vocabulary, features, search)
-        for row in batch.order.argsort().tolist():
-            best = found[row][0]
-            said.append((tuple(captioner.vocabulary.decode(best.tokens)), best.token_log_probs))
-    return said
-
-
-def _calibrate(said: _Said, images: Sequence[CaptionedImage]) -> tuple[Calibration, _Found]:
+def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> tuple[Calibration, _Found]:
     """Calibrate on the images of all datasets that are large enough.
 
     Raises:

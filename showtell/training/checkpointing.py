@@ -1,30 +1,33 @@
-"""Checkpoints of training: the best model, and the state from which training resumes."""
+"""The state of training: kept in last.ckpt, from which training resumes."""
 
 from __future__ import annotations
 
 import io
 import logging
-import math
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from textwrap import shorten
+from types import FrameType
+from typing import Any, Final
 
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
-from showtell.checkpoints.run_folder import CHECKPOINT
+from showtell.checkpoints.model_file import read_model
 from showtell.checkpoints.tensor_files import misfit, read_pickled
+from showtell.data.vocabulary import Vocabulary
+from showtell.decoder import RNNDecoder
 from showtell.errors import CheckpointError, ConfigError, ShowtellError
-from showtell.training.distributed import processes, total
-from showtell.training.module import CaptionModule
+from showtell.training.distributed import MeanLoss, processes
 from showtell.utils.files import write_atomic
 
 log = logging.getLogger(__name__)
+
+FORMAT: Final = "showtell training 2"
+"""Written into each checkpoint. Those of the first format were written by Lightning's Trainer."""
 
 
 class InterruptedTrainingError(ShowtellError):
@@ -33,158 +36,174 @@ class InterruptedTrainingError(ShowtellError):
     exit_code = 130
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all; loads tensors and plain values only."""
+@dataclass
+class TrainingState:
+    """Where training is. Batches and random numbers depend on this and the seed alone.
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """See `lightning.fabric.plugins.CheckpointIO`."""
-        del storage_options
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomic(Path(path), buffer.getvalue())
+    Attributes:
+        stage: of training: `cross-entropy` or `self-critical`.
+        epoch: number of complete epochs of the stage.
+        batch: number of complete batches of the present epoch.
+        mean: of the loss (or the reward) over these batches.
+        rows: losses, scores and rates of all complete epochs, of all stages.
+    """
 
-    def load_checkpoint(
-        self,
-        path: Any,
-        map_location: Any = "cpu",
-        weights_only: bool | None = True,
-    ) -> dict[str, Any]:
-        """See `lightning.fabric.plugins.CheckpointIO`.
+    stage: str
+    epoch: int = 0
+    batch: int = 0
+    mean: MeanLoss = field(default_factory=MeanLoss)
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint: the state of training, and the tensors that belong to it."""
+
+    path: Path
+    state: TrainingState
+    decoder: dict[str, Any]
+    optimizer: dict[str, Any]
+
+    def check(self, decoder: nn.Module, setting: str, epochs: int) -> None:
+        """Compare it with the decoder and the epochs that are to go on from it.
+
+        Args:
+            decoder: gets its weights.
+            setting: name of the setting of the stage's epochs.
+            epochs: of the stage.
 
         Raises:
-            CheckpointError: the file is damaged.
+            CheckpointError: the weights are those of another model.
+            ConfigError: training has gone on for more epochs already.
         """
-        try:
-            checkpoint = read_pickled(Path(path))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}); start a new run") from error
-        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("showtell"), dict):
-            raise CheckpointError(f"{path}: damaged, not a checkpoint of showtell; start a new run")
-        return checkpoint
+        weights, epoch = self.decoder, self.state.epoch + (self.state.batch > 0)
+        if not isinstance(weights, dict) or not all(isinstance(each, Tensor) for each in weights.values()):
+            raise CheckpointError(f"{self.path}: damaged, it has no weights; start a new run")
+        if difference := misfit(weights, decoder.state_dict()):
+            raise CheckpointError(
+                f"{self.path}: the state of another model ({difference}); resume with the settings of its"
+                " run, or start a new one"
+            )
+        if epoch > epochs:
+            raise ConfigError(
+                f"{setting} {epochs}: this run has come to its epoch {epoch}; ask for as many or more"
+            )
+
+    def restore(self, decoder: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Give decoder and optimizer the state that they had.
+
+        Raises:
+            CheckpointError: it does not fit them.
+        """
+        with _raised_as_damage(self.path):
+            decoder.load_state_dict(self.decoder)
+            optimizer.load_state_dict(self.optimizer)
 
 
-def check_checkpoint(
-    path: Path, checkpoint: dict[str, Any] | None, module: CaptionModule, setting: str, epochs: int
+def save_checkpoint(
+    path: Path,
+    state: TrainingState,
+    decoder: RNNDecoder,
+    optimizer: torch.optim.Optimizer,
+    vocabulary: Vocabulary,
 ) -> None:
-    """Compare a checkpoint with the module and the epochs that are to go on from it.
+    """Write a checkpoint, whole or not at all; all processes call it, and process 0 writes."""
+    mean = state.mean.sums()
+    if not processes().is_rank_zero:
+        return
+    content = {
+        "format": FORMAT,
+        "vocabulary": vocabulary.fingerprint,
+        "stage": state.stage,
+        "epoch": state.epoch,
+        "batch": state.batch,
+        "mean": mean,
+        "rows": state.rows,
+        "decoder": decoder.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomic(path, buffer.getvalue())
 
-    Args:
-        path: its file, for errors.
-        checkpoint: what `AtomicCheckpointIO` loads; None passes.
-        module: the module that gets its weights.
-        setting: name of the setting of the stage's epochs.
-        epochs: of the stage.
+
+def load_checkpoint(path: Path, vocabulary: Vocabulary) -> Checkpoint:
+    """Read a checkpoint, without running code.
 
     Raises:
-        CheckpointError: the weights are those of another model.
-        ConfigError: training has gone on for more epochs already.
+        CheckpointError: there is none, or it is damaged, of an earlier showtell, or of another vocabulary.
     """
-    if checkpoint is None:
-        return
-    weights, epoch = checkpoint.get("state_dict"), checkpoint.get("epoch")
-    if not isinstance(weights, dict) or not all(isinstance(each, Tensor) for each in weights.values()):
-        raise CheckpointError(f"{path}: damaged, it has no weights; start a new run")
-    if difference := misfit(weights, module.state_dict()):
+    if not path.is_file():
+        raise CheckpointError(f"{path}: nothing to resume; leave out --resume to start the run")
+    try:
+        content = read_pickled(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); start a new run") from error
+    if isinstance(content, dict) and "pytorch-lightning_version" in content:
         raise CheckpointError(
-            f"{path}: the state of another model ({difference}); resume with the settings of its run, or"
-            " start a new one"
+            f"{path}: written by an earlier showtell, which this one cannot resume; start a new run, from the"
+            f" model of this one with --init {path.parent}"
         )
-    if isinstance(epoch, int) and epoch + 1 > epochs:
-        raise ConfigError(
-            f"{setting} {epochs}: this run has come to its epoch {epoch + 1}; ask for as many or more"
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: damaged, not a checkpoint of showtell; start a new run")
+    if content.get("vocabulary") != vocabulary.fingerprint:
+        raise CheckpointError(
+            "the checkpoint was made with another vocabulary (other data, split or data.min_count); "
+            "resume with the settings of that run, or start a new one"
         )
+    with _raised_as_damage(path):
+        loss, weight = map(float, content["mean"])
+        rows = content["rows"]
+        if not all(isinstance(value, float) for row in rows for value in row.values()):
+            raise TypeError("the history holds something else than numbers")
+        mean = MeanLoss(loss, weight) if processes().is_rank_zero else MeanLoss()
+        position = int(content["epoch"]), int(content["batch"])
+        state = TrainingState(str(content["stage"]), *position, mean, rows)
+        return Checkpoint(path, state, content["decoder"], content["optimizer"])
 
 
-class SaveBest(Callback):
-    """Saves the whole model whenever the validation loss (in self-critical training: minus CIDEr) decreases.
+@contextmanager
+def _raised_as_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = shorten(f"{type(error).__name__}: {error}", 240)
+        raise CheckpointError(f"{path}: damaged ({reason}); start a new run") from error
 
-    Args:
-        folder: where the file goes.
-        best: what there is to beat.
+
+def load_best_weights(decoder: RNNDecoder, folder: Path) -> None:
+    """Give a decoder the weights of the model that its training has saved in `folder`."""
+    _, _, tensors = read_model(str(folder))
+    prefix = "decoder."
+    own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    decoder.load_state_dict(own)
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM ask training to stop after the present step; a second one stops at once.
+
+    Attributes:
+        asked: whether training is to stop.
     """
 
-    def __init__(self, folder: Path, best: float = math.inf) -> None:
-        self.folder = folder
-        self.best = best
-        self.saved = False
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare, and save."""
-        if trainer.sanity_checking:
-            return
-        module = cast(CaptionModule, pl_module)
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        loss = module.objective(metrics)
-        self.saved = loss < self.best
-        if self.saved:
-            self.best = loss
-            if processes().is_rank_zero:
-                module.captioner.save(self.folder)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Kept in the checkpoint."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Taken from the checkpoint."""
-        self.best = float(state_dict["best"])
-
-
-class CheckpointLast(Callback):
-    """Keeps the state of training in last.ckpt: after each epoch, every few minutes, and when asked to stop.
-
-    Args:
-        folder: where the file goes.
-        minutes: between two checkpoints within an epoch.
-    """
-
-    def __init__(self, folder: Path, minutes: float) -> None:
-        self.path, self.minutes = folder / CHECKPOINT, minutes
-        self._saved = time.monotonic()
-        self._asked_to_stop = False
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Save within the epoch where it is time to, or on the way out."""
-        due = self._asked_to_stop or time.monotonic() - self._saved > 60 * self.minutes
-        if self._agreed(due) and not trainer.is_last_batch:
-            self._save(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save after the epoch's validation."""
-        self._save(trainer)
-
-    @contextmanager
-    def catching_signals(self) -> Iterator[None]:
-        """Take Ctrl-C and SIGTERM as a wish to stop after the present step; a second one stops at once."""
+    def __enter__(self) -> StopSignals:
         try:
-            before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._stop)
         except ValueError:  # not in the main thread: signals are not ours
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            pass
+        return self
 
-    def _agreed(self, wish: bool) -> bool:
-        """Whether any process has this wish: they save and stop together."""
-        return total(wish)[0] > 0
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.path)
-        self._saved = time.monotonic()
-        if self._agreed(self._asked_to_stop):
-            raise InterruptedTrainingError(f"stopped; {self.path} is saved, go on with --resume")
-
-    def _stop(self, number: int, frame: Any) -> None:
-        if self._asked_to_stop:
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.asked:
             raise KeyboardInterrupt
-        self._asked_to_stop = True
+        self.asked = True
         log.info("Stopping after this step (once more to stop at once)")

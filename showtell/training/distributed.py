@@ -7,6 +7,7 @@ Fabric, by torchrun or by SLURM). Without others, everything here answers at onc
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
+from torch import Tensor
 
 from showtell.config import TrainerConfig
 from showtell.errors import UsageError
@@ -97,14 +97,24 @@ def start_processes(config: TrainerConfig) -> Processes:
             " --device cuda (or cpu), or one process (--trainer.devices 1)"
         )
     if devices * nodes > 1 and not dist.is_initialized():
-        with quiet_lightning():
-            Fabric(
-                accelerator=accelerator_of(device),
-                devices=devices,
-                num_nodes=nodes,
-                strategy=DDPStrategy(timeout=PATIENCE),
-            ).launch()
+        _launch(device, devices, nodes)
     return processes()
+
+
+def _launch(device: torch.device, devices: int, nodes: int) -> None:
+    """Launch by Lightning Fabric, without its advice on loaders."""
+    from lightning_fabric import Fabric  # takes a second
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning_fabric")
+        Fabric(
+            accelerator=accelerator_of(device),
+            devices=devices,
+            num_nodes=nodes,
+            strategy=DDPStrategy(timeout=PATIENCE),
+        ).launch()
 
 
 def total(*values: float) -> list[float]:
@@ -115,6 +125,40 @@ def total(*values: float) -> list[float]:
     dist.all_reduce(sums)
     found: list[float] = sums.tolist()
     return found
+
+
+def share(items: float) -> float:
+    """Factor that turns this rank's mean loss into its part of the global mean after DDP averages gradients.
+
+    Gradients are averaged over the processes; with this factor that is the mean over all items.
+    """
+    (everything,) = total(items)
+    return items * processes().count / everything if everything else 0.0
+
+
+@dataclass
+class MeanLoss:
+    """A mean over words, summed where the losses are: reading it waits for a GPU, adding to it does not."""
+
+    total: float | Tensor = 0.0
+    words: float = 0.0
+
+    def add(self, loss: float | Tensor, words: float) -> None:
+        """Add the mean loss (a number or a scalar tensor) of some words (or the sum of their weights)."""
+        if isinstance(loss, Tensor):
+            loss = loss.detach().double() if loss.device.type != "mps" else loss.detach()
+        self.total = self.total + loss * words
+        self.words += words
+
+    def sums(self) -> tuple[float, float]:
+        """Loss and words of all processes; each has to ask."""
+        loss, words = total(float(self.total), self.words)
+        return loss, words
+
+    def mean(self) -> float:
+        """Over the words of all processes, each of which has to ask; NaN before the first word."""
+        loss, words = self.sums()
+        return loss / words if words else math.nan
 
 
 def all_gather_object(item: T) -> list[T]:
@@ -168,19 +212,3 @@ def interleave_shards(parts: Sequence[Sequence[T]]) -> list[T]:
     """A list that was dealt out (item i went to process i % N), put together again."""
     longest = max(map(len, parts), default=0)
     return [part[place] for place in range(longest) for part in parts if place < len(part)]
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advertisements and its advice on loaders from the user."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

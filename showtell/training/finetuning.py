@@ -1,4 +1,4 @@
-"""Fine-tuning: training steps with distillation from the initial model, and mixing of weights.
+"""Fine-tuning: cross-entropy with distillation from the initial model, and mixing of weights.
 
 It is kept in two ways. The loss has a share that compares with the word probabilities of the initial model
 (Li & Hoiem 2016, arXiv:1606.09282), and what is validated and saved are weights between the initial and the
@@ -7,20 +7,21 @@ trained ones (Wortsman et al. 2022, arXiv:2109.01903).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from showtell.captioning.captioner import Captioner
-from showtell.config import SearchConfig, TrainingConfig
-from showtell.data.dataset import CaptionBatch, CaptionLoader
-from showtell.data.records import CaptionedImage
+from showtell.config import TrainingConfig
+from showtell.data.dataset import CaptionBatch
 from showtell.decoder import RNNDecoder
+from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
+from showtell.training.distributed import share
 from showtell.training.initial import known_tokens
 from showtell.training.losses import soft_cross_entropy
-from showtell.training.module import CaptionModule, share
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,13 @@ class Retention:
     mixing: float
 
 
-class FineTuningModule(CaptionModule):
-    """Trains as `CaptionModule` does, and keeps what the initial model knew.
+class FineTuning(CrossEntropy):
+    """Cross-entropy, and the distance from the initial model.
 
     Args:
         captioner: the whole model, with the weights that training starts from.
         config: the optimisation.
-        search: how captions are found in validation.
-        val_images: the validation images, in the order of their loader.
-        loader: of the training batches.
+        caption_weights: (images, captions) the weight of each training caption; None where all weigh 1.
         retention: what is kept of the initial model.
     """
 
@@ -55,59 +54,43 @@ class FineTuningModule(CaptionModule):
         self,
         captioner: Captioner,
         config: TrainingConfig,
-        search: SearchConfig,
-        val_images: Sequence[CaptionedImage],
-        loader: CaptionLoader,
+        caption_weights: Tensor | None,
         retention: Retention,
     ) -> None:
-        super().__init__(captioner, config, search, val_images, loader)
-        self._retention = (retention,)  # in a tuple: not a submodule, so it stays out of checkpoints
-        self._start = self._weights()
-        self._trained: list[Tensor] = []
+        super().__init__(captioner, config, caption_weights)
+        self.retention, self.teacher = retention, retention.teacher
+        self._start = [weight.detach().clone() for weight in self.decoder.parameters()]
 
-    def on_fit_start(self) -> None:
-        """The initial model computes where the trained one does."""
-        self._retention[0].teacher.to(self.device)
-
-    def _weights(self) -> list[Tensor]:
-        return [parameter.detach().clone() for parameter in self.decoder.parameters()]
-
-    @torch.no_grad()
-    def on_validation_start(self) -> None:
-        """Mix the trained weights with those of the start."""
-        self._trained = self._weights()
-        for parameter, start in zip(self.decoder.parameters(), self._start, strict=True):
-            parameter.copy_(torch.lerp(start.to(parameter.device), parameter, self._retention[0].mixing))
-
-    @torch.no_grad()
-    def on_validation_end(self) -> None:
-        """Go on with the trained weights; Lightning calls this after `SaveBest` has saved the mixed ones."""
-        for parameter, trained in zip(self.decoder.parameters(), self._trained, strict=True):
-            parameter.copy_(trained)
-        self._trained = []
-
-    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
-        """Loss of a batch, with label smoothing, and the distance from the initial model."""
-        hidden, targets = self.hidden_states(batch)
-        loss, words = self.loss_of(
-            batch, hidden, targets, self.config.label_smoothing, self.caption_weights(batch)
-        )
-        self.train_loss.add(loss, words)
-        kept = self._retention[0].distillation
-        if not kept:
-            return loss * share(words)
-        distance = self._distance(batch, hidden, targets)
-        return (1 - kept) * loss * share(words) + kept * distance * share(len(targets))
+    def forward(self, batch: CaptionBatch, step: int) -> StepLoss:  # noqa: ARG002 - see `CrossEntropy`
+        """The loss of a batch; what the history shows is its cross-entropy alone."""
+        states = hidden_states(self.captioner, batch)
+        loss, words = self.cross_entropy(batch, states, self.config.label_smoothing)
+        total, kept = loss * share(words), self.retention.distillation
+        if kept:
+            distance = self._distance(batch, *states) * share(len(states[1]))
+            total = (1 - kept) * total + kept * distance
+        return StepLoss(total, loss.detach(), words)
 
     def _distance(self, batch: CaptionBatch, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with the initial model's word probabilities; 0 where the next word is new."""
-        teacher = self._retention[0].teacher
         with torch.no_grad():
-            tokens = known_tokens(batch.captions, teacher)
+            tokens = known_tokens(batch.captions, self.teacher)
             features = self.captioner.features(batch.images)
-            before = teacher(features, tokens, batch.lengths, batch.image_index)
-            probabilities = teacher.logits(before).float().softmax(dim=1)
-        distances = soft_cross_entropy(
-            hidden, self.decoder.embedding.weight, self.decoder.word_bias, probabilities
-        )
-        return (distances * (targets < teacher.vocab_size)).mean()
+            before = self.teacher(features, tokens, batch.lengths, batch.image_index)
+            probabilities = self.teacher.logits(before).float().softmax(dim=1)
+        weight, bias = self.decoder.embedding.weight, self.decoder.word_bias
+        distances = soft_cross_entropy(hidden, weight, bias, probabilities)
+        return (distances * (targets < self.teacher.vocab_size)).mean()
+
+    @contextmanager
+    def validated_weights(self) -> Iterator[None]:
+        """In the block, the decoder has weights between those of the start and the trained ones."""
+        weights = list(self.decoder.parameters())
+        trained = [weight.detach().clone() for weight in weights]
+        with torch.no_grad():
+            for weight, start in zip(weights, self._start, strict=True):
+                weight.copy_(torch.lerp(start.to(weight.device), weight, self.retention.mixing))
+        yield
+        with torch.no_grad():
+            for weight, before in zip(weights, trained, strict=True):
+                weight.copy_(before)

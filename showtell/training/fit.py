@@ -1,44 +1,34 @@
-"""Train a captioner: Lightning's Trainer with our callbacks."""
+"""Train a captioner: cross-entropy or fine-tuning, then self-critical training, then calibration."""
 
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
-from typing import Any
-
-import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
-from torch.utils.data import DataLoader
 
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_folder import CHECKPOINT
-from showtell.config import SearchConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
+from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
-from showtell.errors import CheckpointError, ConfigError
+from showtell.decoder import single_decoder
+from showtell.errors import ConfigError
 from showtell.training.calibration import calibrate_model
-from showtell.training.checkpointing import AtomicCheckpointIO, CheckpointLast, SaveBest, check_checkpoint
-from showtell.training.distributed import (
-    accelerator_of,
-    barrier,
-    devices_and_nodes,
-    processes,
-    quiet_lightning,
-    rank_zero_first,
+from showtell.training.checkpointing import (
+    Checkpoint,
+    StopSignals,
+    TrainingState,
+    load_best_weights,
+    load_checkpoint,
 )
-from showtell.training.divergence import StopDivergence
-from showtell.training.finetuning import FineTuningModule, Retention
-from showtell.training.history import History, OnEpoch
-from showtell.training.loggers import RunLogger, open_logger
-from showtell.training.module import CaptionModule
-from showtell.training.progress import Progress, TrimMemory
-from showtell.training.self_critical import CaptionReward
-from showtell.training.self_critical_module import SelfCriticalModule
-from showtell.utils.devices import compute_dtype, pick_device
+from showtell.training.cross_entropy import CrossEntropy
+from showtell.training.distributed import barrier, processes, rank_zero_first
+from showtell.training.finetuning import FineTuning, Retention
+from showtell.training.history import best_of
+from showtell.training.loggers import open_logger
+from showtell.training.loop import OnEpoch, Run, Stage, train_stage
+from showtell.training.self_critical import CaptionReward, SelfCritical
+from showtell.training.validation import validate
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 
 log = logging.getLogger(__name__)
@@ -57,7 +47,7 @@ class TrainingResult:
     @property
     def best(self) -> dict[str, float]:
         """The epoch whose model was saved last."""
-        return _best_of(self.epochs)
+        return best_of(self.epochs)
 
     @property
     def best_loss(self) -> float:
@@ -74,7 +64,6 @@ def fit(
     folder: Path,
     *,
     self_critical: SelfCriticalConfig | None = None,
-    trainer: TrainerConfig | None = None,
     resume: bool = False,
     memory: MemoryByStage | None = None,
     calibrate: bool = True,
@@ -92,14 +81,13 @@ def fit(
     writes the files.
 
     Args:
-        captioner: the model; trained in place.
+        captioner: the model; trained in place: in the end it is the best one.
         train: training images.
         val: validation images.
         config: the optimisation.
         search: how captions are found in validation.
         folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
         self_critical: the second stage; None, or no epochs, to leave it out.
-        trainer: the processes that train together.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
         memory: gets what training and validation take of the GPU.
         calibrate: do this last step.
@@ -113,29 +101,89 @@ def fit(
         TrainingDivergedError: the validation loss is absurd from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
-    checkpoint = folder / CHECKPOINT
-    if resume and not checkpoint.is_file():
-        raise CheckpointError(f"{checkpoint}: nothing to resume; leave out --resume to start the run")
-    workers, size, ours = config.num_workers, config.batch_size, processes()
-    val_loader = EvalLoader(val, batch_size=size, num_workers=workers, share=(ours.rank, ours.count))
+    state, saved = TrainingState(CrossEntropy.stage), None
+    if resume:
+        with rank_zero_first():
+            saved = load_checkpoint(folder / CHECKPOINT, captioner.vocabulary)
+        state = saved.state
+    loader = _training_loader(train, config, len(val))
+    ours = processes()
+    share = ours.rank, ours.count
+    val_loader = EvalLoader(val, batch_size=config.batch_size, num_workers=config.num_workers, share=share)
     memory = memory or MemoryByStage(find_gpu())
     with ExitStack() as held:
         with rank_zero_first():
             logger = held.enter_context(open_logger(config.logger, folder, writes=ours.is_rank_zero))
-        run = _Run(folder, config, search, trainer or TrainerConfig(), val_loader, memory, on_epoch, logger)
-        resumed = _stage_of(checkpoint) if resume else None
-        rows: list[dict[str, float]] = []
-        if resumed != SelfCriticalModule.stage:
-            rows = run.cross_entropy(captioner, train, val, retention, checkpoint if resume else None)
+        signals = held.enter_context(StopSignals())
+        run = Run(captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch)
+        if state.stage == CrossEntropy.stage:
+            parts = captioner, config, train.caption_weights
+            objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)
+            train_stage(Stage(run, objective, loader, config.epochs, state, saved))
         if self_critical is not None and self_critical.epochs:
-            start = checkpoint if resumed == SelfCriticalModule.stage else None
-            rows = run.self_critical(captioner, train, val, self_critical, rows, start)
-    if calibrate and ours.is_rank_zero:
+            state = _train_self_critical(run, train, self_critical, state, saved)
+    barrier()  # process 0 may still be writing the best model
+    load_best_weights(single_decoder(captioner.decoder), folder)
+    captioner.eval()
+    if calibrate:
         with memory.stage("calibration"):
-            whole = EvalLoader(val, batch_size=size, num_workers=workers)
-            calibrate_model(folder, whole, val.images, search)
-    barrier()
-    return TrainingResult(rows)
+            captions = run.captions or validate(captioner, val_loader, search, config.precision).captions
+            if ours.is_rank_zero:
+                calibrate_model(captioner, folder, captions, val.images)
+        barrier()
+    return TrainingResult(state.rows)
+
+
+def _training_loader(train: CaptionDataset, config: TrainingConfig, val_images: int) -> CaptionLoader:
+    """Batches of training images, of which each process gets its share.
+
+    Raises:
+        ConfigError: they, or the validation images, are too few to give each process one.
+        RankZeroFailedError: in another process than the first.
+    """
+    ours, size = processes(), config.batch_size
+    loader = CaptionLoader(
+        train,
+        batch_size=size,
+        seed=config.seed,
+        num_workers=config.num_workers,
+        share=(ours.rank, ours.count),
+    )
+    with rank_zero_first():
+        smallest = len(train) // len(loader)
+        if smallest < ours.count:
+            raise ConfigError(
+                f"batches of {smallest} images are too small for {ours.count} processes: raise"
+                " training.batch_size, or lower trainer.devices"
+            )
+        if val_images < ours.count:
+            raise ConfigError(
+                f"{val_images} validation images for {ours.count} processes: lower trainer.devices"
+            )
+    return loader
+
+
+def _train_self_critical(
+    run: Run,
+    train: CaptionDataset,
+    policy: SelfCriticalConfig,
+    state: TrainingState,
+    saved: Checkpoint | None,
+) -> TrainingState:
+    """Train from the best model so far, or go on from `saved`; returns where training is then."""
+    captioner, config = run.captioner, run.config
+    rewarded, reward = _rewarded(train, policy, captioner)
+    loader = _training_loader(rewarded, config, len(run.val_loader.captions))
+    if state.stage != SelfCritical.stage:
+        log.info(
+            "Self-critical training, from the best model so far (epoch %.0f)", best_of(state.rows)["epoch"]
+        )
+        barrier()  # process 0 may still be writing it
+        load_best_weights(single_decoder(captioner.decoder), run.folder)
+        state, saved = TrainingState(SelfCritical.stage, rows=state.rows), None
+    objective = SelfCritical(captioner, config, rewarded.caption_weights, policy, reward)
+    train_stage(Stage(run, objective, loader, policy.epochs, state, saved))
+    return state
 
 
 def _rewarded(
@@ -162,171 +210,3 @@ def _rewarded(
         )
         train = train.subset(chosen)
     return train, CaptionReward([references[number] for number in chosen], captioner.vocabulary)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """The state that the stages of a run share."""
-
-    folder: Path
-    config: TrainingConfig
-    search: SearchConfig
-    trainer: TrainerConfig
-    val_loader: DataLoader[Any]
-    memory: MemoryByStage
-    on_epoch: OnEpoch | None
-    logger: RunLogger
-
-    def loader(self, train: CaptionDataset, val: CaptionDataset) -> CaptionLoader:
-        """This process's share of the training batches.
-
-        Raises:
-            ConfigError: there is not work for all processes.
-        """
-        config, ours = self.config, processes()
-        loader = CaptionLoader(
-            train,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            num_workers=config.num_workers,
-            share=(ours.rank, ours.count),
-        )
-        with rank_zero_first():
-            _require_work_for_all(len(train) // len(loader), len(val))
-        return loader
-
-    def cross_entropy(
-        self,
-        captioner: Captioner,
-        train: CaptionDataset,
-        val: CaptionDataset,
-        retention: Retention | None,
-        checkpoint: Path | None,
-    ) -> list[dict[str, float]]:
-        """The first stage; see `stage`."""
-        parts = (captioner, self.config, self.search, val.images, self.loader(train, val))
-        module = CaptionModule(*parts) if retention is None else FineTuningModule(*parts, retention)
-        return self.stage(module, self.config.epochs, [], checkpoint, _early_stopping(self.config))
-
-    def self_critical(
-        self,
-        captioner: Captioner,
-        train: CaptionDataset,
-        val: CaptionDataset,
-        settings: SelfCriticalConfig,
-        rows: list[dict[str, float]],
-        checkpoint: Path | None,
-    ) -> list[dict[str, float]]:
-        """The second stage, from the best model of the first one, or from `checkpoint`; see `stage`."""
-        rewarded, reward = _rewarded(train, settings, captioner)
-        loader = self.loader(rewarded, val)
-        if checkpoint is None:
-            log.info(
-                "Self-critical training, from the best model so far (epoch %.0f)", _best_of(rows)["epoch"]
-            )
-            barrier()  # process 0 may still be writing it
-            best = Captioner.load(str(self.folder), device=torch.device("cpu"))
-            captioner.decoder.load_state_dict(best.decoder.state_dict())
-        policy = SelfCriticalModule(captioner, self.config, self.search, val.images, loader, settings, reward)
-        return self.stage(policy, settings.epochs, rows, checkpoint, [])
-
-    def stage(
-        self,
-        module: CaptionModule,
-        epochs: int,
-        rows: list[dict[str, float]],
-        checkpoint: Path | None,
-        more: list[Callback],
-    ) -> list[dict[str, float]]:
-        """Train, from `checkpoint` where one is given; returns `rows` and those of its epochs."""
-        if checkpoint is not None:
-            section = "self_critical" if isinstance(module, SelfCriticalModule) else "training"
-            state = AtomicCheckpointIO().load_checkpoint(checkpoint)
-            check_checkpoint(checkpoint, state, module, f"{section}.epochs", epochs)
-        to_beat = module.objective(_best_of(rows)) if rows else math.inf
-        best = SaveBest(self.folder, to_beat)
-        shown = self.config.logged_photos
-        history = History(self.folder, best, self.memory, rows, self.on_epoch, self.logger, shown)
-        last = CheckpointLast(self.folder, self.config.checkpoint_minutes)
-        callbacks: list[Callback] = [
-            *self._guard(module, history),
-            best,
-            history,
-            Progress(),
-            TrimMemory(),
-            *more,
-            last,
-        ]  # the last one saves the state of the others
-        with quiet_lightning(), last.catching_signals():
-            trainer = self._make_trainer(epochs, callbacks)
-            try:
-                trainer.fit(module, module.loader, self.val_loader, ckpt_path=checkpoint)
-            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                if checkpoint is None or history.has_begun:
-                    raise
-                reason = shorten(f"{type(error).__name__}: {error}", 240)
-                raise CheckpointError(f"{checkpoint}: damaged ({reason}); start a new run") from error
-        return history.rows
-
-    def _guard(self, module: CaptionModule, history: History) -> list[Callback]:
-        """Callbacks that stop a diverging cross-entropy training; with rewards, the loss may rise."""
-        if isinstance(module, SelfCriticalModule):
-            return []
-        return [
-            StopDivergence(
-                lambda: [row["val_loss"] for row in history.rows], patient=not self.config.patience
-            )
-        ]
-
-    def _make_trainer(self, epochs: int, callbacks: list[Callback]) -> Trainer:
-        device = pick_device()
-        devices, nodes = devices_and_nodes(self.trainer)
-        low = compute_dtype(self.config.precision, device) == torch.bfloat16
-        return Trainer(
-            accelerator=accelerator_of(device),
-            devices=devices if device.index is None else [device.index],
-            num_nodes=nodes,
-            strategy="ddp" if devices * nodes > 1 else "auto",
-            use_distributed_sampler=False,  # our loaders know their share
-            precision="bf16-mixed" if low else "32-true",
-            max_epochs=epochs,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            num_sanity_val_steps=0,
-        )
-
-
-def _require_work_for_all(smallest_batch: int, val_images: int) -> None:
-    count = processes().count
-    if smallest_batch < count:
-        raise ConfigError(
-            f"batches of {smallest_batch} images are too small for {count} processes: raise"
-            " training.batch_size, or lower trainer.devices"
-        )
-    if val_images < count:
-        raise ConfigError(f"{val_images} validation images for {count} processes: lower trainer.devices")
-
-
-def _best_of(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The epoch whose model was saved last."""
-    return next(row for row in reversed(rows) if row["saved"])
-
-
-def _stage_of(checkpoint: Path) -> str:
-    """The stage that a checkpoint was written in."""
-    return str(AtomicCheckpointIO().load_checkpoint(checkpoint)["showtell"].get("stage", ""))
-
-
-class _OwnPatience(EarlyStopping):
-    """Early stopping with the patience of the settings, also where a run that had another is resumed."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict({**state_dict, "patience": self.patience})
-
-
-def _early_stopping(config: TrainingConfig) -> list[Callback]:
-    return [_OwnPatience("val_loss", patience=config.patience)] if config.patience else []

@@ -1,103 +1,86 @@
-"""The progress bar of training, and returning free memory to the system."""
+"""The progress of an epoch: counted, and shown in a bar."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 from tqdm import tqdm
 
-from showtell.training.distributed import processes
-from showtell.utils.malloc_trim import malloc_trim
+from showtell.data.dataset import CaptionBatch
+from showtell.training.distributed import processes, total
 from showtell.utils.progress import bars_hidden
 
-TRIM_EVERY_SECONDS: Final = 5.0
-"""Seconds after which free memory is given back."""
-
-_REFRESH: Final = 0.5
-"""Seconds between two readings of the loss for the progress bar."""
+REFRESH_SECONDS: Final = 0.5
+"""Seconds between two readings of the loss for the progress bar, which wait for a GPU."""
 
 
-class TrimMemory(Callback):
-    """Gives back, every few seconds, what batches of ever other shapes leave free in pieces."""
+class Every:
+    """Says when so many seconds have passed."""
 
-    def __init__(self) -> None:
-        self._tidied = time.monotonic()
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.restart()
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Tidy, if it is time."""
-        if time.monotonic() - self._tidied > TRIM_EVERY_SECONDS:
-            malloc_trim()
-            self._tidied = time.monotonic()
+    def restart(self) -> None:
+        """Start counting again."""
+        self._since = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the seconds have passed since it was last due."""
+        due = time.monotonic() - self._since > self.seconds
+        if due:
+            self.restart()
+        return due
 
 
-class Progress(Callback):
-    """A progress bar: the epoch, loss, captions a second, and the time left for all epochs."""
+class Progress:
+    """A progress bar: the epoch, loss, captions a second, and the time left for all epochs.
 
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
+    Args:
+        epoch: its number, for people.
+        batches: of the epoch.
+        done: of these, when it was resumed.
+        steps_left: of all epochs.
+    """
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Open the epoch's bar."""
-        if self._bar is None:
-            self._bar = tqdm(
-                total=int(trainer.num_training_batches),
-                initial=batch_idx,
-                desc=f"epoch {trainer.current_epoch + 1}",
-                leave=False,
-                unit="batch",
-                disable=bars_hidden(),
-            )
-            self._start, self._captions, self._first = time.monotonic(), 0, trainer.global_step
-            self._shown = 0.0
+    def __init__(self, epoch: int, batches: int, done: int, steps_left: int) -> None:
+        self._bar = tqdm(
+            total=batches,
+            initial=done,
+            desc=f"epoch {epoch}",
+            leave=False,
+            unit="batch",
+            disable=bars_hidden(),
+        )
+        self._start, self._refresh, self._left = time.monotonic(), Every(REFRESH_SECONDS), steps_left
+        self._steps = self._captions = self._images = 0
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Move it."""
-        if self._bar is None:
-            return
-        self._captions += len(batch.captions) * processes().count
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def update(self, batch: CaptionBatch, loss: Tensor) -> None:
+        """Count a batch that was trained on."""
+        self._steps += 1
+        self._captions += len(batch.captions)
+        self._images += len(batch.images)
         self._bar.update()
+        if self._bar.disable or not self._refresh.due():
+            return
         seconds = time.monotonic() - self._start
-        if self._bar.disable or seconds - self._shown < _REFRESH:
-            return  # reading the loss waits for a GPU
-        self._shown = seconds
-        done = trainer.global_step - self._first
-        left = (int(trainer.estimated_stepping_batches) - trainer.global_step) * seconds / max(done, 1)
+        left = (self._left - self._steps) * seconds / self._steps
+        rate = self._captions * processes().count / seconds
         self._bar.set_postfix_str(
-            f"loss {float(outputs['loss']):.3f}, {self._captions / seconds:.0f} captions/s, "
+            f"loss {float(loss.detach()):.3f}, {rate:.0f} captions/s, "
             f"{tqdm.format_interval(left)} left for all epochs"
         )
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close it."""
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close it."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def rates(self) -> dict[str, float]:
+        """Captions and images a second of all processes, each of which has to ask."""
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        captions, images = total(self._captions, self._images)
+        return {"captions_per_second": captions / seconds, "images_per_second": images / seconds}

@@ -64,6 +64,7 @@ class TrainingRun:
 
     Attributes:
         folder: of the run; `showtell.load` opens its model.
+        captioner: the model that was saved.
         result: losses and scores of each epoch.
         config: the settings, as the run has settled them.
         data: what it was trained on.
@@ -72,6 +73,7 @@ class TrainingRun:
     """
 
     folder: Path
+    captioner: Captioner = field(repr=False)
     result: TrainingResult
     config: RunConfig = field(repr=False)
     data: PreparedData = field(repr=False)
@@ -89,7 +91,7 @@ class TrainingRun:
         return self.result.best
 
     def load(self) -> Captioner:
-        """The model that was saved."""
+        """The model that was saved, read from its file."""
         return Captioner.load(str(self.folder))
 
     def __str__(self) -> str:
@@ -258,8 +260,9 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
         log.info("Settings of %s that change: %s", folder, "; ".join(changes))
     if processes().is_rank_zero and (changes or not resume):
         write_atomic(folder / CONFIG, settings_yaml(config))
-    result = _fit(config, data, initial, folder, memory, resume=resume is not None)
-    return TrainingRun(folder, result, config, data, (time.monotonic() - started) / 60, memory.summary())
+    captioner, result = _fit(config, data, initial, folder, memory, resume=resume is not None)
+    minutes = (time.monotonic() - started) / 60
+    return TrainingRun(folder, captioner, result, config, data, minutes, memory.summary())
 
 
 def settings_yaml(config: RunConfig) -> str:
@@ -277,7 +280,7 @@ def _fit(
     memory: MemoryByStage,
     *,
     resume: bool,
-) -> TrainingResult:
+) -> tuple[Captioner, TrainingResult]:
     """Make the captioner, extract the features, train."""
     torch.manual_seed(config.training.seed)
     captioner = _new_or_extended(config, data, initial)
@@ -294,7 +297,7 @@ def _fit(
     train, val = caption_sets(config, images, captioner.vocabulary, load)
     if initial is not None:  # a resumed run also needs the weights that it started from
         place_new_words(captioner, initial.decoder, train)
-    return fit(
+    result = fit(
         captioner,
         train,
         val,
@@ -302,11 +305,11 @@ def _fit(
         config.search,
         folder,
         self_critical=config.self_critical,
-        trainer=config.trainer,
         memory=memory,
         resume=resume,
         retention=initial.retention(config.finetune) if initial else None,
     )
+    return captioner, result
 
 
 def _new_or_extended(config: RunConfig, data: PreparedData, initial: Initial | None) -> Captioner:

@@ -8,7 +8,8 @@ the same temperature, the same words struck out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
@@ -16,14 +17,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from showtell.captioning.base import special_tokens
+from showtell.captioning.captioner import Captioner
+from showtell.config import SelfCriticalConfig, TrainingConfig
+from showtell.data.dataset import CaptionBatch
 from showtell.data.tokenizer import tokenize
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder, packed_targets
-from showtell.decoder.base import Packing
+from showtell.decoder.base import LockedDropout, Packing
+from showtell.decoder.captured import Captured
 from showtell.evaluation.cider import CiderD
 from showtell.search import SpecialTokens
+from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
+from showtell.training.distributed import share
 from showtell.training.losses import linear_cross_entropy
-from showtell.utils.devices import to_device
+from showtell.utils.devices import CopyToCPU, to_device
 
 MASKED_LOGIT = -1e4
 """Added to the bias of words that are never said: their probability is 0 in any number format."""
@@ -197,3 +205,105 @@ def policy_loss(
         row_weights=to_device(advantage.flatten()[order][rows], device),
     )
     return loss * (len(targets) / len(flat))
+
+
+class SelfCritical(CrossEntropy):
+    """Goes on with a trained decoder: lowers the policy loss, and saves the model of the highest CIDEr.
+
+    Args:
+        captioner: the model.
+        config: the optimisation.
+        caption_weights: (images, captions) the weight of each training caption; None where all weigh 1.
+        policy: of self-critical training.
+        reward: of the training images.
+    """
+
+    stage = "self-critical"
+    metric = "reward"
+    settings = "self_critical"
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        config: TrainingConfig,
+        caption_weights: Tensor | None,
+        policy: SelfCriticalConfig,
+        reward: CaptionReward,
+    ) -> None:
+        super().__init__(captioner, config, caption_weights)
+        self.policy, self.reward, self.peak_rate = policy, reward, policy.learning_rate
+        self._captured: dict[torch.Size, Captured[Tensor]] = {}
+        self.struck_out: Tensor
+        struck_out = strike_out(torch.zeros(self.decoder.vocab_size), special_tokens(captioner.vocabulary))
+        self.register_buffer("struck_out", struck_out, persistent=False)
+
+    def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
+        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting.
+
+        On a GPU the cross-entropy is computed while the CPU computes the rewards.
+        """
+        features, policy = self.captioner.features(batch.images), self.policy
+        seed = self.config.seed, step
+        uniform = random_numbers(seed, batch.number, policy.samples, policy.max_length)
+        with _without_dropout(self.decoder):
+            drawn = CopyToCPU(self._draw(features, to_device(uniform, features.device)))
+        guard = None
+        if policy.cross_entropy:
+            guard, words = self.cross_entropy(batch, hidden_states(self.captioner, batch), 0.0)
+        rewards = self.reward(batch.number, drawn.wait())
+        with _without_dropout(self.decoder):
+            loss = policy_loss(
+                self.decoder,
+                features,
+                drawn.wait(),
+                advantages(rewards),
+                special_tokens(self.captioner.vocabulary),
+                temperature=policy.temperature,
+            )
+        loss = loss * share(len(features))
+        if guard is not None:
+            loss = loss + policy.cross_entropy * guard * share(words)
+        return StepLoss(loss, float(rewards.mean()), rewards.numel())
+
+    def rate_factor(self, step: int, steps: int) -> float:
+        """Of the learning rate: after a short rise it falls linearly to a tenth."""
+        return min((step + 1) / 20, 1 - 0.9 * min(1.0, step / steps))
+
+    def monitored(self, metrics: Mapping[str, float]) -> float:
+        """The monitored metric: minus the CIDEr; of several datasets, minus their mean."""
+        return -metrics["CIDEr"]
+
+    def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
+        """Captions (B, K, T) drawn for features (B, R, D); on a GPU by a graph for each size of the batch."""
+        if not features.is_cuda:
+            return self._sample(features, uniform)
+        if features.shape not in self._captured:
+            self._captured[features.shape] = Captured(self._sample_uncached, features, uniform)
+        return self._captured[features.shape](features, uniform)
+
+    def _sample(self, features: Tensor, uniform: Tensor) -> Tensor:
+        specials, temperature = special_tokens(self.captioner.vocabulary), self.policy.temperature
+        return sample_captions(
+            self.decoder, features, specials, uniform, self.struck_out, temperature=temperature
+        )
+
+    def _sample_uncached(self, features: Tensor, uniform: Tensor) -> Tensor:
+        # Weights are to be converted in the graph: those that autocast keeps are of this step only.
+        with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
+            return self._sample(features, uniform)
+
+
+@contextmanager
+def _without_dropout(decoder: torch.nn.Module) -> Iterator[None]:
+    """Put the dropout modules in evaluation mode, and these alone.
+
+    Recurrent layers stay in training mode: in evaluation mode cuDNN keeps nothing for the backward pass.
+    """
+    active = [module for module in decoder.modules() if isinstance(module, LockedDropout) and module.training]
+    for module in active:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in active:
+            module.train()

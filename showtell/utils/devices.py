@@ -76,6 +76,13 @@ def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if _multiplies_bf16(device.type) else torch.float32
 
 
+def autocast(precision: Precision) -> torch.autocast:
+    """Compute in `compute_dtype` on this process's device in the block; weights stay in fp32."""
+    device = pick_device()
+    low = compute_dtype(precision, device) == torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
 @cache
 def _multiplies_bf16(device_type: str) -> bool:
     if device_type == "cuda":

@@ -169,7 +169,9 @@ def test_dataset_and_loaders() -> None:
         assert (batch.images[:, 1] >= 0).all()
         assert batch.images[:, 0].tolist() == batch.number.tolist()
     assert sorted(seen) == list(range(7))
-    assert loader.state_dict() == {"epoch": 0, "taken": 3}
+    loader.start(0, 2)
+    assert [batch.number.tolist() for batch in loader] == [seen[-len(batch.number) :]], "the last batch again"
+    assert len(list(loader)) == 3, "the next iteration is whole"
 
 
 def test_weights_are_those_of_the_images() -> None:

@@ -110,7 +110,7 @@ def test_states_are_picked_from_like_lists() -> None:
 def test_it_needs_neither_pytorch_nor_transformers(exported: Path, photos: list[Path]) -> None:
     code = f"""
 import sys
-for name in ("torch", "transformers", "lightning", "onnx", "nncf", "scipy"):
+for name in ("torch", "transformers", "lightning_fabric", "onnx", "nncf", "scipy"):
     sys.modules[name] = None  # importing it fails
 from showtell.cli import run_command
 sys.exit(run_command("caption", [{str(photos[0])!r}, "--model", {str(exported)!r}], prog="inference.py"))
@@ -122,7 +122,15 @@ sys.exit(run_command("caption", [{str(photos[0])!r}, "--model", {str(exported)!r
 
 
 def test_captioning_with_pytorch_imports_no_more_than_it_needs(tiny_model: Path, photos: list[Path]) -> None:
-    unwanted = {"lightning", "transformers", "matplotlib", "onnxruntime", "scipy", "sympy", "torch._dynamo"}
+    unwanted = {
+        "lightning_fabric",
+        "transformers",
+        "matplotlib",
+        "onnxruntime",
+        "scipy",
+        "sympy",
+        "torch._dynamo",
+    }
     code = f"""
 import sys
 from showtell.cli import run_command

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from showtell.data.vocabulary import build_vocab
 from showtell.errors import CheckpointError, ConfigError, ShowtellError
-from showtell.training.checkpointing import AtomicCheckpointIO, check_checkpoint
-from showtell.training.module import CaptionModule
+from showtell.training.checkpointing import FORMAT, Checkpoint, TrainingState, load_checkpoint
 
 MODULE = nn.Linear(3, 2)
 WEIGHTS = MODULE.state_dict()
+VOCABULARY = build_vocab(["a dog"], 1)
 
 
-def check(checkpoint: dict[str, Any] | None, epochs: int = 5) -> None:
-    module = cast(CaptionModule, MODULE)  # only its weights are looked at
-    check_checkpoint(Path("runs/x/last.ckpt"), checkpoint, module, "training.epochs", epochs)
+def check(weights: Any, epoch: int, batch: int = 0, epochs: int = 5) -> None:
+    state = TrainingState("cross-entropy", epoch, batch)
+    Checkpoint(Path("runs/x/last.ckpt"), state, weights, {}).check(MODULE, "training.epochs", epochs)
 
 
-def test_its_own_checkpoint_passes_and_so_does_none() -> None:
-    check(None)
-    check({"state_dict": WEIGHTS, "epoch": 4})
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 0), (4, 1), (5, 0)])
+def test_its_own_checkpoint_passes(epoch: int, batch: int) -> None:
+    check(WEIGHTS, epoch, batch)
 
 
 @pytest.mark.parametrize(
@@ -40,29 +41,46 @@ def test_its_own_checkpoint_passes_and_so_does_none() -> None:
 )
 def test_weights_of_another_model_are_refused(weights: Any, reason: str) -> None:
     with pytest.raises(CheckpointError) as error:
-        check({"state_dict": weights, "epoch": 0})
+        check(weights, 0)
     assert str(error.value).startswith("runs/x/last.ckpt: ")
     assert reason in str(error.value)
 
 
-@pytest.mark.parametrize(("epoch", "epochs"), [(1, 1), (7, 2)])
-def test_fewer_epochs_than_there_have_been_are_refused(epoch: int, epochs: int) -> None:
+@pytest.mark.parametrize(("epoch", "batch", "epochs", "reached"), [(1, 1, 1, 2), (2, 0, 1, 2), (7, 9, 2, 8)])
+def test_fewer_epochs_than_there_have_been_are_refused(
+    epoch: int, batch: int, epochs: int, reached: int
+) -> None:
     with pytest.raises(
-        ConfigError, match=f"training.epochs {epochs}: this run has come to its epoch {epoch + 1}"
+        ConfigError, match=f"training.epochs {epochs}: this run has come to its epoch {reached}"
     ):
-        check({"state_dict": WEIGHTS, "epoch": epoch}, epochs)
+        check(WEIGHTS, epoch, batch, epochs)
 
 
-@pytest.mark.parametrize("content", [WEIGHTS, {"state_dict": WEIGHTS, "epoch": 3}, [1, 2], {"showtell": 1}])
+@pytest.mark.parametrize(
+    "content", [WEIGHTS, {"decoder": WEIGHTS, "epoch": 3}, [1, 2], {"format": "showtell training 1"}]
+)
 def test_a_foreign_checkpoint_is_none_of_showtell(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"last.ckpt: damaged, not a checkpoint of showtell"):
-        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+        load_checkpoint(tmp_path / "last.ckpt", VOCABULARY)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text", b"\x80\x02}q\x00."])
 def test_a_file_of_another_kind_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(content)
     with pytest.raises(ShowtellError, match=r"last.ckpt: damaged") as error:
-        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+        load_checkpoint(tmp_path / "last.ckpt", VOCABULARY)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["decoder", "optimizer", "rows", "mean", "epoch", "stage"])
+def test_a_part_that_is_missing_is_damage(missing: str, tmp_path: Path) -> None:
+    parts = {"stage": "cross-entropy", "epoch": 0, "batch": 1, "mean": (1.0, 2.0), "rows": []}
+    tensors = {"decoder": WEIGHTS, "optimizer": {}}
+    content = {"format": FORMAT, "vocabulary": VOCABULARY.fingerprint, **tensors, **parts}
+    torch.save(content, tmp_path / "last.ckpt")
+    assert load_checkpoint(tmp_path / "last.ckpt", VOCABULARY).state.batch == 1
+    del content[missing]
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: damaged \(KeyError"):
+        load_checkpoint(tmp_path / "last.ckpt", VOCABULARY)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from showtell.config import TrainingConfig
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import TrainingDivergedError
-from showtell.training.divergence import is_absurd, only_rises
-from showtell.training.fit import StopDivergence
+from showtell.training.divergence import diverges, is_absurd, only_rises
 from tests.training.test_fit import CONFIG, train
 
 LOSSES = st.floats(min_value=0.01, max_value=1e9)
@@ -74,13 +74,12 @@ def test_a_loss_that_becomes_absurd_keeps_the_best_model(
         "showtell.training.divergence.is_absurd", lambda loss, _: loss == seen[-1] and len(seen) > 2
     )
     seen: list[float] = []
-    looked = StopDivergence.on_validation_end
 
-    def look(guard: StopDivergence, trainer: object, module: object) -> None:
-        seen.append(float(trainer.callback_metrics["val_loss"]))  # type: ignore[attr-defined]
-        looked(guard, trainer, module)  # type: ignore[arg-type]
+    def look(losses: list[float], words: int, config: TrainingConfig) -> bool:
+        seen.append(losses[-1])
+        return diverges(losses, words, config)
 
-    monkeypatch.setattr(StopDivergence, "on_validation_end", look)
+    monkeypatch.setattr("showtell.training.loop.diverges", look)
     with caplog.at_level(logging.WARNING, "showtell.training.divergence"):
         result = train(tiny_encoder, tmp_path, config=replace(CONFIG, epochs=8))
     assert len(result.epochs) == 3

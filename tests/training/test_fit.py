@@ -10,22 +10,23 @@ import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from showtell.captioning.captioner import Captioner
+from showtell.captioning.captioner import Captioner, generate_captions
 from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.config import DecoderConfig, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
-from showtell.data.vocabulary import build_vocab
-from showtell.decoder import make_decoder
+from showtell.data.vocabulary import Vocabulary, build_vocab
+from showtell.decoder import StepDecoder, make_decoder
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, ConfigError
-from showtell.training import progress
+from showtell.training import loop, validation
 from showtell.training.checkpointing import InterruptedTrainingError
 from showtell.training.fit import TrainingResult, fit
 from showtell.utils.gpu_memory import MIB, MemoryByStage
@@ -85,6 +86,7 @@ def losses(result: TrainingResult) -> list[tuple[float, float]]:
     return [(row["train_loss"], row["val_loss"]) for row in result.epochs]
 
 
+@pytest.mark.usefixtures("with_curves")
 def test_training_lowers_the_loss_and_writes_its_files(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in tiny_encoder.state_dict().items()}
     result = train(tiny_encoder, tmp_path)
@@ -103,17 +105,30 @@ def test_free_memory_is_given_back_while_training(
     tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_back = []
-    monkeypatch.setattr(progress, "malloc_trim", lambda: given_back.append(True))
-    monkeypatch.setattr(progress, "TRIM_EVERY_SECONDS", 1000.0)
+    monkeypatch.setattr(loop, "malloc_trim", lambda: given_back.append(True))
+    monkeypatch.setattr(loop, "TRIM_EVERY_SECONDS", 1000.0)
     train(tiny_encoder, tmp_path / "seldom")
     assert not given_back
-    monkeypatch.setattr(progress, "TRIM_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "TRIM_EVERY_SECONDS", 0.0)
     train(tiny_encoder, tmp_path / "always")
     assert len(given_back) == CONFIG.epochs * 32 / CONFIG.batch_size
 
 
-def test_the_confidence_of_the_best_model_is_calibrated(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
-    train(tiny_encoder, tmp_path / "few")
+def test_the_confidence_of_the_best_model_is_calibrated(
+    tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the captions of its validation: they are not searched again, and no model is loaded."""
+    searched = []
+
+    def search(decoder: StepDecoder, vocabulary: Vocabulary, features: Tensor, config: SearchConfig) -> Any:
+        searched.append(len(features))
+        return generate_captions(decoder, vocabulary, features, config)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "generate_captions", search)
+        patch.setattr(Captioner, "load", None)
+        train(tiny_encoder, tmp_path / "few")
+    assert searched == [8] * CONFIG.epochs
     assert Captioner.load(str(tmp_path / "few")).calibration is None, "8 validation images are too few"
     assert not (tmp_path / "few" / "reliability.png").exists()
     many = [replace(IMAGES[i % 32], split="val", image_id=str(i % 32)) for i in range(60)]
@@ -219,7 +234,10 @@ def test_asked_to_stop_it_saves_and_goes_on_later(tiny_encoder: CNNEncoder, tmp_
 
 def test_early_stopping(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
     hopeless = TrainingConfig(epochs=30, batch_size=8, learning_rate=0.4, patience=1, precision="fp32")
-    assert len(train(tiny_encoder, tmp_path, config=hopeless).epochs) < 30
+    stopped = train(tiny_encoder, tmp_path, config=hopeless)
+    assert len(stopped.epochs) < 30
+    assert not stopped.epochs[-1]["saved"]
+    assert train(tiny_encoder, tmp_path, config=hopeless, resume=True).epochs == stopped.epochs
 
 
 def test_nothing_to_resume(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
@@ -235,6 +253,13 @@ def test_damaged_checkpoint_is_refused_and_kept(tiny_encoder: CNNEncoder, tmp_pa
     with pytest.raises(CheckpointError, match="damaged"):
         train(tiny_encoder, tmp_path, resume=True)
     assert path.read_bytes() == damaged
+
+
+def test_a_checkpoint_of_an_earlier_showtell_gets_one_line(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    torch.save({"pytorch-lightning_version": "2.6.6", "epoch": 1, "showtell": {}}, tmp_path / CHECKPOINT)
+    with pytest.raises(CheckpointError, match=r"written by an earlier showtell, .* --init ") as raised:
+        train(tiny_encoder, tmp_path, resume=True)
+    assert "\n" not in str(raised.value)
 
 
 CRITICAL = SelfCriticalConfig(epochs=4, learning_rate=5e-3, max_length=6)
@@ -287,7 +312,7 @@ def test_gpu_memory_and_speed_are_in_the_history(tiny_encoder: CNNEncoder, tmp_p
     memory = MemoryByStage(gpu)
     result = train(tiny_encoder, tmp_path, memory=memory, source=Allocating)
     peaks = {name: reading.peak // MIB for name, reading in memory.stages.items()}
-    assert peaks == {"cross-entropy training": 100 + 5 + 31, "validation": 107, "calibration": 107}
+    assert peaks == {"cross-entropy training": 100 + 5 + 31, "validation": 107, "calibration": 100}
     rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
     assert [float(row["gpu_peak_mib"]) for row in rows] == [136, 136, 136]
     assert all(float(row["gpu_reserved_mib"]) == 136 for row in rows)

@@ -72,7 +72,6 @@ def main() -> None:
         SearchConfig(),
         args.folder,
         self_critical=SelfCriticalConfig(epochs=EPOCHS, learning_rate=5e-3, max_length=6),
-        trainer=trainer,
         resume=args.resume,
     )
     seen = all_gather_object(load.seen)

@@ -67,7 +67,7 @@ def _summarise(run: TrainingRun) -> None:
 
 def _show_captions(run: TrainingRun) -> None:
     """A few captions of images that were not trained on; of drawn scenes, also how many are right."""
-    captioner, config = run.load(), run.config
+    captioner, config = run.captioner, run.config
     held_out = run.data.test or run.data.val
     shown = held_out[:5]
     log.info("\nCaptions of photos it has not been trained on:")

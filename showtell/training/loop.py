@@ -1,0 +1,246 @@
+"""The training loop: epochs of steps, each followed by validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_folder import CHECKPOINT
+from showtell.config import SearchConfig, TrainingConfig
+from showtell.data.dataset import CaptionBatch, CaptionLoader, EvalLoader
+from showtell.data.tokenizer import detokenize
+from showtell.decoder import RNNDecoder
+from showtell.training.checkpointing import (
+    Checkpoint,
+    InterruptedTrainingError,
+    StopSignals,
+    TrainingState,
+    save_checkpoint,
+)
+from showtell.training.cross_entropy import CrossEntropy, StepLoss
+from showtell.training.distributed import MeanLoss, processes, total
+from showtell.training.divergence import diverges
+from showtell.training.history import (
+    best_of,
+    gpu_memory,
+    log_epoch,
+    write_history,
+)
+from showtell.training.logged_photos import chosen_photos
+from showtell.training.loggers import RunLogger
+from showtell.training.progress import Every, Progress
+from showtell.training.validation import Predicted, Validation, validate
+from showtell.utils.devices import autocast, pick_device
+from showtell.utils.gpu_memory import MemoryByStage
+from showtell.utils.malloc_trim import malloc_trim
+
+OnEpoch = Callable[[dict[str, float]], None]
+"""Takes the row of an epoch."""
+
+TRIM_EVERY_SECONDS = 5.0
+"""Batches of ever other shapes leave memory free in pieces: after so many seconds it is given back."""
+
+
+@dataclass
+class Run:
+    """The state that the stages of training share.
+
+    Attributes:
+        val_loader: of this process's share of the validation images.
+        captions: of the validation images, by the best model; None where a former process saved it.
+    """
+
+    captioner: Captioner
+    val_loader: EvalLoader
+    config: TrainingConfig
+    search: SearchConfig
+    folder: Path
+    memory: MemoryByStage
+    signals: StopSignals
+    logger: RunLogger
+    on_epoch: OnEpoch | None = None
+    captions: list[Predicted] | None = None
+
+    @cached_property
+    def checkpoint_timer(self) -> Every:
+        """Says when the next checkpoint within an epoch is due."""
+        return Every(60 * self.config.checkpoint_minutes)
+
+
+class Stage:
+    """A stage of training: cross-entropy or fine-tuning, then maybe self-critical training.
+
+    Args:
+        state: where training is; changed in place.
+        resumed: the checkpoint that it was read from, if any.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        objective: CrossEntropy,
+        loader: CaptionLoader,
+        epochs: int,
+        state: TrainingState,
+        resumed: Checkpoint | None = None,
+    ) -> None:
+        self.run, self.objective, self.loader, self.epochs, self.state = run, objective, loader, epochs, state
+        self.decoder: RNNDecoder = objective.to(pick_device()).decoder
+        self.optimizer = adamw(self.decoder, run.config.weight_decay)
+        if resumed is not None:
+            resumed.check(self.decoder, f"{objective.settings}.epochs", epochs)
+            resumed.restore(self.decoder, self.optimizer)
+        self.loss: nn.Module = objective
+        if processes().count > 1:  # gradients are averaged over the processes while they are computed
+            self.loss = DistributedDataParallel(objective)
+
+    @property
+    def step(self) -> int:
+        """Number of complete steps of the stage."""
+        return self.state.epoch * len(self.loader) + self.state.batch
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        objective = self.objective
+        return objective.peak_rate * objective.rate_factor(self.step, self.epochs * len(self.loader))
+
+    def save(self) -> None:
+        """Save the state of training; stop if any process was asked to.
+
+        Raises:
+            InterruptedTrainingError: one was.
+        """
+        run, path = self.run, self.run.folder / CHECKPOINT
+        save_checkpoint(path, self.state, self.decoder, self.optimizer, run.captioner.vocabulary)
+        run.checkpoint_timer.restart()
+        if any_process(run.signals.asked):
+            raise InterruptedTrainingError(f"stopped; {path} is saved, go on with --resume")
+
+
+def train_stage(stage: Stage) -> None:
+    """Train for all epochs of a stage, or until the validation loss is lower no more."""
+    run, state, objective = stage.run, stage.state, stage.objective
+    is_guarded = objective.stage == CrossEntropy.stage  # by rewards, the loss may well rise
+    stop = False
+    while state.epoch < stage.epochs and not stop and not (is_guarded and out_of_patience(state, run.config)):
+        rates = train_epoch(stage)
+        with objective.validated_weights():
+            run.memory.begin()
+            validation = validate(run.captioner, run.val_loader, run.search, run.config.precision)
+            run.memory.end("validation")
+            if is_guarded:
+                losses = [row["val_loss"] for row in state.rows] + [validation.metrics["val_loss"]]
+                stop = diverges(losses, stage.decoder.vocab_size, run.config)
+            saved = save_if_best(stage, validation)
+        add_row(stage, validation, rates, saved=saved)
+        state.epoch, state.batch, state.mean = state.epoch + 1, 0, MeanLoss()
+        stage.save()
+
+
+def train_epoch(stage: Stage) -> dict[str, float]:
+    """Train on the batches that remain of an epoch; returns how many captions and images a second."""
+    run, state, loader = stage.run, stage.state, stage.loader
+    trim, device = Every(TRIM_EVERY_SECONDS), pick_device()
+    steps_left = stage.epochs * len(loader) - stage.step
+    loader.start(state.epoch, state.batch)
+    stage.decoder.train()
+    run.memory.begin()
+    with Progress(len(state.rows) + 1, len(loader), state.batch, steps_left) as progress:
+        for batch in loader:
+            loss = train_step(stage, batch.to(device))
+            state.batch += 1
+            state.mean.add(loss.value, loss.weight)
+            progress.update(batch, loss.loss)
+            if trim.due():
+                malloc_trim()
+            due = run.signals.asked or run.checkpoint_timer.due()
+            if any_process(due) and state.batch < len(loader):  # after the last batch comes validation
+                stage.save()
+        run.memory.end(f"{stage.objective.stage} training")
+        return progress.rates()
+
+
+def train_step(stage: Stage, batch: CaptionBatch) -> StepLoss:
+    """A step of the optimizer; nothing here waits for a GPU."""
+    config, optimizer = stage.run.config, stage.optimizer
+    # Dropout depends on the step, so that a resumed run drops what an uninterrupted one drops.
+    torch.manual_seed((processes().rank * 1_000_033 + config.seed) * 1_000_003 + stage.step)
+    for group in optimizer.param_groups:
+        group["lr"] = stage.learning_rate
+    with autocast(config.precision):
+        loss: StepLoss = stage.loss(batch, stage.step)
+    optimizer.zero_grad()
+    loss.loss.backward()
+    if config.gradient_clip:
+        nn.utils.clip_grad_norm_(stage.decoder.parameters(), config.gradient_clip)
+    optimizer.step()
+    return loss
+
+
+def save_if_best(stage: Stage, validation: Validation) -> bool:
+    """Save the model if it is better than all before, of the stages before too."""
+    run, rows, value = stage.run, stage.state.rows, stage.objective.monitored
+    best = value(best_of(rows)) if rows else math.inf
+    if not value(validation.metrics) < best:
+        return False
+    run.captions = validation.captions
+    if processes().is_rank_zero:
+        run.captioner.save(run.folder)
+    return True
+
+
+def add_row(stage: Stage, validation: Validation, rates: dict[str, float], *, saved: bool) -> None:
+    """Add the row of an epoch to the history."""
+    run, state, metrics, metric = stage.run, stage.state, validation.metrics, stage.objective.metric
+    row = {
+        "epoch": float(len(state.rows) + 1),
+        metric: state.mean.mean(),
+        **{name: metrics[name] for name in sorted(metrics, key=lambda name: name.partition("/")[2])},
+        "saved": float(saved),
+        "learning_rate": stage.learning_rate,
+        **rates,
+        **gpu_memory(run.memory, (f"{stage.objective.stage} training", "validation")),
+    }
+    epochs = len(state.rows) - state.epoch + stage.epochs
+    state.rows.append(row)
+    if processes().is_rank_zero:
+        write_history(state.rows, run.folder)
+        images, texts = (
+            run.val_loader.captions.images,
+            [detokenize(words) for words, _ in validation.captions],
+        )
+        run.logger.log_epoch(row, chosen_photos(images, texts, run.config.logged_photos))
+    log_epoch(row, epochs, metric, len(run.val_loader.captions))
+    if run.on_epoch is not None:
+        run.on_epoch(row)
+
+
+def out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
+    """Whether so many epochs have passed since a model was saved that training stops early."""
+    saved = [row["saved"] for row in state.rows[-config.patience :]]
+    return 0 < config.patience <= len(saved) and not any(saved)
+
+
+def any_process(wish: bool) -> bool:
+    """Whether any process has this wish: they save and stop together."""
+    return total(wish)[0] > 0
+
+
+def adamw(decoder: RNNDecoder, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); only matrices decay. Each step sets its own learning rate."""
+    matrices = [weight for weight in decoder.parameters() if weight.dim() > 1]
+    others = [weight for weight in decoder.parameters() if weight.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
