@@ -287,16 +287,16 @@ class CaptioningModel(ABC):
         """Caption images by their features (B, R, D)."""
         config = config or SearchConfig()
         calibration = None if config.sample else self.calibration
-        found = self.find(features, config, attention=attention)
-        return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in found]
+        results = self.find(features, config, attention=attention)
+        return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in results]
 
     def _caption_batch(
         self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
     ) -> Iterator[CaptionResult]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
-        found = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
+        results = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
         for item in batch:
-            captions = next(found) if item.pixels is not None else ()
+            captions = next(results) if item.pixels is not None else ()
             yield CaptionResult(item.source, captions, item.error)
 
     def _to_caption(self, hypothesis: Hypothesis, calibration: Calibration | None) -> Caption:

@@ -1,7 +1,7 @@
 """Caption photos: files, folders, globs, or - for names on standard input.
 
 Without any, the photographs that come with scikit-image are captioned. A caption is printed as
-`name: caption`, as soon as it is found. A photo that cannot be shown is named on standard error, and the
+`name: caption`, as soon as it is complete. A photo that cannot be shown is named on standard error, and the
 others are captioned all the same.
 """
 

@@ -39,8 +39,10 @@ def load_plugin(kind: PluginKind, name: str) -> Any:
 
 def plugin_failed(kind: PluginKind, name: str, error: Exception) -> PluginError:
     """The error of a plug-in that has raised one."""
-    found = _registered(kind).get(name)
-    package = f" of {found.dist.name}" if found is not None and found.dist is not None else ""
+    entry_point = _registered(kind).get(name)
+    package = (
+        f" of {entry_point.dist.name}" if entry_point is not None and entry_point.dist is not None else ""
+    )
     return PluginError(
         f"plug-in {name}{package} (showtell.{kind}): {type(error).__name__}: {' '.join(str(error).split())};"
         " mend or uninstall it"

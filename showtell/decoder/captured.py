@@ -101,8 +101,8 @@ class CapturedSearch:
                 self._capture(key, beams, features, size)
             if key in self._captured:
                 self._captured.move_to_end(key)
-                found = self._captured[key](features)
-                return found.hypotheses(config.num_captions, len(features))
+                result = self._captured[key](features)
+                return result.hypotheses(config.num_captions, len(features))
         return beams.run(self.decoder.init_state(features))
 
     def _capture(self, key: Hashable, beams: TensorBeams, features: Tensor, size: int) -> None:

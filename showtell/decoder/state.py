@@ -117,16 +117,16 @@ def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     blocks = values.shape[2] // _BLOCK
     rows = values.flatten(0, 1)
     if values.device.type != "cpu" or len(rows) < _MANY_ROWS or blocks < 4 * count:
-        found = values.topk(count, dim=2)
-        return found.values, found.indices
+        top = values.topk(count, dim=2)
+        return top.values, top.indices
     whole = rows[:, : blocks * _BLOCK].unflatten(1, (blocks, _BLOCK))
     best = whole.amax(dim=2).topk(count, dim=1, sorted=False).indices  # (B K, count) blocks
     places = (best.unsqueeze(2) * _BLOCK + torch.arange(_BLOCK)).flatten(1)
     rest = torch.arange(blocks * _BLOCK, rows.shape[1]).expand(len(rows), -1)
     places = torch.cat([places, rest], dim=1)
-    found = rows.gather(1, places).topk(count, dim=1)
+    top = rows.gather(1, places).topk(count, dim=1)
     shape = values.shape[:2]
-    return found.values.unflatten(0, shape), places.gather(1, found.indices).unflatten(0, shape)
+    return top.values.unflatten(0, shape), places.gather(1, top.indices).unflatten(0, shape)
 
 
 def as_search_step(step: TensorStep, end: int) -> Step[SearchState]:

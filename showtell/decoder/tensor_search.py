@@ -305,7 +305,7 @@ def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None
         raise ModelError(LOGITS_NOT_FINITE)
     scores, lengths, tokens, log_probs = (copy.wait().tolist() for copy in copies)
     attention = None if looked is None else looked.wait().numpy()
-    found: list[list[Hypothesis]] = []
+    results: list[list[Hypothesis]] = []
     for image, of_image in enumerate(scores):
         captions = []
         for place, score in enumerate(of_image):
@@ -317,5 +317,5 @@ def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None
                 seen = attention[image, place, : length - 1].copy()
             words, numbers = tokens[image][place][: length - 1], log_probs[image][place][:length]
             captions.append(Hypothesis(tuple(words), tuple(numbers), score, seen))
-        found.append(captions)
-    return found
+        results.append(captions)
+    return results

@@ -26,7 +26,7 @@ class ScoreCard:
         split: the part of it.
         images: how many were scored.
         fingerprint: of the ids of these images: cards of the same images can be compared.
-        search: how captions were found; empty where they came from a file.
+        search: settings of the search; empty where they came from a file.
         date: when, in UTC (ISO 8601).
         values: name -> score.
         intervals: name -> its 95 % interval, where it has one.

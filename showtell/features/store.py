@@ -150,18 +150,18 @@ class FeatureStore:
         """
         place = range(self._count)[row]
         try:
-            (found,) = np.fromfile(self._rows, self.format.record, 1, offset=place * self.row_bytes)
+            (record,) = np.fromfile(self._rows, self.format.record, 1, offset=place * self.row_bytes)
         except (OSError, ValueError) as error:
             raise FeatureStoreError(
                 f"{self._rows}: row {place} cannot be read ({error}); extract the features again"
             ) from error
         key = self._index[place * KEY_BYTES : (place + 1) * KEY_BYTES]
-        if reason := self._checks.damage(place, key, found):
+        if reason := self._checks.damage(place, key, record):
             self._checks.mark(place)
             if self._row_of_key.get(key) == place:
                 del self._row_of_key[key]
             raise DamagedRowError(f"{self._rows}: row {place} is damaged ({reason})")
-        return self.format.unpack(found)
+        return self.format.unpack(record)
 
     def read(self, path: Path, view: View = "full") -> npt.NDArray[np.float16]:
         """Read the features (R, D) of an image's view; if their row is damaged, they are extracted again.
@@ -275,13 +275,13 @@ class FeatureStore:
     def _check_or_describe(self, description: dict[str, object]) -> None:
         path = self.folder / "store.json"
         try:
-            found = json.loads(path.read_bytes())
+            stored = json.loads(path.read_bytes())
         except FileNotFoundError:
             write_atomic(path, json.dumps(description, indent=1) + "\n")
             return
         except ValueError:
-            found = None
-        if found != description:
+            stored = None
+        if stored != description:
             raise FeatureStoreError(
                 f"{path}: not the store of this encoder and version; delete {self.folder}"
             )

@@ -150,7 +150,9 @@ def run_on_ray(
             RayWorker,
             fn_constructor_args=(pickle.dumps(task), str(Path.cwd())),
             compute=strategy,
-            **share([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, gpus=gpus),
+            **resources_per_worker(
+                [node["Resources"] for node in ray.nodes() if node["Alive"]], workers, gpus=gpus
+            ),
         )
         try:
             for row in dataset.iter_rows():
@@ -209,7 +211,9 @@ def _stderr_to(path: str) -> Iterator[None]:
         os.close(other)
 
 
-def share(machines: Sequence[Mapping[str, float]], workers: int, *, gpus: bool = True) -> dict[str, float]:
+def resources_per_worker(
+    machines: Sequence[Mapping[str, float]], workers: int, *, gpus: bool = True
+) -> dict[str, float]:
     """The CPUs, GPUs and memory of each of several equal workers on a cluster's machines.
 
     Args:

@@ -174,8 +174,8 @@ class Beams(Generic[S]):
         # Of each beam the best caption that no beam before has found; where it has none, its best.
         best: list[Hypothesis] = []
         for captions in ranked:
-            found = {h.tokens for h in best}
-            best.append(next((h for h in captions if h.tokens not in found), captions[0]))
+            taken = {h.tokens for h in best}
+            best.append(next((h for h in captions if h.tokens not in taken), captions[0]))
         return sorted(best, key=lambda h: -h.score)
 
     def _ranked(self, ended: Sequence[Hypothesis]) -> list[Hypothesis]:

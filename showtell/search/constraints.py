@@ -20,7 +20,7 @@ from showtell.search.interface import (
 
 
 def allowed_words(
-    following: StepScores[Any], said: IntArray, specials: SpecialTokens, config: SearchConfig, groups: int
+    following: StepScores[Any], prefix: IntArray, specials: SpecialTokens, config: SearchConfig, groups: int
 ) -> tuple[TopWords, FloatArray]:
     """The likeliest words that may follow, of each hypothesis as many as its beam may need.
 
@@ -30,7 +30,7 @@ def allowed_words(
 
     Args:
         following: the decoder's answer.
-        said: (B, K, T), so far, without the start.
+        prefix: (B, K, T), so far, without the start.
         specials: ids of the special tokens.
         config: how to search.
         groups: G, number of beams that are to differ.
@@ -45,12 +45,12 @@ def allowed_words(
     count = wanted + len(specials.never) + 1
     end = following.end()
     top = _in_order(following.top(count))
-    words = mask_disallowed(top, end, said, specials, config)
-    if config.block_ngram and top.tokens.shape[2] == count and said.shape[2] < config.max_length:
+    words = mask_disallowed(top, end, prefix, specials, config)
+    if config.block_ngram and top.tokens.shape[2] == count and prefix.shape[2] < config.max_length:
         few = (words.log_probs > NEG_INF).sum(axis=2) < wanted
         if few.any():
             words = mask_disallowed(
-                _in_order(following.top(count + said.shape[2])), end, said, specials, config
+                _in_order(following.top(count + prefix.shape[2])), end, prefix, specials, config
             )
     return words, end
 
@@ -66,7 +66,7 @@ def _in_order(words: TopWords) -> TopWords:
 def mask_disallowed(
     words: TopWords,
     end: FloatArray,
-    said: IntArray,
+    prefix: IntArray,
     specials: SpecialTokens,
     config: SearchConfig,
 ) -> TopWords:
@@ -78,7 +78,7 @@ def mask_disallowed(
     Args:
         words: (B, K, C); the log-probabilities are changed in place.
         end: (B, K), log-probability of the end.
-        said: (B, K, T), so far, without the start.
+        prefix: (B, K, T), so far, without the start.
         specials: ids of the special tokens.
         config: `min_length`, `max_length`, `block_ngram`.
 
@@ -91,11 +91,11 @@ def mask_disallowed(
     log_probs, tokens = words
     if not np.isfinite(end).all():  # one that is not makes all log-probabilities of its hypothesis NaN
         raise ModelError(LOGITS_NOT_FINITE)
-    position = said.shape[2]
+    position = prefix.shape[2]
     struck = specials.never if position >= config.min_length else (*specials.never, specials.end)
     np.copyto(log_probs, NEG_INF, where=(tokens[..., None] == struck).any(axis=3))
     if config.block_ngram and position >= config.block_ngram:
-        _mask_repeated_ngrams(log_probs, tokens, said, config.block_ngram)
+        _mask_repeated_ngrams(log_probs, tokens, prefix, config.block_ngram)
     if position == config.max_length:
         log_probs.fill(NEG_INF)
     speechless = log_probs.max(axis=2) == NEG_INF  # (B, K)
@@ -106,13 +106,13 @@ def mask_disallowed(
     return TopWords(log_probs, tokens)
 
 
-def _mask_repeated_ngrams(log_probs: FloatArray, tokens: IntArray, said: IntArray, n: int) -> None:
-    """Strike out in place the words (B, K, C) that would repeat an n-gram of `said` (B, K, T)."""
-    starts = said.shape[2] - n + 1  # places where n - 1 words are followed by another
-    again = np.ones((*said.shape[:2], starts), bool)  # whether these are the last n - 1 words
+def _mask_repeated_ngrams(log_probs: FloatArray, tokens: IntArray, prefix: IntArray, n: int) -> None:
+    """Strike out in place the words (B, K, C) that would repeat an n-gram of `prefix` (B, K, T)."""
+    starts = prefix.shape[2] - n + 1  # places where n - 1 words are followed by another
+    again = np.ones((*prefix.shape[:2], starts), bool)  # whether these are the last n - 1 words
     for offset in range(n - 1):
-        again &= said[:, :, offset : offset + starts] == said[:, :, offset - n + 1, None]
+        again &= prefix[:, :, offset : offset + starts] == prefix[:, :, offset - n + 1, None]
     if again.any():
         for row, column, place in np.argwhere(again).tolist():
-            follower = said[row, column, place + n - 1]
+            follower = prefix[row, column, place + n - 1]
             log_probs[row, column, tokens[row, column] == follower] = NEG_INF

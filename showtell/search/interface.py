@@ -92,7 +92,7 @@ class SpecialTokens:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A caption that was found.
+    """A caption that a search returns.
 
     Attributes:
         tokens: word ids, without start and end.

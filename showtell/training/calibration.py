@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PLOT = "reliability.png"
 FIGURES = "reliability.json"
 
-_Found = dict[str, dict[str, Reliability]]
+_Measured = dict[str, dict[str, Reliability]]
 
 
 def calibrate_model(
@@ -48,19 +48,19 @@ def calibrate_model(
         few images to calibrate with.
     """
     try:
-        captioner.calibration, found = _calibrate(captions, images)
+        captioner.calibration, reliability = _calibrate(captions, images)
     except DataError as error:
         log.info("Confidence is not calibrated: %s; raise data.val_fraction, or add captions", error)
         return {}
     captioner.save(folder)
-    _plot(found, folder / PLOT)
-    figures = _figures(captioner.calibration, found)
+    _plot(reliability, folder / PLOT)
+    figures = _figures(captioner.calibration, reliability)
     write_atomic(folder / FIGURES, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    _tell(captioner.calibration, found)
-    return found
+    _tell(captioner.calibration, reliability)
+    return reliability
 
 
-def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> tuple[Calibration, _Found]:
+def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> tuple[Calibration, _Measured]:
     """Calibrate on the images of all datasets that are large enough.
 
     Raises:
@@ -90,10 +90,10 @@ def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> t
     )
 
 
-def _plot(found: _Found, path: Path) -> None:
+def _plot(measured: _Measured, path: Path) -> None:
     lines = {
-        f"{kind}, {dataset}" if len(found) > 1 else kind: reliability.bins()
-        for dataset, parts in found.items()
+        f"{kind}, {dataset}" if len(measured) > 1 else kind: reliability.bins()
+        for dataset, parts in measured.items()
         for kind, reliability in parts.items()
     }
     plot_lines(
@@ -106,9 +106,9 @@ def _plot(found: _Found, path: Path) -> None:
     )
 
 
-def _figures(calibration: Calibration, found: _Found) -> dict[str, Any]:
+def _figures(calibration: Calibration, measured: _Measured) -> dict[str, Any]:
     """The content of `reliability.json`."""
-    datasets = {dataset: {k: _values(r) for k, r in parts.items()} for dataset, parts in found.items()}
+    datasets = {dataset: {k: _values(r) for k, r in parts.items()} for dataset, parts in measured.items()}
     return {"doubtful_below": calibration.doubtful, "datasets": datasets}
 
 
@@ -125,14 +125,14 @@ def _values(reliability: Reliability) -> Mapping[str, Any]:
     return values
 
 
-def _tell(calibration: Calibration, found: _Found) -> None:
-    number = sum(len(parts["captions"].right) for parts in found.values())
+def _tell(calibration: Calibration, measured: _Measured) -> None:
+    number = sum(len(parts["captions"].right) for parts in measured.values())
     if calibration.doubtful is None:
         doubt = "no caption is doubtful, since the confidence does not tell good captions from others"
     else:
         doubt = f"captions below {calibration.doubtful:.2f} are doubtful"
     log.info("Confidence calibrated on %s captions: %s", f"{number:,}", doubt)
-    for dataset, parts in found.items():
+    for dataset, parts in measured.items():
         captions, words = parts["captions"], parts["words"]
         line = (
             f"{_percent(captions.right.mean())} of captions are good (calibration error"

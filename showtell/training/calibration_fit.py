@@ -174,6 +174,6 @@ def _fit(features: Floats, held: Bools, weights: Floats) -> tuple[float, ...]:
         value = np.mean(weights * (np.logaddexp(0, logits) - targets * logits)) + 0.5 * decay @ values
         return float(value), np.append(error @ inputs, error.sum()) + decay
 
-    found: Any = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B")
-    values = found.x[:-1] / scale
-    return (*values.tolist(), float(found.x[-1] - values @ mean))
+    optimum: Any = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B")
+    values = optimum.x[:-1] / scale
+    return (*values.tolist(), float(optimum.x[-1] - values @ mean))

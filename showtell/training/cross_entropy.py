@@ -15,7 +15,7 @@ from showtell.config import TrainingConfig
 from showtell.data.dataset import CaptionBatch
 from showtell.decoder import RNNDecoder, packed_targets, single_decoder
 from showtell.decoder.base import Packing
-from showtell.training.distributed import share
+from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_cross_entropy
 from showtell.utils.devices import to_device
 
@@ -65,7 +65,7 @@ class CrossEntropy(nn.Module):
         """The loss of a batch; `step` is the number of the training step."""
         states = hidden_states(self.captioner, batch)
         loss, words = self.cross_entropy(batch, states, self.config.label_smoothing)
-        return StepLoss(loss * share(words), loss.detach(), words)
+        return StepLoss(loss * ddp_loss_scale(words), loss.detach(), words)
 
     def cross_entropy(
         self, batch: CaptionBatch, states: tuple[Tensor, Tensor], label_smoothing: float

@@ -117,22 +117,22 @@ def _launch(device: torch.device, devices: int, nodes: int) -> None:
         ).launch()
 
 
-def total(*values: float) -> list[float]:
+def all_reduce_sum(*values: float) -> list[float]:
     """The sums of values over all processes."""
     if processes().count == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=pick_device())
     dist.all_reduce(sums)
-    found: list[float] = sums.tolist()
-    return found
+    values_summed: list[float] = sums.tolist()
+    return values_summed
 
 
-def share(items: float) -> float:
+def ddp_loss_scale(items: float) -> float:
     """Factor that turns this rank's mean loss into its part of the global mean after DDP averages gradients.
 
     Gradients are averaged over the processes; with this factor that is the mean over all items.
     """
-    (everything,) = total(items)
+    (everything,) = all_reduce_sum(items)
     return items * processes().count / everything if everything else 0.0
 
 
@@ -152,7 +152,7 @@ class MeanLoss:
 
     def sums(self) -> tuple[float, float]:
         """Loss and words of all processes; each has to ask."""
-        loss, words = total(float(self.total), self.words)
+        loss, words = all_reduce_sum(float(self.total), self.words)
         return loss, words
 
     def mean(self) -> float:

@@ -19,7 +19,7 @@ from showtell.config import TrainingConfig
 from showtell.data.dataset import CaptionBatch
 from showtell.decoder import RNNDecoder
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
-from showtell.training.distributed import share
+from showtell.training.distributed import ddp_loss_scale
 from showtell.training.initial import known_tokens
 from showtell.training.losses import soft_cross_entropy
 
@@ -65,9 +65,9 @@ class FineTuning(CrossEntropy):
         """The loss of a batch; what the history shows is its cross-entropy alone."""
         states = hidden_states(self.captioner, batch)
         loss, words = self.cross_entropy(batch, states, self.config.label_smoothing)
-        total, kept = loss * share(words), self.retention.distillation
+        total, kept = loss * ddp_loss_scale(words), self.retention.distillation
         if kept:
-            distance = self._distance(batch, *states) * share(len(states[1]))
+            distance = self._distance(batch, *states) * ddp_loss_scale(len(states[1]))
             total = (1 - kept) * total + kept * distance
         return StepLoss(total, loss.detach(), words)
 

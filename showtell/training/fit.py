@@ -85,7 +85,7 @@ def fit(
         train: training images.
         val: validation images.
         config: the optimisation.
-        search: how captions are found in validation.
+        search: settings of the search for captions in validation.
         folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
         self_critical: the second stage; None, or no epochs, to leave it out.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.

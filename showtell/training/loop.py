@@ -26,7 +26,7 @@ from showtell.training.checkpointing import (
     save_checkpoint,
 )
 from showtell.training.cross_entropy import CrossEntropy, StepLoss
-from showtell.training.distributed import MeanLoss, processes, total
+from showtell.training.distributed import MeanLoss, all_reduce_sum, processes
 from showtell.training.divergence import diverges
 from showtell.training.history import (
     best_of,
@@ -232,7 +232,7 @@ def out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
 
 def any_process(wish: bool) -> bool:
     """Whether any process has this wish: they save and stop together."""
-    return total(wish)[0] > 0
+    return all_reduce_sum(wish)[0] > 0
 
 
 def adamw(decoder: RNNDecoder, weight_decay: float) -> torch.optim.AdamW:

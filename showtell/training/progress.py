@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from showtell.data.dataset import CaptionBatch
-from showtell.training.distributed import processes, total
+from showtell.training.distributed import all_reduce_sum, processes
 from showtell.utils.progress import bars_hidden
 
 REFRESH_SECONDS: Final = 0.5
@@ -82,5 +82,5 @@ class Progress:
     def rates(self) -> dict[str, float]:
         """Captions and images a second of all processes, each of which has to ask."""
         seconds = max(time.monotonic() - self._start, 1e-9)
-        captions, images = total(self._captions, self._images)
+        captions, images = all_reduce_sum(self._captions, self._images)
         return {"captions_per_second": captions / seconds, "images_per_second": images / seconds}

@@ -29,7 +29,7 @@ from showtell.decoder.captured import Captured
 from showtell.evaluation.cider import CiderD
 from showtell.search import SpecialTokens
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
-from showtell.training.distributed import share
+from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_cross_entropy
 from showtell.utils.devices import CopyToCPU, to_device
 
@@ -260,9 +260,9 @@ class SelfCritical(CrossEntropy):
                 special_tokens(self.captioner.vocabulary),
                 temperature=policy.temperature,
             )
-        loss = loss * share(len(features))
+        loss = loss * ddp_loss_scale(len(features))
         if guard is not None:
-            loss = loss + policy.cross_entropy * guard * share(words)
+            loss = loss + policy.cross_entropy * guard * ddp_loss_scale(words)
         return StepLoss(loss, float(rewards.mean()), rewards.numel())
 
     def rate_factor(self, step: int, steps: int) -> float:

@@ -76,12 +76,12 @@ def list_remote(name: str, suffixes: Collection[str]) -> list[str]:
         if system.isfile(path):
             return [name]
         if _MAGIC.search(path):
-            found = [each for each in system.glob(path) if not system.isdir(each)]
+            paths = [each for each in system.glob(path) if not system.isdir(each)]
         else:
-            found = [each for each in system.find(path) if _is_taken(each, path, suffixes)]
-    if not found:
+            paths = [each for each in system.find(path) if _is_taken(each, path, suffixes)]
+    if not paths:
         raise UsageError(f"{name}: no image files there; correct the address")
-    return [system.unstrip_protocol(each) for each in sorted(found)]
+    return [system.unstrip_protocol(each) for each in sorted(paths)]
 
 
 def _is_taken(file: str, folder: str, suffixes: Collection[str]) -> bool:

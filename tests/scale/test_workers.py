@@ -18,7 +18,7 @@ from showtell.config import SearchConfig
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.scale.tasks import CaptionTask
 from showtell.scale.units import FileUnit
-from showtell.scale.workers import ATTEMPT, ATTEMPTS, Assignment, RayWorker, run_on_ray, share
+from showtell.scale.workers import ATTEMPT, ATTEMPTS, Assignment, RayWorker, resources_per_worker, run_on_ray
 
 
 @pytest.fixture(autouse=True)
@@ -77,16 +77,18 @@ def test_cores_are_shared_out(cores: list[int], workers: int) -> None:
     machines = [{"CPU": float(count)} for count in cores]
     if sum(cores) < workers:
         with pytest.raises(UsageError, match="each worker needs one"):
-            share(machines, workers)
+            resources_per_worker(machines, workers)
         return
-    each = int(share(machines, workers)["num_cpus"])
+    each = int(resources_per_worker(machines, workers)["num_cpus"])
     assert sum(count // each for count in cores) >= workers
     assert sum(count // (each + 1) for count in cores) < workers
 
 
 @pytest.mark.parametrize(("workers", "each"), [(1, 1.0), (2, 1.0), (3, 0.5), (4, 0.5), (5, 1 / 3)])
 def test_gpus_are_shared_out(workers: int, each: float) -> None:
-    assert share([{"CPU": 4.0, "GPU": 1.0}, {"GPU": 1.0}, {"CPU": 4.0}], workers) == {"num_gpus": each}
+    assert resources_per_worker([{"CPU": 4.0, "GPU": 1.0}, {"GPU": 1.0}, {"CPU": 4.0}], workers) == {
+        "num_gpus": each
+    }
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

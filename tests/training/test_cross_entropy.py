@@ -23,7 +23,7 @@ from showtell.decoder.base import LockedDropout
 from showtell.encoder.cnn import CNNEncoder
 from showtell.training import self_critical
 from showtell.training.cross_entropy import CrossEntropy
-from showtell.training.distributed import MeanLoss, share
+from showtell.training.distributed import MeanLoss, ddp_loss_scale
 from showtell.training.self_critical import CaptionReward, SelfCritical
 
 TEXTS = ["a dog runs", "the big dog sleeps here", "a cat", "two boats on the water", "a boat"]
@@ -120,7 +120,7 @@ def test_a_batch_without_weight_trains_nothing(tiny_encoder: CNNEncoder) -> None
     assert float(loss.detach()) == 0
     (gradient,) = torch.autograd.grad(loss, [objective.decoder.embedding.weight])
     assert not gradient.any()
-    assert share(0.0) == 0
+    assert ddp_loss_scale(0.0) == 0
 
 
 KINDS: list[tuple[DecoderKind, Cell]] = [

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from showtell.config import TrainerConfig
 from showtell.errors import ConfigError
 from showtell.training.distributed import (
+    all_reduce_sum,
     broadcast_object,
     devices_and_nodes,
     interleave_shards,
     processes,
-    total,
 )
 from tests.training.together import EPOCHS
 
@@ -115,7 +115,7 @@ def test_the_shape_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_alone_everything_is_answered_at_once() -> None:
     assert (processes().rank, processes().count, processes().is_rank_zero) == (0, 1, True)
-    assert total(1.5, 2) == [1.5, 2]
+    assert all_reduce_sum(1.5, 2) == [1.5, 2]
     assert broadcast_object("x") == "x"
 
 

@@ -82,8 +82,8 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
 
 def list_files(folder: Path) -> dict[Split, Path]:
     """The files that list the images of each split (`Flickr_8k.trainImages.txt`, ...)."""
-    found = ((path, _LIST.fullmatch(path.name)) for path in files_in(folder, ".txt"))
-    return {_SPLITS[match[1].lower()]: path for path, match in found if match}
+    matches = ((path, _LIST.fullmatch(path.name)) for path in files_in(folder, ".txt"))
+    return {_SPLITS[match[1].lower()]: path for path, match in matches if match}
 
 
 def _image_folders(file: Path, root: Path, images: Path | None) -> ImageFolders:

@@ -1,7 +1,7 @@
-"""Scenes as pictures: shaded, outlined shapes with a soft shadow, on light backgrounds, anti-aliased.
+"""Scenes as images: shaded, outlined shapes with a soft shadow, on light backgrounds, anti-aliased.
 
 Corners are rounded to whole (supersampled) pixels before Pillow draws and blends them in integers, and chance
-comes from `random.Random`: so a seed draws the same picture on every machine that has the same Pillow.
+comes from `random.Random`: so a seed draws the same image on every machine that has the same Pillow.
 (Between Pillow 11 and 13, single pixels on the edges of triangles differ, by 16 of 255 at most.)
 """
 
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from showtell.data.scenes.scene import Colour, Scene, SceneObject, Shape, Size
 
 SIDE = 224
-"""Width and height of a picture, in pixels: what ResNet50 takes as it is."""
+"""Width and height of a image, in pixels: what ResNet50 takes as it is."""
 RGB: dict[Colour, tuple[int, int, int]] = {
     "red": (217, 32, 38),
     "orange": (252, 134, 16),
@@ -32,7 +32,7 @@ DIAMETERS: dict[Size, tuple[float, float]] = {"small": (46, 60), "large": (80, 9
 
 _SUPERSAMPLING = 4
 _PADDING = 5  # pixels around an object's mask: room for the blur of its shadow
-_MARGIN = 8.0  # pixels between an object and the picture's edge
+_MARGIN = 8.0  # pixels between an object and the image's edge
 _GAP = (12.0, 48.0)  # pixels between the two objects along their relation
 _WOBBLE = 14.0  # pixels that an object may stray across the relation
 _TILT = 9.0  # degrees that an object may be rotated
@@ -105,16 +105,16 @@ def _mixed(colour: tuple[int, int, int], other: int, percent: int) -> tuple[int,
     return red, green, blue
 
 
-def _paint(picture: Image.Image, thing: SceneObject, mask: Image.Image, centre: tuple[int, int]) -> None:
-    """Put an object on the picture: its shadow, a dark rim, then a fill that is lighter at the top."""
+def _paint(image: Image.Image, thing: SceneObject, mask: Image.Image, centre: tuple[int, int]) -> None:
+    """Put an object on the image: its shadow, a dark rim, then a fill that is lighter at the top."""
     corner = (centre[0] - mask.width // 2, centre[1] - mask.height // 2)
     colour = RGB[thing.colour]
     shadow = mask.point(lambda value: value * 2 // 5).filter(ImageFilter.BoxBlur(3))
-    picture.paste(_mixed(colour, 60, 70), (corner[0] + 3, corner[1] + 4), shadow)
-    picture.paste(_mixed(colour, 0, 40), corner, mask)
+    image.paste(_mixed(colour, 60, 70), (corner[0] + 3, corner[1] + 4), shadow)
+    image.paste(_mixed(colour, 0, 40), corner, mask)
     light, dark = (Image.new("RGB", mask.size, _mixed(colour, level, 14)) for level in (255, 0))
     fill = Image.composite(dark, light, Image.linear_gradient("L").resize(mask.size))
-    picture.paste(fill, corner, mask.filter(ImageFilter.MinFilter(3)))
+    image.paste(fill, corner, mask.filter(ImageFilter.MinFilter(3)))
 
 
 def _gradient(rng: random.Random) -> Image.Image:
@@ -190,12 +190,12 @@ def draw_scene(scene: Scene, rng: random.Random) -> Image.Image:
         rng: decides the background, the exact sizes, places and tilts.
 
     Returns:
-        An RGB picture of 224 x 224 pixels.
+        An RGB image of 224 x 224 pixels.
     """
-    picture = _background(rng)
+    image = _background(rng)
     things = (scene.first, scene.second)
     diameters = (rng.uniform(*DIAMETERS[scene.first.size]), rng.uniform(*DIAMETERS[scene.second.size]))
     places = _places(scene, diameters, rng)
     for thing, diameter, place in zip(things, diameters, places, strict=True):
-        _paint(picture, thing, _mask(thing.shape, diameter, rng.uniform(-_TILT, _TILT)), place)
-    return picture
+        _paint(image, thing, _mask(thing.shape, diameter, rng.uniform(-_TILT, _TILT)), place)
+    return image

@@ -81,7 +81,7 @@ def make_scenes(folder: Path, num: int, seed: int = 0) -> list[CaptionedImage]:
 
 
 def read_scenes(folder: Path) -> dict[str, Scene]:
-    """Read back what the pictures of a folder show, to judge captions of them.
+    """Read back what the images of a folder show, to judge captions of them.
 
     Returns:
         The scene of each `image_id`.
@@ -160,5 +160,5 @@ def _clear(folder: Path) -> None:
 def _draw_all(folder: Path, scenes: list[Scene], records: list[dict[str, Any]], seed: int) -> None:
     (folder / _IMAGES).mkdir(exist_ok=True)
     for number, (scene, record) in enumerate(zip(scenes, records, strict=True), start=1):
-        picture = draw_scene(scene, _rng(seed, number, "picture"))
-        picture.save(folder / record["image"], compress_level=3)
+        image = draw_scene(scene, _rng(seed, number, "picture"))
+        image.save(folder / record["image"], compress_level=3)
