@@ -97,6 +97,7 @@ def untouched_logging() -> None:
     logger.propagate = True
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("showtell")]:
         logging.getLogger(name).setLevel(logging.NOTSET)
+        logging.getLogger(name).disabled = False  # `fileConfig` of other packages disables loggers
 
 
 @pytest.fixture

@@ -165,6 +165,7 @@ def test_an_exported_model_takes_it(
     assert ExportedCaptioner(exported, runtime, TRAINED).fingerprint() == own.fingerprint()
 
 
+@pytest.mark.slow
 def test_an_export_at_another_size_is_for_that_size(
     tiny_model: Path, snippets: list[Path], tmp_path: Path
 ) -> None:

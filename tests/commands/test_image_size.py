@@ -41,6 +41,7 @@ def test_where_it_looked_is_drawn(
     assert len(list(folder.glob("*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_export_and_the_exported_model(
     tiny_model: Path,
     exported: Path,

@@ -28,6 +28,7 @@ def load(folder: Path) -> Captioner:
     return captioner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cell"), [("attention", "lstm"), ("pooled", "gru")])
 def test_every_decoder_says_what_it_says_in_pytorch(
     kind: DecoderKind, cell: Cell, tmp_path: Path, snippets: list[Path]
@@ -52,6 +53,7 @@ def test_an_ensemble_speaks_as_one(tmp_path: Path, snippets: list[Path]) -> None
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of NNCF's own parts
 def test_int8_is_small_and_close(
     tiny_captioner: Captioner, exported: Path, tmp_path: Path, snippets: list[Path]
@@ -125,6 +127,7 @@ def test_a_folder_that_cannot_be_written_is_named(tiny_captioner: Captioner, tmp
         export_model(tiny_captioner, "tiny", tmp_path / "file" / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cell"), [("attention", "lstm"), ("pooled", "gru")])
 def test_the_weights_of_recurrent_layers_are_found(kind: DecoderKind, cell: Cell, tmp_path: Path) -> None:
     captioner = load(save_model(tmp_path / "model", kind, cell))

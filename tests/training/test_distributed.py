@@ -57,6 +57,7 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert weights == pytest.approx(theirs["weights"][name], abs=1e-3), name
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     one = train(tmp_path / "one", "1")
     two = train(tmp_path / "two", "2")

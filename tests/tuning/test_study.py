@@ -52,6 +52,7 @@ def new_study(folder: Path, settings: str = "same", seed: int = 0) -> optuna.Stu
     return study
 
 
+@pytest.mark.slow
 def test_a_study_finds_better_settings_and_tells_which_matter(tmp_path: Path) -> None:
     study = new_study(tmp_path)
     run_trials(study, SPACE, CONFIG, objective, 25)
