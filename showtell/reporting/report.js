@@ -2,7 +2,7 @@ const PORTION = 48;
 const data = JSON.parse(element("data").textContent);
 const two = data.models.length > 1;
 const mimes = { U: "webp", "/": "jpeg", i: "png" }; // by the first letter of the base64 text
-const source = (item) => `data:image/${mimes[item.image[0]] || "webp"};base64,${item.image}`;
+const source = (entry) => `data:image/${mimes[entry.image[0]] || "webp"};base64,${entry.image}`;
 const thousands = (value) => value.toLocaleString("en");
 
 // ---- What is known of each photo
@@ -12,9 +12,9 @@ const tokens = (text) => new Set(
 
 const plain = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ");
 
-data.photos.forEach((item, index) => {
-  item.index = index;
-  item.text = plain(["", ...item.shown.map((shown) => shown.text), ...item.people, item.name].join("\n"));
+data.photos.forEach((entry, index) => {
+  entry.index = index;
+  entry.text = plain(["", ...entry.shown.map((shown) => shown.text), ...entry.people, entry.name].join("\n"));
 });
 
 // How sure a model is of a caption: its confidence, else the geometric mean of its words' probabilities.
@@ -29,37 +29,37 @@ function ranks(value) {
   const sorted = data.photos.map(value).sort((a, b) => a - b);
   const first = new Map();
   sorted.forEach((x, place) => { if (!first.has(x)) first.set(x, place / sorted.length); });
-  return data.photos.map((item) => first.get(value(item)));
+  return data.photos.map((entry) => first.get(value(entry)));
 }
 
 data.models.forEach((_, model) => {
-  const sure = ranks((item) => sureness(item.shown[model]));
-  const good = ranks((item) => item.shown[model].score);
-  data.photos.forEach((item, index) => { item.shown[model].overrated = sure[index] - good[index]; });
+  const sure = ranks((entry) => sureness(entry.shown[model]));
+  const good = ranks((entry) => entry.shown[model].score);
+  data.photos.forEach((entry, index) => { entry.shown[model].overrated = sure[index] - good[index]; });
 });
 
 function shuffle() {
-  data.photos.forEach((item) => { item.lot = Math.random(); });
+  data.photos.forEach((entry) => { entry.lot = Math.random(); });
 }
 
 // ---- Which photos, in which order
 
-const gain = (item) => item.shown[1].score - item.shown[0].score;
+const gain = (entry) => entry.shown[1].score - entry.shown[0].score;
 const orders = { // each gives a number; the greatest comes first
-  worst: (item, model) => -item.shown[model].score,
-  best: (item, model) => item.shown[model].score,
-  confident: (item, model) => item.shown[model].overrated,
-  gain: (item) => gain(item),
-  loss: (item) => -gain(item),
-  random: (item) => item.lot,
-  data: (item) => -item.index,
+  worst: (entry, model) => -entry.shown[model].score,
+  best: (entry, model) => entry.shown[model].score,
+  confident: (entry, model) => entry.shown[model].overrated,
+  gain: (entry) => gain(entry),
+  loss: (entry) => -gain(entry),
+  random: (entry) => entry.lot,
+  data: (entry) => -entry.index,
 };
 const filters = {
-  often: (item, { model, said }) => tokens(item.shown[model].text).has(said),
-  never: (item, { people }) => item.people.some((text) => tokens(text).has(people)),
-  confused: (item, { model, said, people }) => {
-    const caption = tokens(item.shown[model].text);
-    const others = item.people.map(tokens);
+  often: (entry, { model, said }) => tokens(entry.shown[model].text).has(said),
+  never: (entry, { people }) => entry.people.some((text) => tokens(text).has(people)),
+  confused: (entry, { model, said, people }) => {
+    const caption = tokens(entry.shown[model].text);
+    const others = entry.people.map(tokens);
     return caption.has(said) && !caption.has(people) && !others.some((words) => words.has(said))
       && 2 * others.filter((words) => words.has(people)).length >= others.length;
   },
@@ -79,9 +79,9 @@ function choose() {
   if (two) element("of").hidden = !["worst", "best", "confident"].includes(order);
   element("shuffle").hidden = order !== "random";
   const wanted = plain(element("find").value).split(" ").filter(Boolean);
-  chosen = data.photos.filter((item) =>
-    wanted.every((word) => item.text.includes(` ${word}`)) && (!filter || filters[filter.kind](item, filter)));
-  const keys = new Map(chosen.map((item) => [item, orders[order](item, model)]));
+  chosen = data.photos.filter((entry) =>
+    wanted.every((word) => entry.text.includes(` ${word}`)) && (!filter || filters[filter.kind](entry, filter)));
+  const keys = new Map(chosen.map((entry) => [entry, orders[order](entry, model)]));
   chosen.sort((a, b) => keys.get(b) - keys.get(a) || a.index - b.index);
   element("filter").hidden = !filter;
   element("filter").textContent = filter ? `${labels[filter.kind](filter)} ✕` : "";
@@ -93,7 +93,7 @@ function choose() {
 }
 
 function drawMore() {
-  const cards = chosen.slice(drawn, drawn + PORTION).map((item, offset) => card(item, drawn + offset));
+  const cards = chosen.slice(drawn, drawn + PORTION).map((entry, offset) => card(entry, drawn + offset));
   element("cards").append(...cards);
   drawn += cards.length;
   element("more").hidden = drawn >= chosen.length;
@@ -118,16 +118,16 @@ function facts(shown) {
   return parts.join(", ");
 }
 
-function card(item, place) {
+function card(entry, place) {
   const item = make("li");
   const button = make("button", undefined, "card");
   button.type = "button";
   const image = make("img");
-  image.src = source(item);
+  image.src = source(entry);
   image.alt = "";
   image.decoding = "async";
   button.append(image);
-  item.shown.forEach((shown, model) => {
+  entry.shown.forEach((shown, model) => {
     button.append(make("span", shown.text || "(nothing said)"));
     const line = make("span", undefined, "facts");
     if (two) line.append(modelDot(model), `${data.models[model]}: `);
@@ -147,14 +147,14 @@ let open = -1; // place among the chosen
 function show(place) {
   if (place < 0 || place >= chosen.length) return;
   open = place;
-  const item = chosen[place];
-  element("dialog-title").textContent = `${item.name}, ${thousands(place + 1)} of ${thousands(chosen.length)}`;
+  const entry = chosen[place];
+  element("dialog-title").textContent = `${entry.name}, ${thousands(place + 1)} of ${thousands(chosen.length)}`;
   const photo = element("photo");
-  photo.src = source(item);
-  photo.alt = item.people[0] || item.shown[0].text;
+  photo.src = source(entry);
+  photo.alt = entry.people[0] || entry.shown[0].text;
   photo.decode().then(fitPhoto, () => {});
-  element("captions").replaceChildren(...item.shown.map(captionBlock));
-  element("people").replaceChildren(...item.people.map((text) => make("li", text)));
+  element("captions").replaceChildren(...entry.shown.map(captionBlock));
+  element("people").replaceChildren(...entry.people.map((text) => make("li", text)));
   element("previous").disabled = place === 0;
   element("next").disabled = place === chosen.length - 1;
   clearHeat();
@@ -250,7 +250,7 @@ function filterBy(button) {
   element("filter").focus({ preventScroll: true });
 }
 
-if (!data.photos.some((item) => item.shown.some((shown) => sureness(shown) > 0))) {
+if (!data.photos.some((entry) => entry.shown.some((shown) => sureness(shown) > 0))) {
   element("sort").querySelector("[value=confident]").remove();
 }
 if (two) element("model").addEventListener("change", choose);
