@@ -55,9 +55,14 @@ def kill_one(process: subprocess.Popen[str], out: Path) -> int:
     raise AssertionError("no work was done")
 
 
-def test_a_killed_worker_costs_no_image_and_doubles_none(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_no_image_and_doubles_none(exported: Path, tmp_path: Path) -> None:
     make_snippets(tmp_path / "photos", PHOTOS)
-    command = ["caption", str(tmp_path / "photos"), "--model", str(tiny_model)]
+    command = [
+        "caption",
+        str(tmp_path / "photos"),
+        "--model",
+        str(exported),
+    ]  # fp32: equal in batches of any size
     assert main([*command, "--output", str(tmp_path / "one.jsonl")]) == 0
     out = tmp_path / "out"
     arguments = ["scale", *command, "--out", str(out), "--workers", "2", "--unit-size", str(UNIT)]
@@ -77,4 +82,4 @@ def test_a_killed_worker_costs_no_image_and_doubles_none(tiny_model: Path, tmp_p
     assert captions(out.glob("captions-*.jsonl")) == expected
     assert len(expected) == PHOTOS
     others = {path.name for path in out.iterdir()} - {path.name for path in out.glob("captions-*.jsonl")}
-    assert others <= {"job.json", "units.jsonl", "checksums.jsonl", "failed.jsonl", ".lock"}
+    assert others <= {"job.json", "units.jsonl", "checksums.jsonl", "failed.jsonl", ".lock", ".lock-files"}
