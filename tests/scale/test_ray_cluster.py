@@ -16,13 +16,13 @@ def shards(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("captions-*"))}
 
 
-def test_a_cluster_of_two_nodes(tiny_model: Path, snippets: list[Path], tmp_path: Path) -> None:
+def test_a_cluster_of_two_nodes(exported: Path, snippets: list[Path], tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     def main(arguments: list[str]) -> int:  # in a process of its own: Ray warns of itself
         return subprocess.run([sys.executable, "-m", "showtell.cli", *arguments]).returncode
 
-    command = ["scale", "caption", str(snippets[0].parent), "--model", str(tiny_model), "--unit-size", "10"]
+    command = ["scale", "caption", str(snippets[0].parent), "--model", str(exported), "--unit-size", "10"]
     assert main([*command, "--out", str(tmp_path / "alone")]) == 0
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
