@@ -16,7 +16,7 @@ from showtell.config.model import (
     Precision,
     Runtime,
 )
-from showtell.config.run import RunConfig
+from showtell.config.run import SECTIONS, RunConfig
 from showtell.config.training import (
     FineTuningConfig,
     LoggerKind,
@@ -27,6 +27,7 @@ from showtell.config.training import (
 
 __all__ = [
     "DEVICE_VARIABLE",
+    "SECTIONS",
     "CacheConfig",
     "Cell",
     "DataConfig",

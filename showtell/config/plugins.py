@@ -7,7 +7,7 @@ A package registers `name = "module:object"` in one of the groups `showtell.deco
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from showtell.errors import PluginError
 
@@ -51,6 +51,3 @@ def plugin_failed(kind: PluginKind, name: str, error: Exception) -> PluginError:
 
 def _registered(kind: PluginKind) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"showtell.{kind}")}
-
-
-PLUGIN_KINDS = get_args(PluginKind)

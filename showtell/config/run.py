@@ -7,8 +7,9 @@ starts has been validated as a whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from typing import Any, Final
 
 from showtell.config.checks import require
 from showtell.config.data import DataConfig
@@ -35,8 +36,8 @@ class RunConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     finetune: FineTuningConfig = field(default_factory=FineTuningConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     out: str = "runs/scenes"
     """Folder of the run: its model, checkpoint, logs and curves."""
@@ -48,3 +49,9 @@ class RunConfig:
     def out_dir(self) -> Path:
         """The run's folder."""
         return Path(self.out)
+
+
+SECTIONS: Final[dict[str, Any]] = {
+    each.name: each.default_factory for each in fields(RunConfig) if each.default_factory is not MISSING
+}
+"""The dataclass of each section of `RunConfig`, by its name."""

@@ -10,18 +10,7 @@ from typing import Any, Final
 import yaml
 
 from showtell.checkpoints.run_folder import CONFIG
-from showtell.config import (
-    CacheConfig,
-    DataConfig,
-    DecoderConfig,
-    EncoderConfig,
-    FineTuningConfig,
-    RunConfig,
-    SearchConfig,
-    SelfCriticalConfig,
-    TrainerConfig,
-    TrainingConfig,
-)
+from showtell.config import SECTIONS, RunConfig
 from showtell.errors import ConfigError, UsageError, message_line
 from showtell.utils.yaml_files import read_yaml
 
@@ -41,17 +30,6 @@ CHANGEABLE: Final = frozenset(
     }
 )
 """Settings that a resumed run may change: how long it trains, where things are, what computes."""
-_SECTIONS: Final[dict[str, type[Any]]] = {
-    "data": DataConfig,
-    "encoder": EncoderConfig,
-    "cache": CacheConfig,
-    "decoder": DecoderConfig,
-    "training": TrainingConfig,
-    "finetune": FineTuningConfig,
-    "trainer": TrainerConfig,
-    "search": SearchConfig,
-    "self_critical": SelfCriticalConfig,
-}
 _SHARED: Final = ("epochs", "patience")
 """Changeable settings of `finetune` that stand in for those of `training`."""
 
@@ -66,7 +44,7 @@ def read_settings(folder: Path) -> RunConfig:
     try:
         values = read_yaml(path)
         values["cache"]["views"] = tuple(values["cache"]["views"])
-        sections = {key: section(**values.get(key, {})) for key, section in _SECTIONS.items()}
+        sections = {key: section(**values.get(key, {})) for key, section in SECTIONS.items()}
         plain = {key: values[key] for key in ("init", "features", "out") if key in values}
         return RunConfig(**plain, **sections)
     except ConfigError as error:
@@ -84,7 +62,7 @@ def with_settings_of(run: RunConfig, given: RunConfig) -> RunConfig:
         run: the settings of the run.
         given: those of the caller.
     """
-    sections = {key: _filled(getattr(run, key), getattr(given, key)) for key in _SECTIONS}
+    sections = {key: _filled(getattr(run, key), getattr(given, key)) for key in SECTIONS}
     features = run.features if given.features == RunConfig.features else given.features
     init = run.init if given.init == RunConfig.init else given.init
     return replace(run, init=init, features=features, **sections)

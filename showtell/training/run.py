@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import torch
 import yaml
@@ -17,6 +17,7 @@ import yaml
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_folder import CONFIG, find_run, last_run, run_folder
 from showtell.config import (
+    SECTIONS,
     CacheConfig,
     DataConfig,
     DatasetConfig,
@@ -125,24 +126,14 @@ class TrainingRun:
 def _hints() -> dict[str, str]:
     """Name of a setting -> the argument of `train` that has it."""
     return {
-        setting.name: f"{section}=showtell.{kind.__name__}({setting.name}=...)"
-        for section, kind in reversed(_SECTIONS.items())
-        for setting in fields(kind)
+        setting.name: f"{section}=showtell.{SECTIONS[section].__name__}({setting.name}=...)"
+        for section in reversed(_SEARCHED)
+        for setting in fields(SECTIONS[section])
     }
 
 
-_SECTIONS: dict[str, type[Any]] = {
-    "training": TrainingConfig,
-    "data": DataConfig,
-    "encoder": EncoderConfig,
-    "decoder": DecoderConfig,
-    "cache": CacheConfig,
-    "trainer": TrainerConfig,
-    "search": SearchConfig,
-    "self_critical": SelfCriticalConfig,
-    "finetune": FineTuningConfig,
-}
-"""Where settings are looked for, in this order."""
+_SEARCHED: Final = tuple(dict.fromkeys(["training", "search", *SECTIONS]))
+"""Sections in which a setting is looked for, in this order."""
 
 
 @suggests_keywords(_hints)

@@ -12,9 +12,9 @@ import pytest
 from showtell import config
 from showtell.commands.shared.logging import log_to_screen
 from showtell.commands.shared.parser import Parser, suggest
-from showtell.commands.shared.run_options import SECTIONS, add_run_arguments, run_settings, to_run_config
+from showtell.commands.shared.run_options import add_run_arguments, run_settings, to_run_config
 from showtell.commands.shared.settings import add_plain_settings, add_settings, docstrings, section_of
-from showtell.config import RunConfig, SearchConfig
+from showtell.config import SECTIONS, RunConfig, SearchConfig
 from showtell.errors import UsageError
 from showtell.utils.progress import bars_hidden
 

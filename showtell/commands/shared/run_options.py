@@ -12,31 +12,8 @@ from jsonargparse import Namespace
 from showtell.commands.shared.options import add_device
 from showtell.commands.shared.parser import Options, Parser
 from showtell.commands.shared.settings import add_settings, section_of
-from showtell.config import (
-    CacheConfig,
-    DataConfig,
-    DecoderConfig,
-    EncoderConfig,
-    FineTuningConfig,
-    RunConfig,
-    SearchConfig,
-    SelfCriticalConfig,
-    TrainerConfig,
-    TrainingConfig,
-)
+from showtell.config import SECTIONS, RunConfig
 
-SECTIONS: Final[dict[str, type]] = {
-    "data": DataConfig,
-    "encoder": EncoderConfig,
-    "cache": CacheConfig,
-    "decoder": DecoderConfig,
-    "training": TrainingConfig,
-    "finetune": FineTuningConfig,
-    "self_critical": SelfCriticalConfig,
-    "trainer": TrainerConfig,
-    "search": SearchConfig,
-}
-"""The sections of `RunConfig`, in the order of the help."""
 PLAIN: Final = ("init", "features", "out")
 """Its settings outside of sections."""
 _SHORT: Final = {

@@ -8,20 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from showtell.data.annotations.entries import EntryError
-from showtell.data.records import Split
 from showtell.errors import AnnotationError
-
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "restval": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def read_text(file: Path) -> str:
