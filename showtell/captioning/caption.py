@@ -101,3 +101,8 @@ def _for_display(done: CaptionResult, keep: bool) -> list[Caption]:
     if shown is not None and not isinstance(shown, Path):
         shown = thumbnail(shown)
     return [replace(caption, image=shown) for caption in done.captions]
+
+
+def as_sentence(text: str) -> str:
+    """A caption as a screen reader reads it: with a capital first letter."""
+    return text[:1].upper() + text[1:]

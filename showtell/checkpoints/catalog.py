@@ -14,13 +14,12 @@ from showtell.checkpoints.hub_metadata import CONFIG, MODEL_TYPE
 from showtell.checkpoints.run_summary import read_run
 from showtell.errors import ShowtellError
 from showtell.utils.files import read_json, read_small
-from showtell.utils.runs import run_folders
+from showtell.utils.runs import MODEL, run_folders
 from showtell.utils.shipped import MODELS
 from showtell.utils.yaml_files import load_yaml
 
 EXPORTED: Final = Path("exported")
 """Where `showtell export` writes by default, from the working directory."""
-_WEIGHTS: Final = "model.safetensors"
 _MANIFEST: Final = "showtell.json"
 _CARD: Final = "README.md"
 _SCORE: Final = "CIDEr"
@@ -72,7 +71,7 @@ def _included() -> Iterator[ModelEntry]:
 
 def _runs() -> Iterator[ModelEntry]:
     for folder in run_folders():
-        size = _file_bytes(folder / _WEIGHTS)
+        size = _file_bytes(folder / MODEL)
         try:
             facts = read_run(folder)
         except ShowtellError as error:
@@ -94,7 +93,7 @@ def _cached() -> Iterator[ModelEntry]:
     for name, folder in _cached_folders():
         scores = _scores_of_card(folder)
         size = folder_bytes(folder)
-        problem = "" if (folder / _WEIGHTS).exists() else "not downloaded whole"
+        problem = "" if (folder / MODEL).exists() else "not downloaded whole"
         yield ModelEntry(name, "hub cache", "captioner", tuple(scores), scores, size, problem)
 
 
@@ -145,12 +144,12 @@ def _model_type(folder: Path) -> object:
 
 def _problem(folder: Path) -> str:
     """Why a folder of weights is none: Git LFS leaves small text files in place of large ones."""
-    path = folder / _WEIGHTS
+    path = folder / MODEL
     if not path.is_file():
-        return f"{_WEIGHTS} is missing"
+        return f"{MODEL} is missing"
     with path.open("rb") as file:
         start = file.read(7)
-    return f"{_WEIGHTS} is a pointer of Git LFS: run git lfs pull" if start == b"version" else ""
+    return f"{MODEL} is a pointer of Git LFS: run git lfs pull" if start == b"version" else ""
 
 
 def _scores_of_card(folder: Path) -> dict[str, float]:

@@ -24,11 +24,11 @@ from showtell.checkpoints.tensor_files import not_finite, read_safetensors
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.utils.files import write_atomic
 from showtell.utils.keywords import did_you_mean_path
-from showtell.utils.runs import resolve_last
+from showtell.utils.runs import MODEL, resolve_last
 from showtell.utils.shipped import find_model
 
 FORMAT_VERSION = 1
-FILE_NAME = "model.safetensors"
+FILE_NAME = MODEL
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
 """The required keys of the header."""
 _HELP = "; name a run's folder, one in models/ or a hub id (showtell models lists those that are here)"

@@ -14,10 +14,8 @@ from filelock import FileLock, Timeout
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.utils.files import reraise_os_error
 from showtell.utils.keywords import did_you_mean_path
-from showtell.utils.runs import LAST, newest_run, run_folders
+from showtell.utils.runs import CONFIG, LAST, newest_run, run_folders
 
-CONFIG: Final = "config.yaml"
-"""The settings of a run; a folder that has them is taken."""
 HISTORY: Final = "history.csv"
 """Losses and scores of each epoch."""
 CHECKPOINT: Final = "last.ckpt"

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import yaml
 
-from showtell.checkpoints.run_folder import CONFIG, HISTORY
+from showtell.checkpoints.run_folder import HISTORY
 from showtell.errors import UsageError
 from showtell.utils.files import read_json
+from showtell.utils.runs import CONFIG
 from showtell.utils.yaml_files import read_yaml
 
 FILES: Final = (CONFIG, HISTORY, "reliability.json")

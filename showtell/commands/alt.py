@@ -25,6 +25,7 @@ from showtell.alt.changes import Changes
 from showtell.alt.patch import Patch
 from showtell.alt.survey import Missing, Survey, survey
 from showtell.alt.texts import read_texts, text_name
+from showtell.captioning.caption import as_sentence
 from showtell.commands.shared.options import (
     add_min_confidence,
     add_model_options,
@@ -268,15 +269,10 @@ def _records(
     )
     quiet = len(photos) <= _MANY or bars_hidden()
     for done in tqdm(stream, total=len(photos), desc="captions", unit="img", disable=quiet):
-        captions = tuple(replace(c, text=_sentence(c.text)) for c in done.captions)
+        captions = tuple(replace(c, text=as_sentence(c.text)) for c in done.captions)
         reason = done.error.reason if done.error else None
         for one in places[Path(done.source.file)]:
             yield one, Record(one.name, captions, reason, done.source.preview, min_confidence)
-
-
-def _sentence(text: str) -> str:
-    """As it is read out: with a capital first letter."""
-    return text[:1].upper() + text[1:]
 
 
 def _write_patch(target: str, patch: Patch) -> None:

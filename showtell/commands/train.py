@@ -10,10 +10,11 @@ from typing import Final
 
 from jsonargparse import Namespace
 
-from showtell.checkpoints.run_folder import CONFIG, find_run, last_run
+from showtell.checkpoints.run_folder import find_run, last_run
 from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.run_options import add_run_arguments, to_run_config
 from showtell.errors import UsageError
+from showtell.utils.runs import CONFIG
 
 EXAMPLES: Final = (
     ("{prog} --data my_photos/ --out runs/mine", "on your photos, from the model in the box"),

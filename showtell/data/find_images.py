@@ -25,7 +25,8 @@ _COMPRESSED: Final = frozenset(
     {".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".zip", ".7z", ".rar"}
 )
 """Endings of archives that have to be unpacked."""
-_CONTAINERS: Final = frozenset({".tar", ".parquet"})
+CONTAINERS: Final = frozenset({".tar", ".parquet"})
+"""Endings, in lower case, of files that hold many images."""
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "icon\r", "__macosx", "$recycle.bin", "lost+found"})
 
 
@@ -88,7 +89,7 @@ def _check_kind(name: str, path: Path, suffixes: Collection[str]) -> None:
             raise UsageError(f"{name}: no such file or folder{suggestion}")
     elif suffix in _COMPRESSED:
         raise UsageError(f"{name}: a compressed archive; unpack it, and name the folder of its photos")
-    elif suffix in _CONTAINERS and suffix not in suffixes:
+    elif suffix in CONTAINERS and suffix not in suffixes:
         raise UsageError(f"{name}: a file of many photos, which showtell scale caption reads")
 
 

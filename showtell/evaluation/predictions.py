@@ -11,14 +11,14 @@ from typing import Any
 from showtell.data.annotations.csv_tables import Row, rows
 from showtell.data.annotations.entries import EMPTY_CAPTION, Entries, EntryError, Skipped, caption_text
 from showtell.data.annotations.fields import field, id_field
+from showtell.data.annotations.jsonlines import LINES
 from showtell.data.annotations.names import look_alike, number_alike
 from showtell.data.annotations.reading import first_line, parse_json_line, read_json, read_lines
 from showtell.data.records import CaptionedImage
 from showtell.errors import AnnotationError, UsageError
 
-JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv")
-SUFFIXES = (".json", *JSON_LINES, *TABLES)
+SUFFIXES = (".json", *LINES, *TABLES)
 """Endings of files of predictions."""
 
 
@@ -163,7 +163,7 @@ class _Names:
 def _contents(file: Path) -> Iterator[tuple[str, Any]]:
     """Entry name and content of each entry; a line of JSON is parsed where the entry is."""
     suffix = file.suffix.lower()
-    if suffix in JSON_LINES:
+    if suffix in LINES:
         yield from read_lines(file)
     elif suffix in TABLES:
         by_id = "image_id" in first_line(file).lower()

@@ -14,7 +14,6 @@ import yaml
 from tqdm import tqdm
 
 from showtell.api import load
-from showtell.checkpoints.run_folder import CONFIG
 from showtell.config import DataConfig, References, Runtime, SearchConfig, Segmentation
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.records import Split
@@ -29,7 +28,7 @@ from showtell.evaluation.scores import Scores, measure
 from showtell.search.settings import search_config
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
-from showtell.utils.runs import resolve_last
+from showtell.utils.runs import CONFIG, resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
 from showtell.utils.yaml_files import read_yaml
 

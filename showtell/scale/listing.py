@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from showtell.data.decode_ahead import batched
-from showtell.data.find_images import IMAGE_SUFFIXES, find_images
+from showtell.data.find_images import CONTAINERS, IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
 from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_pyarrow, open_parquet
 from showtell.utils.storage import is_remote, list_remote, open_binary
 
-CONTAINERS: Final = frozenset({".tar", ".parquet"})
-"""Endings, in lower case, of files that hold many images."""
 COLUMNS: Final = ("image", "bytes", "jpg", "jpeg", "png", "webp", "path")
 """Where the images of a Parquet file are looked for, in this order."""
 ID_COLUMNS: Final = ("id", "key", "__key__", "path")

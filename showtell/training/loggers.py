@@ -19,12 +19,12 @@ from typing import Any, Final
 
 import yaml
 
-from showtell.checkpoints.run_folder import CONFIG
 from showtell.config import LoggerKind
 from showtell.errors import ConfigError, ShowtellError, UsageError
 from showtell.training.logged_photos import CaptionedPhoto, photo_figure
 from showtell.utils.files import read_json, reraise_os_error, write_atomic
 from showtell.utils.plots import missing_glyphs_as_boxes
+from showtell.utils.runs import CONFIG
 
 log = logging.getLogger(__name__)
 

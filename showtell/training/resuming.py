@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import yaml
 
-from showtell.checkpoints.run_folder import CONFIG
 from showtell.config import SECTIONS, RunConfig
 from showtell.errors import ConfigError, UsageError, message_line
+from showtell.utils.runs import CONFIG
 from showtell.utils.yaml_files import read_yaml
 
 CHANGEABLE: Final = frozenset(

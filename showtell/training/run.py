@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from showtell.captioning.captioner import Captioner
-from showtell.checkpoints.run_folder import CONFIG, find_run, last_run, run_folder
+from showtell.checkpoints.run_folder import find_run, last_run, run_folder
 from showtell.config import (
     SECTIONS,
     CacheConfig,
@@ -46,6 +46,7 @@ from showtell.utils.devices import log_gpu_memory, pick_device
 from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 from showtell.utils.keywords import suggests_keywords
+from showtell.utils.runs import CONFIG
 from showtell.utils.tables import data_frame, text_table
 
 if TYPE_CHECKING:

@@ -11,8 +11,10 @@ RUNS: Final = Path("runs")
 """Where runs are, from the working directory."""
 LAST: Final = "last"
 """Stands for the newest run, wherever a model or a run is named."""
-_MODEL: Final = "model.safetensors"
-_CONFIG: Final = "config.yaml"
+MODEL: Final = "model.safetensors"
+"""The best model of a run."""
+CONFIG: Final = "config.yaml"
+"""The settings of a run; a folder that has them is taken."""
 
 
 def run_folders(*, trained: bool = False) -> list[Path]:
@@ -22,7 +24,7 @@ def run_folders(*, trained: bool = False) -> list[Path]:
         trained: only those that have saved a model.
     """
     times: dict[Path, float] = {}
-    for name in (_MODEL,) if trained else (_MODEL, _CONFIG):
+    for name in (MODEL,) if trained else (MODEL, CONFIG):
         for depth in ("*", "*/*"):
             for file in RUNS.glob(f"{depth}/{name}"):
                 try:

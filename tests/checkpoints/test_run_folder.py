@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from showtell.checkpoints.run_folder import CHECKPOINT, CONFIG, find_run, last_run, run_folder
+from showtell.checkpoints.run_folder import CHECKPOINT, find_run, last_run, run_folder
 from showtell.errors import CheckpointError, ShowtellError, UsageError
+from showtell.utils.runs import CONFIG
 
 HOLD = """
 import sys, time

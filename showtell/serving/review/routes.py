@@ -14,7 +14,7 @@ from fastapi import FastAPI, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from showtell.captioning.caption import Caption
+from showtell.captioning.caption import Caption, as_sentence
 from showtell.config import ServingConfig
 from showtell.data.annotations.entries import EntryError, caption_text
 from showtell.data.images import decode_image
@@ -149,7 +149,7 @@ class _ReviewService:
         decided, caption = self.review.decision(number)
         proposals = [describe(each, attention=False) for each in captions]
         if self.review.kind == "alt":
-            proposals = [each.model_copy(update={"text": _sentence(each.text)}) for each in proposals]
+            proposals = [each.model_copy(update={"text": as_sentence(each.text)}) for each in proposals]
         return ReviewPhoto(
             number=number,
             name=item.title or item.name,
@@ -220,7 +220,3 @@ def _caption(text: str) -> str:
         return caption_text(" ".join(text.split()))
     except EntryError as error:
         raise RefusedError(422, f"{error}; write at least one word, or skip the photo") from error
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
