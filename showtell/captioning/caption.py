@@ -23,7 +23,7 @@ class Caption:
 
     Attributes:
         text: to be read by a person.
-        words: as the model said them.
+        words: the words of the caption, as the model generated them.
         word_log_probs: natural logarithm of each word's probability, and of the end's.
         attention: (T, rows, columns), where the decoder looked for each word, or None.
         confidence: probability that it is good (see `caption_labels`); None of a model that has not been

@@ -22,8 +22,8 @@ _FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".xml"
 def is_hub_id(name: str) -> bool:
     """Whether a name that stands for nothing on the disk may be that of a model on the hub: `owner/name`.
 
-    What looks like a path is not: runs/mine is a run that is missing, mine/model.safetensors a file, and
-    whatever begins with a folder that is there.
+    A name that looks like a path is not one of the hub: `runs/mine` is a missing run, `mine/model.safetensors`
+    is a file, and a name that begins with an existing folder is a path.
     """
     owner, slash, rest = name.partition("/")
     if not slash or owner in _FOLDERS or rest.lower().endswith(_FILES):

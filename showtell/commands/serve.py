@@ -1,6 +1,6 @@
 """Serve captions over HTTP, with a page to drop photos on, at http://127.0.0.1:8000.
 
-POST /v1/captions takes images, /docs tells how. Requests are captioned together, within limits. On Ctrl-C
+POST /v1/captions takes images; /docs documents it. Requests are captioned together, within limits. On Ctrl-C
 or SIGTERM what was taken is finished. Give a token (SHOWTELL_TOKEN or --token-file) and put a proxy with TLS
 before it where others than you can reach it. With --review the page proposes captions for the photos of a
 folder; what is accepted or corrected is saved at once to captions.csv, which training reads.

@@ -39,7 +39,7 @@ class DatasetConfig:
     root: str = ""
     """Folder of the dataset, or its annotation file; must be given."""
     format: DatasetFormat = "auto"
-    """How the annotations are written; `auto` tells from the files."""
+    """The format of the annotations; `auto` detects it from the files."""
     images: str | None = None
     """Folder of the images, where it is not beside the annotations."""
     weight: float = 1.0
@@ -90,7 +90,7 @@ class DataConfig:
     {root, format, images, weight}. Without it: drawn scenes, which are made. A relative path is also looked
     for in the folders that SHOWTELL_DATA names (default: data:../shared/data)."""
     format: DatasetFormat = "auto"
-    """How the annotations are written; `auto` tells from the files. Or the name of a plug-in."""
+    """The format of the annotations; `auto` detects it from the files. Or the name of a plug-in."""
     images: str | None = None
     """Folder of the images, where it is not beside the annotations."""
     model_captions: float = 1.0

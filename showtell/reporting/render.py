@@ -41,7 +41,7 @@ class Shown:
 
     Attributes:
         text: to be read.
-        words: as the model said them.
+        words: the words of the caption, as the model generated them.
         probabilities: of each word, or empty where they are not known.
         attention: (T, rows, columns), where the model looked for each word, or None.
         score: CIDEr of the image.

@@ -46,7 +46,7 @@ OnEpoch = Callable[[dict[str, float]], None]
 """Takes the row of an epoch."""
 
 TRIM_EVERY_SECONDS = 5.0
-"""Batches of ever other shapes leave memory free in pieces: after so many seconds it is given back."""
+"""Varying batch shapes fragment the heap: seconds between calls of malloc_trim."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Run:
 
     @cached_property
     def checkpoint_timer(self) -> Every:
-        """Says when the next checkpoint within an epoch is due."""
+        """Timer of the checkpoints within an epoch."""
         return Every(60 * self.config.checkpoint_minutes)
 
 

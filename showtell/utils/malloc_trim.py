@@ -10,7 +10,7 @@ from functools import cache
 def malloc_trim() -> bool:
     """Give back what the C library holds free between blocks that are in use.
 
-    Batches of ever other shapes leave the heap in pieces: what is free grows by hundreds of megabytes
+    Varying batch shapes fragment the heap: free memory that is not returned grows by hundreds of megabytes
     although what is used does not. Takes some tens of milliseconds; without glibc nothing is done.
 
     Returns:

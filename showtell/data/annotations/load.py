@@ -56,7 +56,7 @@ def load_annotations(
 
     Args:
         root: the dataset's folder, or its annotation file.
-        format: how the annotations are written; `auto` tells from the files: COCO's, else Karpathy's, else
+        format: the format of the annotations; `auto` detects it from the files: COCO's, else Karpathy's, else
             Flickr8k's, else a table, else Label Studio's, else JSON Lines, else text files beside the images,
             else plug-ins.
         images: folder of the images, where it is not beside the annotations.
