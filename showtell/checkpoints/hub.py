@@ -22,7 +22,7 @@ _FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".xml"
 def is_hub_id(name: str) -> bool:
     """Whether a name that stands for nothing on the disk may be that of a model on the hub: `owner/name`.
 
-    A name that looks like a path is not one of the hub: `runs/mine` is a missing run, `mine/model.safetensors`
+    A name that looks like a path is not one of the hub: `runs/mine` is a missing run, `a/model.safetensors`
     is a file, and a name that begins with an existing folder is a path.
     """
     owner, slash, rest = name.partition("/")
