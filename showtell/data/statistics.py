@@ -17,6 +17,7 @@ from showtell.data.splits import by_split
 from showtell.errors import DataError
 from showtell.utils.files import write_atomic
 from showtell.utils.plots import plot_bars, plot_histogram, plot_lines
+from showtell.web.templates import load_template
 
 Tokenize = Callable[[str], Sequence[str]]
 
@@ -247,19 +248,14 @@ def write_statistics_page(stats: DatasetStatistics, folder: Path, title: str) ->
     Raises:
         OSError: the folder cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     _plot(stats, folder)
-    environment = Environment(
-        loader=PackageLoader("showtell", "data"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = load_template(
+        "statistics.html",
+        "data",
+        percent=lambda share: "" if share is None else f"{100 * share:.1f} %",
+        number=lambda value: f"{value:,}",
     )
-    environment.filters["percent"] = lambda share: "" if share is None else f"{100 * share:.1f} %"
-    environment.filters["number"] = lambda value: f"{value:,}"
-    page = environment.get_template("statistics.html").render(stats=stats, title=title)
+    page = template.render(stats=stats, title=title)
     return write_atomic(folder / "statistics.html", page)
 
 

@@ -10,6 +10,7 @@ from showtell.output.file_writer import FileWriter
 from showtell.output.record import Record
 from showtell.web import read_asset
 from showtell.web.heat import attention_bytes
+from showtell.web.templates import load_template
 
 
 class GalleryWriter(FileWriter):
@@ -21,19 +22,13 @@ class GalleryWriter(FileWriter):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        environment = Environment(
-            loader=PackageLoader("showtell", "output"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
+        self._template = load_template(
+            "gallery.html",
+            "output",
+            base64=_base64,
+            heat=lambda attention: _base64(attention_bytes(attention)),
+            percent=lambda share: f"{100 * share:.0f} %",
         )
-        environment.filters["base64"] = _base64
-        environment.filters["heat"] = lambda attention: _base64(attention_bytes(attention))
-        environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
-        self._template = environment.get_template("gallery.html")
         self._failed = 0
 
     def _block(self, name: str, **values: Any) -> str:

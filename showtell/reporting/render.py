@@ -19,6 +19,7 @@ from showtell.utils.files import write_atomic
 from showtell.utils.plots import plot_distribution, plot_lines
 from showtell.web import read_asset
 from showtell.web.heat import attention_bytes
+from showtell.web.templates import load_template
 
 Cell = tuple[float, float | None, float | None]
 
@@ -105,18 +106,7 @@ def write_report(report: Report, path: Path) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("showtell", "reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["score"] = format_score
-    environment.filters["signed"] = _signed
-    page = environment.get_template("report.html").render(
+    page = load_template("report.html", "reporting", score=format_score, signed=_signed).render(
         report=report,
         charts=_charts(report),
         data=_gallery_data(report),

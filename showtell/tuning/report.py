@@ -17,6 +17,7 @@ from showtell.tuning.study import finished, quiet_optuna
 from showtell.utils.files import write_atomic
 from showtell.utils.plots import plot_bars, plot_lines
 from showtell.web import read_asset
+from showtell.web.templates import load_template
 
 PAGE: Final = "report.html"
 _CHART: Final = (5.5, 3.4)
@@ -91,18 +92,8 @@ def write_report(
     Raises:
         OSError: it cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("showtell", "tuning"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["show"] = _show
     trials = study.get_trials(deepcopy=False)
-    page = environment.get_template("report.html").render(
+    page = load_template("report.html", "tuning", show=_show).render(
         study=study,
         metric=metric,
         own=own_trial(study),

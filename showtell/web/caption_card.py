@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from showtell.web.templates import load_template
+
 _TILE = 96
 """Longest side in pixels of the small copy of the photo over each word."""
 _DARKEST = 0.25
@@ -36,21 +38,12 @@ def caption_html(
         confidence: probability that the caption is good, or None.
         doubtful: whether that is below the model's threshold.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("showtell", "web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     tiles: list[tuple[str, str]] = []
     if image is not None and attention is not None:
         small = image.copy()
         small.thumbnail((_TILE, _TILE))
         tiles = [(word, _jpeg(_shade(small, heat))) for word, heat in zip(words, attention, strict=False)]
-    return environment.get_template("caption.html").render(
+    return load_template("caption.html", "web").render(
         text=text,
         photo=None if image is None else _jpeg(image),
         width=None if image is None else image.width,
