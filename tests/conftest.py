@@ -9,6 +9,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads; read when the hub's client is first imported
 
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from showtell.captioning.captioner import Captioner
-from showtell.config import Precision
+from showtell.config import DecoderConfig, Precision
 from showtell.data.transforms import ImageTransform
 from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.resnet import ResNet, ResNetSettings
@@ -69,6 +70,13 @@ def make_tiny_encoder(seed: int = 0, size: int = 64, precision: Precision = "fp3
     """An encoder that takes a millisecond an image; 64 pixels: (B, 4, 128)."""
     transform = ImageTransform(size, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     return CNNEncoder(make_tiny_backbone(seed), transform, precision)
+
+
+def tiny_decoder_config(units: int, **more: Any) -> DecoderConfig:
+    """Settings of a decoder of so many units in every layer, with two attention heads."""
+    return DecoderConfig(
+        embedding_dim=units, hidden_dim=units, attention_dim=units, attention_heads=2, **more
+    )
 
 
 def make_snippets(folder: Path, count: int, side: int = 80) -> list[Path]:

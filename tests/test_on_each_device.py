@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
-from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
+from showtell.config import Cell, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, collate_fn
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
@@ -29,6 +29,7 @@ from showtell.features.table import FeatureTable
 from showtell.search import search
 from showtell.training.fit import fit
 from showtell.training.losses import linear_cross_entropy
+from tests.conftest import tiny_decoder_config
 
 TEXTS = ["a dog runs", "the big dog sleeps here", "a cat", "two boats on the water", "a boat"]
 VOCABULARY = build_vocab(TEXTS, 1)
@@ -42,15 +43,7 @@ DECODERS: list[tuple[DecoderKind, Cell]] = [
 
 def decoder_of(kind: DecoderKind, cell: Cell) -> RNNDecoder:
     torch.manual_seed(0)
-    config = DecoderConfig(
-        kind=kind,
-        cell=cell,
-        embedding_dim=16,
-        hidden_dim=16,
-        attention_dim=16,
-        attention_heads=2,
-        dropout=0.3,
-    )
+    config = tiny_decoder_config(16, kind=kind, cell=cell, dropout=0.3)
     decoder = make_decoder(config, vocab_size=len(VOCABULARY), feature_dim=128, grid_cells=4)
     torch.nn.init.normal_(decoder.word_bias)
     return decoder

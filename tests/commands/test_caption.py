@@ -20,12 +20,12 @@ from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.cli import main, run_command
 from showtell.commands import caption as command
-from showtell.config import Cell, DecoderConfig, DecoderKind, SearchConfig
+from showtell.config import Cell, DecoderKind, SearchConfig
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.errors import ModelError
 from tests.bad_images import make_broken_images, make_odd_images
-from tests.conftest import make_tiny_encoder
+from tests.conftest import make_tiny_encoder, tiny_decoder_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPTION = "a dog cat man woman in the red blue shirt runs sits on grass street with ball and is big"
@@ -34,15 +34,7 @@ CAPTION = "a dog cat man woman in the red blue shirt runs sits on grass street w
 def save_model(folder: Path, kind: DecoderKind = "topdown", cell: Cell = "lstm", seed: int = 0) -> Path:
     """A captioner of random words that takes milliseconds a photo."""
     encoder, vocabulary = make_tiny_encoder(), Vocabulary(CAPTION.split())
-    config = DecoderConfig(
-        kind=kind,
-        cell=cell,
-        embedding_dim=32,
-        hidden_dim=32,
-        attention_dim=32,
-        attention_heads=2,
-        dropout=0,
-    )
+    config = tiny_decoder_config(32, kind=kind, cell=cell, dropout=0)
     torch.manual_seed(seed)
     decoder = make_decoder(
         config,

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from showtell.config import DecoderConfig, SearchConfig
 from showtell.decoder import RNNDecoder, as_search_step, make_decoder, packed_targets
 from showtell.search import SpecialTokens, search
+from tests.conftest import tiny_decoder_config
 
 VOCABULARY, FEATURES, CELLS = 15, 6, 4
 PAD, START, END, UNK = range(4)
@@ -213,15 +214,7 @@ def test_pooled_is_show_and_tell(cell: str) -> None:
 @each_decoder
 def test_eight_captions_are_learned_by_heart(kind: str, cell: str) -> None:
     torch.manual_seed(0)
-    config = DecoderConfig(
-        kind=kind,
-        cell=cell,
-        embedding_dim=32,
-        hidden_dim=32,
-        attention_dim=32,
-        attention_heads=2,
-        dropout=0.0,
-    )
+    config = tiny_decoder_config(32, kind=kind, cell=cell, dropout=0.0)
     decoder = make_decoder(config, vocab_size=VOCABULARY, feature_dim=16, grid_cells=CELLS)
     features = torch.randn(8, CELLS, 16)
     said = [torch.randint(4, VOCABULARY, (length,)).tolist() for length in (7, 6, 6, 5, 4, 3, 2, 0)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from showtell.config import DecoderConfig, DecoderKind
+from showtell.config import DecoderKind
 from showtell.decoder import EnsembleDecoder, RNNDecoder, SearchState, make_decoder
+from tests.conftest import tiny_decoder_config
 
 
 def decoder_of(kind: DecoderKind, seed: int) -> RNNDecoder:
     torch.manual_seed(seed)
-    config = DecoderConfig(kind=kind, embedding_dim=8, hidden_dim=8, attention_dim=8, attention_heads=2)
+    config = tiny_decoder_config(8, kind=kind)
     return make_decoder(config, vocab_size=11, feature_dim=6, grid_cells=4).eval()
 
 

@@ -18,13 +18,14 @@ from transformers import AutoImageProcessor
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR
 from showtell.cli import main
-from showtell.config import DecoderConfig, RunConfig
+from showtell.config import RunConfig
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import make_decoder
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
 from showtell.exporting.hub_folder import check_hub_target, write_hub_folder
 from showtell.utils.shipped import DEFAULT_MODEL, MODELS
 from tests.commands.test_caption import save_model
+from tests.conftest import tiny_decoder_config
 
 HISTORY = """epoch,train_loss,val_loss,BLEU-1,BLEU-4,CIDEr,saved
 1,3.5,3.1,0.4,0.1,0.25,1
@@ -112,7 +113,7 @@ def test_the_card_names_the_language(
     words: str, given: str | None, language: str | None, tiny_captioner: Captioner, tmp_path: Path
 ) -> None:
     encoder, vocabulary = tiny_captioner.encoder, Vocabulary(words.split())
-    config = DecoderConfig(embedding_dim=8, hidden_dim=8, attention_dim=8, attention_heads=2)
+    config = tiny_decoder_config(8)
     decoder = make_decoder(
         config,
         vocab_size=len(vocabulary),

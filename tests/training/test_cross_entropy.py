@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from showtell.captioning.captioner import Captioner
-from showtell.config import Cell, DecoderConfig, DecoderKind, SelfCriticalConfig, TrainingConfig
+from showtell.config import Cell, DecoderKind, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionDataset, CaptionLoader
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
@@ -25,6 +25,7 @@ from showtell.training import self_critical
 from showtell.training.cross_entropy import CrossEntropy
 from showtell.training.distributed import MeanLoss, ddp_loss_scale
 from showtell.training.self_critical import CaptionReward, SelfCritical
+from tests.conftest import tiny_decoder_config
 
 TEXTS = ["a dog runs", "the big dog sleeps here", "a cat", "two boats on the water", "a boat"]
 IMAGES = [
@@ -48,15 +49,7 @@ def features(image: CaptionedImage, draw: int | None) -> Tensor:
 
 def captioner_of(encoder: CNNEncoder, kind: DecoderKind = "topdown", cell: Cell = "lstm") -> Captioner:
     torch.manual_seed(1)
-    config = DecoderConfig(
-        kind=kind,
-        cell=cell,
-        embedding_dim=8,
-        hidden_dim=8,
-        attention_dim=8,
-        attention_heads=2,
-        dropout=0.3,
-    )
+    config = tiny_decoder_config(8, kind=kind, cell=cell, dropout=0.3)
     decoder = make_decoder(config, vocab_size=len(VOCABULARY), feature_dim=128, grid_cells=4)
     torch.nn.init.normal_(decoder.word_bias)
     return Captioner(encoder, decoder, VOCABULARY, "tiny")

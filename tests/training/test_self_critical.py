@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from showtell.captioning.base import special_tokens
-from showtell.config import DecoderConfig, DecoderKind
+from showtell.config import DecoderKind
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder
 from showtell.training.self_critical import (
@@ -22,6 +22,7 @@ from showtell.training.self_critical import (
     sample_captions,
     strike_out,
 )
+from tests.conftest import tiny_decoder_config
 
 CAPTIONS = [
     ["a dog runs", "a brown dog runs here", "the dog is outside"],
@@ -35,9 +36,7 @@ KINDS: list[DecoderKind] = ["topdown", "attention", "pooled"]
 
 def decoder_of(kind: DecoderKind) -> RNNDecoder:
     torch.manual_seed(3)
-    config = DecoderConfig(
-        kind=kind, embedding_dim=8, hidden_dim=8, attention_dim=8, attention_heads=2, dropout=0.5
-    )
+    config = tiny_decoder_config(8, kind=kind, dropout=0.5)
     decoder = make_decoder(config, vocab_size=len(VOCABULARY), feature_dim=6, grid_cells=4)
     torch.nn.init.normal_(decoder.word_bias)
     return decoder.eval()
