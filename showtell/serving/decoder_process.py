@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -83,13 +84,21 @@ class DecoderProcess:
         with self._lock:
             self._process, self._killed = process, False
 
-    def decode(self, image: bytes, cpu_seconds: float, seconds: float) -> npt.NDArray[np.uint8]:
+    def decode(
+        self,
+        image: bytes,
+        cpu_seconds: float,
+        seconds: float,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> npt.NDArray[np.uint8]:
         """Decode an image for the encoder.
 
         Args:
             image: the bytes of its file.
             cpu_seconds: of processor time that it may take.
             seconds: of time that it may take.
+            cancelled: asked once the process is ready. A call of `kill` before then ends nothing, because the
+                process is started again: whoever calls it lets `cancelled` return True first.
 
         Returns:
             (H, W, 3) uint8.
@@ -97,11 +106,14 @@ class DecoderProcess:
         Raises:
             ImageError: the image cannot be decoded.
             TooCostlyError: it takes more time or memory than is allowed.
-            DecoderStoppedError: `kill` was called, or the process was ended from outside.
+            DecoderStoppedError: `kill` was called, `cancelled` returned true, or the process was ended
+                from outside.
             DecoderStartError: the process cannot be started.
             RuntimeError: decoding failed for another reason than the image.
         """
         self.prepare()
+        if cancelled():
+            raise DecoderStoppedError("cancelled before it was decoded")
         number = next(self._numbers)
         try:
             self._send(REQUEST.pack(number, len(image), cpu_seconds, seconds), image)

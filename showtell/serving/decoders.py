@@ -238,7 +238,9 @@ class Decoders:
     def _decode(self, decoding: Decoding, process: DecoderProcess, cpu_seconds: float) -> None:
         start = time.monotonic()
         try:
-            decoding.pixels = process.decode(decoding.image, cpu_seconds, self.config.time_limit)
+            decoding.pixels = process.decode(
+                decoding.image, cpu_seconds, self.config.time_limit, lambda: self._skips(decoding)
+            )
             self._works = True
         except ImageError as error:
             decoding.error = error

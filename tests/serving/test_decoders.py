@@ -209,14 +209,36 @@ def test_an_image_that_is_slower_than_its_header_tells_is_decoded_patiently(
 def test_of_slow_images_the_cheapest_is_next(make: Callable[..., Decoders]) -> None:
     waiting = Waiting(make(decode_seconds=20))
     first = waiting.submit(SLOW)
+    while first.patient_process is None:  # the others would be taken before it
+        time.sleep(0.01)
     dear = waiting.submit(png(2600, 2000, depth=8))
     cheap = waiting.submit(png(2400, 2000, depth=8))
-    while first.patient_process is None:
-        time.sleep(0.01)
     waiting.decoders.cancel(first)
     for one in (cheap, dear):
         assert waiting.result(one).pixels is not None
     assert waiting.order == [first, cheap, dear]
+
+
+def test_an_image_cancelled_while_its_process_starts_is_not_decoded(
+    make: Callable[..., Decoders], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoders = make(decode_seconds=60)
+    starting, go_on = threading.Event(), threading.Event()
+    prepare = DecoderProcess.prepare
+
+    def prepare_slowly(process: DecoderProcess) -> None:
+        if process in decoders._patient.processes:
+            starting.set()
+            assert go_on.wait(WAIT)
+        prepare(process)
+
+    monkeypatch.setattr(DecoderProcess, "prepare", prepare_slowly)
+    waiting = Waiting(decoders)
+    slow = waiting.submit(SLOW)
+    assert starting.wait(WAIT)
+    decoders.cancel(slow)  # there is no process to end yet
+    go_on.set()
+    assert waiting.result(slow).pixels is None
 
 
 def test_closing_ends_in_time_whatever_is_decoded(make: Callable[..., Decoders], photos: list[Path]) -> None:
