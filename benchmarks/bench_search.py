@@ -103,7 +103,7 @@ def measure(models: dict[str, CaptioningModel], features: Any, rounds: int, per_
                 timer = timers[name]
                 timer.seconds, timer.hypotheses = 0.0, 0
                 start = time.perf_counter()
-                model.find(given[name][:size], SearchConfig())
+                model.generate(given[name][:size], SearchConfig())
                 if number:  # the first prepares buffers
                     whole = time.perf_counter() - start
                     rows[name].append((whole, timer.seconds, timer.hypotheses * per_row * unit))
@@ -121,7 +121,7 @@ def operators_of_torch(model: Captioner, features: torch.Tensor) -> Counter[str]
     from torch.profiler import profile
 
     with profile() as profiler:
-        model.find(features.to(compute_dtype("auto", torch.device("cpu"))), SearchConfig())
+        model.generate(features.to(compute_dtype("auto", torch.device("cpu"))), SearchConfig())
     return Counter({event.key: event.self_cpu_time_total for event in profiler.key_averages()})
 
 

@@ -130,7 +130,7 @@ def test_recorded_searches_find_the_same(tiny_encoder: CNNEncoder) -> None:
     for change in range(2):  # other weights have other graphs
         for images in (5, 5, 8, 3, 3):
             features = torch.randn(images, 4, 128, generator=random).to("cuda", torch.bfloat16)
-            found = captioner.find(features, SearchConfig())
+            found = captioner.generate(features, SearchConfig())
             with torch.inference_mode():
                 low = copy.deepcopy(captioner.decoder).bfloat16()
                 beams = TensorBeams(low.step, special_tokens(VOCABULARY), SearchConfig(), attention=False)

@@ -148,7 +148,7 @@ def _add_images(result: Survey, names: Iterator[str], folder: Path | None) -> No
             result.skipped[name] = f"cannot be read ({error.strerror or error})"
             continue
         except DataError:
-            described = ""  # it may still be captioned; that nothing can be written is told when it is tried
+            described = ""  # it may still be captioned; the write reports that it cannot be changed
         if described:
             result.described += 1
         else:

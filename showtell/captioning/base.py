@@ -196,7 +196,9 @@ class CaptioningModel(ABC):
         """
 
     @abstractmethod
-    def find(self, features: Any, config: SearchConfig, *, attention: bool = False) -> list[list[Hypothesis]]:
+    def generate(
+        self, features: Any, config: SearchConfig, *, attention: bool = False
+    ) -> list[list[Hypothesis]]:
         """Search captions for features (B, R, D)."""
 
     def caption(
@@ -287,7 +289,7 @@ class CaptioningModel(ABC):
         """Caption images by their features (B, R, D)."""
         config = config or SearchConfig()
         calibration = None if config.sample else self.calibration
-        results = self.find(features, config, attention=attention)
+        results = self.generate(features, config, attention=attention)
         return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in results]
 
     def _caption_batch(

@@ -125,7 +125,7 @@ class Captioner(nn.Module, CaptioningModel):
         """Features (N, R, D) of N images (H, W, 3) uint8 that the transform has made."""
         return self.encoder.encode_pixels(pixels)
 
-    def find(
+    def generate(
         self, features: Tensor, config: SearchConfig, *, attention: bool = False
     ) -> list[list[Hypothesis]]:
         """Search captions for features (B, R, D), in bf16 if these are in bf16, else in fp32.

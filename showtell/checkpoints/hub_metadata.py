@@ -122,7 +122,7 @@ def _short(value: object) -> str:
 def _contradictions(
     values: Mapping[str, Any], expected: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Name, found and expected value of what both have and where they differ."""
+    """Name, actual and expected value of the settings that both have and that differ."""
     for key in expected.keys() & values.keys():
         value, wanted = values[key], expected[key]
         if isinstance(wanted, dict) and isinstance(value, dict):

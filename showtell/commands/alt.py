@@ -95,7 +95,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Propose; returns 1 where nothing that is missing could be captioned, or a check found something."""
+    """Propose; returns 1 where nothing that is missing could be captioned, or a check failed."""
     _validate(args)
     if args.undo:
         return _undo(Path(args.undo))

@@ -1,4 +1,4 @@
-"""Write a page about captions: scores, curves, and every photo with what is said of it.
+"""Write a page about captions: scores, curves, and every photo with its captions.
 
 One HTML file that needs nothing else, in any browser. It takes what `evaluate` takes.
 """

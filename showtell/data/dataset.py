@@ -216,7 +216,8 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         size: number of items.
         batch_size: items a batch at most; batches are of the same size, or one less.
         seed: another seed, another order and other draws.
-        share: (rank, processes): which part of each batch is ours.
+        rank: number of this process among those that train together.
+        world_size: how many processes train together.
         weights: how often each item comes in an epoch; None for once. An item of weight 2.5 comes twice in
             each epoch, and a third time in every other one on average; all epochs are of the same length.
     """
@@ -226,10 +227,12 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         size: int,
         batch_size: int,
         seed: int,
-        share: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
         weights: Sequence[float] | None = None,
     ) -> None:
-        self.batch_size, self.seed, self.share = batch_size, seed, share
+        self.batch_size, self.seed = batch_size, seed
+        self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.first_batch = 0
         self._whole, self._parts = _whole_and_parts([1.0] * size if weights is None else weights)
@@ -249,10 +252,9 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         draws = torch.randint(2**31, (self.size,), generator=generator).tolist()
         first, self.first_batch = self.first_batch, 0
         drawn = list(zip(order, draws, strict=True))
-        rank, processes = self.share
         for number in range(first, len(self)):
             begin, end = (self.size * place // len(self) for place in (number, number + 1))
-            yield drawn[begin:end][rank::processes]
+            yield drawn[begin:end][self.rank :: self.world_size]
 
 
 def _whole_and_parts(weights: Sequence[float]) -> tuple[Tensor, list[tuple[Tensor, int]]]:
@@ -297,10 +299,11 @@ class CaptionLoader(DataLoader[Any]):
         batch_size: int,
         seed: int,
         num_workers: int = 0,
-        share: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         weights = [image.weight for image in dataset.images]
-        self.epochs = EpochSampler(len(dataset), batch_size, seed, share, weights)
+        self.epochs = EpochSampler(len(dataset), batch_size, seed, rank, world_size, weights)
         self.captions = dataset
         super().__init__(
             _Batches(dataset),
@@ -327,7 +330,8 @@ class EvalLoader(DataLoader[Any]):
         dataset: the dataset.
         batch_size: images a batch.
         num_workers: processes that load batches.
-        share: (rank, processes): of several processes each gets every so-many-th image.
+        rank: number of this process; it gets the images `rank`, `rank + world_size`, ...
+        world_size: how many processes evaluate together.
     """
 
     def __init__(
@@ -336,14 +340,14 @@ class EvalLoader(DataLoader[Any]):
         *,
         batch_size: int,
         num_workers: int = 0,
-        share: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        rank, processes = share
         self.captions = dataset
         super().__init__(
             _Batches(dataset),
             batch_size=batch_size,
-            sampler=[(number, None) for number in range(rank, len(dataset), processes)],
+            sampler=[(number, None) for number in range(rank, len(dataset), world_size)],
             collate_fn=_collate,
             num_workers=num_workers,
         )

@@ -65,7 +65,7 @@ def decode_image(
         source: a file, the bytes of one, or a PIL image, which is left as it is.
         size_hint: side in pixels that is enough: a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
             as long as both of its sides stay at least this long. Much faster for large photos.
-        max_pixels: refuse an image of more pixels, as told by its header, before decoding it. (Pillow
+        max_pixels: refuse an image of more pixels, by its header, before decoding it. (Pillow
             itself refuses twice `PIL.Image.MAX_IMAGE_PIXELS`, here 400 million.)
 
     Returns:

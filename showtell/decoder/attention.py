@@ -31,40 +31,40 @@ class AttentionDecoder(RNNDecoder):
         rows = to_device(image_index, features.device)
         # One hypothesis a caption: the layout of search with B = N and K = 1.
         context = tuple(t.index_select(0, rows) for t in start.context)
-        memory = tuple(t.index_select(0, rows) for t in start.memory)
+        recurrent = tuple(t.index_select(0, rows) for t in start.recurrent)
         outputs = []
         packing = Packing.of(lengths - 1, features.device)
         # Captions that have ended leave the batch.
         for position, count in enumerate(packing.batch_sizes.tolist()):
             context = tuple(t[:count] for t in context)
-            memory = tuple(t[:count] for t in memory)
+            recurrent = tuple(t[:count] for t in recurrent)
             words = self.embed(captions[:count, position : position + 1])
-            both, memory, _ = self._attend_and_step(words, context, memory)
+            both, recurrent, _ = self._attend_and_step(words, context, recurrent)
             outputs.append(both.squeeze(1))
         output = torch.tanh(self.output(torch.cat(outputs)))  # (P, E), time-major: the packed order
         return self.dropout(output, packing.sequence, len(captions))
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `RNNDecoder.init_state`."""
-        memory = torch.tanh(self.init_memory(features.mean(dim=1, keepdim=True)))  # (B, 1, H or 2 H)
+        recurrent = torch.tanh(self.init_memory(features.mean(dim=1, keepdim=True)))  # (B, 1, H or 2 H)
         return SearchState(
-            (features, self.keys(features)), tuple(memory.split(self.config.hidden_dim, dim=2))
+            (features, self.keys(features)), tuple(recurrent.split(self.config.hidden_dim, dim=2))
         )
 
     def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
         """See `RNNDecoder.step`."""
-        both, memory, weights = self._attend_and_step(self.embed(tokens), state.context, state.memory)
+        both, recurrent, weights = self._attend_and_step(self.embed(tokens), state.context, state.recurrent)
         logits = self.logits(torch.tanh(self.output(both)))
-        return StepOutput(logits, SearchState(state.context, memory), weights)
+        return StepOutput(logits, SearchState(state.context, recurrent), weights)
 
     def _attend_and_step(
-        self, words: Tensor, context: tuple[Tensor, ...], memory: tuple[Tensor, ...]
+        self, words: Tensor, context: tuple[Tensor, ...], recurrent: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-        """`words` (B, K, E) -> output (B, K, H + D), new memory, attention (B, K, R)."""
+        """`words` (B, K, E) -> output (B, K, H + D), new recurrent state, attention (B, K, R)."""
         grid, keys = context  # (B, R, D), (B, R, A)
-        query = self.query(memory[0]).unsqueeze(2)  # (B, K, 1, A)
+        query = self.query(recurrent[0]).unsqueeze(2)  # (B, K, 1, A)
         energies = self.energy(torch.tanh(keys.unsqueeze(1) + query)).squeeze(3)  # (B, K, R)
         weights = energies.float().softmax(dim=2)
-        attended = torch.sigmoid(self.gate(memory[0])) * (weights.to(grid.dtype) @ grid)  # (B, K, D)
-        memory = rnn_step(self.rnn, torch.cat([words, attended], dim=2), memory)
-        return torch.cat([memory[0], attended], dim=2), memory, weights
+        attended = torch.sigmoid(self.gate(recurrent[0])) * (weights.to(grid.dtype) @ grid)  # (B, K, D)
+        recurrent = rnn_step(self.rnn, torch.cat([words, attended], dim=2), recurrent)
+        return torch.cat([recurrent[0], attended], dim=2), recurrent, weights

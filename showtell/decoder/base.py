@@ -130,23 +130,23 @@ def run_rnn(rnn: nn.LSTM | nn.GRU, inputs: PackedSequence) -> Tensor:
     return packed_lstm(gates, of_hidden.to(gates.dtype), inputs.batch_sizes)
 
 
-def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, recurrent: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """One step of `rnn` in the layout of search, written out: a call of torch's own costs several times that.
 
     Args:
         rnn: made by `make_rnn`.
         inputs: (B, K, input_dim).
-        memory: (hidden,) of a GRU, (hidden, cell) of an LSTM, each (B, K, H).
+        recurrent: the state before: (hidden,) of a GRU, (hidden, cell) of an LSTM, each (B, K, H).
 
     Returns:
-        The new memory; its first tensor is the output.
+        The new recurrent state; its first tensor is the output.
     """
     of_inputs, of_hidden, bias, second_bias = rnn.all_weights[0]
     if isinstance(rnn, nn.LSTM):
-        hidden, cell = memory
+        hidden, cell = recurrent
         gates = nn.functional.linear(inputs, of_inputs, bias + second_bias)
         return lstm_update(gates + nn.functional.linear(hidden, of_hidden), cell)
-    (hidden,) = memory
+    (hidden,) = recurrent
     entered = nn.functional.linear(inputs, of_inputs, bias).chunk(3, dim=-1)
     kept = nn.functional.linear(hidden, of_hidden, second_bias).chunk(3, dim=-1)
     reset, update = ((e + k).sigmoid() for e, k in zip(entered[:2], kept[:2], strict=True))
@@ -154,7 +154,7 @@ def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, memory: tuple[Tensor, ...]) 
     return (torch.lerp(new, hidden.to(new.dtype), update),)
 
 
-def zero_memory(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:
+def zero_recurrent(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:
     """Memory of zeros, (B, 1, H), for one hypothesis of each image of `like` (B, ...)."""
     count = 2 if isinstance(rnn, nn.LSTM) else 1
     return tuple(like.new_zeros(like.shape[0], 1, rnn.hidden_size) for _ in range(count))

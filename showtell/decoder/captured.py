@@ -17,7 +17,7 @@ from torch import Tensor
 
 from showtell.config import SearchConfig
 from showtell.decoder.base import StepDecoder
-from showtell.decoder.tensor_search import Found, TensorBeams
+from showtell.decoder.tensor_search import SearchResult, TensorBeams
 from showtell.search import Hypothesis, SpecialTokens
 
 R = TypeVar("R")
@@ -80,7 +80,7 @@ class CapturedSearch:
     def __init__(self, decoder: StepDecoder, specials: SpecialTokens) -> None:
         self.decoder, self.specials = decoder, specials
         self._runs: Counter[Hashable] = Counter()
-        self._captured: OrderedDict[Hashable, Captured[Found]] = OrderedDict()
+        self._captured: OrderedDict[Hashable, Captured[SearchResult]] = OrderedDict()
         self._pool: Any = None
         self._lock = threading.Lock()
 

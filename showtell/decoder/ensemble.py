@@ -27,16 +27,17 @@ class EnsembleDecoder(StepDecoder):
     def init_state(self, features: Tensor) -> SearchState:
         """See `StepDecoder.init_state`; the members' states one after the other."""
         states = [member.init_state(features) for member in self.decoders()]
-        self._sizes = [(len(state.context), len(state.memory)) for state in states]
+        self._sizes = [(len(state.context), len(state.recurrent)) for state in states]
         return _join(states)
 
     def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
         """See `StepDecoder.step`; the logits are log-probabilities."""
         outputs = []
-        context, memory = iter(state.context), iter(state.memory)
-        for member, (of_context, of_memory) in zip(self.decoders(), self._sizes, strict=True):
+        context, recurrent = iter(state.context), iter(state.recurrent)
+        for member, (of_context, of_recurrent) in zip(self.decoders(), self._sizes, strict=True):
             own = SearchState(
-                tuple(next(context) for _ in range(of_context)), tuple(next(memory) for _ in range(of_memory))
+                tuple(next(context) for _ in range(of_context)),
+                tuple(next(recurrent) for _ in range(of_recurrent)),
             )
             outputs.append(member.step(tokens, own))
         log_probs = torch.stack([output.logits.float().log_softmax(dim=-1) for output in outputs])
@@ -55,5 +56,5 @@ class EnsembleDecoder(StepDecoder):
 def _join(states: Sequence[SearchState]) -> SearchState:
     return SearchState(
         tuple(tensor for state in states for tensor in state.context),
-        tuple(tensor for state in states for tensor in state.memory),
+        tuple(tensor for state in states for tensor in state.recurrent),
     )

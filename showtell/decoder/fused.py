@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from showtell.decoder.base import StepDecoder, zero_memory
+from showtell.decoder.base import StepDecoder, zero_recurrent
 from showtell.decoder.ensemble import EnsembleDecoder
 from showtell.decoder.packed_lstm import lstm_update
 from showtell.decoder.state import SearchState, StepOutput
@@ -88,13 +88,13 @@ class FusedTopDown(StepDecoder):
         image, keys, values = self.start._image_context(features)
         if self.word_gates is not None:
             image = self.image_gates(image)
-        first, second = (zero_memory(rnn, image) for rnn in (self.start.first, self.start.second))
+        first, second = (zero_recurrent(rnn, image) for rnn in (self.start.first, self.start.second))
         return SearchState((image, keys.contiguous(), values.contiguous()), (*first, *second))
 
     def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
         """See `StepDecoder.step`."""
         image, keys, values = state.context
-        hidden, cell, second_hidden, second_cell = state.memory
+        hidden, cell, second_hidden, second_cell = state.recurrent
         if self.word_gates is None:
             gates = self.first(torch.cat([self.start.embed(tokens) + image, hidden], dim=2))
         else:
@@ -106,8 +106,8 @@ class FusedTopDown(StepDecoder):
         gates = self.second(torch.cat([hidden + attended, second_hidden], dim=2))
         second_hidden, second_cell = lstm_update(gates, second_cell)
         logits = self.words(torch.tanh(self.output(second_hidden + attended)))
-        memory = (hidden, cell, second_hidden, second_cell)
-        return StepOutput(logits, SearchState(state.context, memory), weights.mean(dim=1))
+        recurrent = (hidden, cell, second_hidden, second_cell)
+        return StepOutput(logits, SearchState(state.context, recurrent), weights.mean(dim=1))
 
 
 def _gates(lstm: nn.LSTM | nn.GRU) -> tuple[Tensor, Tensor, Tensor]:

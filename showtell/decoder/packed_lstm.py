@@ -17,9 +17,9 @@ from torch.autograd.function import once_differentiable
 
 def lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """New hidden state and cell (..., H) of an LSTM, from its gates (..., 4 H) and old cell (..., H)."""
-    enter, forget, new, show = gates.chunk(4, dim=-1)
-    cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
-    return show.sigmoid() * cell.tanh(), cell
+    i, f, g, o = gates.chunk(4, dim=-1)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
 
 
 def packed_lstm(gates: Tensor, weight: Tensor, batch_sizes: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def packed_lstm(gates: Tensor, weight: Tensor, batch_sizes: Tensor) -> Tensor:
 def _forward(gates: Tensor, weight: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Hidden states, cells and their tanh (P, H); `gates` become the activations."""
     size = gates.shape[1] // 4
-    hiddens, cells, shown = (gates.new_empty(len(gates), size) for _ in range(3))
+    hiddens, cells, tanh_cells = (gates.new_empty(len(gates), size) for _ in range(3))
     begin, turned = 0, weight.t()
     before = 0  # where the step before begins
     for step, running in enumerate(sizes):
@@ -49,14 +49,14 @@ def _forward(gates: Tensor, weight: Tensor, sizes: list[int]) -> tuple[Tensor, T
         now[:, : 2 * size].sigmoid_()
         now[:, 2 * size : 3 * size].tanh_()
         now[:, 3 * size :].sigmoid_()
-        enter, forget, new, show = now.chunk(4, dim=1)
-        torch.mul(enter, new, out=cell)
+        i, f, g, o = now.chunk(4, dim=1)
+        torch.mul(i, g, out=cell)
         if step:
-            cell.addcmul_(forget, cells[before : before + running])
-        torch.tanh(cell, out=shown[rows])
-        torch.mul(show, shown[rows], out=hiddens[rows])
+            cell.addcmul_(f, cells[before : before + running])
+        torch.tanh(cell, out=tanh_cells[rows])
+        torch.mul(o, tanh_cells[rows], out=hiddens[rows])
         before, begin = begin, begin + running
-    return hiddens, cells, shown
+    return hiddens, cells, tanh_cells
 
 
 class _PackedLSTM(torch.autograd.Function):
@@ -64,15 +64,15 @@ class _PackedLSTM(torch.autograd.Function):
     def forward(ctx: Any, gates: Tensor, weight: Tensor, batch_sizes: Tensor) -> Tensor:
         activations = gates.clone()
         ctx.sizes = batch_sizes.tolist()
-        hiddens, cells, shown = _forward(activations, weight, ctx.sizes)
-        ctx.save_for_backward(activations, weight, hiddens, cells, shown)
+        hiddens, cells, tanh_cells = _forward(activations, weight, ctx.sizes)
+        ctx.save_for_backward(activations, weight, hiddens, cells, tanh_cells)
         return hiddens
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        activations, weight, hiddens, cells, shown = ctx.saved_tensors
-        grad_gates = _gate_gradients(activations, weight, cells, shown, grad, ctx.sizes)
+        activations, weight, hiddens, cells, tanh_cells = ctx.saved_tensors
+        grad_gates = _gate_gradients(activations, weight, cells, tanh_cells, grad, ctx.sizes)
         grad_weight = None
         if ctx.needs_input_grad[1]:
             first = ctx.sizes[0]
@@ -81,7 +81,7 @@ class _PackedLSTM(torch.autograd.Function):
 
 
 def _gate_gradients(
-    activations: Tensor, weight: Tensor, cells: Tensor, shown: Tensor, grad: Tensor, sizes: list[int]
+    activations: Tensor, weight: Tensor, cells: Tensor, tanh_cells: Tensor, grad: Tensor, sizes: list[int]
 ) -> Tensor:
     """Gradient (P, 4 H) of what went into the gates, from the last step to the first."""
     size = cells.shape[1]
@@ -93,21 +93,21 @@ def _gate_gradients(
         running = sizes[step]
         begin -= running
         rows = slice(begin, begin + running)
-        enter, forget, new, show = activations[rows].chunk(4, dim=1)
-        to_enter, to_forget, to_new, to_show = grads[rows].chunk(4, dim=1)
+        i, f, g, o = activations[rows].chunk(4, dim=1)
+        grad_i, grad_f, grad_g, grad_o = grads[rows].chunk(4, dim=1)
         hidden, cell = grad_hidden[rows], grad_cell[:running]
-        torch.mul(hidden, shown[rows], out=to_show)
-        cell.add_(torch.ops.aten.tanh_backward(hidden * show, shown[rows]))
-        torch.ops.aten.sigmoid_backward.grad_input(to_show.clone(), show, grad_input=to_show)
-        torch.ops.aten.sigmoid_backward.grad_input(cell * new, enter, grad_input=to_enter)
-        torch.ops.aten.tanh_backward.grad_input(cell * enter, new, grad_input=to_new)
+        torch.mul(hidden, tanh_cells[rows], out=grad_o)
+        cell.add_(torch.ops.aten.tanh_backward(hidden * o, tanh_cells[rows]))
+        torch.ops.aten.sigmoid_backward.grad_input(grad_o.clone(), o, grad_input=grad_o)
+        torch.ops.aten.sigmoid_backward.grad_input(cell * g, i, grad_input=grad_i)
+        torch.ops.aten.tanh_backward.grad_input(cell * i, g, grad_input=grad_g)
         if not step:
-            to_forget.zero_()
+            grad_f.zero_()
             break
         before = begin - sizes[step - 1]
         earlier = slice(before, before + running)
-        torch.ops.aten.sigmoid_backward.grad_input(cell * cells[earlier], forget, grad_input=to_forget)
-        cell.mul_(forget)
+        torch.ops.aten.sigmoid_backward.grad_input(cell * cells[earlier], f, grad_input=grad_f)
+        cell.mul_(f)
         grad_hidden[earlier].addmm_(grads[rows], weight)
     return grads
 

@@ -13,7 +13,7 @@ from showtell.decoder.base import (
     make_rnn,
     rnn_step,
     run_rnn,
-    zero_memory,
+    zero_recurrent,
 )
 from showtell.decoder.state import SearchState, StepOutput
 from showtell.utils.devices import to_device
@@ -47,9 +47,11 @@ class PooledDecoder(RNNDecoder):
     def init_state(self, features: Tensor) -> SearchState:
         """See `RNNDecoder.init_state`."""
         image = self.image(features.mean(dim=1, keepdim=True))  # (B, 1, E)
-        return SearchState((), rnn_step(self.rnn, image, zero_memory(self.rnn, image)))
+        return SearchState((), rnn_step(self.rnn, image, zero_recurrent(self.rnn, image)))
 
     def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
         """See `RNNDecoder.step`."""
-        memory = rnn_step(self.rnn, self.embed(tokens), state.memory)
-        return StepOutput(self.logits(torch.tanh(self.output(memory[0]))), SearchState((), memory), None)
+        recurrent = rnn_step(self.rnn, self.embed(tokens), state.recurrent)
+        return StepOutput(
+            self.logits(torch.tanh(self.output(recurrent[0]))), SearchState((), recurrent), None
+        )

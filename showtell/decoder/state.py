@@ -21,33 +21,33 @@ class SearchState:
 
     Attributes:
         context: tensors (B, ...) that belong to the image.
-        memory: tensors (B, K, ...) that belong to the hypothesis.
+        recurrent: tensors (B, K, ...) that belong to the hypothesis.
     """
 
     context: tuple[Tensor, ...]
-    memory: tuple[Tensor, ...]
+    recurrent: tuple[Tensor, ...]
 
     @property
     def images(self) -> int:
         """B."""
-        return len(self.memory[0])
+        return len(self.recurrent[0])
 
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
-        return self.memory[0].device
+        return self.recurrent[0].device
 
     def select_images(self, rows: IntArray) -> SearchState:
         """Keep the images `rows` (B',)."""
         index = torch.from_numpy(rows).to(self.device)
         return SearchState(
             tuple(t.index_select(0, index) for t in self.context),
-            tuple(t.index_select(0, index) for t in self.memory),
+            tuple(t.index_select(0, index) for t in self.recurrent),
         )
 
     def select_hypotheses(self, parents: IntArray | Tensor) -> SearchState:
         """Give each image the hypotheses `parents` (B, K') of its present ones."""
-        hypotheses = self.memory[0].shape[1]
+        hypotheses = self.recurrent[0].shape[1]
         if isinstance(parents, Tensor):
             first = torch.arange(len(parents), device=self.device).unsqueeze(1) * hypotheses
             index = (parents + first).flatten()
@@ -56,8 +56,8 @@ class SearchState:
             index = torch.from_numpy(flat).to(self.device)
         return replace(
             self,
-            memory=tuple(
-                t.flatten(0, 1).index_select(0, index).unflatten(0, parents.shape) for t in self.memory
+            recurrent=tuple(
+                t.flatten(0, 1).index_select(0, index).unflatten(0, parents.shape) for t in self.recurrent
             ),
         )
 

@@ -104,7 +104,7 @@ class _Ended:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The result of a search, as tensors on its device.
 
     Attributes:
@@ -148,7 +148,7 @@ class TensorBeams:
         """
         return self.tensors(state).hypotheses(self.config.num_captions)
 
-    def tensors(self, state: SearchState, *, wait: bool = True) -> Found:
+    def tensors(self, state: SearchState, *, wait: bool = True) -> SearchResult:
         """The hypotheses, as tensors on the device.
 
         Args:
@@ -183,7 +183,7 @@ class TensorBeams:
             if asks and not bool(is_open.any()):
                 break
         assert ended is not None
-        return Found(ended, finite)
+        return SearchResult(ended, finite)
 
     def _start(self, images: int, device: torch.device, looked: Tensor | None) -> tuple[_Hypotheses, _Ended]:
         """One empty hypothesis an image, and no complete caption."""
@@ -252,7 +252,7 @@ class TensorBeams:
         ranks, flat = ranks[:, : 2 * size], flat[:, : 2 * size]
         parents, tokens = flat // count, words[1].flatten(1).gather(1, flat)
         ends = tokens == self.specials.end
-        # An end counts where it is among the K best; a hypothesis that may not be said does not count.
+        # An end counts where it is among the K best; a hypothesis of probability 0 does not count.
         counts = (ends & (ranks > NEG_INF) & is_open.unsqueeze(1))[:, :size]
         completed = beams.select(parents[:, :size])
         completed = completed.extended(position, self.specials.end, end.gather(1, parents[:, :size]), None)
@@ -296,7 +296,7 @@ def _mask_repeated_ngrams(log_probs: Tensor, tokens: Tensor, n: int) -> None:
 
 
 def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None) -> list[list[Hypothesis]]:
-    """See `Found.hypotheses`."""
+    """See `SearchResult.hypotheses`."""
     kept = ended.hypotheses
     tensors = [ended.scores, ended.lengths, kept.tokens, kept.log_probs]
     copies = [CopyToCPU(tensor[:images, :count]) for tensor in tensors]

@@ -17,7 +17,7 @@ from showtell.decoder.base import (
     make_rnn,
     rnn_step,
     run_rnn,
-    zero_memory,
+    zero_recurrent,
 )
 from showtell.decoder.state import SearchState, StepOutput
 from showtell.utils.devices import to_device
@@ -65,18 +65,18 @@ class TopDownDecoder(RNNDecoder):
     def init_state(self, features: Tensor) -> SearchState:
         """See `RNNDecoder.init_state`."""
         context = self._image_context(features)
-        zeros = (*zero_memory(self.first, context[0]), *zero_memory(self.second, context[0]))
+        zeros = (*zero_recurrent(self.first, context[0]), *zero_recurrent(self.second, context[0]))
         return SearchState(context, zeros)
 
     def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
         """See `RNNDecoder.step`."""
         image, keys, values = state.context
-        half = len(state.memory) // 2
+        half = len(state.recurrent) // 2
         words = self.embed(tokens) + image
-        first = rnn_step(self.first, words, state.memory[:half])
+        first = rnn_step(self.first, words, state.recurrent[:half])
         attended, weights = attend(self._split_heads(self.query(first[0])), keys, values)
         attended = self.attended(self._merge_heads(attended))  # (B, K, H)
-        second = rnn_step(self.second, first[0] + attended, state.memory[half:])
+        second = rnn_step(self.second, first[0] + attended, state.recurrent[half:])
         logits = self.logits(torch.tanh(self.output(second[0] + attended)))
         return StepOutput(logits, SearchState(state.context, (*first, *second)), weights.mean(dim=1))
 

@@ -42,7 +42,8 @@ def bleu_counts(
     """The sufficient statistics of BLEU for each caption (see `bleu`, `bleu_of_sums`).
 
     Returns:
-        (N, 10): correct n-grams of 1 to 4 words, all n-grams of 1 to 4 words, words said, words wanted.
+        (N, 10): correct n-grams of 1 to 4 words, all n-grams of 1 to 4 words, words of the candidate, and
+        words of the closest reference.
 
     Raises:
         DataError: as `bleu`.

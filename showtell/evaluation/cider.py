@@ -114,7 +114,7 @@ def cider_d(
     """CIDEr-D of one caption an image, with document frequencies of these references, as an evaluation does.
 
     Args:
-        candidates: for each of N images a caption, as words (strings, or whatever can be told apart).
+        candidates: for each of N images a caption, as words (strings, or any hashable).
         references: for each of these images its captions, as words.
 
     Returns:
@@ -198,7 +198,7 @@ class _Order:
 
     def number(self, keys: Ints) -> Ints:
         """Number n-grams (G,): those in references by their place, others alike where they are alike."""
-        keys, inverse = np.unique(keys, return_inverse=True)  # sorted keys are found faster
+        keys, inverse = np.unique(keys, return_inverse=True)  # a search for sorted keys is faster
         numbers = np.searchsorted(self.keys, keys)
         new = self.keys[numbers] != keys
         numbers[new] = len(self.keys) + np.arange(new.sum())

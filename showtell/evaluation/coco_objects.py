@@ -156,7 +156,7 @@ def mentioned_objects(words: Sequence[str]) -> list[str]:
 
 
 def _is_colour(words: Sequence[str], place: int) -> bool:
-    """Whether "orange" is said of something: "an orange shirt", but "an orange on a plate"."""
+    """Whether "orange" is the colour of something: "an orange shirt", but "an orange on a plate"."""
     after = words[place + 1] if place + 1 < len(words) else "."
     return words[place] in _COLOURS and after not in {
         ".",

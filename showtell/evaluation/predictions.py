@@ -68,7 +68,7 @@ def read_predictions(
         images: those to be captioned, each once.
         skip_bad: drop and count entries that cannot be used, and images without a caption. An empty caption
             counts as wrong: a model is not rewarded for silence.
-        others: further images of the dataset, so that it can be said which split an image is in.
+        others: further images of the dataset, so that an error can name the split of an image.
 
     Raises:
         UsageError: there is no such file, or it is none of these forms.

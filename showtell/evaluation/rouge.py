@@ -53,7 +53,7 @@ def common_subsequence_lengths(
     A row of the usual table is one integer: bit j is 0 where the length rises at word j (Hyyro 2004,
     "Bit-parallel LCS-length computation revisited").
     """
-    places: defaultdict[Hashable, int] = defaultdict(int)  # word -> bits of where it is said
+    places: defaultdict[Hashable, int] = defaultdict(int)  # word -> bits of its positions
     for place, word in enumerate(candidate):
         places[word] |= 1 << place
     every = (1 << len(candidate)) - 1

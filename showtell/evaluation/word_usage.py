@@ -1,4 +1,4 @@
-"""Which words captions say too often, never, or in place of others."""
+"""Words that candidate captions use too often, never, or in place of others, compared with the references."""
 
 from __future__ import annotations
 
@@ -20,25 +20,37 @@ _STOP_WORDS: Final = """
     behind front other another some several two one 's
 """
 STOP_WORDS: Final = frozenset(_STOP_WORDS.split())
-"""Words that say little of an image; they are left out of the confusions."""
+"""Words that describe little of an image; they are left out of the confusions."""
 
 
 @dataclass(frozen=True)
 class WordCount:
-    """A word, in how many captions it is said, and in how many it would be if people wrote them."""
+    """How many candidate captions have a word, and how many would have it if people wrote them.
+
+    Attributes:
+        word: the word.
+        predicted: number of candidates with the word.
+        expected: sum over the images of the share of the references with the word.
+    """
 
     word: str
-    said: float
-    people: float
+    predicted: float
+    expected: float
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """A word that is said where people say another: how many captions."""
+    """A word that candidates have where the references agree on another.
 
-    said: str
-    people: str
-    times: int
+    Attributes:
+        predicted: the word of the candidates.
+        expected: the word of the references.
+        count: number of images.
+    """
+
+    predicted: str
+    expected: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,9 @@ class WordUsage:
     """Differences in word usage between captions and references.
 
     Attributes:
-        too_often: words said in far more captions than people would, the least likely by chance first.
-        never: words that people would say most often, and that no caption has.
-        confused: words in no person's caption of the image, beside words that people agree on.
+        too_often: words in far more candidates than expected, the least likely by chance first.
+        never: words that are expected most often, and that no candidate has.
+        confused: words in no reference of the image, beside words that most references have.
     """
 
     too_often: tuple[WordCount, ...]
@@ -57,12 +69,12 @@ class WordUsage:
 
 
 def word_usage(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> WordUsage:
-    """Compare captions with people's.
+    """Compare the words of candidates with those of the references.
 
-    What people would say is the mean, over the images, of the share of an image's references that have the
-    word. A surplus counts from twice its standard error on, and is ranked by its likelihood ratio (as of a
-    Poisson count). Confusions come at least three times, and are ranked by their times and how much oftener
-    than chance the two meet.
+    A word is expected as often as the share of an image's references with the word, summed over the images. A
+    surplus counts from twice its standard error on, and is ranked by its likelihood ratio (as of a Poisson
+    count). Confusions come at least three times, and are ranked by their number and by how much more often
+    than chance the two words meet.
 
     Args:
         candidates: N captions, as words.
@@ -73,22 +85,22 @@ def word_usage(candidates: Sequence[Words], references: Sequence[Sequence[Words]
     """
     if len(candidates) != len(references):
         raise DataError(f"{len(candidates)} captions for {len(references)} photos; give one each")
-    spoken = Counter(word for words in candidates for word in set(words))
+    predicted = Counter(word for words in candidates for word in set(words))
     reference_rates = _rates(references)
 
     def likelihood(row: WordCount) -> float:
-        expected = max(row.people, 0.5)
-        return row.said * math.log(row.said / expected) - (row.said - expected)
+        rate = max(row.expected, 0.5)
+        return row.predicted * math.log(row.predicted / rate) - (row.predicted - rate)
 
     surplus = [
         WordCount(word, number, reference_rates.get(word, 0.0))
-        for word, number in spoken.items()
+        for word, number in predicted.items()
         if number - reference_rates.get(word, 0.0) > 2 * math.sqrt(max(reference_rates.get(word, 0.0), 1))
     ]
-    silent = [WordCount(word, 0, number) for word, number in reference_rates.items() if word not in spoken]
+    unused = [WordCount(word, 0, number) for word, number in reference_rates.items() if word not in predicted]
     return WordUsage(
         tuple(sorted(surplus, key=lambda row: (-likelihood(row), row.word))[:_ROWS]),
-        tuple(sorted(silent, key=lambda row: (-row.people, row.word))[:_ROWS]),
+        tuple(sorted(unused, key=lambda row: (-row.expected, row.word))[:_ROWS]),
         _confusions(candidates, references),
     )
 

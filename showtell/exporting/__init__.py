@@ -1,3 +1,3 @@
 """Models as graphs that run without PyTorch."""
 
-import showtell.runtime  # first: nothing is told to the makers of the runtimes  # noqa: F401
+import showtell.runtime  # first: it switches off the telemetry of the runtimes  # noqa: F401

@@ -32,7 +32,7 @@ def export_model(
 
     Args:
         captioner: to be exported; on the CPU, its decoder in fp32.
-        name: of the model, to be told by the folder.
+        name: of the model, which the folder records.
         folder: made; what another export has left there is replaced.
         precision: what the graphs are for. Those of `fp32` and `bf16` are the same: the runtime computes.
         pixels: images (H, W, 3) uint8 to calibrate int8 on.

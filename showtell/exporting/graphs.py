@@ -45,7 +45,7 @@ class EncoderGraph(nn.Module):
 
 
 class StartGraph(nn.Module):
-    """Features (B, R, D) -> context and memory, one after the other."""
+    """Features (B, R, D) -> context and recurrent state, one after the other."""
 
     def __init__(self, decoder: StepDecoder) -> None:
         super().__init__()
@@ -54,11 +54,11 @@ class StartGraph(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """See `StepDecoder.init_state`."""
         state = self.decoder.init_state(features)
-        return (*state.context, *state.memory)
+        return (*state.context, *state.recurrent)
 
 
 class StepGraph(nn.Module):
-    """Tokens (B, K), context and memory -> the likeliest words, and what is needed of the others.
+    """Tokens (B, K), context and recurrent state -> the likeliest words, and what is needed of the others.
 
     Its outputs: logits of the likeliest words (B, K, C), best first, and their ids; logits of all (B, K, V);
     the logarithm of the sum of their exponentials (B, K, 1); with attention, its weights over the
@@ -78,14 +78,14 @@ class StepGraph(nn.Module):
         highest = best.values[:, :, :1]
         total = highest + (logits - highest).exp().sum(dim=2, keepdim=True).log()
         looked = () if output.attention is None else (output.attention,)
-        return (best.values, best.indices, logits, total, *looked, *output.state.memory)
+        return (best.values, best.indices, logits, total, *looked, *output.state.recurrent)
 
 
 def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
     """Write encoder.onnx, start.onnx and step.onnx, in fp32, for any number of images of any proportions.
 
     Returns:
-        Tensors of the context, tensors of the memory, and words that a step tells.
+        Number of tensors of the context, of the recurrent state, and of words whose logits a step returns.
 
     Raises:
         ModelError: the encoder is no ResNet.
@@ -99,7 +99,7 @@ def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
     features = torch.zeros(2, encoder.grid_cells, encoder.feature_dim)
     with torch.no_grad(), _quiet():
         state = decoder.init_state(features)
-        context, memory = list(state.context), [m.expand(-1, 3, *m.shape[2:]) for m in state.memory]
+        context, recurrent = list(state.context), [m.expand(-1, 3, *m.shape[2:]) for m in state.recurrent]
         top = min(TOP, len(captioner.vocabulary))
         tokens = torch.zeros(2, 3, dtype=torch.long)
         images = {0: _DYNAMIC}
@@ -113,11 +113,11 @@ def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
         _write(StartGraph(decoder), (features,), (images,), folder / "start.onnx")
         _write(
             StepGraph(decoder, len(context), top),
-            (tokens, context + memory),
-            (hypotheses, [images] * len(context) + [hypotheses] * len(memory)),
+            (tokens, context + recurrent),
+            (hypotheses, [images] * len(context) + [hypotheses] * len(recurrent)),
             folder / "step.onnx",
         )
-    return len(context), len(memory), top
+    return len(context), len(recurrent), top
 
 
 def _write(graph: nn.Module, inputs: tuple[Any, ...], shapes: tuple[Any, ...], path: Path) -> None:

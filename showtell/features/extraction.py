@@ -1,4 +1,4 @@
-"""Extract the features of a dataset, with its cost told before and a progress bar: shared by commands."""
+"""Extract the features of a dataset, with an estimate of the cost and a progress bar: shared by commands."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class FileWriter(ABC):
             publish(self.partial, self.path)
 
     def _abandon(self) -> None:
-        with suppress(OSError):  # the error that got us here is told
+        with suppress(OSError):  # the first error is the one that is raised
             self._file.close()
         if self.count:
             log.warning("%s: what was done before the error", self.partial)

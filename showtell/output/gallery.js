@@ -50,7 +50,7 @@ function look(button) {
   if (!canvas || !line.dataset.looked) return;
   const [rows, columns] = line.dataset.grid.split(" ").map(Number);
   const bytes = Uint8Array.from(atob(line.dataset.looked), (char) => char.charCodeAt(0));
-  const index = [...line.querySelectorAll(".said")].indexOf(button);
+  const index = [...line.querySelectorAll(".caption-word")].indexOf(button);
   paintHeat(canvas, bytes.subarray(index * rows * columns, (index + 1) * rows * columns), rows, columns);
   button.classList.add("on");
   lit = button;
@@ -59,7 +59,7 @@ function look(button) {
 const main = document.querySelector("main");
 for (const event of ["mouseover", "focusin", "click"]) {
   main.addEventListener(event, ({ target }) => {
-    const button = target.closest(".said");
+    const button = target.closest(".caption-word");
     if (button) look(button);
   });
 }

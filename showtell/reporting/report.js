@@ -55,21 +55,21 @@ const orders = { // each gives a number; the greatest comes first
   data: (entry) => -entry.index,
 };
 const filters = {
-  often: (entry, { model, said }) => tokens(entry.shown[model].text).has(said),
-  never: (entry, { people }) => entry.people.some((text) => tokens(text).has(people)),
-  confused: (entry, { model, said, people }) => {
+  often: (entry, { model, predicted }) => tokens(entry.shown[model].text).has(predicted),
+  never: (entry, { expected }) => entry.people.some((text) => tokens(text).has(expected)),
+  confused: (entry, { model, predicted, expected }) => {
     const caption = tokens(entry.shown[model].text);
     const others = entry.people.map(tokens);
-    return caption.has(said) && !caption.has(people) && !others.some((words) => words.has(said))
+    return caption.has(predicted) && !caption.has(expected) && !others.some((words) => words.has(predicted))
       && 2 * others.filter((words) => words.has(people)).length >= others.length;
   },
 };
 const labels = {
-  often: ({ said, model }) => `“${said}” said${two ? ` by ${data.models[model]}` : ""}`,
-  never: ({ people }) => `“${people}” said by people`,
-  confused: ({ said, people, model }) => `“${said}” said${two ? ` by ${data.models[model]}` : ""} for “${people}”`,
+  often: ({ predicted, model }) => `“${predicted}” used${two ? ` by ${data.models[model]}` : ""}`,
+  never: ({ expected }) => `“${expected}” used by people`,
+  confused: ({ predicted, expected, model }) => `“${predicted}” used${two ? ` by ${data.models[model]}` : ""} for “${expected}”`,
 };
-let filter = null; // {kind, model, said, people}, from a word of the tables
+let filter = null; // {kind, model, predicted, expected}, from a word of the tables
 let chosen = []; // photos, in order
 let drawn = 0; // how many of them have a card
 
@@ -128,7 +128,7 @@ function card(entry, place) {
   image.decoding = "async";
   button.append(image);
   entry.shown.forEach((shown, model) => {
-    button.append(make("span", shown.text || "(nothing said)"));
+    button.append(make("span", shown.text || "(empty caption)"));
     const line = make("span", undefined, "facts");
     if (two) line.append(modelDot(model), `${data.models[model]}: `);
     line.append(facts(shown));
@@ -185,14 +185,14 @@ function captionBlock(shown, model) {
   }
   const line = make("p", undefined, "caption");
   if (shown.looked || shown.p.length) line.append(...shown.words.map((_, index) => wordButton(shown, index)));
-  else line.textContent = shown.text || "(nothing said)";
+  else line.textContent = shown.text || "(empty caption)";
   const scores = Object.entries(shown.scores).map(([name, value]) => `${name} ${value.toFixed(2)}`);
   block.append(line, make("p", [facts(shown), ...scores].join(", "), "note"));
   return block;
 }
 
 function wordButton(shown, index) {
-  const button = make("button", shown.words[index], "said");
+  const button = make("button", shown.words[index], "caption-word");
   button.type = "button";
   const p = shown.p[index];
   if (p !== undefined) {
@@ -206,14 +206,14 @@ function wordButton(shown, index) {
     const focused = document.activeElement;
     if (focused === button) return;
     clearHeat();
-    if (focused.classList.contains("said")) focused.dispatchEvent(new Event("focus"));
+    if (focused.classList.contains("caption-word")) focused.dispatchEvent(new Event("focus"));
   });
   return button;
 }
 
 function clearHeat() {
   clearCanvas(element("heat"));
-  dialog.querySelectorAll(".said.on").forEach((node) => node.classList.remove("on"));
+  dialog.querySelectorAll(".caption-word.on").forEach((node) => node.classList.remove("on"));
   const shown = open < 0 ? [] : chosen[open].shown;
   element("word-note").textContent = shown.some((one) => one.looked)
     ? "Choose a word to see where the model looked." : "";
@@ -242,8 +242,8 @@ function closed() {
 }
 
 function filterBy(button) {
-  const { kind, model, said, people } = button.dataset;
-  filter = { kind, model: Number(model), said, people };
+  const { kind, model, predicted, expected } = button.dataset;
+  filter = { kind, model: Number(model), predicted, expected };
   element("find").value = "";
   choose();
   element("gallery").scrollIntoView();

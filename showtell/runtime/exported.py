@@ -89,29 +89,29 @@ class ArrayState:
     """The recurrent state of an exported decoder (see `SearchState`)."""
 
     context: tuple[Array, ...]
-    memory: tuple[Array, ...]
+    recurrent: tuple[Array, ...]
 
     @property
     def images(self) -> int:
         """B."""
-        return len(self.memory[0])
+        return len(self.recurrent[0])
 
     def select_images(self, rows: IntArray) -> ArrayState:
         """Keep the images `rows` (B',)."""
         return ArrayState(
             tuple(a.take(rows, axis=0) for a in self.context),
-            tuple(a.take(rows, axis=0) for a in self.memory),
+            tuple(a.take(rows, axis=0) for a in self.recurrent),
         )
 
     def select_hypotheses(self, parents: IntArray) -> ArrayState:
         """Give each image the hypotheses `parents` (B, K') of its present ones."""
-        hypotheses = self.memory[0].shape[1]
+        hypotheses = self.recurrent[0].shape[1]
         flat = (parents + np.arange(len(parents))[:, None] * hypotheses).ravel()
         return replace(
             self,
-            memory=tuple(
+            recurrent=tuple(
                 a.reshape(-1, *a.shape[2:]).take(flat, axis=0).reshape(*parents.shape, *a.shape[2:])
-                for a in self.memory
+                for a in self.recurrent
             ),
         )
 
@@ -211,7 +211,7 @@ class ExportedCaptioner(CaptioningModel):
         """Features (N, R, D) of N images (H, W, 3) uint8 that the transform has made."""
         return self.encoder.encode_pixels(pixels)
 
-    def find(
+    def generate(
         self, features: FloatArray, config: SearchConfig, *, attention: bool = False
     ) -> list[list[Hypothesis]]:
         """Search captions for features (B, R, D)."""
@@ -223,10 +223,10 @@ class ExportedCaptioner(CaptioningModel):
         return search(self._following, state, self._specials, config, attention=attention)
 
     def _following(self, tokens: IntArray, state: ArrayState) -> _ArrayStepScores:
-        outputs = self._step.run([tokens, *state.context, *state.memory])
-        memory = tuple(outputs[-len(state.memory) :])
+        outputs = self._step.run([tokens, *state.context, *state.recurrent])
+        recurrent = tuple(outputs[-len(state.recurrent) :])
         return _ArrayStepScores(
-            ArrayState(state.context, memory), outputs, self._specials.end, self.manifest.has_attention
+            ArrayState(state.context, recurrent), outputs, self._specials.end, self.manifest.has_attention
         )
 
 

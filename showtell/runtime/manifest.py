@@ -2,8 +2,8 @@
 
     showtell.json    all that is not a graph: vocabulary, transform, precision, checksums
     encoder.onnx     pixels (B, H, W, 3) uint8 -> features (B, R, D)
-    start.onnx       features -> what the decoder remembers: context (B, ...), memory (B, 1, ...)
-    step.onnx        tokens (B, K), context, memory (B, K, ...) -> the next words, memory
+    start.onnx       features -> context of the image (B, ...), recurrent state (B, 1, ...)
+    step.onnx        tokens (B, K), context, recurrent state (B, K, ...) -> the next words, recurrent state
 
 Models in int8 have some of them a second time, as `.xml` and `.bin`, for OpenVINO: the two runtimes fuse
 differently, and a graph quantised for one is slower, or less exact, in the other.
@@ -48,7 +48,7 @@ class Manifest:
         feature_dim: D.
         has_attention: whether a step tells where it looked.
         context: number of tensors that belong to the image.
-        memory: number of tensors that belong to the hypothesis.
+        memory: number of tensors of the recurrent state, which belong to the hypothesis.
         top: likeliest words that a step tells.
         files: SHA-256 (hex) of each file.
     """

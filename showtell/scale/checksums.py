@@ -1,4 +1,4 @@
-"""Checksums of shards: a shard that was cut or changed is found when the job goes on, and made again.
+"""Checksums of shards: a truncated or changed shard is detected when the job is resumed, and made again.
 
 `checksums.jsonl` in a job's folder has a line for each shard that is done. It is appended to; of several
 lines of a shard the last counts, and a line that is not whole (a kill, a full disk) does not. A shard without

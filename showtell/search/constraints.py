@@ -25,7 +25,7 @@ def allowed_words(
     """The likeliest words that may follow, of each hypothesis as many as its beam may need.
 
     A beam of K takes its next words among its 2 K best, and where beams are to differ, after those that the
-    beams before have just taken. Among the likeliest are some that may not be said: the special tokens, and
+    beams before have just taken. Among the likeliest are some that are not allowed: the special tokens, and
     now and then words that would repeat an n-gram. Where these are too many, more are asked for.
 
     Args:
@@ -36,7 +36,7 @@ def allowed_words(
         groups: G, number of beams that are to differ.
 
     Returns:
-        The words, those that may not be said with -inf; and the log-probability of the end (B, K).
+        The words, those that are not allowed with -inf; and the log-probability of the end (B, K).
 
     Raises:
         ModelError: the logits are not finite.
@@ -56,7 +56,7 @@ def allowed_words(
 
 
 def _in_order(words: TopWords) -> TopWords:
-    """Equally likely words by their ids: in which order they are found depends on the size of the batch."""
+    """Equally likely words by their ids: the order of a top-k depends on the size of the batch."""
     if not (words.log_probs[:, :, 1:] >= words.log_probs[:, :, :-1]).any():
         return TopWords(words.log_probs.copy(), words.tokens)
     order = np.lexsort((words.tokens, -words.log_probs), axis=2)
@@ -70,10 +70,10 @@ def mask_disallowed(
     specials: SpecialTokens,
     config: SearchConfig,
 ) -> TopWords:
-    """Strike out (-inf) what may not be said next.
+    """Mask (-inf) the words that are not allowed next.
 
-    The distribution is the model's own: what may not be said is struck out, the rest is not scaled up. Where
-    no word may be said, the caption ends, however short it is.
+    The distribution is the model's own: masked words get -inf, the rest is not scaled up. Where
+    no word is allowed, the caption ends, however short it is.
 
     Args:
         words: (B, K, C); the log-probabilities are changed in place.

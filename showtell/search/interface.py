@@ -78,12 +78,12 @@ class StepScores(ABC, Generic[S]):
 
 
 Step = Callable[[IntArray, S], StepScores[S]]
-"""(tokens (B, K) just said, state) -> what may be said next."""
+"""(last tokens (B, K), state) -> scores of the next tokens."""
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The ids that search treats apart; `never` are ids that are never said."""
+    """The ids that search treats apart; `never` are ids that are never generated."""
 
     start: int
     end: int

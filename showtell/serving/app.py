@@ -196,24 +196,24 @@ class _Service:
                     upload = await read_upload(request, self.config, loan)
             except TimeoutError as error:
                 raise RefusedError(408, f"the upload took over {self.config.time_limit:g} seconds") from error
-            found = await self._answers(
+            answer = await self._answers(
                 request,
                 upload.images,
                 upload.options.search(),
                 deadline,
                 attention=upload.options.attention,
             )
-        return self._response(found, upload.options, start)
+        return self._response(answer, upload.options, start)
 
     async def propose(self, request: Request, image: bytes) -> Sequence[Caption]:
         """Captions of one image file, best first; see `showtell.serving.review.routes.Propose`."""
         search = SearchConfig(beam_size=PROPOSALS, num_captions=PROPOSALS)
         deadline = asyncio.get_running_loop().time() + self.config.time_limit
-        (found,) = await self._answers(request, [image], search, deadline)
-        if isinstance(found, BaseException):
-            raise found
-        self.telemetry.answer(found)
-        return found.captions
+        (answer,) = await self._answers(request, [image], search, deadline)
+        if isinstance(answer, BaseException):
+            raise answer
+        self.telemetry.answer(answer)
+        return answer.captions
 
     async def _answers(
         self,

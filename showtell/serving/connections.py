@@ -157,7 +157,7 @@ class QuietFilter(logging.Filter):
 
 
 class AcceptErrors:
-    """An event loop's exception handler: that no connection can be accepted is told once a minute."""
+    """An event loop's exception handler: it logs once a minute that no connection can be accepted."""
 
     def __init__(self) -> None:
         self._told = -_REPEAT

@@ -60,7 +60,9 @@ def calibrate_model(
     return reliability
 
 
-def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> tuple[Calibration, _Measured]:
+def _calibrate(
+    predictions: Sequence[Predicted], images: Sequence[CaptionedImage]
+) -> tuple[Calibration, _Measured]:
     """Calibrate on the images of all datasets that are large enough.
 
     Raises:
@@ -74,7 +76,7 @@ def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> t
     for name in dict.fromkeys(names.tolist()):
         own = np.flatnonzero(names == name).tolist()
         try:
-            good += caption_labels([said[i][0] for i in own], [people[i] for i in own]).tolist()
+            good += caption_labels([predictions[i][0] for i in own], [people[i] for i in own]).tolist()
             chosen += own
         except DataError as error:
             left[name] = str(error)
@@ -83,9 +85,9 @@ def _calibrate(said: Sequence[Predicted], images: Sequence[CaptionedImage]) -> t
     for name, reason in left.items():
         log.info("Confidence is calibrated without %s: %s", name, reason)
     return calibrate(
-        [said[i][1] for i in chosen],
+        [predictions[i][1] for i in chosen],
         good,
-        [word_labels(said[i][0], people[i]) for i in chosen],
+        [word_labels(predictions[i][0], people[i]) for i in chosen],
         [names[i] for i in chosen],
     )
 

@@ -108,8 +108,13 @@ def fit(
         state = saved.state
     loader = _training_loader(train, config, len(val))
     ours = processes()
-    share = ours.rank, ours.count
-    val_loader = EvalLoader(val, batch_size=config.batch_size, num_workers=config.num_workers, share=share)
+    val_loader = EvalLoader(
+        val,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        rank=ours.rank,
+        world_size=ours.count,
+    )
     memory = memory or MemoryByStage(find_gpu())
     with ExitStack() as held:
         with rank_zero_first():
@@ -147,7 +152,8 @@ def _training_loader(train: CaptionDataset, config: TrainingConfig, val_images: 
         batch_size=size,
         seed=config.seed,
         num_workers=config.num_workers,
-        share=(ours.rank, ours.count),
+        rank=ours.rank,
+        world_size=ours.count,
     )
     with rank_zero_first():
         smallest = len(train) // len(loader)

@@ -34,7 +34,7 @@ from showtell.training.losses import linear_cross_entropy
 from showtell.utils.devices import CopyToCPU, to_device
 
 MASKED_LOGIT = -1e4
-"""Added to the bias of words that are never said: their probability is 0 in any number format."""
+"""Added to the bias of words that are never generated: their probability is 0 in any number format."""
 
 
 def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: int) -> Tensor:

@@ -23,7 +23,7 @@ PAGE: Final = "report.html"
 _CHART: Final = (5.5, 3.4)
 """Inches."""
 _ENOUGH: Final = 4
-"""Complete trials from which the importance of parameters is told."""
+"""Minimum of complete trials for the importance of parameters."""
 
 
 @dataclass(frozen=True)

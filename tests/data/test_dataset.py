@@ -73,7 +73,7 @@ def test_processes_share_each_batch(size: int, batch_size: int, processes: int) 
     whole = list(EpochSampler(size, batch_size, 0))
     assert max(map(len, whole)) <= batch_size
     assert max(map(len, whole)) - min(map(len, whole)) <= 1
-    parts = [list(EpochSampler(size, batch_size, 0, (rank, processes))) for rank in range(processes)]
+    parts = [list(EpochSampler(size, batch_size, 0, rank, processes)) for rank in range(processes)]
     for number, batch in enumerate(whole):
         theirs = [item for part in parts for item in part[number]]
         assert sorted(theirs) == sorted(batch)
@@ -105,7 +105,7 @@ def test_weighted_epochs(weights: list[float], batch_size: int, seed: int, proce
             sampler.first_batch = first
             assert list(sampler) == whole[first:]
         shares = [
-            EpochSampler(len(weights), batch_size, seed, (rank, processes), weights)
+            EpochSampler(len(weights), batch_size, seed, rank, processes, weights)
             for rank in range(processes)
         ]
         for share in shares:

@@ -117,14 +117,14 @@ def test_the_largest_are_those_of_topk(rows: int, words: int, count: int, seed: 
 def test_a_model_searches_anew_when_its_weights_change(tiny_captioner: Captioner) -> None:
     features = torch.randn(2, tiny_captioner.encoder.grid_cells, tiny_captioner.encoder.feature_dim)
     config, decoder = SearchConfig(max_length=5, min_length=2), tiny_captioner.decoder
-    before = tiny_captioner.find(features, config)
+    before = tiny_captioner.generate(features, config)
     bias = next(parameter for name, parameter in decoder.named_parameters() if name == "word_bias")
     with torch.no_grad():
         bias[4] += 50
-        after = tiny_captioner.find(features, config)
+        after = tiny_captioner.generate(features, config)
         bias[4] -= 50
     assert after[0][0].tokens[0] == 4
-    assert tiny_captioner.find(features, config)[0][0].tokens == before[0][0].tokens
+    assert tiny_captioner.generate(features, config)[0][0].tokens == before[0][0].tokens
 
 
 def test_captions_of_photos_are_those_of_the_plain_decoder(shared_data: Path) -> None:
@@ -135,5 +135,5 @@ def test_captions_of_photos_are_those_of_the_plain_decoder(shared_data: Path) ->
     with torch.inference_mode():
         step = as_search_step(decoder.step, specials.end)
         expected = search(step, decoder.init_state(features), specials, SearchConfig())
-    found = captioner.find(features, SearchConfig())
+    found = captioner.generate(features, SearchConfig())
     assert [one[0].tokens for one in found] == [one[0].tokens for one in expected]

@@ -17,11 +17,11 @@ images = st.lists(st.tuples(captions, st.lists(captions, min_size=1, max_size=4)
 
 @given(images)
 def test_as_the_reference(data: list[tuple[list[str], list[list[str]]]]) -> None:
-    said, people = map(list, zip(*data, strict=True))
-    corpus, each = bleu(said, people)
+    candidates, people = map(list, zip(*data, strict=True))
+    corpus, each = bleu(candidates, people)
     expected, expected_each = Bleu(4).compute_score(
         {i: [" ".join(c) for c in some] for i, some in enumerate(people)},
-        {i: [" ".join(c)] for i, c in enumerate(said)},
+        {i: [" ".join(c)] for i, c in enumerate(candidates)},
         verbose=0,
     )
     np.testing.assert_allclose(corpus, expected, rtol=1e-9)

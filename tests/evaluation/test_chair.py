@@ -32,13 +32,13 @@ def test_objects_that_captions_name(caption: str, objects: list[str]) -> None:
 
 
 def test_what_is_neither_annotated_nor_named_by_people_is_invented() -> None:
-    said = [tokenize(c) for c in ("a dog and a cat with a man", "a dog on a sofa", "grass")]
+    candidates = [tokenize(c) for c in ("a dog and a cat with a man", "a dog on a sofa", "grass")]
     people = [[tokenize("a man walks"), tokenize("a kitten")], [tokenize("a room")], [tokenize("a field")]]
-    sentences, mentions = chair(said, people, [{"bird"}, {"dog", "couch"}, set()])
+    sentences, mentions = chair(candidates, people, [{"bird"}, {"dog", "couch"}, set()])
     assert sentences.value == pytest.approx(1 / 3)  # the dog of the first
     assert mentions.value == pytest.approx(1 / 5)
     with pytest.raises(DataError, match="1 captions"):
-        chair(said[:1], people, [])
+        chair(candidates[:1], people, [])
 
 
 def test_instances_of_coco(tmp_path: Path) -> None:

@@ -133,10 +133,12 @@ def test_end_token_as_a_word() -> None:
 
 
 def test_strings_are_words_too() -> None:
-    said = ["a dog runs", "two cats on a red sofa"]
+    candidates = ["a dog runs", "two cats on a red sofa"]
     wanted = [["a dog runs fast", "the dog runs"], ["two cats sleep on a red sofa"]]
-    mean, scores = Cider().compute_score(dict(enumerate(wanted)), {i: [c] for i, c in enumerate(said)})
-    ours = cider_d([c.split() for c in said], [[r.split() for r in references] for references in wanted])
+    mean, scores = Cider().compute_score(dict(enumerate(wanted)), {i: [c] for i, c in enumerate(candidates)})
+    ours = cider_d(
+        [c.split() for c in candidates], [[r.split() for r in references] for references in wanted]
+    )
     np.testing.assert_allclose(ours, scores, rtol=0, atol=1e-9)
     assert ours.mean() == pytest.approx(mean, abs=1e-9)
 
@@ -198,13 +200,16 @@ def plain_cider(corpus: Corpus) -> list[float]:
         return float(sum(value * other.get(gram, 0) for gram, value in one.items()) / np.prod(norms))
 
     return [
-        10 * float(np.mean([cosine(vector(said, n), vector(r, n)) for n in range(1, 5) for r in references]))
-        for said, references in corpus
+        10
+        * float(
+            np.mean([cosine(vector(candidates, n), vector(r, n)) for n in range(1, 5) for r in references])
+        )
+        for candidates, references in corpus
     ]
 
 
 @given(corpora)
 @settings(deadline=None)
 def test_plain_cider_is_what_its_paper_says(corpus: Corpus) -> None:
-    said, references = [candidate for candidate, _ in corpus], [wanted for _, wanted in corpus]
-    np.testing.assert_allclose(cider(said, references), plain_cider(corpus), rtol=0, atol=1e-9)
+    candidates, references = [candidate for candidate, _ in corpus], [wanted for _, wanted in corpus]
+    np.testing.assert_allclose(cider(candidates, references), plain_cider(corpus), rtol=0, atol=1e-9)

@@ -7,7 +7,7 @@ import pytest
 from showtell.evaluation import java_metrics
 from showtell.evaluation.java_metrics import java_scores
 
-SAID = {"a": "A man's dog runs on the grass.", "b": "two women (smiling) at a table"}
+CANDIDATES = {"a": "A man's dog runs on the grass.", "b": "two women (smiling) at a table"}
 PEOPLE = {
     "a": ["a dog is running on grass", "The dog runs."],
     "b": ["Women sit at a table", "two ladies smile"],
@@ -17,7 +17,7 @@ PEOPLE = {
 def test_without_java_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(java_metrics, "_without_spice", java_metrics._without_java)
-    found, left_out = java_scores(SAID, PEOPLE)
+    found, left_out = java_scores(CANDIDATES, PEOPLE)
     assert found == {}
     assert left_out == dict.fromkeys(("METEOR", "SPICE"), "no Java here: install a Java runtime, 8 or later")
 
@@ -30,7 +30,7 @@ def test_a_failure_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(java_metrics, name, lambda: None)
     for name in ("_meteor", "_spice"):
         monkeypatch.setattr(java_metrics, name, fail)
-    assert java_scores(SAID, PEOPLE) == ({}, dict.fromkeys(("METEOR", "SPICE"), "it failed: no room"))
+    assert java_scores(CANDIDATES, PEOPLE) == ({}, dict.fromkeys(("METEOR", "SPICE"), "it failed: no room"))
 
 
 @pytest.mark.slow
@@ -40,15 +40,15 @@ def test_meteor_is_the_references() -> None:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     tokenizer = PTBTokenizer()
-    said = tokenizer.tokenize({i: [{"caption": c}] for i, c in SAID.items()})
+    candidates = tokenizer.tokenize({i: [{"caption": c}] for i, c in CANDIDATES.items()})
     people = tokenizer.tokenize({i: [{"caption": c} for c in captions] for i, captions in PEOPLE.items()})
     scorer = Meteor()
-    expected = scorer.compute_score(people, said)
+    expected = scorer.compute_score(people, candidates)
     for pipe in (scorer.meteor_p.stdout, scorer.meteor_p.stderr):
         pipe.close()
     scorer.meteor_p.kill()
     scorer.meteor_p.wait()
-    found, left_out = java_scores(SAID, PEOPLE)
+    found, left_out = java_scores(CANDIDATES, PEOPLE)
     assert found["METEOR"][0] == pytest.approx(expected[0])
     assert found["METEOR"][1] == pytest.approx(expected[1])
     assert "SPICE" in found or "Stanford models" in left_out["SPICE"]

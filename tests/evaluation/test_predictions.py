@@ -16,11 +16,11 @@ from showtell.evaluation.predictions import read_predictions
 from showtell.output import Record, make_writer
 
 IMAGES = [CaptionedImage(Path("photos") / f"{n:03}.jpg", ("a dog",), "val", str(n)) for n in (1, 2, 3)]
-SAID = {"1": ("a cat",), "2": ("two dogs",), "3": ("a man",)}
+CANDIDATES = {"1": ("a cat",), "2": ("two dogs",), "3": ("a man",)}
 
 
 def results() -> list[Any]:
-    return [{"image_id": int(image), "caption": captions[0]} for image, captions in SAID.items()]
+    return [{"image_id": int(image), "caption": captions[0]} for image, captions in CANDIDATES.items()]
 
 
 def write(path: Path, content: Any) -> Path:
@@ -30,18 +30,22 @@ def write(path: Path, content: Any) -> Path:
 
 def test_cocos_results(tmp_path: Path) -> None:
     found = read_predictions(write(tmp_path / "r.json", results()[::-1]), IMAGES)
-    assert found.captions == SAID
+    assert found.captions == CANDIDATES
     assert list(found.captions) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("name", ["said.jsonl", "said.csv"])
+@pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.csv"])
 def test_what_inference_writes(tmp_path: Path, name: str) -> None:
-    said = {"1": ("a cat", "a kitten"), "2": ("two dogs, one with “quotes”", "dogs"), "3": ("a man", "men")}
+    candidates = {
+        "1": ("a cat", "a kitten"),
+        "2": ("two dogs, one with “quotes”", "dogs"),
+        "3": ("a man", "men"),
+    }
     with make_writer(tmp_path / name) as writer:
         for image in IMAGES:
-            captions = tuple(Caption(text, (), (-1.0,)) for text in said[image.image_id])
+            captions = tuple(Caption(text, (), (-1.0,)) for text in candidates[image.image_id])
             writer.add(Record(f"elsewhere/{image.path.name}", captions))
-    assert read_predictions(tmp_path / name, IMAGES).captions == said
+    assert read_predictions(tmp_path / name, IMAGES).captions == candidates
 
 
 @pytest.mark.parametrize(
@@ -49,10 +53,10 @@ def test_what_inference_writes(tmp_path: Path, name: str) -> None:
 )
 @pytest.mark.parametrize("column", ["image", "image_id"])
 def test_images_are_named_by_id_path_or_file(tmp_path: Path, names: list[str], column: str) -> None:
-    rows = [[column, "caption"], *([name, SAID[str(n)][0]] for n, name in enumerate(names, start=1))]
-    with (tmp_path / "said.csv").open("w", newline="") as file:
+    rows = [[column, "caption"], *([name, CANDIDATES[str(n)][0]] for n, name in enumerate(names, start=1))]
+    with (tmp_path / "predictions.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    assert read_predictions(tmp_path / "said.csv", IMAGES).captions == SAID
+    assert read_predictions(tmp_path / "predictions.csv", IMAGES).captions == CANDIDATES
 
 
 BROKEN: dict[str, tuple[Any, str]] = {
@@ -82,10 +86,10 @@ def test_broken_entries_are_named_or_counted(tmp_path: Path, case: str) -> None:
     assert "\n" not in str(raised.value)
     found = read_predictions(file, IMAGES, skip_bad=True)
     if case == "empty":
-        assert found.captions == SAID | {"3": ("",)}
+        assert found.captions == CANDIDATES | {"3": ("",)}
         assert found.skipped_by_reason == {"empty caption, counted as wrong": 1}
         return
-    assert found.captions == (SAID if clash else {image: SAID[image] for image in ("1", "2")})
+    assert found.captions == (CANDIDATES if clash else {image: CANDIDATES[image] for image in ("1", "2")})
     assert len(found.skipped) == (1 if clash else 2)  # an image without its caption counts too
 
 
@@ -100,9 +104,9 @@ def test_images_without_a_caption_are_named_or_counted(tmp_path: Path) -> None:
 
 
 def test_wrong_encoding_names_the_line(tmp_path: Path) -> None:
-    file = tmp_path / "said.csv"
+    file = tmp_path / "predictions.csv"
     file.write_bytes("image,caption\n1,a cat\n2,a café\n3,a man\n".encode("latin-1"))
-    with pytest.raises(AnnotationError, match=r"said.csv: line 3: not UTF-8 text"):
+    with pytest.raises(AnnotationError, match=r"predictions.csv: line 3: not UTF-8 text"):
         read_predictions(file, IMAGES)
     (tmp_path / "wide.jsonl").write_text('{"image": "1", "caption": "a"}', encoding="utf-16")
     with pytest.raises(AnnotationError, match="not UTF-8 text; save the file as UTF-8"):
@@ -110,9 +114,9 @@ def test_wrong_encoding_names_the_line(tmp_path: Path) -> None:
 
 
 def test_a_line_of_broken_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "said.jsonl").write_text('{"image": "1", "caption": "a cat"}\n{"image": "2", "cap')
-    with pytest.raises(AnnotationError, match=r"said.jsonl: line 2: broken JSON"):
-        read_predictions(tmp_path / "said.jsonl", IMAGES)
+    (tmp_path / "predictions.jsonl").write_text('{"image": "1", "caption": "a cat"}\n{"image": "2", "cap')
+    with pytest.raises(AnnotationError, match=r"predictions.jsonl: line 2: broken JSON"):
+        read_predictions(tmp_path / "predictions.jsonl", IMAGES)
 
 
 def test_two_images_of_one_name_need_their_ids(tmp_path: Path) -> None:
@@ -122,17 +126,17 @@ def test_two_images_of_one_name_need_their_ids(tmp_path: Path) -> None:
         read_predictions(file, twins)
 
 
-@pytest.mark.parametrize("name", ["said.txt", "missing.json"])
+@pytest.mark.parametrize("name", ["predictions.txt", "missing.json"])
 def test_no_such_file(tmp_path: Path, name: str) -> None:
-    (tmp_path / "said.txt").write_text("x")
+    (tmp_path / "predictions.txt").write_text("x")
     with pytest.raises(UsageError):
         read_predictions(tmp_path / name, IMAGES)
 
 
 @given(st.binary(max_size=60), st.sampled_from([".json", ".jsonl", ".csv"]))
 def test_nonsense_is_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str) -> None:
-    file = tmp_path_factory.mktemp("nonsense") / f"said{suffix}"
+    file = tmp_path_factory.mktemp("nonsense") / f"predictions{suffix}"
     file.write_bytes(content)
     for skip_bad in (False, True):
-        with pytest.raises(AnnotationError, match=f"said{suffix}"):
+        with pytest.raises(AnnotationError, match=f"predictions{suffix}"):
             read_predictions(file, IMAGES, skip_bad=skip_bad)

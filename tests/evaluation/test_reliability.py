@@ -15,7 +15,7 @@ WORDS = ["a", "dog", "runs", "on", "grass", "boy", "ball", "sits", "the", "red"]
 def test_good_is_what_three_of_four_people_reach_by_the_reference_scorer() -> None:
     random = np.random.default_rng(0)
     people = [[random.choice(WORDS, random.integers(3, 8)).tolist() for _ in range(4)] for _ in range(60)]
-    said = [random.choice(WORDS, 6).tolist() for _ in people]
+    candidates = [random.choice(WORDS, 6).tolist() for _ in people]
 
     def score(candidates: list[list[str]], references: list[list[list[str]]]) -> np.ndarray:
         return Cider().compute_score(
@@ -32,9 +32,9 @@ def test_good_is_what_three_of_four_people_reach_by_the_reference_scorer() -> No
             for k in range(4)
         ]
     )
-    expected = score(said, people) >= np.quantile(human, 0.25)
+    expected = score(candidates, people) >= np.quantile(human, 0.25)
     assert 0 < expected.sum() < 60
-    assert caption_labels(said, people).tolist() == expected.tolist()
+    assert caption_labels(candidates, people).tolist() == expected.tolist()
 
 
 def test_images_may_have_one_caption_but_not_all() -> None:

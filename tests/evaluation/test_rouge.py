@@ -22,14 +22,14 @@ def table(first: list[str], second: list[str]) -> int:
 
 
 @given(captions, st.lists(captions, max_size=3))
-def test_common_subsequences(said: list[str], others: list[list[str]]) -> None:
-    assert common_subsequence_lengths(said, others) == [table(said, other) for other in others]
+def test_common_subsequences(candidates: list[str], others: list[list[str]]) -> None:
+    assert common_subsequence_lengths(candidates, others) == [table(candidates, other) for other in others]
 
 
 @given(captions.filter(bool), st.lists(captions.filter(bool), min_size=1, max_size=4))
-def test_as_the_reference(said: list[str], people: list[list[str]]) -> None:
-    expected = Rouge().calc_score([" ".join(said)], [" ".join(caption) for caption in people])
-    assert rouge_l([said], [people])[0] == pytest.approx(expected, rel=1e-12)
+def test_as_the_reference(candidates: list[str], people: list[list[str]]) -> None:
+    expected = Rouge().calc_score([" ".join(candidates)], [" ".join(caption) for caption in people])
+    assert rouge_l([candidates], [people])[0] == pytest.approx(expected, rel=1e-12)
 
 
 def test_without_words_it_is_0() -> None:

@@ -31,37 +31,39 @@ REFERENCES = {
         [(c, a, p) for c in ("black", "white") for a in ("dog", "horse", "bird") for p in ("grass", "beach")]
     )
 }
-SAID = {image: (captions[0].replace("runs", "stands with"),) for image, captions in REFERENCES.items()}
+CANDIDATES = {image: (captions[0].replace("runs", "stands with"),) for image, captions in REFERENCES.items()}
 
 
 def test_scores_are_those_of_the_coco_evaluation() -> None:
-    found = measure(SAID, REFERENCES, java=False).all_values
+    found = measure(CANDIDATES, REFERENCES, java=False).all_values
     texts = {i: [" ".join(tokenize(c)) for c in captions] for i, captions in REFERENCES.items()}
-    said = {i: [" ".join(tokenize(captions[0]))] for i, captions in SAID.items()}
-    bleu, _ = Bleu(4).compute_score(texts, said, verbose=0)
+    candidates = {i: [" ".join(tokenize(captions[0]))] for i, captions in CANDIDATES.items()}
+    bleu, _ = Bleu(4).compute_score(texts, candidates, verbose=0)
     assert [found[f"BLEU-{n}"] for n in range(1, 5)] == pytest.approx(bleu, abs=1e-9)
-    assert found["ROUGE-L"] == pytest.approx(Rouge().compute_score(texts, said)[0], abs=1e-9)
-    assert found["CIDEr"] == pytest.approx(Cider().compute_score(texts, said)[0], abs=1e-9)
+    assert found["ROUGE-L"] == pytest.approx(Rouge().compute_score(texts, candidates)[0], abs=1e-9)
+    assert found["CIDEr"] == pytest.approx(Cider().compute_score(texts, candidates)[0], abs=1e-9)
 
 
 def test_what_scores_do_not_show() -> None:
-    said = SAID | {"0": ("A black dog with a",)}
-    known = [SAID["1"][0].upper(), SAID["2"][0]]
-    found = measure(said, REFERENCES, training=known, java=False)
+    candidates = CANDIDATES | {"0": ("A black dog with a",)}
+    known = [CANDIDATES["1"][0].upper(), CANDIDATES["2"][0]]
+    found = measure(candidates, REFERENCES, training=known, java=False)
     assert found.all_values["bad endings"] == pytest.approx(1 / 12)
     assert found.all_values["novel"] == pytest.approx(10 / 12)
-    assert found.all_values["length"] == np.mean([len(tokenize(captions[0])) for captions in said.values()])
-    assert found.all_values["distinct words"] == len({w for c in said.values() for w in tokenize(c[0])})
+    assert found.all_values["length"] == np.mean(
+        [len(tokenize(captions[0])) for captions in candidates.values()]
+    )
+    assert found.all_values["distinct words"] == len({w for c in candidates.values() for w in tokenize(c[0])})
 
 
 def test_what_is_left_out_is_named() -> None:
-    left_out = measure(SAID, REFERENCES, java=False).left_out
+    left_out = measure(CANDIDATES, REFERENCES, java=False).left_out
     assert left_out.keys() == {"METEOR", "SPICE", "novel", "CHAIR", "self-BLEU, distinct-n"}
 
 
 def test_objects_and_diversity_join_the_table() -> None:
-    several = {image: (*captions, "a dog", "a bird") for image, captions in SAID.items()}
-    objects = {image: frozenset({"dog"}) for image in SAID}
+    several = {image: (*captions, "a dog", "a bird") for image, captions in CANDIDATES.items()}
+    objects = {image: frozenset({"dog"}) for image in CANDIDATES}
     found = measure(several, REFERENCES, objects=objects, java=False)
     assert {"CHAIRs", "CHAIRi", "self-BLEU", "distinct-1", "distinct-2"} <= found.statistics.keys()
     assert found.all_values["CHAIRs"] == 0  # what people name is there
@@ -82,8 +84,8 @@ def test_nothing_to_measure() -> None:
 
 
 def test_two_models_are_compared_on_the_same_images() -> None:
-    worse = dict.fromkeys(SAID, ("a cat",))
-    first, second = (measure(said, REFERENCES, java=False) for said in (SAID, worse))
+    worse = dict.fromkeys(CANDIDATES, ("a cat",))
+    first, second = (measure(candidates, REFERENCES, java=False) for candidates in (CANDIDATES, worse))
     found = compare_measures(first, second)
     assert found["CIDEr"].value == pytest.approx(first.all_values["CIDEr"] - second.all_values["CIDEr"])
     assert found["CIDEr"].p_value < 0.01
@@ -94,15 +96,17 @@ def test_two_models_are_compared_on_the_same_images() -> None:
 
 
 def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
-    def card(model: str, said: dict[str, tuple[str, ...]]) -> ScoreCard:
-        return ScoreCard.of(measure(said, REFERENCES, java=False), model=model, data="animals", split="val")
+    def card(model: str, candidates: dict[str, tuple[str, ...]]) -> ScoreCard:
+        return ScoreCard.of(
+            measure(candidates, REFERENCES, java=False), model=model, data="animals", split="val"
+        )
 
-    first = card("runs/a", SAID)
+    first = card("runs/a", CANDIDATES)
     assert ScoreCard.load(first.save(tmp_path)) == first
     assert first.intervals["BLEU-4"].low <= first.values["BLEU-4"] <= first.intervals["BLEU-4"].high
     card("runs/b", {"1": ("a dog",)}).save(tmp_path)  # of other images
     (tmp_path / "other.json").write_text(json.dumps([1]))
-    second = card("c", SAID)
+    second = card("c", CANDIDATES)
     assert earlier_cards(tmp_path, second) == [first]
     with pytest.raises(DataError, match=r"other\.json: these are no scores"):
         ScoreCard.load(tmp_path / "other.json")
@@ -120,13 +124,15 @@ MANY = {f"{image}-{copy}": captions for image, captions in REFERENCES.items() fo
 
 
 def test_whether_the_confidence_holds() -> None:
-    said = {image: captions[0] if n % 3 else "a cat" for n, (image, captions) in enumerate(MANY.items())}
+    candidates = {
+        image: captions[0] if n % 3 else "a cat" for n, (image, captions) in enumerate(MANY.items())
+    }
     random = np.random.default_rng(0)
-    known = {image: Confidence(p := float(random.random()), p < 0.4) for image in said}
-    captions = {image: (text,) for image, text in said.items()}
+    known = {image: Confidence(p := float(random.random()), p < 0.4) for image in candidates}
+    captions = {image: (text,) for image, text in candidates.items()}
     found = measure(captions, MANY, java=False, confidences=known)
     good = caption_labels(
-        [tokenize(text) for text in said.values()], [[tokenize(c) for c in MANY[i]] for i in said]
+        [tokenize(text) for text in candidates.values()], [[tokenize(c) for c in MANY[i]] for i in candidates]
     ).tolist()
     assert 0 < sum(good) < len(good)
     values = found.all_values
@@ -136,19 +142,23 @@ def test_whether_the_confidence_holds() -> None:
     assert values["doubtful, bad"] == pytest.approx(doubtful.count(False) / len(doubtful))
     assert values["ECE"] > 0.1
     assert format_score(values["doubtful"], "doubtful") == f"{100 * len(doubtful) / len(good):.1f} %"
-    right = {i: Confidence(float(is_good), None) for i, is_good in zip(said, good, strict=True)}
+    right = {i: Confidence(float(is_good), None) for i, is_good in zip(candidates, good, strict=True)}
     sure = measure(captions, MANY, java=False, confidences=right)
     assert sure.all_values["ECE"] == pytest.approx(0)
     assert "doubtful" not in sure.all_values
     assert sure.left_out["doubtful"] == "this model has no threshold of doubt"
-    certain = measure(captions, MANY, java=False, confidences=dict.fromkeys(said, Confidence(1.0, False)))
+    certain = measure(
+        captions, MANY, java=False, confidences=dict.fromkeys(candidates, Confidence(1.0, False))
+    )
     assert certain.all_values["doubtful"] == 0
     assert certain.left_out["doubtful, bad"] == "no caption is doubtful"
 
 
 def test_why_a_confidence_is_not_measured() -> None:
-    assert "confidence" not in measure(SAID, REFERENCES, java=False).left_out
-    of_none = measure(SAID, REFERENCES, java=False, confidences={})
+    assert "confidence" not in measure(CANDIDATES, REFERENCES, java=False).left_out
+    of_none = measure(CANDIDATES, REFERENCES, java=False, confidences={})
     assert of_none.left_out["confidence"] == "this model's is not calibrated"
-    few = measure(SAID, REFERENCES, java=False, confidences=dict.fromkeys(SAID, Confidence(0.5, False)))
+    few = measure(
+        CANDIDATES, REFERENCES, java=False, confidences=dict.fromkeys(CANDIDATES, Confidence(0.5, False))
+    )
     assert "fewer than 50 images" in few.left_out["confidence"]

@@ -37,12 +37,12 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
 
 def test_resampled_bleu_is_the_bleu_of_the_resampled_captions() -> None:
     draw = np.random.default_rng(0)
-    said = [[*map(str, draw.integers(0, 6, draw.integers(1, 9)))] for _ in range(12)]
-    people = [[[*map(str, draw.integers(0, 6, draw.integers(2, 9)))] for _ in range(3)] for _ in said]
+    candidates = [[*map(str, draw.integers(0, 6, draw.integers(1, 9)))] for _ in range(12)]
+    people = [[[*map(str, draw.integers(0, 6, draw.integers(2, 9)))] for _ in range(3)] for _ in candidates]
     chosen = draw.integers(0, 12, 12)
     weights = np.bincount(chosen, minlength=12)
-    expected, _ = bleu([said[i] for i in chosen], [people[i] for i in chosen])
-    assert bleu_of_sums(weights @ bleu_counts(said, people)) == pytest.approx(expected, abs=1e-12)
+    expected, _ = bleu([candidates[i] for i in chosen], [people[i] for i in chosen])
+    assert bleu_of_sums(weights @ bleu_counts(candidates, people)) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=20, deadline=None)

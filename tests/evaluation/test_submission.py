@@ -11,19 +11,21 @@ import pytest
 from showtell.errors import DataError, UsageError
 from showtell.evaluation.submission import submission_name, validate_submission, write_submission
 
-SAID = {"139": "a living room with a “tv”", "285": "a bear"}
+CANDIDATES = {"139": "a living room with a “tv”", "285": "a bear"}
 
 
 def test_the_official_loader_takes_the_file(tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
-    path = write_submission(tmp_path / "new", "val2017", "showtell", SAID)
+    path = write_submission(tmp_path / "new", "val2017", "showtell", CANDIDATES)
     assert path.name == "captions_val2017_showtell_results.json"
     truth = tmp_path / "captions_val2017.json"
-    truth.write_text(json.dumps({"images": [{"id": int(i)} for i in SAID], "annotations": [], "info": {}}))
+    truth.write_text(
+        json.dumps({"images": [{"id": int(i)} for i in CANDIDATES], "annotations": [], "info": {}})
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         loaded = COCO(str(truth)).loadRes(str(path))
-    assert {str(a["image_id"]): a["caption"] for a in loaded.anns.values()} == SAID
+    assert {str(a["image_id"]): a["caption"] for a in loaded.anns.values()} == CANDIDATES
 
 
 @pytest.mark.parametrize("name", ["my_model", "", "a/b", "é"])
@@ -37,7 +39,7 @@ def test_ids_are_numbers(tmp_path: Path) -> None:
         write_submission(tmp_path, "val", "x", {"a.jpg": "a dog"})
 
 
-GOOD = [{"image_id": int(image), "caption": caption} for image, caption in SAID.items()]
+GOOD = [{"image_id": int(image), "caption": caption} for image, caption in CANDIDATES.items()]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: Any, message: str) -> N
     path = tmp_path / "captions_val2017_x_results.json"
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
-        validate_submission(path, SAID)
+        validate_submission(path, CANDIDATES)
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"\xff", "not UTF-8"), (b"[", "broken JSON")])
@@ -66,6 +68,6 @@ def test_files_that_are_no_json(tmp_path: Path, content: bytes, message: str) ->
     path = tmp_path / "captions_val2017_x_results.json"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        validate_submission(path, SAID)
+        validate_submission(path, CANDIDATES)
     with pytest.raises(DataError, match="is named captions_"):
-        validate_submission(path.rename(tmp_path / "results.json"), SAID)
+        validate_submission(path.rename(tmp_path / "results.json"), CANDIDATES)

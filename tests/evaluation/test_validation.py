@@ -45,13 +45,13 @@ def test_agrees_with_the_reference(shared_data: Path) -> None:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     images = [i for i in load_annotations(shared_data / "flickr8k").images if i.split == "val"][:300]
-    said = {image.image_id: image.captions[0] for image in images}
+    candidates = {image.image_id: image.captions[0] for image in images}
     wanted = {image.image_id: image.captions[1:] for image in images}
     tokenizer = PTBTokenizer()
-    predictions = tokenizer.tokenize({image: [{"caption": c}] for image, c in said.items()})
+    predictions = tokenizer.tokenize({image: [{"caption": c}] for image, c in candidates.items()})
     references = tokenizer.tokenize({image: [{"caption": c} for c in cs] for image, cs in wanted.items()})
     bleu, _ = Bleu(4).compute_score(references, predictions, verbose=0)
     cider, _ = Cider().compute_score(references, predictions)
-    ours = score_captions(said, wanted)
+    ours = score_captions(candidates, wanted)
     assert [ours[f"BLEU-{n}"] for n in range(1, 5)] == pytest.approx(bleu, abs=1e-6)
     assert ours["CIDEr"] == pytest.approx(cider, abs=1e-6)

@@ -17,9 +17,11 @@ def record(name: str = "dog.jpg", words: int = 3) -> Record:
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(stream, "JPEG")
     looked = np.full((words, 7, 7), 1 / 49, np.float32)
-    said = tuple("abcdefghijklmnopqrst"[:words])
+    candidates = tuple("abcdefghijklmnopqrst"[:words])
     return Record(
-        name, (Caption(" ".join(said), said, (-0.5,) * (words + 1), looked),), preview=stream.getvalue()
+        name,
+        (Caption(" ".join(candidates), candidates, (-0.5,) * (words + 1), looked),),
+        preview=stream.getvalue(),
     )
 
 

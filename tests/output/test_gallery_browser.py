@@ -98,7 +98,7 @@ def test_doubtful_only(page: Browser) -> None:
 
 
 def test_a_word_shows_its_confidence_and_where_the_model_looked_by_mouse_and_keyboard(page: Browser) -> None:
-    button = page.all("main > figure .said")[1]
+    button = page.all("main > figure .caption-word")[1]
     assert button.get_property("textContent") == "man38 %"
     canvas = "arguments[0].closest('figure').querySelector('canvas')"
     painted = f"return {canvas}.getContext('2d').getImageData(0, 0, 99, 99).data.some((value) => value)"

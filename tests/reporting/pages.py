@@ -34,9 +34,9 @@ def make_report(files: Sequence[Path], *, models: Sequence[str] = ("mine",)) -> 
     random = np.random.default_rng(0)
     images = []
     for file in files:
-        said = [["a", *random.permutation(WORDS)[:3].tolist(), file.stem] for _ in models]
-        people = (" ".join(reversed(said[0])), "a ball on the grass")
-        shown = tuple(make_shown(words, random) for words in said)
+        candidates = [["a", *random.permutation(WORDS)[:3].tolist(), file.stem] for _ in models]
+        people = (" ".join(reversed(candidates[0])), "a ball on the grass")
+        shown = tuple(make_shown(words, random) for words in candidates)
         images.append(ReportImage(file.name, make_thumbnail(file), people, shown))
     columns = (*models, "last week")
     return Report(

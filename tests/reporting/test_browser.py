@@ -105,9 +105,9 @@ def test_captions_are_searched(page: Browser, report: Report) -> None:
 
 def test_a_word_of_the_tables_shows_its_photos(page: Browser, report: Report) -> None:
     word = page.one('.words.m1 .word[data-kind="often"]')
-    said = word.text
+    candidates = word.text
     word.click()
-    wanted = sum(said in image.shown[1].words for image in report.images)
+    wanted = sum(candidates in image.shown[1].words for image in report.images)
     assert page.one("#count").text == f"{wanted} of 40 photos"
     page.one("#filter").click()
     assert page.one("#count").text == "40 photos"
@@ -118,7 +118,7 @@ def test_the_mouse_over_a_word_shows_where_the_model_looked(page: Browser, repor
     page.all(".card")[7].click()
     shown = report.images[7].shown[0]
     assert shown.attention is not None
-    words = page.all(".block.m0 .said")
+    words = page.all(".block.m0 .caption-word")
     assert [word.text.split("\n")[0] for word in words] == list(shown.words)
     for index, word in enumerate(words):
         page.hover(word)
@@ -148,7 +148,7 @@ def test_the_keyboard_is_enough(page: Browser, report: Report) -> None:
     page.keys("ENTER")
     assert page.one("#dialog").is_displayed()
     assert report.images[0].name in page.one("#dialog-title").text
-    tab_to(".said")
+    tab_to(".caption-word")
     assert heat(page).any()
     assert "looked for “a”" in page.one("#word-note").text
     page.keys("ARROW_RIGHT", "ARROW_RIGHT")
@@ -214,7 +214,7 @@ def test_the_dev_photos(browser: Browser, shared_data: Path, tmp_path: Path) -> 
     count = int(browser.one("#count").text.split()[0])
     assert 100 < count < 600
     browser.all(".card")[0].click()
-    browser.hover(browser.all(".said")[1])
+    browser.hover(browser.all(".caption-word")[1])
     drawn = heat(browser)
     assert len(np.unique(drawn[..., 3])) > 20
     screen = Image.open(io.BytesIO(browser.driver.get_screenshot_as_png()))

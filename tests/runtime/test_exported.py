@@ -100,11 +100,11 @@ def test_captions_are_those_of_pytorch(
 def test_states_are_picked_from_like_lists() -> None:
     state = ArrayState((np.arange(3),), (np.arange(6).reshape(3, 2), np.arange(12).reshape(3, 2, 2)))
     picked = state.select_hypotheses(np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0]]))
-    assert picked.memory[0].tolist() == [[1, 1, 0], [2, 3, 2], [5, 4, 4]]
-    assert picked.memory[1][2].tolist() == [[10, 11], [8, 9], [8, 9]]
+    assert picked.recurrent[0].tolist() == [[1, 1, 0], [2, 3, 2], [5, 4, 4]]
+    assert picked.recurrent[1][2].tolist() == [[10, 11], [8, 9], [8, 9]]
     kept = state.select_images(np.array([2, 0]))
     assert kept.context[0].tolist() == [2, 0]
-    assert kept.memory[0].tolist() == [[4, 5], [0, 1]]
+    assert kept.recurrent[0].tolist() == [[4, 5], [0, 1]]
 
 
 def test_it_needs_neither_pytorch_nor_transformers(exported: Path, photos: list[Path]) -> None:

@@ -76,7 +76,7 @@ class HashModel:
         return SearchState((context,), (torch.zeros(len(images), 1, dtype=torch.long),))
 
     def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
-        history = self._next(state.memory[0], tokens)
+        history = self._next(state.recurrent[0], tokens)
         row = self._row(history, state.context[0].unsqueeze(1))
         return StepOutput(self.table[row], SearchState(state.context, (history,)), self.attention[row])
 
@@ -283,7 +283,7 @@ def test_a_caption_that_wins_late_is_waited_for() -> None:
     logits = torch.tensor(said).clamp(min=1e-30).log()
 
     def step(tokens: Tensor, state: SearchState) -> StepOutput:
-        (position,) = state.memory
+        (position,) = state.recurrent
         return StepOutput(logits[position], SearchState((), (position + 1,)), None)
 
     config = SearchConfig(beam_size=2, num_captions=2, max_length=9, length_penalty=1.0)
@@ -618,11 +618,11 @@ def test_a_state_is_picked_from_like_a_list(data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.integers(0, images - 1), max_size=5))
     picked = state.select_hypotheses(np.array(parents))
     assert picked.context is state.context
-    for before, after in zip(state.memory, picked.memory, strict=True):
+    for before, after in zip(state.recurrent, picked.recurrent, strict=True):
         naive = [before[image, parent] for image, row in enumerate(parents) for parent in row]
         torch.testing.assert_close(after.flatten(0, 1), torch.stack(naive))
     kept = state.select_images(np.array(rows, np.int64))
-    for before, after in zip(state.context + state.memory, kept.context + kept.memory, strict=True):
+    for before, after in zip(state.context + state.recurrent, kept.context + kept.recurrent, strict=True):
         assert len(after) == len(rows)
         assert all(torch.equal(after[i], before[row]) for i, row in enumerate(rows))
 

@@ -116,7 +116,7 @@ class Collector(Entries):
         Args:
             name: its file, relative to one of the folders.
             split: the part of the dataset it belongs to; None where the row does not say: `train`, or what
-                an earlier row said.
+                an earlier row had.
             folders: where to look for the file.
             image_id: its id; without it, its name.
 

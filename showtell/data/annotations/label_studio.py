@@ -106,7 +106,7 @@ def _texts(value: object) -> Iterator[object]:
 
 
 def _image(data: dict[str, Any], folders: ImageFolders) -> str:
-    """The name of a task's image: the first that is found, else the first."""
+    """The name of a task's image: the first that exists, else the first."""
     addresses = [data[name] for name in (*IMAGE_FIELDS, _TEMPLATE) if isinstance(data.get(name), str)]
     if not addresses:
         texts = [value for value in data.values() if isinstance(value, str)]

@@ -65,7 +65,7 @@ def load_annotations(
 
     Raises:
         UsageError: the root or the folder of the images is not there.
-        AnnotationError: the format cannot be told, or a file or entry cannot be used: an image without its
+        AnnotationError: the format is not recognised, or a file or entry cannot be used: an image without its
             file or without captions, a caption without its image or without a word, an id that comes twice,
             fields that are wrong, text that is not UTF-8, JSON that is broken.
     """

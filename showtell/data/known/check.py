@@ -44,7 +44,7 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """What was found.
+    """The result of a check.
 
     Attributes:
         root: the folder, or the annotation file.

@@ -1,7 +1,7 @@
 """The dataset as a folder: `images/00001.png`..., and `captions.jsonl`, which any JSON Lines reader takes.
 
 Of the files, `scenes.json` comes first and says what the folder is; `captions.jsonl` comes last and says that
-it is complete. So a folder left by a kill is told from a complete one.
+it is complete. So a folder left by a kill is recognised as incomplete.
 """
 
 from __future__ import annotations

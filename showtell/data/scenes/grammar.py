@@ -13,7 +13,7 @@ PHRASES: dict[Relation, tuple[str, ...]] = {
     "above": ("above", "over"),
     "below": ("below", "under"),
 }
-"""How each relation is said."""
+"""Phrases for each relation."""
 
 FORMS = (
     "{one} {relation} {other}",

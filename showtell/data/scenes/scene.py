@@ -50,7 +50,7 @@ class Scene:
     relation: Relation
 
     def swapped(self) -> Scene:
-        """The same scene told from the second object."""
+        """The same scene with the two objects exchanged."""
         return Scene(self.second, self.first, INVERSE[self.relation])
 
 

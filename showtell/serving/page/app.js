@@ -1,7 +1,7 @@
 const AT_ONCE = 6; // requests, as many as browsers open to a host
 const CAPTIONS = 3; // of each photo: the best and its alternatives
 const TRIES = 5; // where the server is full
-let limits = null; // what GET v1/model told
+let limits = null; // the answer of GET v1/model
 let waiting = []; // entries that are not yet sent
 let entries = []; // {file, url, card, captions, chosen, error}
 let sending = 0;
@@ -186,7 +186,7 @@ function otherCaptions(entry) {
 }
 
 function wordButton(entry, caption, word) {
-  const node = make("button", word.text, "said");
+  const node = make("button", word.text, "caption-word");
   node.type = "button";
   node.append(make("small", percent(word.probability)));
   node.style.setProperty("--doubt", `${Math.round(45 * (1 - word.probability))}%`);
@@ -197,14 +197,14 @@ function wordButton(entry, caption, word) {
     const focused = document.activeElement;
     if (focused === node) return;
     clearLook(entry);
-    if (focused.classList.contains("said") && entry.card.contains(focused)) focused.dispatchEvent(new Event("focus"));
+    if (focused.classList.contains("caption-word") && entry.card.contains(focused)) focused.dispatchEvent(new Event("focus"));
   });
   return node;
 }
 
 function clearLook(entry) {
   clearCanvas(entry.canvas);
-  entry.card.querySelectorAll(".said.on").forEach((node) => node.classList.remove("on"));
+  entry.card.querySelectorAll(".caption-word.on").forEach((node) => node.classList.remove("on"));
   const { confidence, doubtful } = entry.captions[entry.chosen];
   const doubt = doubtful ? ", doubtful: look at the photo before you use it" : "";
   entry.note.textContent = confidence === null ? "" : `Confidence ${percent(confidence)}${doubt}`;

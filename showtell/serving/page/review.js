@@ -1,5 +1,5 @@
 const AHEAD = 3; // photos whose proposals are computed while one is looked at
-let state = null; // what GET v1/review told
+let state = null; // the answer of GET v1/review
 let current = null; // {number, name, decided, caption, proposals, error}
 let busy = false; // while a decision is being saved
 let before = ""; // the text as it was when editing began
@@ -38,9 +38,9 @@ function askForToken() {
 
 function load(number) {
   if (!photos.has(number)) {
-    const found = fetchPhoto(number);
-    found.catch(() => photos.delete(number)); // the next look tries again
-    photos.set(number, found);
+    const photo = fetchPhoto(number);
+    photo.catch(() => photos.delete(number)); // the next look tries again
+    photos.set(number, photo);
   }
   return photos.get(number);
 }
@@ -53,10 +53,10 @@ async function fetchPhoto(number) {
 
 function loadAhead(number) {
   for (let next = number + 1; next <= Math.min(number + AHEAD, state.total - 1); next += 1) load(next).catch(() => {});
-  for (const [old, found] of photos) {
+  for (const [old, photo] of photos) {
     if (Math.abs(old - number) <= 2 * AHEAD) continue;
     photos.delete(old);
-    found.then(({ url }) => { if (url) URL.revokeObjectURL(url); }, () => {});
+    photo.then(({ url }) => { if (url) URL.revokeObjectURL(url); }, () => {});
   }
 }
 
