@@ -3,12 +3,11 @@
     python benchmarks/bench_search.py [FOLDER] [--rounds 15] [--exported EXPORTS] [--keep]
 
 All search captions with three beams for the same features of photos, in turn. `steps` is the time within the
-decoder's step, `limit` what the matrix products of these steps would take at the rate of a product of 2048 x
-2048 matrices in bf16 (fp32 where the machine has no faster one), which is measured in the same round. Times
-are those of the fastest round, shares are medians of those within a round: other processes change times more
-than shares. Then a step by operator, as the profilers of the runtimes report it
-(OpenVINO's with keys in fp32). Prints Markdown, and first
-the class of the machine: AMX and AVX-512 differ.
+decoder's step, `limit` what products of as many rows with as many weights take alone, in bf16 (fp32 where the
+machine has no faster one), which is measured in the same round: for one photo that is reading the weights.
+Times are those of the fastest round, shares are medians of those within a round: other processes change times
+more than shares. Then a step by operator, as the profilers of the runtimes report it (OpenVINO's with keys in
+fp32). Prints Markdown, and first the class of the machine: AMX and AVX-512 differ.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ from showtell.captioning.base import CaptioningModel
 from showtell.captioning.captioner import Captioner
 from showtell.commands.shared.options import open_model
 from showtell.config import SearchConfig
+from showtell.decoder.fused import PackedLinear
 from showtell.runtime.exported import ExportedCaptioner
 from showtell.utils.devices import compute_dtype
 from showtell.utils.shipped import DEFAULT_MODEL
@@ -74,15 +74,32 @@ def steps_of(model: CaptioningModel) -> Timed:
     return timed
 
 
-def product_seconds(dtype: torch.dtype, size: int = 2048) -> float:
-    """Seconds of a multiply-add in large products."""
-    one, other = (torch.randn(size, size).to(dtype) for _ in range(2))
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        one @ other
-        seconds.append(time.perf_counter() - start)
-    return min(seconds) / size**3
+class Products:
+    """Products as large as those of a step: so many rows, and as many weights as the decoder reads.
+
+    With few rows, the time of a product is that of reading its weights; with many, that of computing.
+    """
+
+    SIDE = 512
+
+    def __init__(self, weights: int, dtype: torch.dtype) -> None:
+        parts = max(1, round(weights / (4 * self.SIDE**2)))
+        bias = torch.zeros(4 * self.SIDE, dtype=dtype)
+        self.layers = [
+            PackedLinear(torch.randn(4 * self.SIDE, self.SIDE).to(dtype), bias) for _ in range(parts)
+        ]
+        self.dtype, self.scale = dtype, weights / (parts * 4 * self.SIDE**2)
+
+    @torch.inference_mode()
+    def seconds(self, rows: int) -> float:
+        """Seconds of the products of one step of `rows` hypotheses."""
+        inputs, seconds = torch.randn(rows, self.SIDE).to(self.dtype), []
+        for _ in range(5):
+            start = time.perf_counter()
+            for layer in self.layers:
+                layer(inputs)
+            seconds.append(time.perf_counter() - start)
+        return self.scale * min(seconds)
 
 
 def measure(models: dict[str, CaptioningModel], features: Any, rounds: int, per_row: int) -> None:
@@ -90,6 +107,7 @@ def measure(models: dict[str, CaptioningModel], features: Any, rounds: int, per_
     dtype = compute_dtype("auto", torch.device("cpu"))
     print("| | photos | ms a photo | in steps | around them | limit of the products | limit / measured |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    products = Products(per_row, dtype)
     timers = {name: steps_of(model) for name, model in models.items()}
     given = {
         name: features.to(dtype) if isinstance(model, Captioner) else features.numpy()
@@ -98,7 +116,7 @@ def measure(models: dict[str, CaptioningModel], features: Any, rounds: int, per_
     for size in SIZES:
         rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
         for number in range(rounds + 1):
-            unit = product_seconds(dtype)
+            unit = products.seconds(3 * size) / (3 * size)
             for name, model in models.items():
                 timer = timers[name]
                 timer.seconds, timer.hypotheses = 0.0, 0
@@ -106,7 +124,7 @@ def measure(models: dict[str, CaptioningModel], features: Any, rounds: int, per_
                 model.generate(given[name][:size], SearchConfig())
                 if number:  # the first prepares buffers
                     whole = time.perf_counter() - start
-                    rows[name].append((whole, timer.seconds, timer.hypotheses * per_row * unit))
+                    rows[name].append((whole, timer.seconds, timer.hypotheses * unit))
         for name, values in rows.items():
             whole, steps, limit = min(values)
             share = statistics.median(value[2] / value[0] for value in values)
