@@ -25,7 +25,7 @@ from showtell.data.vocabulary import Vocabulary
 from showtell.errors import ConfigError, UsageError
 from showtell.search import Hypothesis, SpecialTokens
 from showtell.search.settings import SearchKeywords, search_config
-from showtell.utils.malloc_trim import malloc_trim
+from showtell.utils.malloc import malloc_trim
 
 if TYPE_CHECKING:
     from showtell.data.inputs import ImageInput

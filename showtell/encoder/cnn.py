@@ -21,6 +21,7 @@ from showtell.data.transforms import ImageTransform
 from showtell.encoder.backbone import GridNetwork
 from showtell.encoder.pretrained import load_backbone
 from showtell.utils.devices import compute_dtype, encoder_batch_size, stack_to_device, to_device
+from showtell.utils.malloc import keep_freed_memory
 
 
 class CNNEncoder(nn.Module):
@@ -49,6 +50,7 @@ class CNNEncoder(nn.Module):
         grid_side: int | None = None,
     ) -> None:
         super().__init__()
+        keep_freed_memory()
         self.backbone = backbone
         self.transform = transform
         self.precision = precision

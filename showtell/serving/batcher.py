@@ -20,7 +20,7 @@ from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ShowtellError
 from showtell.serving.decoders import Decoders, Decoding
-from showtell.utils.malloc_trim import malloc_trim
+from showtell.utils.malloc import malloc_trim
 
 log = logging.getLogger(__name__)
 

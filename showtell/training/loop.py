@@ -40,7 +40,7 @@ from showtell.training.progress import Every, Progress
 from showtell.training.validation import Predicted, Validation, validate
 from showtell.utils.devices import autocast, pick_device
 from showtell.utils.gpu_memory import MemoryByStage
-from showtell.utils.malloc_trim import malloc_trim
+from showtell.utils.malloc import malloc_trim
 
 OnEpoch = Callable[[dict[str, float]], None]
 """Takes the row of an epoch."""
