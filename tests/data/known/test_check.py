@@ -9,7 +9,7 @@ import pytest
 from showtell.data.known.check import check_dataset
 from showtell.errors import AnnotationError
 from tests.conftest import make_snippets
-from tests.data.test_annotations import coco, touch, write
+from tests.data.annotations.datasets import coco, touch, write
 
 
 def test_missing_photos_are_counted_by_split(tmp_path: Path) -> None:
