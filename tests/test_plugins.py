@@ -103,25 +103,6 @@ def test_decoders_that_fail(
         make_decoder(DecoderConfig(kind="odd"), vocab_size=9, feature_dim=8, grid_cells=4)
 
 
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (
-            lambda: DecoderConfig(kind="topdwn"),
-            "decoder.kind: 'topdwn' is none of topdown, attention, pooled; did you mean topdown",
-        ),
-        (lambda: DataConfig(format="cocoo"), r"did you mean coco\?"),
-        (
-            lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]),
-            "the format of x: 'tabbed' is none of .*; install the plug-in",
-        ),
-    ],
-)
-def test_names_that_nobody_has_registered(make: object, reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        make()  # type: ignore[operator]
-
-
 # Encoders
 
 
