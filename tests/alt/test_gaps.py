@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -14,7 +14,6 @@ from showtell.alt.gaps import Gap, Lines, fill
 TEXTS = st.text(st.sampled_from("ab <>&\"'[]*_`\\é"), min_size=1, max_size=12)
 
 
-@settings(max_examples=40)
 @given(TEXTS)
 def test_html_reads_the_text_as_it_was(alt: str) -> None:
     inserted = Gap(0, "a.jpg", "html").insertion(alt)
@@ -25,7 +24,6 @@ def test_html_reads_the_text_as_it_was(alt: str) -> None:
     assert html.unescape(value) == alt
 
 
-@settings(max_examples=40)
 @given(TEXTS.map(str.strip).filter(bool))
 def test_markdown_reads_the_text_as_it_was(alt: str) -> None:
     """By markdown-it, with each run of spaces as one, as it is shown."""
@@ -40,7 +38,6 @@ def test_markdown_reads_the_text_as_it_was(alt: str) -> None:
 INSERTIONS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from("xyz")), max_size=5)
 
 
-@settings(max_examples=40)
 @given(st.text("ab\n", max_size=20), INSERTIONS)
 def test_texts_are_inserted_at_their_offsets(text: str, texts: list[tuple[int, str]]) -> None:
     """Compared with inserting one after the other, from the last."""

@@ -127,7 +127,7 @@ def test_decoding_twice_turns_once(odd: dict[str, Path], name: str) -> None:
 # ---- decoding large photos at a reduced scale
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20)
 @given(
     width=st.integers(1, 700),
     height=st.integers(1, 700),
@@ -215,7 +215,7 @@ def test_the_limit_of_pixels_is_inclusive() -> None:
         decode_image(make_image(), max_pixels=WIDTH * HEIGHT - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(kind=st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]), share=st.floats(0, 0.98))
 def test_a_file_cut_anywhere_is_refused(kind: str, share: float) -> None:
     whole = encoded(kind)
@@ -223,7 +223,7 @@ def test_a_file_cut_anywhere_is_refused(kind: str, share: float) -> None:
         decode_image(whole[: int(len(whole) * share)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]),
     where=st.floats(0, 0.9999),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.ranges import joined_ranges
@@ -11,7 +11,6 @@ from showtell.data.ranges import joined_ranges
 RANGES = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=8)
 
 
-@settings(max_examples=50)
 @given(RANGES)
 def test_ranges_follow_one_another(ranges: list[tuple[int, int]]) -> None:
     begin = np.array([first for first, _ in ranges], np.int64)

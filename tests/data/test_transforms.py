@@ -27,7 +27,7 @@ from tests.bad_images import make_image
 from tests.data.pixels import largest_difference
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64), st.sampled_from(VIEWS))
 def test_crops_are_square_for_any_size(width: int, height: int, size: int, view: View) -> None:
     image = make_image(width, height)
@@ -44,7 +44,7 @@ def test_resize_squeezes_the_whole_image() -> None:
     assert largest_difference(small[..., 1], np.tile((np.arange(224) + 0.5) / 224 * 255, (224, 1)).T) <= 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([64, 100, 224, 288]))
 def test_proportions_are_nearly_kept(width: int, height: int, size: int) -> None:
     shown = resize_in_proportion(Image.new("RGB", (width, height)), size)
@@ -121,10 +121,10 @@ def part_of(view: Image.Image) -> tuple[float, float, float, float, bool]:
 
 
 def test_random_views_are_large_parts_spread_evenly_half_of_them_mirrored() -> None:
-    image, random, draws = make_image(400, 300), np.random.default_rng(0), 500
+    image, random, draws = make_image(400, 300), np.random.default_rng(0), 300
     parts = np.array([part_of(random_view(image, 56, random.random(5))) for _ in range(draws)])
     width, height = parts[:, 2] - parts[:, 0], parts[:, 3] - parts[:, 1]
-    assert abs(parts[:, 4].mean() - 0.5) < 0.07
+    assert abs(parts[:, 4].mean() - 0.5) < 0.09
     uncut = (width < 0.98) & (height < 0.98)
     area, proportion = (width * height), width / height
     assert area.min() > 0.42

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.annotations import load_annotations
@@ -123,7 +123,6 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=50)
 @given(ENTRIES)
 def test_each_row_is_an_image_with_a_caption_or_is_counted(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str | None]]

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.annotations import load_annotations
@@ -59,7 +59,6 @@ FIELDS = st.text("ab,;\t|\"'\n é", min_size=1, max_size=8).filter(
 )
 
 
-@settings(max_examples=40)
 @given(st.sampled_from([",", ";"]), st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=4))
 def test_what_the_csv_module_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, mark: str, table: list[tuple[str, str]]

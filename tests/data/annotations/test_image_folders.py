@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.annotations.entries import EntryError
@@ -37,7 +37,6 @@ def test_a_name_that_looks_the_same_is_taken(tmp_path: Path, written: str, name:
     assert ImageFolders([tmp_path], [tmp_path]).find(written) == tmp_path / name
 
 
-@settings(max_examples=40)
 @given(st.text(st.characters(categories=["L", "M"], max_codepoint=0x1FFF), min_size=1, max_size=6))
 def test_any_normal_form_leads_to_the_file(tmp_path_factory: pytest.TempPathFactory, stem: str) -> None:
     folder = tmp_path_factory.mktemp("forms")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from showtell.data.annotations.names import forward_slashes, is_absolute, look_alike, name_key, number_alike
 
 
-@settings(max_examples=50)
 @given(st.integers(0, 10**15), st.integers(0, 6))
 def test_numbers_are_alike_however_written(number: int, zeros: int) -> None:
     assert number_alike("0" * zeros + str(number)) == number_alike(f" {number}.0 ") == str(number)

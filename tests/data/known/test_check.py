@@ -87,11 +87,3 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     with pytest.raises(AnnotationError, match="no captions of a known format"):
         check_dataset(tmp_path)
-
-
-def test_the_shared_flickr8k_lacks_its_test_split(shared_data: Path) -> None:
-    done = check_dataset(shared_data / "flickr8k")
-    assert (done.present, done.images) == (7000, 7000)
-    assert done.known is not None
-    assert done.known.name == "flickr8k"
-    assert list(done.splits) == ["train", "val"]
