@@ -61,6 +61,13 @@ def test_captions_by_models_are_marked(tmp_path: Path) -> None:
     assert texts == [["a dog"], ["a cat"]]
 
 
+def test_a_caption_that_a_person_and_a_model_wrote_alike_is_of_both(tmp_path: Path) -> None:
+    image = CaptionedImage(tmp_path / "a.jpg", ("a dog", "a dog"), "train", "1", ("person", "model"))
+    (task,) = json.loads(write_label_studio([image], tmp_path / "t.json", tmp_path).read_text())
+    texts = [task[kind][0]["result"][0]["value"]["text"] for kind in ("annotations", "predictions")]
+    assert texts == [["a dog"], ["a dog"]]
+
+
 def test_predictions_wait_for_people(tmp_path: Path) -> None:
     image = CaptionedImage(tmp_path / "a.jpg", ("a dog",), "train", "a")
     (task,) = json.loads(
