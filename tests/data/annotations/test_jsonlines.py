@@ -95,6 +95,14 @@ def test_of_several_fields_the_one_that_names_a_file_counts(tmp_path: Path) -> N
     assert records(load_annotations(tmp_path)) == [("a.jpg", "train", ("A dog",))]
 
 
+def test_a_field_that_is_null_is_not_there(tmp_path: Path) -> None:
+    """As pandas writes a table with gaps."""
+    touch(tmp_path, "a.jpg")
+    nulls = {"path": None, "image_id": None, "captions": None, "split": None}
+    write(tmp_path / "captions.jsonl", json.dumps({"file_name": "a.jpg", "text": "A dog", **nulls}))
+    assert records(load_annotations(tmp_path)) == [("a.jpg", "train", ("A dog",))]
+
+
 def test_phrases_of_regions_are_no_captions(tmp_path: Path) -> None:
     regions = [{"id": 1, "regions": [{"image_id": 1, "phrase": "a dog"}]}]
     file = write(tmp_path / "region_descriptions.json", regions)
@@ -109,6 +117,8 @@ BAD_ENTRIES = {
     "no captions": ('{"image": "b.jpg", "captions": []}', "line 2", "image without captions"),
     "no list": ('{"image": "b.jpg", "captions": "x"}', "line 2", "wrong fields"),
     "no caption": ('{"image": "b.jpg"}', "line 2", "wrong fields"),
+    "no image": ('{"image": null, "caption": "x"}', "line 2", "wrong fields"),
+    "null as caption": ('{"image": "b.jpg", "caption": null}', "line 2", "wrong fields"),
     "a number": ('{"image": "a.jpg", "caption": 7}', "line 2, caption 1", "wrong fields"),
     "a null byte": (r'{"image": "x\u0000/b.jpg", "caption": "x"}', "line 2", "missing image file"),
     "a number as split": ('{"image": "b.jpg", "caption": "x", "split": 1}', "line 2", "unknown split"),
