@@ -26,7 +26,7 @@ from showtell.data.transforms import ImageTransform
 from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.resnet import ResNet, ResNetSettings
 
-hypothesis.settings.register_profile("showtell", deadline=None)  # nothing asserts speed
+hypothesis.settings.register_profile("showtell", deadline=None, max_examples=40)  # nothing asserts speed
 hypothesis.settings.load_profile("showtell")
 torch.set_num_threads(1)  # tiny networks gain nothing by more, and lose much on a busy machine
 

@@ -32,6 +32,13 @@ def install(folder: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
         monkeypatch.delitem(sys.modules, module)
 
 
+def install_broken(folder: Path, group: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a package `wrong` whose plug-in `odd` is the object `it` of this source."""
+    project = '[project]\nname = "wrong"\nversion = "1"\n'
+    project += f'[project.entry-points."showtell.{group}"]\nodd = "wrong.m:it"\n'
+    install(folder, {"pyproject.toml": project, "wrong/m.py": source}, monkeypatch)
+
+
 def files_of_package(files: dict[str, str]) -> set[str]:
     """Names of the top-level packages."""
     return {name.partition("/")[0] for name in files if "/" in name}

@@ -15,21 +15,14 @@ from showtell.data.annotations.load import load_annotations
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder.cnn import CNNEncoder
-from showtell.errors import AnnotationError, CheckpointError, ConfigError, EncoderError, PluginError
+from showtell.errors import CheckpointError, ConfigError, EncoderError, PluginError
 from showtell.evaluation.scores import measure
-from tests.plugin_package import documented, install
+from tests.plugin_package import documented, install, install_broken
 
 
 @pytest.fixture
 def extras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "site", documented(), monkeypatch)
-
-
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, source: str) -> None:
-    """Install a package `wrong` whose plug-in `odd` is `source`'s `it`."""
-    project = '[project]\nname = "wrong"\nversion = "1"\n'
-    project += f'[project.entry-points."showtell.{group}"]\nodd = "wrong.m:it"\n'
-    install(tmp_path / "wrong-site", {"pyproject.toml": project, "wrong/m.py": source}, monkeypatch)
 
 
 @pytest.fixture
@@ -43,48 +36,6 @@ def dataset(snippets: list[Path], tmp_path: Path) -> Path:
     ]
     (root / "captions.arrows").write_text("\n".join(lines))
     return root
-
-
-# Readers
-
-
-def test_the_documented_reader(extras: None, dataset: Path) -> None:
-    for chosen in ("arrows", "auto"):
-        loaded = load_annotations(dataset, format=chosen)
-        assert loaded.format == "arrows"
-        assert [image.captions for image in loaded.images[:2]] == [("a cat runs",), ("a dog runs",)]
-
-
-def test_records_of_a_reader_follow_the_rules_of_all_formats(extras: None, dataset: Path) -> None:
-    with (dataset / "captions.arrows").open("a") as file:
-        file.write("\nlost.jpg -> a dog\n0000.jpg -> \nno arrow")
-    with pytest.raises(AnnotationError, match=r"record 41: .*lost\.jpg"):
-        load_annotations(dataset, format="arrows")
-    loaded = load_annotations(dataset, format="arrows", skip_bad=True)
-    assert len(loaded.images) == 40
-    assert len(loaded.skipped) >= 3
-
-
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [
-        (
-            "raise ImportError('no such lib')",
-            "plug-in odd of wrong .*ImportError: no such lib; mend or uninstall",
-        ),
-        ("class it:\n    def matches(root): return 1 / 0", "ZeroDivisionError"),
-        (
-            "class it:\n    def matches(root): return True\n    def read(root): yield 1 / 0",
-            "ZeroDivisionError",
-        ),
-        ("it = None", "AttributeError"),
-    ],
-)
-def test_readers_that_fail(source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken(tmp_path, monkeypatch, "readers", source)
-    (tmp_path / "data").mkdir()
-    with pytest.raises(PluginError, match=reason):
-        load_annotations(tmp_path / "data")
 
 
 # Scores
@@ -113,7 +64,7 @@ def test_without_plugins_there_are_no_other_scores() -> None:
     ],
 )
 def test_scores_that_fail(source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken(tmp_path, monkeypatch, "scores", source)
+    install_broken(tmp_path / "wrong-site", "scores", source, monkeypatch)
     with pytest.raises(PluginError, match=reason):
         measure(CANDIDATES, REFERENCES, java=False)
 
@@ -147,28 +98,9 @@ def test_the_documented_decoder_steps_as_it_is_trained(extras: None) -> None:
 def test_decoders_that_fail(
     source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken(tmp_path, monkeypatch, "decoders", source)
+    install_broken(tmp_path / "wrong-site", "decoders", source, monkeypatch)
     with pytest.raises(PluginError, match=reason):
         make_decoder(DecoderConfig(kind="odd"), vocab_size=9, feature_dim=8, grid_cells=4)
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (
-            lambda: DecoderConfig(kind="topdwn"),
-            "decoder.kind: 'topdwn' is none of topdown, attention, pooled; did you mean topdown",
-        ),
-        (lambda: DataConfig(format="cocoo"), r"did you mean coco\?"),
-        (
-            lambda: DataConfig(root=[{"root": "x", "format": "tabbed"}]),
-            "the format of x: 'tabbed' is none of .*; install the plug-in",
-        ),
-    ],
-)
-def test_names_that_nobody_has_registered(make: object, reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        make()  # type: ignore[operator]
 
 
 # Encoders
@@ -192,7 +124,7 @@ def test_the_documented_encoder(extras: None) -> None:
 def test_encoders_that_fail(
     source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken(tmp_path, monkeypatch, "encoders", source)
+    install_broken(tmp_path / "wrong-site", "encoders", source, monkeypatch)
     with pytest.raises(PluginError, match=reason):
         CNNEncoder.from_config(EncoderConfig("odd:x"))
 

@@ -46,16 +46,23 @@ class DatasetConfig:
     """How often each of its training images comes in an epoch; 0.5 takes another half of them each epoch."""
 
 
+_DATASET_HELP = (
+    "write {root: FOLDER, format: coco, images: FOLDER, weight: 1}, the last three where they are needed, or"
+    " the folder alone, as text"
+)
+
+
 def _to_dataset(item: str | DatasetConfig | dict[str, Any]) -> DatasetConfig:
     """An item of `data.root`.
 
     Raises:
-        ConfigError: it has unknown keys.
+        ConfigError: it is none of these, or has unknown keys.
     """
     if isinstance(item, DatasetConfig):
         return item
     if isinstance(item, str):
         return DatasetConfig(item)
+    require(isinstance(item, dict), f"data.root: {item!r} is not a dataset; {_DATASET_HELP}")
     known = [each.name for each in fields(DatasetConfig)]
     unknown = sorted(set(map(str, item)) - set(known))
     require(not unknown, f"data.root: a dataset has no {', '.join(unknown)}, only {', '.join(known)}")
@@ -67,8 +74,7 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         isinstance(dataset.root, str)
         and bool(dataset.root)
         and not dataset.root.lstrip().startswith(("{", "[")),
-        f"data.root: {dataset.root or 'an entry without root'} is not a dataset; write {{root: FOLDER,"
-        " format: coco, images: FOLDER, weight: 1}, the last three where they are needed",
+        f"data.root: {dataset.root or 'an entry without root'} is not a dataset; {_DATASET_HELP}",
     )
     require_known(f"data.root: the format of {dataset.root}", dataset.format, DATASET_FORMATS, "readers")
     require(
@@ -128,6 +134,10 @@ class DataConfig:
             return []
         if isinstance(self.root, str):
             return [DatasetConfig(self.root, self.format, self.images)]
+        require(
+            isinstance(self.root, list | tuple),
+            f"data.root: {self.root!r} is neither text nor a list; {_DATASET_HELP}",
+        )
         return [_to_dataset(item) for item in self.root]
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`<img>` without alt in HTML: found as a browser sees it, filled without touching anything else."""
+"""`<img>` without alt in HTML: recognised as a browser does, filled without touching anything else."""
 
 from __future__ import annotations
 

@@ -93,4 +93,4 @@ def test_broken_files_are_refused_with_their_name(tmp_path: Path) -> None:
             except DataError as error:
                 refused.append((name, str(error)))
     assert len(refused) >= 3
-    assert all(said.startswith(f"{name}: its metadata cannot be read") for name, said in refused)
+    assert all(message.startswith(f"{name}: its metadata cannot be read") for name, message in refused)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -13,9 +12,10 @@ from pathlib import Path
 import pytest
 from filelock import lock_descriptor
 
-from showtell.alt import attributes, exchange, replacing
+from showtell.alt import exchange, replacing
 from showtell.alt.replacing import check_replaceable, replace_file
 from showtell.errors import DataError
+from tests.alt.systems import SYSTEMS, failing, limit
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do this")
 
@@ -28,21 +28,6 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def limit(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux; systems that cannot exchange two files in one step; file systems without hard links too."""
-    if system != "one step":
-        monkeypatch.setattr(exchange, "_renameat2", lambda: None)
-    if system == "no links":
-        monkeypatch.setattr(os, "link", failing(OSError(errno.EPERM, "no links here")))
-
-
-def failing(error: Exception) -> Callable[..., None]:
-    def fail(*_arguments: object, **_options: object) -> None:
-        raise error
-
-    return fail
-
-
 def replace(page: Path, new: bytes = b"new", old: bytes = b"old") -> Path:
     spare = page.parent.parent
     return replace_file(page, old, new, (spare / "temporary", page.with_name(".temporary")), lambda *_: None)
@@ -52,7 +37,7 @@ def leftovers(page: Path) -> list[str]:
     return [path.name for path in (*page.parent.parent.iterdir(), *page.parent.iterdir()) if path.is_file()]
 
 
-@pytest.mark.parametrize("system", ["one step", "hard link", "no links"])
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_the_old_file_is_kept_under_the_other_name(
     page: Path, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,59 +186,27 @@ def test_what_is_no_file_with_one_name_is_refused(tmp_path: Path, make: Callable
 
 
 @linux
-@pytest.mark.parametrize("system", ["one step", "hard link", "no links"])
-def test_owner_mode_times_and_extended_attributes_are_kept(
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_replaced_file_keeps_its_attributes(
     page: Path, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit(system, monkeypatch)
-    if os.geteuid() == 0:
-        os.chown(page, 1234, 4321)
     page.chmod(0o4641)
-    os.setxattr(page, "user.tag", b"red")
     os.utime(page, ns=(10**18 + 1, 10**18 + 7))
     before = page.stat()
     replace(page)
     after = page.stat()
     for name in ("st_uid", "st_gid", "st_mode", "st_mtime_ns"):
         assert getattr(after, name) == getattr(before, name)
-    assert os.getxattr(page, "user.tag") == b"red"
 
 
 @linux
-@pytest.mark.parametrize(
-    ("function", "what"), [("chown", "owner and group"), ("setxattr", "user.tag"), ("utime", "time")]
-)
 def test_a_file_whose_attributes_cannot_be_kept_is_left_alone(
-    page: Path, function: str, what: str, monkeypatch: pytest.MonkeyPatch
+    page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.setxattr(page, "user.tag", b"red")
-    os.utime(page, (1e9, 1e9))
-    status = page.stat()
-    fail = failing(PermissionError(errno.EPERM, "not permitted"))
-    if function == "chown":
-        os.chown(page, 1234, 4321) if os.geteuid() == 0 else pytest.skip("only root can give files away")
-        status = page.stat()
-    monkeypatch.setattr(attributes.os, function, (lambda *_, **__: None) if function == "utime" else fail)
-    with pytest.raises(DataError, match=f"its .*{what}.* cannot be kept"):
+    before = page.stat()
+    monkeypatch.setattr(replacing, "write_like", failing(DataError("its mode cannot be kept")))
+    with pytest.raises(DataError, match="its mode cannot be kept"):
         replace(page)
-    assert page.read_bytes() == b"old"
-    assert page.stat() == status or page.stat().st_ino == status.st_ino
+    assert (page.read_bytes(), page.stat()) == (b"old", before)
     assert leftovers(page) == ["page.html"]
-
-
-@linux
-def test_attributes_by_the_system_s_own_tool(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attributes, "sys", type("Mac", (), {"platform": "darwin"}))
-    page.chmod(0o604)
-    os.utime(page, (1e9, 1e9))
-    replace(page)
-    assert page.read_bytes() == b"new"
-    assert (page.stat().st_mode & 0o777, page.stat().st_mtime) == (0o604, 1e9)
-
-
-@linux
-def test_an_exchange_that_fails_says_why(page: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        exchange.exchange(page.with_name("missing"), page)
-    assert ctypes.get_errno() in (0, errno.ENOENT)
-    assert page.read_bytes() == b"old"

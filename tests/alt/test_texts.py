@@ -10,7 +10,7 @@ from showtell.alt.survey import survey
 from showtell.alt.texts import read_texts, text_name
 from showtell.cli import main
 from showtell.errors import AnnotationError, UsageError
-from tests.data.test_annotations import touch, write
+from tests.data.annotations.datasets import touch, write
 
 PAGE = '<p>\n<img src="a.jpg">\n<img src="b c.jpg"> <img src="a.jpg">\n'
 

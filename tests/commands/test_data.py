@@ -12,7 +12,7 @@ import pytest
 from showtell.cli import main
 from showtell.data.annotations import load_annotations
 from showtell.data.known import catalog
-from tests.data.test_annotations import coco, touch, write
+from tests.data.annotations.datasets import coco, touch, write
 
 Output = pytest.CaptureFixture[str]
 

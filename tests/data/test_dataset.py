@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EpochSampler, EvalLoader, collate_fn
-from showtell.data.online_images import OnlineImages
-from showtell.data.preprocess import preprocess_image
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
-from showtell.encoder.cnn import CNNEncoder
 
 captions_of_images = st.lists(
     st.lists(st.lists(st.integers(4, 50), min_size=1, max_size=9), min_size=1, max_size=4),
@@ -222,13 +219,3 @@ def test_workers_load_the_same_batches() -> None:
         for n in (0, 1)
     )
     assert one == two
-
-
-def test_online_images(tiny_encoder: CNNEncoder, photos: list[Path]) -> None:
-    load = OnlineImages(tiny_encoder.transform)
-    record = CaptionedImage(photos[0], ("a woman",), "train", "0")
-    transform = tiny_encoder.transform
-    whole = preprocess_image(photos[0], size=transform.size, mean=transform.mean, std=transform.std)
-    assert torch.equal(load(record, None), whole)
-    assert torch.equal(load(record, 5), load(record, 5))
-    assert not torch.equal(load(record, 5), load(record, 6))

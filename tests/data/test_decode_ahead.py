@@ -36,7 +36,7 @@ def decoders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(1, 4), st.sets(st.integers(0, 39)))
 def test_order_is_kept_and_errors_are_carried(count: int, ahead: int, workers: int, bad: set[int]) -> None:
     def decode(number: int) -> Pixels:
@@ -45,9 +45,9 @@ def test_order_is_kept_and_errors_are_carried(count: int, ahead: int, workers: i
             raise ImageError(str(number), "bad")
         return one_pixel(number)
 
-    found = list(decode_ahead(range(count), decode, ahead=ahead, workers=workers))
-    assert [item.source for item in found] == list(range(count))
-    for item in found:
+    decoded = list(decode_ahead(range(count), decode, ahead=ahead, workers=workers))
+    assert [item.source for item in decoded] == list(range(count))
+    for item in decoded:
         if item.source in bad:
             assert item.pixels is None
             assert item.error is not None

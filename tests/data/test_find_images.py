@@ -1,3 +1,7 @@
+"""Image files of folders, patterns and names: in order, each once."""
+
+from __future__ import annotations
+
 import io
 import itertools
 import os
@@ -139,9 +143,9 @@ def test_links_to_folders_are_followed_once(folder: Path) -> None:
     (folder / "elsewhere" / "back").symlink_to(photos, target_is_directory=True)
     (folder / "elsewhere" / "self").symlink_to(folder / "elsewhere", target_is_directory=True)
     (photos / "gone").symlink_to(folder / "nowhere", target_is_directory=True)
-    found = posix(find_images(["photos"]))
-    assert [name for name in found if "/l" in name] == ["photos/l1/deep/x.jpg"]
-    assert len(found) == 6
+    names = posix(find_images(["photos"]))
+    assert [name for name in names if "/l" in name] == ["photos/l1/deep/x.jpg"]
+    assert len(names) == 6
 
 
 def test_a_folder_of_links_alone_and_a_link_to_a_folder(folder: Path) -> None:

@@ -1,3 +1,5 @@
+"""Images that may be captioned: files, addresses of files, arrays, tensors, PIL images."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -154,11 +155,22 @@ def test_the_tuning_subset_is_of_each_dataset(coco: Path, table: Path, tmp_path:
     assert len(data.val) == 3
 
 
-def test_references_are_what_people_wrote() -> None:
+def test_the_files_that_were_read_and_those_that_were_not_are_logged(
+    coco: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (coco / "dataset_coco.json").write_text("{}")
+    with caplog.at_level(logging.INFO, "showtell"):
+        load_images(DataConfig(root=str(coco), test_fraction=0), coco)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Read {coco}: annotations/captions_train2017.json, annotations/captions_val2017.json, format coco;"
+        " 8 images with 13 captions (5 train, 3 val); not read: dataset_coco.json (name the file with"
+        " --data.root to read it instead)"
+    ]
+
+
+def test_captions_by_people_are_kept() -> None:
     image = CaptionedImage(Path("a.jpg"), ("one", "two", "three"), "val", "1")
-    assert image.references == image.captions
     assert by_people(image) is image
     mixed = replace(image, authors=("model", "person", "model"))
-    assert mixed.references == ("two",)
     assert by_people(mixed) == replace(image, captions=("two",))
     assert by_people(replace(image, authors=("model",) * 3)).captions == ()

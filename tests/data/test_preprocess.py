@@ -8,7 +8,7 @@ from PIL import Image
 
 from showtell.data.preprocess import normalize, preprocess_image
 from showtell.data.transforms import MEAN, STD, ImageTransform, random_view, to_pixels
-from tests.data.test_images import make_image
+from tests.bad_images import make_image
 
 
 def test_normalize_equals_numpy_and_is_channels_last() -> None:

@@ -28,9 +28,9 @@ def test_images_come_in_order_with_their_errors(tmp_path: Path, snippets: list[P
         return transform.views(path, ("full", "random-1"))
 
     expected = list(decode_ahead(paths, decode))
-    found = list(decode_in_processes(iter(paths), decode, size=64, views=2))
-    assert [item.source for item in found] == paths
-    for ours, theirs in zip(found, expected, strict=True):
+    decoded = list(decode_in_processes(iter(paths), decode, size=64, views=2))
+    assert [item.source for item in decoded] == paths
+    for ours, theirs in zip(decoded, expected, strict=True):
         assert (ours.pixels is None) == (ours.source == bad)
         if ours.pixels is None:
             assert isinstance(ours.error, ImageError)
@@ -56,6 +56,6 @@ def test_a_stream_of_a_gpu_is_that_of_a_cpu(
     monkeypatch.setattr(processes, "MANY", 30)
     monkeypatch.setattr(processes, "_FEWEST_CORES", 1)
     monkeypatch.setattr(Captioner, "device_type", "cuda")
-    found = list(tiny_captioner.caption_stream(snippets, open_source=Path, batch_size=64))
-    assert [item.source for item in found] == snippets
-    assert [[c.text for c in item.captions] for item in found] == [[c.text for c in cs] for cs in expected]
+    decoded = list(tiny_captioner.caption_stream(snippets, open_source=Path, batch_size=64))
+    assert [item.source for item in decoded] == snippets
+    assert [[c.text for c in item.captions] for item in decoded] == [[c.text for c in cs] for cs in expected]

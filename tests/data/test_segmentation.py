@@ -1,3 +1,5 @@
+"""Scripts without spaces: each character is a word."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,7 @@
+"""Splits: of the asked size, the same on every machine and in every order of the files."""
+
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +24,7 @@ def train_images(count: int) -> list[CaptionedImage]:
     return [image(str(number)) for number in range(count)]
 
 
-image_lists = st.lists(st.text(min_size=1), unique=True, min_size=20, max_size=60).map(
+image_lists = st.lists(st.text(min_size=1, max_size=3), unique=True, min_size=20, max_size=30).map(
     lambda ids: [image(image_id) for image_id in ids]
 )
 fractions = st.floats(0.05, 0.45)

@@ -1,3 +1,7 @@
+"""Numbers of a dataset, against plain counting, and the page that shows them."""
+
+from __future__ import annotations
+
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -109,8 +113,15 @@ class Page(HTMLParser):
             self.images.append(dict(attrs))
 
 
-def test_the_page_shows_its_plots_and_numbers(tmp_path: Path) -> None:
-    path = write_statistics_page(statistics(SMALL), tmp_path / "new", "Three photos")
+@pytest.fixture(scope="module")
+def small_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the small dataset, in a folder that was not there before."""
+    folder = tmp_path_factory.mktemp("statistics") / "new"
+    return write_statistics_page(statistics(SMALL), folder, "Three photos")
+
+
+def test_the_page_shows_its_plots_and_numbers(small_page: Path) -> None:
+    path = small_page
     page = Page(path.read_text(encoding="utf-8"))
     files = {item.name for item in path.parent.iterdir()}
     assert {str(item["src"]) for item in page.images} == files - {"statistics.html"}
@@ -142,8 +153,8 @@ def test_captions_that_the_tokenizer_leaves_nothing_of(tmp_path: Path) -> None:
     assert write_statistics_page(stats, tmp_path, "Nothing").is_file()
 
 
-def test_the_same_dataset_makes_the_same_files(tmp_path: Path) -> None:
-    for folder in ("one", "two"):
-        write_statistics_page(statistics(SMALL), tmp_path / folder, "Same")
-    for item in (tmp_path / "one").iterdir():
-        assert item.read_bytes() == (tmp_path / "two" / item.name).read_bytes(), item.name
+def test_the_same_dataset_makes_the_same_files(small_page: Path, tmp_path: Path) -> None:
+    write_statistics_page(statistics(SMALL), tmp_path, "Three photos")
+    assert len(list(tmp_path.iterdir())) == 5
+    for item in tmp_path.iterdir():
+        assert item.read_bytes() == (small_page.parent / item.name).read_bytes(), item.name

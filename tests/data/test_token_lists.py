@@ -18,9 +18,9 @@ images_of_captions = st.lists(st.lists(st.lists(st.integers(0, 2**40), max_size=
 def test_as_plain_lists(images: list[list[list[int]]]) -> None:
     lists = TokenLists(iter(images))
     assert len(lists) == len(images)
-    for found, expected in zip(lists, images, strict=True):
-        assert [caption.tolist() for caption in found] == expected
-        assert all(caption.dtype == torch.int64 for caption in found)
+    for captions, expected in zip(lists, images, strict=True):
+        assert [caption.tolist() for caption in captions] == expected
+        assert all(caption.dtype == torch.int64 for caption in captions)
     again = pickle.loads(pickle.dumps(lists))
     assert [[c.tolist() for c in captions] for captions in again] == images
 

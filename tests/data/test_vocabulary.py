@@ -1,3 +1,7 @@
+"""Vocabularies: which words are kept, their order, ids and files."""
+
+from __future__ import annotations
+
 from collections import Counter
 
 import pytest
@@ -17,8 +21,8 @@ from showtell.errors import CheckpointError, ConfigError
 
 CAPTIONS = ["A dog runs.", "A dog sits", "a cat sits", "The dog's cat"]
 
-plain_words = st.from_regex(r"[b-z]{2,6}", fullmatch=True)
-captions = st.lists(st.lists(plain_words, min_size=1, max_size=6).map(" ".join), min_size=1, max_size=20)
+plain_words = st.text("bcdg", min_size=2, max_size=4)
+captions = st.lists(st.lists(plain_words, min_size=1, max_size=5).map(" ".join), min_size=1, max_size=8)
 
 
 def test_special_tokens_come_first() -> None:
@@ -100,11 +104,9 @@ def test_round_trip(texts: list[str]) -> None:
         assert vocabulary.word(vocabulary.id(word)) == word
 
 
-@given(captions, st.randoms(use_true_random=False))
-def test_order_of_captions_does_not_matter(texts: list[str], random: object) -> None:
-    shuffled = list(texts)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
-    one, two = build_vocab(texts, min_count=1), build_vocab(shuffled, min_count=1)
+@given(captions)
+def test_order_of_captions_does_not_matter(texts: list[str]) -> None:
+    one, two = build_vocab(texts, min_count=1), build_vocab(sorted(texts)[::-1], min_count=1)
     assert one == two
     assert hash(one) == hash(two)
     assert one.fingerprint == two.fingerprint

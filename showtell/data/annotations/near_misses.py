@@ -78,4 +78,4 @@ def _first_fields(file: Path) -> str:
         return ""
     if isinstance(record, list):
         record = record[0] if record else None
-    return f"the fields {', '.join(map(str, record))}"[:110] if isinstance(record, dict) else ""
+    return f"the fields {', '.join(map(str, record))}"[:110] if record and isinstance(record, dict) else ""

@@ -88,12 +88,10 @@ def write_label_studio(
     tasks = []
     for image in images:
         authors = image.authors or ("person",) * len(image.captions)
-        by_people = [
-            caption
-            for caption, author in zip(image.captions, authors, strict=True)
-            if author == "person" and not predictions
-        ]
-        by_models = [caption for caption in image.captions if caption not in by_people]
+        by_people: list[str] = []
+        by_models: list[str] = []
+        for caption, author in zip(image.captions, authors, strict=True):
+            (by_people if author == "person" and not predictions else by_models).append(caption)
         address = f"/data/local-files/?d={quote(_name(image.path, home))}"
         task: dict[str, Any] = {"data": {"image": address, "split": image.split}}
         if by_people:

@@ -9,7 +9,7 @@ import pytest
 from showtell.data.known.check import check_dataset
 from showtell.errors import AnnotationError
 from tests.conftest import make_snippets
-from tests.data.test_annotations import coco, touch, write
+from tests.data.annotations.datasets import coco, touch, write
 
 
 def test_missing_photos_are_counted_by_split(tmp_path: Path) -> None:
@@ -87,11 +87,3 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     with pytest.raises(AnnotationError, match="no captions of a known format"):
         check_dataset(tmp_path)
-
-
-def test_the_shared_flickr8k_lacks_its_test_split(shared_data: Path) -> None:
-    done = check_dataset(shared_data / "flickr8k")
-    assert (done.present, done.images) == (7000, 7000)
-    assert done.known is not None
-    assert done.known.name == "flickr8k"
-    assert list(done.splits) == ["train", "val"]

@@ -1,0 +1,91 @@
+"""Entries that cannot be used: refused with the fix, or dropped and counted."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from showtell.data.annotations.entries import (
+    FIXES,
+    Entries,
+    EntryError,
+    Reason,
+    Skipped,
+    caption_text,
+    utf8_text,
+)
+from showtell.errors import AnnotationError
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_every_reason_comes_with_its_fix(reason: Reason) -> None:
+    entries = Entries(skip_bad=False)
+    with pytest.raises(AnnotationError) as caught, entries.entry("a.csv: line 3"):
+        raise EntryError(reason, "'x'")
+    assert str(caught.value) == (
+        f"a.csv: line 3: {reason}: 'x'; {FIXES[reason]}, or drop and count such entries with --skip-bad"
+    )
+
+
+def test_bad_entries_are_dropped_and_counted() -> None:
+    entries, used = Entries(skip_bad=True), []
+    for number in range(4):
+        with entries.entry(f"line {number}"):
+            if number % 2:
+                raise EntryError("empty caption", "''")
+            used.append(number)
+    assert used == [0, 2]
+    assert entries.skipped == [Skipped("line 1", "empty caption"), Skipped("line 3", "empty caption")]
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_other_errors_come_through(skip_bad: bool) -> None:
+    entries = Entries(skip_bad=skip_bad)
+    with pytest.raises(ZeroDivisionError), entries.entry("line 1"):
+        raise ZeroDivisionError
+    assert entries.skipped == []
+
+
+def test_an_id_is_claimed_once_in_a_file_and_kind() -> None:
+    entries = Entries(skip_bad=False)
+    entries.claim("a.json", "annotation", "1")
+    entries.claim("b.json", "annotation", "1")
+    entries.claim("a.json", "image", "1")
+    with pytest.raises(EntryError, match="duplicate id: 'annotation' '1'"):
+        entries.claim("a.json", "annotation", "1")
+
+
+@given(st.text(st.characters(), max_size=5))  # lone surrogates too
+def test_text_that_utf_8_cannot_hold_is_refused(text: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        with pytest.raises(EntryError, match="not UTF-8 text"):
+            utf8_text(text)
+    else:
+        assert utf8_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "caption"),
+    [(" A dog \r\n", "A dog"), ("犬", "犬"), ("3", "3"), ("... a", "... a"), ("A\ndog", "A\ndog")],
+)
+def test_captions_are_kept_as_written(value: str, caption: str) -> None:
+    assert caption_text(value) == caption
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", "empty caption"),
+        (" . - !", "empty caption"),
+        ("😀", "empty caption"),
+        (None, "wrong fields: the caption is not text but NoneType"),
+        (7, "wrong fields: the caption is not text but int"),
+        ("A \ud83d dog", "not UTF-8 text"),
+    ],
+)
+def test_what_is_no_caption_is_refused(value: object, reason: str) -> None:
+    with pytest.raises(EntryError, match=reason):
+        caption_text(value)
