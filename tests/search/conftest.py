@@ -1,0 +1,14 @@
+"""Both implementations of the search."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.search.models import ENGINE
+
+
+@pytest.fixture(params=["arrays", "tensors"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A test runs with the search over arrays, and with that on a device where it does the same."""
+    monkeypatch.setitem(ENGINE, "name", request.param)
+    return str(request.param)
