@@ -92,11 +92,11 @@ def plain_diverse_search(model: HashModel, image: int, config: SearchConfig) -> 
             beams[group] = going_on[: config.beam_size]
             chosen.update(words[-1] for _, words, _ in beams[group])
     captions: list[tuple[int, ...]] = []
-    for captions_of_group in ended:
+    for group_captions in ended:
         best = (
-            captions_of_group[:1]
+            group_captions[:1]
             if config.beam_size == 1
-            else sorted(captions_of_group, reverse=True)[: config.beam_size]
+            else sorted(group_captions, reverse=True)[: config.beam_size]
         )
         captions.append(next((words for _, words in best if words not in captions), best[0][1]))
     return captions
@@ -217,12 +217,10 @@ def test_one_beam_is_greedy(
     )
     batch = search(model.step, model.start([0, 1, 2]), SPECIALS, config)
     for image, hypotheses in enumerate(batch):
-        words_so_far: tuple[int, ...] = ()
-        while (
-            token := max((may := allowed(model, image, words_so_far, config)), key=may.__getitem__)
-        ) != END:
-            words_so_far = (*words_so_far, token)
-        assert [h.tokens for h in hypotheses] == [words_so_far]
+        prefix: tuple[int, ...] = ()
+        while (token := max((may := allowed(model, image, prefix, config)), key=may.__getitem__)) != END:
+            prefix = (*prefix, token)
+        assert [h.tokens for h in hypotheses] == [prefix]
 
 
 @settings(max_examples=30)

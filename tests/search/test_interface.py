@@ -82,9 +82,7 @@ def test_log_probabilities_are_those_of_teacher_forcing(kind: str, cell: str, co
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize(("kind", "cell"), [d for d in DECODERS if d[0] != "pooled"])
-def test_attention_is_that_of_the_decoder_fed_with_the_caption(
-    kind: str, cell: str, config: SearchConfig
-) -> None:
+def test_attention_is_that_of_teacher_forcing(kind: str, cell: str, config: SearchConfig) -> None:
     decoder = tiny_decoder(kind, cell)
     features = torch.randn(4, 4, 6)
     batch = search(decoder.step, decoder.init_state(features), SPECIALS, config, attention=True)
