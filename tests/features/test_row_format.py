@@ -25,9 +25,9 @@ def test_float16_rows_are_the_features_rounded(features: npt.NDArray[np.float32]
     rows = form.records(form.pack(features))
     assert rows.tobytes() == features.astype("<f2").tobytes()
     for row, expected in zip(rows, features, strict=True):
-        found = form.unpack(row)
-        assert found.dtype == np.float16
-        np.testing.assert_array_equal(found, expected.astype(np.float16))
+        unpacked = form.unpack(row)
+        assert unpacked.dtype == np.float16
+        np.testing.assert_array_equal(unpacked, expected.astype(np.float16))
 
 
 @given(FEATURES)

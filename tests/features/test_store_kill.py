@@ -14,7 +14,7 @@ import pytest
 
 from showtell.features.store import FeatureStore
 from tests.conftest import make_snippets, make_tiny_encoder
-from tests.features.test_store import assert_all_counted_right, assert_rows_right, full
+from tests.features.rows import assert_all_counted_right, assert_rows_right, full
 
 pytestmark = pytest.mark.slow
 
