@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from filelock import FileLock
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -166,6 +167,19 @@ def exported(tiny_captioner: Captioner, tmp_path_factory: pytest.TempPathFactory
     """It, exported in fp32."""
     from showtell.exporting.folder import export_model
 
-    folder = tmp_path_factory.mktemp("exported") / "fp32"
-    export_model(tiny_captioner, "tiny", folder)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    with FileLock(f"{folder}.lock"):  # one for all processes of pytest-xdist: exporting takes seconds
+        if not folder.exists():
+            export_model(tiny_captioner, "tiny", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hub_folder(tiny_captioner: Captioner, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It, as a folder in the hub's conventions."""
+    from showtell.exporting.hub_folder import write_hub_folder
+
+    folder = tmp_path_factory.mktemp("hub") / "tiny"
+    write_hub_folder(tiny_captioner, tiny_model, "tiny", folder)
     return folder

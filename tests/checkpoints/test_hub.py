@@ -17,51 +17,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import huggingface_hub.constants
 import pytest
 
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.hub import is_hub_id
-from showtell.checkpoints.model_file import locate_model
 from showtell.cli import main
-from showtell.errors import CheckpointError, UsageError
-from showtell.exporting.hub_folder import write_hub_folder
-from tests.commands.test_caption import save_model
+from showtell.errors import CheckpointError
+from tests.checkpoints.conftest import MAIN, OLD, put_in_cache
 
 ROOT = Path(__file__).resolve().parents[2]
-MAIN, OLD = "a" * 40, "b" * 40
 FILES = ("config.json", "model.safetensors")
-
-
-@pytest.fixture(scope="module")
-def hub_folder(tiny_captioner: Captioner, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hub") / "tiny"
-    write_hub_folder(tiny_captioner, tiny_model, "tiny", folder)
-    return folder
-
-
-def put_in_cache(cache: Path, name: str, folder: Path, commit: str, *refs: str) -> None:
-    """Lay a folder down as the hub's client does after a download."""
-    repo = cache / f"models--{name.replace('/', '--')}"
-    (repo / "snapshots" / commit).mkdir(parents=True)
-    for path in folder.iterdir():
-        (repo / "snapshots" / commit / path.name).write_bytes(path.read_bytes())
-    (repo / "refs").mkdir(exist_ok=True)
-    for ref in refs:
-        (repo / "refs" / ref).write_text(commit)
-
-
-@pytest.fixture
-def cache(tmp_path: Path, hub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The hub's cache, with anna/tiny in it: at `main`, and an older one of other words at the tag `v1`."""
-    folder = tmp_path / "cache"
-    put_in_cache(folder, "anna/tiny", hub_folder, MAIN, "main")
-    older = Captioner.load(str(save_model(tmp_path / "older", seed=1)))
-    write_hub_folder(older, tmp_path / "older", "tiny", tmp_path / "old-hub")
-    put_in_cache(folder, "anna/tiny", tmp_path / "old-hub", OLD, "v1")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.chdir(tmp_path)
-    return folder
 
 
 def test_the_cache_is_enough(cache: Path, tiny_captioner: Captioner, photos: list[Path]) -> None:
@@ -111,17 +76,6 @@ def test_what_cannot_be_had_is_told_in_a_line(cache: Path) -> None:
     for name in ("bob/damaged", "bob/deep"):
         with pytest.raises(CheckpointError, match="not one of showtell"):
             Captioner.from_pretrained(name)
-
-
-def test_a_folder_goes_before_the_hub(cache: Path, tiny_model: Path) -> None:
-    assert locate_model("anna/tiny").parent.name == MAIN
-    with pytest.raises(UsageError, match=r"revision v1: .* is no hub id"):
-        Captioner.from_pretrained(tiny_model, revision="v1")
-    Path("anna").mkdir()  # now anna/tiny is a run that is missing
-    with pytest.raises(CheckpointError, match=r"anna/tiny: no such model"):
-        locate_model("anna/tiny")
-    save_model(Path("anna/tiny"))
-    assert locate_model("anna/tiny") == Path("anna/tiny/model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -305,21 +259,3 @@ def test_a_hub_that_does_not_answer_is_asked_once(answers: bool, tmp_path: Path)
     assert "the hub cannot be reached for config.json; check the name and the connection" in done.stdout
     of_model = [line for line in asked if b"/resolve/" in line]  # the client asks about itself too
     assert of_model == [b"HEAD /anna/tiny/resolve/main/config.json HTTP/1.1"]
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"),
-    [("everday", "everyday"), ("mine", "runs/mine"), ("runs/mien", "runs/mine"), ("ana/tiny", "anna/tiny")],
-)
-def test_a_near_miss_is_suggested(name: str, nearest: str, cache: Path) -> None:
-    save_model(Path("runs/mine"))
-    with pytest.raises(CheckpointError, match=f"; did you mean {nearest}\\?$"):
-        locate_model(name)
-
-
-def test_last_is_the_newest_run(cache: Path) -> None:
-    with pytest.raises(CheckpointError, match="last: no run with a model"):
-        locate_model("last")
-    for when, run in enumerate(("runs/b", "runs/a")):
-        os.utime(save_model(Path(run)) / "model.safetensors", (when, when))
-    assert locate_model("last") == Path("runs/a/model.safetensors")
