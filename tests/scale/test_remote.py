@@ -21,7 +21,7 @@ from showtell.scale.parts import Part
 from showtell.scale.runner import remove_damaged, run_job
 from showtell.scale.tasks import CaptionTask, FeatureTask, Task
 from showtell.scale.units import unit_from_json, unit_to_json
-from showtell.utils.storage import is_remote, location, names_in, write_whole
+from showtell.utils.storage import location, names_in, write_whole
 from tests.scale.sources import make_parquet, make_webdataset
 
 pytest.importorskip("upath", reason="the extra cloud is not installed")
@@ -147,17 +147,3 @@ def test_the_command(
     assert main([*command, "--out", str(tmp_path / "local")]) == 0
     local = [path.read_bytes() for path in sorted((tmp_path / "local").glob("captions-*"))]
     assert [bucket.cat_file(f"/bucket/captions/captions-{n:05}.jsonl") for n in range(3)] == local
-
-
-@pytest.mark.parametrize(
-    ("name", "remote"),
-    [
-        ("s3://a/b", True),
-        ("simplecache::s3://a", True),
-        ("C://photos", False),
-        ("photos", False),
-        ("a:/b", False),
-    ],
-)
-def test_addresses(name: str, remote: bool) -> None:
-    assert is_remote(name) == remote
