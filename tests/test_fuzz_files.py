@@ -44,7 +44,7 @@ from showtell.scale.feature_shards import ShardedFeatures, read_header
 from showtell.scale.job import Job, read_job
 from showtell.scale.tasks import CaptionTask, FeatureTask
 from tests.conftest import make_tiny_backbone, save_backbone
-from tests.scale.test_runner import Recorder, begin, run
+from tests.scale.jobs import Recorder, begin, run
 
 ENDS_IN = 2.0
 """Seconds of the processor."""

@@ -4,7 +4,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.captioning.caption import Caption
@@ -14,6 +14,7 @@ from showtell.output import Record, Screen, Tally
 CAPTION = Caption("a dog runs", ("a", "dog", "runs"), (-0.5, -1.0, -0.25, -0.125))
 
 
+@settings(max_examples=40)
 @given(st.text())
 def test_names_are_one_harmless_line(name: str) -> None:
     shown = one_line(name)

@@ -1,4 +1,4 @@
-"""The same images as a tar shard and as Parquet files."""
+"""Sources of images: tar shards, Parquet files, and the units and contents that are read from them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from showtell.scale.listing import Columns, list_units
+from showtell.scale.units import Unit
 
 
 def make_tar(path: Path, members: Iterable[tuple[str, bytes]], mode: str = "w") -> Path:
@@ -41,3 +44,13 @@ def make_parquet(path: Path, columns: Mapping[str, Sequence[Any]], group: int = 
     """A Parquet file of row groups of `group` rows."""
     pq.write_table(pa.table(dict(columns)), path, row_group_size=group)
     return path
+
+
+def list_all(*sources: Path | str, size: int = 10, columns: Columns | None = None) -> list[Unit]:
+    return list(list_units([str(source) for source in sources], size, columns))
+
+
+def contents(units: Iterable[Unit]) -> list[tuple[str, bytes]]:
+    """Id and bytes of each image."""
+    opened = [(image.id, image.open()) for unit in units for image in unit.images()]
+    return [(name, Path(it).read_bytes() if isinstance(it, str) else it) for name, it in opened]

@@ -31,14 +31,14 @@ def captions(shards: Iterator[Path]) -> list[tuple[str, str]]:
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """Process ids of the actors that the command has started."""
-    found = []
+    workers = []
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
             if "MapWorker" in " ".join(child.cmdline()):
-                found.append(child.pid)
+                workers.append(child.pid)
         except psutil.Error:  # it has just ended
             continue
-    return found
+    return workers
 
 
 def kill_one(process: subprocess.Popen[str], out: Path) -> int:
@@ -47,9 +47,9 @@ def kill_one(process: subprocess.Popen[str], out: Path) -> int:
     while time.monotonic() < deadline:
         assert process.poll() is None, "the command ended before a worker could be killed"
         done = len(list(out.glob("captions-*.jsonl")))
-        found = workers_of(process) if done >= 3 else []
-        if len(found) == 2:
-            os.kill(found[0], signal.SIGKILL)
+        workers = workers_of(process) if done >= 3 else []
+        if len(workers) == 2:
+            os.kill(workers[0], signal.SIGKILL)
             return done
         time.sleep(0.02)
     raise AssertionError("no work was done")
@@ -74,10 +74,10 @@ def test_a_killed_worker_costs_no_image_and_doubles_none(exported: Path, tmp_pat
         text=True,
     )
     done = kill_one(process, out)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    _, log = process.communicate(timeout=300)
+    assert process.returncode == 0, log
     assert done < PHOTOS / UNIT, "the kill came too late to matter"
-    assert f"{PHOTOS} photos; {PHOTOS} in " in said
+    assert f"{PHOTOS} photos; {PHOTOS} in " in log
     expected = captions(iter([tmp_path / "one.jsonl"]))
     assert captions(out.glob("captions-*.jsonl")) == expected
     assert len(expected) == PHOTOS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.captioning.captioner import Captioner
@@ -72,6 +72,7 @@ def test_a_unit_that_kills_its_workers_comes_to_an_end(
     assert "workers have died of it" in str(error)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 60))
 def test_cores_are_shared_out(cores: list[int], workers: int) -> None:
     machines = [{"CPU": float(count)} for count in cores]
