@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from showtell.captioning.captioner import Captioner
 from showtell.cli import main
-from showtell.errors import ModelError
+from showtell.errors import ModelError, UsageError
 from showtell.exporting.hub_folder import write_hub_folder
+from showtell.exporting.run import Agreement, ExportResult, export
 from tests.commands.test_caption import save_model
 
 
@@ -39,3 +42,39 @@ def test_an_ensemble_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_options_of_graphs_are_refused(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--to-hub-folder", "x", *option]) == 2
     assert f"{option[0].removeprefix('--')} is for graphs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"precision": "int4"}, "precision 'int4': take one of fp32, bf16, int8"),
+        ({"precision": "int8"}, "int8 is calibrated on photos: name 20 or more"),
+        ({"language": "de"}, "language is for the card of a hub folder"),
+        ({"to_hub_folder": "hub", "language": "German"}, "give a code of ISO 639"),
+        ({"to_hub_folder": "hub", "out": "x"}, "out is for graphs"),
+        ({"to_hub_folder": "hub", "model": "a,b"}, "a hub folder has one model, not an ensemble"),
+        ({"precisoin": "fp32"}, r"export\(\) has no argument 'precisoin'; did you mean 'precision'"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        export(**settings)
+
+
+def test_an_export_is_not_exported_again(exported: Path) -> None:
+    with pytest.raises(UsageError, match="it is an exported model already"):
+        export(exported)
+
+
+def test_a_result_prints_its_files_and_agreement() -> None:
+    files = {"encoder.onnx": 95_400_000, "step.onnx": 2_000_000}
+    result = ExportResult(Path("out"), "mine", "fp32", files, 12.4, Agreement(3, 4, "openvino"))
+    assert str(result).splitlines() == [
+        "out: fp32, 97 MB, in 12 s",
+        "  encoder.onnx      95.4 MB",
+        "  step.onnx          2.0 MB",
+        "3 of 4 captions by openvino are those of PyTorch",
+    ]
+    assert result.to_dict()["agreement"] == {"same": 3, "compared": 4, "runtime": "openvino"}
+    assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
+    assert result.to_pandas().to_dict("list") == {"file": list(files), "bytes": list(files.values())}

@@ -81,25 +81,25 @@ def test_two_models_stand_side_by_side(snippets: list[Path], tmp_path: Path) -> 
     assert [len(image["shown"]) for image in page.data["photos"]] == [2] * 4
 
 
-def test_charts_are_told_in_words(report: Report, tmp_path: Path) -> None:
-    told = [a["alt"] for tag, a in write(report, tmp_path).elements if tag == "img" and a.get("alt")]
-    assert told[0] == (
+def test_charts_are_described_in_words(report: Report, tmp_path: Path) -> None:
+    descriptions = [a["alt"] for tag, a in write(report, tmp_path).elements if tag == "img" and a.get("alt")]
+    assert descriptions[0] == (
         "Loss by epoch: train_loss goes from 3 to 2.5 at epoch 2; val_loss goes from 3.2 to 2.9 at epoch 2."
     )
     half = np.median([image.shown[0].score for image in report.images])
-    assert f"half under {half:.2f}" in str(told[1])
+    assert f"half under {half:.2f}" in str(descriptions[1])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
 @given(name=texts, text=texts, people=st.lists(texts, min_size=1, max_size=3))
 def test_any_text_stays_text(report: Report, tmp_path: Path, name: str, text: str, people: list[str]) -> None:
     shown = make_shown(text.split(), np.random.default_rng(0), text=text)
     image = ReportImage(name, report.images[0].thumbnail, tuple(people), (shown,))
     page = write(replace(report, title=text, curves={}, images=(image,), models=(name,)), tmp_path)
     assert [tag for tag, _ in page.elements].count("script") == 2
-    (found,) = page.data["photos"]
-    assert (found["name"], found["people"]) == (name, people)
-    assert (found["shown"][0]["text"], found["shown"][0]["words"]) == (text, text.split())
+    (photo,) = page.data["photos"]
+    assert (photo["name"], photo["people"]) == (name, people)
+    assert (photo["shown"][0]["text"], photo["shown"][0]["words"]) == (text, text.split())
 
 
 def test_looks_are_one_byte_a_cell(report: Report, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_looks_are_one_byte_a_cell(report: Report, tmp_path: Path) -> None:
     attention[1] = random.dirichlet(np.full(49, 0.05)).reshape(GRID)
     shown = make_shown(["a", "dog"], random, attention=attention)
     image = replace(report.images[0], shown=(shown,))
-    found = write(replace(report, images=(image,)), tmp_path).data["photos"][0]["shown"][0]
-    heat = np.frombuffer(base64.b64decode(found["looked"]), np.uint8).reshape(2, *found["grid"])
+    entry = write(replace(report, images=(image,)), tmp_path).data["photos"][0]["shown"][0]
+    heat = np.frombuffer(base64.b64decode(entry["looked"]), np.uint8).reshape(2, *entry["grid"])
     assert set(heat[0].ravel()) == {85}  # an even look is a third of the way up
     assert heat[1] == pytest.approx(255 * attention[1] / attention[1].max(), abs=0.5)
 
@@ -119,16 +119,16 @@ def test_captions_of_a_file_have_neither_looks_nor_probabilities(report: Report,
         ["a", "dog"], np.random.default_rng(0), attention=None, probabilities=(), confidence=None
     )
     page = write(replace(report, images=(replace(report.images[0], shown=(shown,)),)), tmp_path)
-    found = page.data["photos"][0]["shown"][0]
-    assert found.keys() == {"text", "words", "p", "score", "scores"}
+    entry = page.data["photos"][0]["shown"][0]
+    assert entry.keys() == {"text", "words", "p", "score", "scores"}
 
 
 def test_a_doubtful_caption_is_marked(report: Report, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     shown = tuple(make_shown(["a", "dog"], random, doubtful=doubtful) for doubtful in (True, False))
     images = tuple(replace(report.images[0], shown=(one,)) for one in shown)
-    found = write(replace(report, images=images), tmp_path).data["photos"]
-    assert [image["shown"][0].get("doubtful") for image in found] == [True, None]
+    entry = write(replace(report, images=images), tmp_path).data["photos"]
+    assert [image["shown"][0].get("doubtful") for image in entry] == [True, None]
 
 
 def test_a_thousand_photos_fit_into_ten_megabytes(snippets: list[Path], tmp_path: Path) -> None:

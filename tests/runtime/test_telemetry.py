@@ -23,8 +23,11 @@ if "nncf" in sys.modules:
 """
 
 
-@pytest.mark.parametrize("module", ["showtell.runtime.sessions", "showtell.exporting.quantize"])
-def test_the_runtimes_tell_nobody(module: str) -> None:
+@pytest.mark.parametrize(
+    "module",
+    ["showtell.exporting.quantize", pytest.param("showtell.runtime.sessions", marks=pytest.mark.slow)],
+)
+def test_the_runtimes_report_to_nobody(module: str) -> None:
     code = LISTENER.format(module=module)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

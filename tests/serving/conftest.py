@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def service(model: Path) -> Iterator[Service]:
     """A service in a process of its own that may open 128 files: 64 connections."""
-    with running(model, "--time-limit", "3", files=128) as service:
+    with running(model, "--time-limit", "20", files=128) as service:
         yield service
 
 

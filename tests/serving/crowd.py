@@ -166,6 +166,6 @@ def attack(
         memory=memory.most,
         code=code,
         end=end,
-        log="".join(service.said),
+        log="".join(service.log),
         load=os.getloadavg()[0],
     )

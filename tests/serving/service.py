@@ -22,12 +22,12 @@ class Service:
     Attributes:
         process: of it.
         address: such as http://127.0.0.1:1234.
-        said: what it wrote on standard error after it was ready.
+        log: lines that it wrote on standard error after it was ready.
     """
 
     process: subprocess.Popen[str]
     address: str
-    said: list[str]
+    log: list[str]
 
     @property
     def port(self) -> int:
@@ -66,14 +66,14 @@ def running(model: Path | str, *options: str, files: int | None = None) -> Itera
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if found := re.search(r"ready at (\S+)", line):
+            if address := re.search(r"ready at (\S+)", line):
                 break
         else:
             raise AssertionError("".join(lines))
-        said: list[str] = []
-        reader = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
+        log: list[str] = []
+        reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
         reader.start()
-        yield Service(process, found[1], said)
+        yield Service(process, address[1], log)
     finally:
         process.kill()
         process.wait()

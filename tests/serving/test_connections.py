@@ -9,13 +9,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
 from showtell.serving import connections
 from showtell.serving.connections import AcceptErrors, fit_connections
-from tests.serving.service import Service
-from tests.serving.test_fuzz import exchange
+from tests.serving.raw import HANG, exchange
+from tests.serving.service import Service, running
 
 
 @pytest.fixture
@@ -83,12 +84,20 @@ def test_failing_accepts_are_one_line_a_minute(
 # ---- A service of few connections
 
 
+@pytest.fixture
+def brief_service(model: Path) -> Iterator[Service]:
+    """A service that waits for a request for a second only."""
+    with running(model, "--time-limit", "1") as service:
+        yield service
+
+
 def get(service: Service, path: str = "/healthz") -> int:
-    return exchange(service.port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())
+    request = b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode()
+    return exchange(service.port, request, soon=HANG)
 
 
 def connect(service: Service) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", service.port), timeout=HANG)
 
 
 def test_idle_connections_make_room_for_others(service: Service) -> None:
@@ -100,17 +109,17 @@ def test_idle_connections_make_room_for_others(service: Service) -> None:
         held[-1].sendall(b"Host: x\r\n\r\n")  # the newest were kept
         assert held[-1].recv(99).startswith(b"HTTP/1.1 200")
         assert held[0].recv(1) == b""
-    assert "accept" not in "".join(service.said)
+    assert "accept" not in "".join(service.log)
 
 
-def test_a_connection_without_a_request_is_closed_after_the_time_limit(service: Service) -> None:
-    with connect(service) as silent, connect(service) as slow:
+def test_a_connection_without_a_request_is_closed_after_the_time_limit(brief_service: Service) -> None:
+    with connect(brief_service) as silent, connect(brief_service) as slow:
         slow.sendall(b"GET /healthz HT")
         assert silent.recv(1) == b""
         assert slow.recv(1) == b""
 
 
-def test_busy_connections_are_kept_and_the_state_is_told(service: Service) -> None:
+def test_busy_connections_are_kept_and_the_state_is_answered(service: Service) -> None:
     head = b"POST /v1/captions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     with ExitStack() as stack:
         held = [stack.enter_context(connect(service)) for _ in range(60)]
@@ -144,12 +153,12 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
-def test_what_is_no_http_ends_without_a_line_in_the_log(service: Service, kind: str) -> None:
+def test_bytes_that_are_no_http_end_without_a_line_in_the_log(service: Service, kind: str) -> None:
     content, statuses = UNKNOWN[kind]
-    before = len(service.said)
-    assert exchange(service.port, content) in statuses
+    before = len(service.log)
+    assert exchange(service.port, content, soon=5.0 if content else 0.1) in statuses
     assert get(service) == 200
-    assert service.said[before:] == []
+    assert service.log[before:] == []
 
 
 def test_many_at_once_are_all_answered(service: Service) -> None:

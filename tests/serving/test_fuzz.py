@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import random
-import re
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +21,10 @@ from starlette.testclient import TestClient
 from showtell.captioning.captioner import Captioner
 from tests.bad_images import make_broken_images, make_odd_images
 from tests.serving.conftest import StartService
+from tests.serving.forms import files
+from tests.serving.raw import HANG, exchange
 from tests.serving.service import Service, running
-from tests.serving.test_app import files
 
-HANG = 20.0
-"""Seconds that an answer may take."""
-SOON = 0.5
 CALM = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
@@ -51,7 +47,7 @@ def fresh(start: StartService) -> Callable[[], TestClient]:
     return get
 
 
-@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=CALM)
+@hypothesis.settings(max_examples=25, suppress_health_check=CALM)
 @given(
     body=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -73,7 +69,7 @@ def test_any_json_is_answered(fresh: Callable[[], TestClient], body: object) -> 
     assert response.json()["detail"]
 
 
-@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=CALM)
+@hypothesis.settings(max_examples=25, suppress_health_check=CALM)
 @given(data=st.data())
 def test_any_damage_to_an_image_is_answered(
     fresh: Callable[[], TestClient], photos: list[Path], data: st.DataObject
@@ -168,32 +164,6 @@ def malformed(number: int, images: list[bytes], rng: random.Random) -> bytes:
             return request(multipart(small), rng.choice(kinds))
 
 
-def exchange(port: int, content: bytes) -> int:
-    """Send bytes; the status that is answered, or 0 where the connection is just closed.
-
-    If there is no answer soon, the request is not complete: then the connection is ended from this side.
-    """
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=SOON) as connection:
-        try:
-            connection.sendall(content)
-            while chunk := receive(connection):
-                answer += chunk
-        except ConnectionError:  # it refused and closed while we were sending
-            pass
-    found = re.findall(rb"HTTP/1\.1 (\d+)", answer)
-    return int(found[-1]) if found else 0
-
-
-def receive(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(2**16)
-    except TimeoutError:
-        connection.settimeout(HANG)
-        connection.shutdown(socket.SHUT_WR)
-        return connection.recv(2**16)
-
-
 @pytest.mark.slow
 def test_two_thousand_malformed_requests(
     service: Service, captioner: Captioner, photos: list[Path], tmp_path: Path
@@ -205,7 +175,7 @@ def test_two_thousand_malformed_requests(
     rng = random.Random(5)
     requests = [malformed(number, images, rng) for number in range(2000)]
     with ThreadPoolExecutor(16) as pool:  # each raises TimeoutError where there is no end within HANG
-        statuses = list(pool.map(lambda content: exchange(service.port, content), requests))
+        statuses = list(pool.map(lambda content: exchange(service.port, content, soon=0.5), requests))
     seen = Counter(statuses)
     print(dict(seen), end=" ")
     assert [content[:400] for content, status in zip(requests, statuses, strict=True) if status >= 500] == []
@@ -213,7 +183,7 @@ def test_two_thousand_malformed_requests(
     expected = [captions[0].text for captions in captioner.caption(photos)]
     answer = httpx.post(f"{service.address}/v1/captions", files=files(*photos), timeout=HANG).json()
     assert [result["captions"][0]["text"] for result in answer["results"]] == expected
-    assert "Traceback" not in "".join(service.said)
+    assert "Traceback" not in "".join(service.log)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from showtell.serving.guards import FinishRequests, LimitActive, answer
 from tests.serving.conftest import Gate, StartService
-from tests.serving.test_app import ask_in_background, files
+from tests.serving.forms import ask_in_background, files
 
 GETS = (
     "/",

@@ -25,16 +25,17 @@ def test_a_decoder_that_is_busy_for_minutes_does_not_delay_the_end(model: Path, 
         threads = [threading.Thread(target=send) for _ in range(3)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
-        assert post(service.port, snippets[0].read_bytes()) == 200
+        photo, until = snippets[0].read_bytes(), time.monotonic() + 60
+        while post(service.port, photo) != 200:  # a busy machine may be late, which is 503
+            assert time.monotonic() < until
         assert httpx.get(f"{service.address}/readyz").status_code == 200
         start = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - start < 10  # 3 where the machine is not busy
+        assert time.monotonic() - start < 40  # 3 where the machine is not busy; 60 is what decoding may take
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         assert statuses == [503] * 3
-        assert "".join(service.said) == ""
+        assert "".join(service.log) == ""
 
 
 @pytest.mark.slow

@@ -20,15 +20,15 @@ from PIL import Image
 
 from showtell.captioning.captioner import Captioner
 from showtell.serving.server import _Server
+from tests.serving.forms import files
 from tests.serving.service import Service, running
-from tests.serving.test_app import files
 
 
 def test_sigterm_under_load_finishes_what_was_taken(
     model: Path, captioner: Captioner, snippets: list[Path]
 ) -> None:
     expected = captioner.caption(snippets[:1])[0][0].text
-    sent: list[tuple[float, str]] = []  # when, and what came of it
+    sent: list[tuple[float, float, str]] = []  # when, for how long, and the caption or the error
     a_connection_each = httpx.Limits(max_keepalive_connections=0)
 
     with (
@@ -41,36 +41,38 @@ def test_sigterm_under_load_finishes_what_was_taken(
                 start = time.monotonic()
                 try:
                     answer = client.post("/v1/captions", files=files(snippets[0]))
-                    sent.append((start, answer.json()["results"][0]["captions"][0]["text"]))
+                    caption = answer.json()["results"][0]["captions"][0]["text"]
+                    sent.append((start, time.monotonic() - start, caption))
                 except httpx.TransportError as error:
-                    sent.append((start, type(error).__name__))
+                    sent.append((start, time.monotonic() - start, type(error).__name__))
                     return
 
-        threads = [threading.Thread(target=ask) for _ in range(16)]
+        threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while (
             time.monotonic() < until
             and any(thread.is_alive() for thread in threads)
-            and sum(start < time.monotonic() - 1 for start, _ in list(sent)) < 64
+            and sum(start < time.monotonic() - 1 for start, _, _ in list(sent)) < 32
         ):
             time.sleep(0.01)
         signalled = time.monotonic()
         assert service.stop() == 0
         for thread in threads:
             thread.join(20)
-    # A busy machine may take a second from a request's start until its connection is accepted.
-    taken = [outcome for start, outcome in sent if start < signalled - 1]
-    assert len(taken) >= 32
-    assert set(taken) == {expected}
-    assert any(outcome != expected for _, outcome in sent)  # it does not listen any more
+    # A busy machine takes a while from a request's start until its connection is accepted.
+    accepted = signalled - max(1, 2 * max(seconds for start, seconds, _ in sent if start < signalled))
+    taken = [outcome for start, _, outcome in sent if start < accepted]
+    assert set(taken) <= {expected}
+    assert [outcome for _, _, outcome in sent].count(expected) >= 16
+    assert any(outcome != expected for _, _, outcome in sent)  # it does not listen any more
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_documented_curl_takes_a_photo_of_any_size(service: Service, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
-    (block,) = (found for found in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "base64" in found)
+    (block,) = (block for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "base64" in block)
     for name in ("photo.jpg", "other.png"):
         Image.effect_noise((1200, 900), 80).save(tmp_path / name)
     assert (tmp_path / "photo.jpg").stat().st_size > 2**18  # twice what an argument may be long
@@ -87,7 +89,7 @@ def test_ctrl_c_stops_it(model: Path) -> None:
     with running(model) as service:
         assert httpx.get(f"{service.address}/readyz").status_code == 200
         assert service.stop(signal.SIGINT) == 130
-    assert service.said == ["stopped\n"]
+    assert service.log == ["stopped\n"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])

@@ -16,8 +16,8 @@ import pytest
 from showtell.cli import main
 from showtell.serving.server import bind
 from showtell.serving.workers import Workers, reserve_port
+from tests.serving.forms import files
 from tests.serving.service import running
-from tests.serving.test_app import files
 from tests.serving.toy_workers import broken, steady
 
 
@@ -100,7 +100,7 @@ def test_misuse(count: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_two_workers_serve_at_one_port(model: Path, snippets: list[Path]) -> None:
     with running(model, "--workers", "2") as service:
         until = time.monotonic() + 60
-        while not any("ready at" in line for line in service.said) and time.monotonic() < until:
+        while not any("ready at" in line for line in service.log) and time.monotonic() < until:
             time.sleep(0.1)
         starts = set()
         for _ in range(40):  # each over a connection of its own

@@ -1,0 +1,99 @@
+"""int8: graphs that are small and close, and the operations that stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from showtell.captioning.captioner import Captioner
+from showtell.config import Cell, DecoderKind
+from showtell.data.decode_ahead import decode_ahead
+from showtell.exporting.folder import export_model
+from showtell.exporting.graphs import write_graphs
+from showtell.exporting.quantize import _outside_recurrence, _steps_of
+from showtell.runtime.exported import ExportedCaptioner
+from showtell.runtime.manifest import Manifest
+from showtell.search.interface import FloatArray
+from tests.commands.test_caption import save_model
+
+
+def products(step: onnx.ModelProto) -> set[str]:
+    return {node.name for node in step.graph.node if node.op_type in ("MatMul", "Gemm")}
+
+
+def test_the_weights_of_both_recurrent_layers_are_quantised(exported: Path) -> None:
+    step = onnx.load(exported / "step.onnx")
+    left = set(_outside_recurrence(step, Manifest.load(exported).context))
+    assert left < products(step)
+    hidden = 32
+    for node in step.graph.node:
+        if node.name in products(step) - left:
+            (weight,) = (w for w in step.graph.initializer if w.name in node.input and len(w.dims) == 2)
+            assert weight.dims[1] == 4 * hidden
+
+
+def test_calibration_is_on_the_steps_of_greedy_search(
+    exported: Path, tiny_captioner: Captioner, snippets: list[Path]
+) -> None:
+    manifest, pixels = (
+        Manifest.load(exported),
+        [tiny_captioner.transform.pixels(path) for path in snippets[:2]],
+    )
+    steps = _steps_of(exported, [[image[None]] for image in pixels], manifest.context)
+    assert len(steps) == 2 * 12
+    for number, image in enumerate(pixels):
+        tokens = [int(inputs[0][0, 0]) for inputs in steps[12 * number : 12 * (number + 1)]]
+        state = tiny_captioner.decoder.init_state(tiny_captioner.encode_pixels([image]).float())
+        expected = [tiny_captioner.vocabulary.start_id]
+        with torch.no_grad():
+            while len(expected) < 12:
+                output = tiny_captioner.decoder.step(torch.tensor([[expected[-1]]]), state)
+                state = output.state
+                expected.append(int(output.logits.argmax()))
+        assert tokens == expected
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of NNCF's own parts
+def test_int8_is_small_and_close(
+    tiny_captioner: Captioner, exported: Path, tmp_path: Path, snippets: list[Path]
+) -> None:
+    pixels = [item.pixels for item in decode_ahead(snippets, tiny_captioner.transform.pixels)]
+    assert all(image is not None for image in pixels)
+    folder = tmp_path / "int8"
+    manifest = export_model(tiny_captioner, "tiny", folder, "int8", pixels[:24])  # type: ignore[arg-type]
+    assert manifest.precision == "int8"
+    assert {"encoder.xml", "encoder.bin", "step.xml", "step.bin"} <= manifest.files.keys()
+    assert "start.xml" not in manifest.files
+    expected = tiny_captioner.encode_pixels(pixels[24:]).numpy()  # type: ignore[arg-type]
+    for runtime in ("onnx", "openvino"):
+        features = ExportedCaptioner(folder, runtime).encode_pixels(pixels[24:])  # type: ignore[arg-type]
+        error = np.sqrt(np.mean((features - expected) ** 2) / np.mean(expected**2))
+        assert 0 < error < 0.2
+    assert (folder / "encoder.bin").stat().st_size < (exported / "encoder.onnx").stat().st_size / 2
+    plain, low = ExportedCaptioner(exported, "openvino"), ExportedCaptioner(folder, "openvino")
+    ours, theirs = (first_logits(model, expected) for model in (plain, low))
+    assert 0 < np.sqrt(np.mean((ours - theirs) ** 2) / np.var(ours)) < 0.2
+
+
+def first_logits(model: ExportedCaptioner, features: FloatArray) -> FloatArray:
+    """Of all words, after the start of a caption (B, 1, V)."""
+    remembered = [array.copy() for array in model._start.run([features])]
+    tokens = np.full((len(features), 1), model.vocabulary.start_id, np.int64)
+    return np.array(model._step.run([tokens, *remembered])[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "cell"), [("attention", "lstm"), ("pooled", "gru")])
+def test_the_weights_of_other_recurrent_layers_are_found(
+    kind: DecoderKind, cell: Cell, tmp_path: Path
+) -> None:
+    captioner = Captioner.load(str(save_model(tmp_path / "model", kind, cell)), device=torch.device("cpu"))
+    context, _, _ = write_graphs(captioner, tmp_path)
+    step = onnx.load(tmp_path / "step.onnx")
+    left = _outside_recurrence(step, context)
+    assert len(products(step) - set(left)) == 2  # of the inputs, and of the hidden state
