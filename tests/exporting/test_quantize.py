@@ -39,17 +39,14 @@ def test_the_weights_of_both_recurrent_layers_are_quantised(exported: Path) -> N
 def test_calibration_is_on_the_steps_of_greedy_search(
     exported: Path, tiny_captioner: Captioner, snippets: list[Path]
 ) -> None:
-    manifest, pixels = (
-        Manifest.load(exported),
-        [tiny_captioner.transform.pixels(path) for path in snippets[:2]],
-    )
-    steps = _steps_of(exported, [[image[None]] for image in pixels], manifest.context)
+    pixels = [tiny_captioner.transform.pixels(path) for path in snippets[:2]]
+    steps = _steps_of(exported, [[image[None]] for image in pixels], Manifest.load(exported).context)
     assert len(steps) == 2 * 12
     for number, image in enumerate(pixels):
         tokens = [int(inputs[0][0, 0]) for inputs in steps[12 * number : 12 * (number + 1)]]
-        state = tiny_captioner.decoder.init_state(tiny_captioner.encode_pixels([image]).float())
         expected = [tiny_captioner.vocabulary.start_id]
-        with torch.no_grad():
+        with torch.inference_mode():
+            state = tiny_captioner.decoder.init_state(tiny_captioner.encode_pixels([image]).float())
             while len(expected) < 12:
                 output = tiny_captioner.decoder.step(torch.tensor([[expected[-1]]]), state)
                 state = output.state

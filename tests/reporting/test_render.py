@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from showtell.reporting import Report, ReportImage, write_report
+from showtell.reporting import Report, ReportImage, render, write_report
 from tests.reporting.pages import GRID, make_report, make_shown
 
 HOSTILE = "</script><script>alert(1)</script><!--<script> &amp; \u2028 \U0001f415 {{ 7 * 7 }}"
@@ -46,6 +47,18 @@ def report(snippets: list[Path]) -> Report:
     return make_report(snippets[:6])
 
 
+@pytest.fixture
+def blank_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are blank: drawing them is tested with the plots, and takes most of the time of a page."""
+
+    def draw(_: object, path: Path, **__: object) -> Path:
+        Image.new("RGB", (1, 1)).save(path)
+        return path
+
+    for name in ("plot_lines", "plot_distribution"):
+        monkeypatch.setattr(render, name, draw)
+
+
 def write(report: Report, folder: Path) -> Page:
     return Page(write_report(report, folder / "report.html"))
 
@@ -67,6 +80,7 @@ def test_the_page_needs_nothing_else(snippets: list[Path], tmp_path: Path, model
     assert not re.search(r"url\(|@import|https?://", page.text)
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_scores_stand_in_the_table(report: Report, tmp_path: Path) -> None:
     text = " ".join(write(report, tmp_path).text.split())
     assert "CIDEras papers report it 0.5000.400 to 0.600 0.5000.400 to 0.600" in text
@@ -74,6 +88,7 @@ def test_scores_stand_in_the_table(report: Report, tmp_path: Path) -> None:
     assert "SPICE left out." in text
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_two_models_stand_side_by_side(snippets: list[Path], tmp_path: Path) -> None:
     page = write(make_report(snippets[:4], models=("mine", "theirs")), tmp_path)
     assert "mine against theirs" in page.text
@@ -81,6 +96,7 @@ def test_two_models_stand_side_by_side(snippets: list[Path], tmp_path: Path) -> 
     assert [len(image["shown"]) for image in page.data["photos"]] == [2] * 4
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_charts_are_described_in_words(report: Report, tmp_path: Path) -> None:
     descriptions = [a["alt"] for tag, a in write(report, tmp_path).elements if tag == "img" and a.get("alt")]
     assert descriptions[0] == (
@@ -90,6 +106,7 @@ def test_charts_are_described_in_words(report: Report, tmp_path: Path) -> None:
     assert f"half under {half:.2f}" in str(descriptions[1])
 
 
+@pytest.mark.usefixtures("blank_plots")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
 @given(name=texts, text=texts, people=st.lists(texts, min_size=1, max_size=3))
 def test_any_text_stays_text(report: Report, tmp_path: Path, name: str, text: str, people: list[str]) -> None:
@@ -102,6 +119,7 @@ def test_any_text_stays_text(report: Report, tmp_path: Path, name: str, text: st
     assert (photo["shown"][0]["text"], photo["shown"][0]["words"]) == (text, text.split())
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_looks_are_one_byte_a_cell(report: Report, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     attention = np.full((2, *GRID), 1 / 49, np.float32)
@@ -114,6 +132,7 @@ def test_looks_are_one_byte_a_cell(report: Report, tmp_path: Path) -> None:
     assert heat[1] == pytest.approx(255 * attention[1] / attention[1].max(), abs=0.5)
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_captions_of_a_file_have_neither_looks_nor_probabilities(report: Report, tmp_path: Path) -> None:
     shown = make_shown(
         ["a", "dog"], np.random.default_rng(0), attention=None, probabilities=(), confidence=None
@@ -123,6 +142,7 @@ def test_captions_of_a_file_have_neither_looks_nor_probabilities(report: Report,
     assert entry.keys() == {"text", "words", "p", "score", "scores"}
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_a_doubtful_caption_is_marked(report: Report, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     shown = tuple(make_shown(["a", "dog"], random, doubtful=doubtful) for doubtful in (True, False))
@@ -131,6 +151,7 @@ def test_a_doubtful_caption_is_marked(report: Report, tmp_path: Path) -> None:
     assert [image["shown"][0].get("doubtful") for image in entry] == [True, None]
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_a_thousand_photos_fit_into_ten_megabytes(snippets: list[Path], tmp_path: Path) -> None:
     report = make_report(snippets, models=("mine", "theirs"))
     sizes = []

@@ -30,7 +30,7 @@ class Gate:
         def held(pixels):  # type: ignore[no-untyped-def]
             self.batches.append(len(pixels))
             self.reached.set()
-            assert self.opened.wait(20)
+            assert self.opened.wait(60)
             return encode(pixels)
 
         monkeypatch.setattr(captioner.encoder, "encode_pixels", held)
@@ -55,6 +55,21 @@ def service(model: Path) -> Iterator[Service]:
     """A service in a process of its own that may open 128 files: 64 connections."""
     with running(model, "--time-limit", "20", files=128) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def shared_captioner(model: Path) -> Captioner:
+    """A captioner that no test changes."""
+    return Captioner.load(str(model))
+
+
+@pytest.fixture(scope="session")
+def shared_client(shared_captioner: Captioner) -> Iterator[TestClient]:
+    """A service that no test changes; its decoder processes are started once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("showtell.serving.decoders.decode_threads", lambda: 1)
+        with TestClient(create_app(shared_captioner, "tiny", ServingConfig())) as client:
+            yield client
 
 
 @pytest.fixture
@@ -82,6 +97,7 @@ def start(captioner: Captioner) -> Iterator[StartService]:
 
 @pytest.fixture
 def client(start: StartService) -> TestClient:
+    """A service of this test's own."""
     return start()
 
 

@@ -17,13 +17,13 @@ from tests.serving.forms import as_base64, ask_in_background, files, post_until
 
 
 def test_captions_are_the_offline_ones_by_multipart_and_by_json(
-    client: TestClient, captioner: Captioner, snippets: list[Path]
+    shared_client: TestClient, shared_captioner: Captioner, snippets: list[Path]
 ) -> None:
-    expected = [captions[0].text for captions in captioner.caption(snippets[:5])]
-    form = client.post("/v1/captions", files=files(*snippets[:5]))
+    expected = [captions[0].text for captions in shared_captioner.caption(snippets[:5])]
+    form = shared_client.post("/v1/captions", files=files(*snippets[:5]))
     urls = [f"data:image/jpeg;base64,{as_base64(path)}" for path in snippets[:2]]
     plain = [as_base64(path) for path in snippets[2:5]]
-    body = client.post("/v1/captions", json={"images": urls + plain})
+    body = shared_client.post("/v1/captions", json={"images": urls + plain})
     for response in (form, body):
         assert response.status_code == 200
         answer = response.json()
@@ -34,10 +34,10 @@ def test_captions_are_the_offline_ones_by_multipart_and_by_json(
 
 
 def test_of_several_images_those_that_cannot_be_shown_have_an_error(
-    client: TestClient, snippets: list[Path]
+    shared_client: TestClient, snippets: list[Path]
 ) -> None:
     sent = [*files(snippets[0]), ("images", ("b.jpg", b"nothing", "image/jpeg")), *files(snippets[1])]
-    first, second, third = client.post("/v1/captions", files=sent).json()["results"]
+    first, second, third = shared_client.post("/v1/captions", files=sent).json()["results"]
     assert first["captions"]
     assert third["captions"]
     assert second["captions"] == []
@@ -50,13 +50,13 @@ def test_a_full_queue_is_503_with_retry_after(
     client, results = start(queue_length=2, max_images=2), list[int]()
     held = gate()
     first = ask_in_background(client, files(*snippets[:2]), results)
-    assert held.reached.wait(20)
+    assert held.reached.wait(60)
     refused = client.post("/v1/captions", files=files(snippets[2]))
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) >= 1
     assert client.get("/healthz").status_code == 200
     held.open()
-    first.join(20)
+    first.join(60)
     assert results == [200]
     assert client.post("/v1/captions", files=files(snippets[2])).status_code == 200
 
@@ -131,15 +131,15 @@ def test_what_is_too_late_at_the_end_is_503(
 ) -> None:
     held, results = gate(), list[int]()
     first = ask_in_background(client, files(snippets[0]), results)
-    assert held.reached.wait(20)
+    assert held.reached.wait(60)
     second = ask_in_background(client, files(snippets[1]), results)
     while "showtell_pending_images 2.0" not in client.get("/metrics").text:
         pass
     client.app.state.drop()  # type: ignore[attr-defined]
-    second.join(20)
+    second.join(60)
     assert results == [503]
     held.open()
-    first.join(20)
+    first.join(60)
     assert results == [503, 200]
 
 

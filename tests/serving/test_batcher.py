@@ -17,7 +17,7 @@ from showtell.serving.batcher import Batcher, BatcherBusyError
 from tests.serving.conftest import Gate
 
 SETTINGS = (SearchConfig(), SearchConfig(beam_size=1), SearchConfig(beam_size=4, num_captions=2))
-WAIT = 20
+WAIT = 60
 
 
 @pytest.fixture

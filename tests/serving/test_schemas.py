@@ -19,12 +19,12 @@ from tests.serving.forms import files
 
 
 def test_options_give_more_captions_words_and_attention(
-    client: TestClient, captioner: Captioner, snippets: list[Path]
+    shared_client: TestClient, shared_captioner: Captioner, snippets: list[Path]
 ) -> None:
     config = SearchConfig(beam_size=4, num_captions=3)
-    (expected,) = captioner.caption(snippets[:1], config, attention=True)
+    (expected,) = shared_captioner.caption(snippets[:1], config, attention=True)
     data = {"num_captions": "3", "beam_size": "4", "attention": "true"}
-    (result,) = client.post("/v1/captions", files=files(snippets[0]), data=data).json()["results"]
+    (result,) = shared_client.post("/v1/captions", files=files(snippets[0]), data=data).json()["results"]
     assert [caption["text"] for caption in result["captions"]] == [caption.text for caption in expected]
     for answered, caption in zip(result["captions"], expected, strict=True):
         assert answered["log_probability"] == pytest.approx(caption.log_probability, abs=1e-5)
@@ -49,18 +49,18 @@ def test_doubtful_captions_are_marked(client: TestClient, captioner: Captioner, 
     assert schemas["CaptionAnswer"]["properties"]["doubtful"]["type"] == "boolean"
 
 
-def test_attention_is_left_out_unless_asked_for(client: TestClient, snippets: list[Path]) -> None:
-    (result,) = client.post("/v1/captions", files=files(snippets[0])).json()["results"]
+def test_attention_is_left_out_unless_asked_for(shared_client: TestClient, snippets: list[Path]) -> None:
+    (result,) = shared_client.post("/v1/captions", files=files(snippets[0])).json()["results"]
     assert {word["attention"] for word in result["captions"][0]["words"]} == {None}
 
 
-def test_the_document_of_the_interface_has_an_example_that_works(client: TestClient) -> None:
-    document = client.get("/openapi.json").json()
+def test_the_document_of_the_interface_has_an_example_that_works(shared_client: TestClient) -> None:
+    document = shared_client.get("/openapi.json").json()
     content = document["paths"]["/v1/captions"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
     for form in content.values():
         assert form["schema"]["properties"]["images"]["maxItems"] == ServingConfig().max_images
-    response = client.post("/v1/captions", json=content["application/json"]["schema"]["example"])
+    response = shared_client.post("/v1/captions", json=content["application/json"]["schema"]["example"])
     assert response.status_code == 200
     assert len(response.json()["results"][0]["captions"]) == 2
     assert json.dumps(document).count("$ref") > 3

@@ -42,19 +42,19 @@ from tests.serving.forms import ask_in_background, files
     ],
 )
 def test_a_malformed_request_is_refused_in_one_line(
-    client: TestClient, content: bytes, kind: str, status: int, detail: str
+    shared_client: TestClient, content: bytes, kind: str, status: int, detail: str
 ) -> None:
-    response = client.post("/v1/captions", content=content, headers={"content-type": kind})
+    response = shared_client.post("/v1/captions", content=content, headers={"content-type": kind})
     assert response.status_code == status
     assert detail in response.json()["detail"]
     assert "\n" not in response.json()["detail"]
 
 
-def test_unknown_and_repeated_fields_are_refused(client: TestClient, snippets: list[Path]) -> None:
+def test_unknown_and_repeated_fields_are_refused(shared_client: TestClient, snippets: list[Path]) -> None:
     sent = files(snippets[0])
-    assert client.post("/v1/captions", files=sent, data={"url": "x"}).status_code == 422
-    assert client.post("/v1/captions", files=sent, data={"beam_size": ["2", "3"]}).status_code == 422
-    assert client.post("/v1/captions", files=files(snippets[0], name="file")).status_code == 422
+    assert shared_client.post("/v1/captions", files=sent, data={"url": "x"}).status_code == 422
+    assert shared_client.post("/v1/captions", files=sent, data={"beam_size": ["2", "3"]}).status_code == 422
+    assert shared_client.post("/v1/captions", files=files(snippets[0], name="file")).status_code == 422
 
 
 def test_limits_of_bytes_pixels_and_images(start: StartService, snippets: list[Path]) -> None:
@@ -82,7 +82,7 @@ def test_a_body_of_unknown_length_is_limited_too(start: StartService) -> None:
 
 
 def test_nothing_is_written_to_the_disk(
-    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_arguments: object, **_settings: object) -> None:
         raise AssertionError("a file was made")
@@ -93,16 +93,16 @@ def test_nothing_is_written_to_the_disk(
     Image.effect_noise((1500, 1500), 99).save(stream, "PNG")  # larger than Starlette keeps in memory
     assert len(stream.getvalue()) > 2**20
     sent = [("images", ("../../etc/evil.png", stream.getvalue(), "image/png"))]
-    response = client.post("/v1/captions", files=sent)
+    response = shared_client.post("/v1/captions", files=sent)
     assert response.status_code == 200
     assert "evil" not in response.text
 
 
-def test_metadata_is_not_echoed(client: TestClient) -> None:
+def test_metadata_is_not_echoed(shared_client: TestClient) -> None:
     stream, exif = io.BytesIO(), Image.Exif()
     exif[270] = "secret words"
     Image.new("RGB", (64, 64), "red").save(stream, "JPEG", exif=exif, comment=b"secret words")
-    response = client.post("/v1/captions", files=[("images", ("secret.jpg", stream.getvalue()))])
+    response = shared_client.post("/v1/captions", files=[("images", ("secret.jpg", stream.getvalue()))])
     assert response.status_code == 200
     assert "secret" not in response.text + str(response.headers)
 
@@ -114,12 +114,12 @@ def test_uploads_share_a_memory_limit(
     client = start(max_bytes=size, max_request_bytes=2 * size, upload_memory=2 * size)
     held, results = gate(), list[int]()
     first = ask_in_background(client, files(snippets[0]), results)
-    assert held.reached.wait(20)
+    assert held.reached.wait(60)
     refused = client.post("/v1/captions", files=files(snippets[0]))
     assert refused.status_code == 503
     assert "retry-after" in refused.headers
     held.open()
-    first.join(20)
+    first.join(60)
     assert client.post("/v1/captions", files=files(snippets[0])).status_code == 200
 
 

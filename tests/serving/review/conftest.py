@@ -25,14 +25,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(captioner: Captioner) -> Open:  # type: ignore[misc]
+def opened(shared_captioner: Captioner) -> Open:  # type: ignore[misc]
     with ExitStack() as stack:
 
         def call(
             review: Review, *, proposes: bool = False, token: str | None = None, **limits: int
         ) -> TestClient:
             app = create_app(
-                captioner, "tiny", ServingConfig(**limits), token=token, review=review, hosts=("testserver",)
+                shared_captioner,
+                "tiny",
+                ServingConfig(**limits),
+                token=token,
+                review=review,
+                hosts=("testserver",),
             )
             client = TestClient(app)
             return stack.enter_context(client) if proposes else client  # entering starts the decoders

@@ -94,7 +94,7 @@ def test_the_output_is_a_table(folder: Path, output: str, complaint: str) -> Non
         review_folder(folder, folder / output)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.tuples(
