@@ -201,7 +201,7 @@ ROW = 2 * 4 * 128
 sizes = st.tuples(st.integers(0, 40 * ROW), st.integers(0, 40 * store_module.KEY_BYTES))
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes)
 @example((0, 40 * 16))
 @example((40 * ROW, 0))

@@ -25,7 +25,7 @@ if "nncf" in sys.modules:
 
 @pytest.mark.parametrize(
     "module",
-    ["showtell.exporting.quantize", pytest.param("showtell.runtime.sessions", marks=pytest.mark.slow)],
+    ["showtell.runtime.sessions", pytest.param("showtell.exporting.quantize", marks=pytest.mark.slow)],
 )
 def test_the_runtimes_report_to_nobody(module: str) -> None:
     code = LISTENER.format(module=module)

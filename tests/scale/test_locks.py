@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from showtell.errors import ShowtellError, UsageError
+from showtell.scale import locks
 from showtell.scale.locks import changing_files, exclusive_run
 from showtell.scale.parts import WHOLE, Part
 from showtell.utils.storage import location
@@ -23,7 +24,8 @@ def test_a_folder_is_for_one_run(tmp_path: Path) -> None:
         pass
 
 
-def test_a_part_excludes_itself_and_whole_runs(tmp_path: Path) -> None:
+def test_a_part_excludes_itself_and_whole_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_SECONDS", 0.002)  # a part waits for 50 times as long
     with exclusive_run(tmp_path, Part(1, 2)), exclusive_run(tmp_path, Part(2, 2)):
         for part in (WHOLE, Part(1, 2)):
             with pytest.raises(ShowtellError, match="another run"), exclusive_run(tmp_path, part):

@@ -42,7 +42,7 @@ def images(snippets: list[Path]) -> list[bytes]:
 def test_captions_are_those_of_each_image_alone(
     make: Callable[..., Batcher], captioner: Captioner, images: list[bytes]
 ) -> None:
-    asked = [(image, SETTINGS[i % 3], i % 2 == 0) for i, image in enumerate(images)]
+    asked = [(image, SETTINGS[i % 3], i % 2 == 0) for i, image in enumerate(images[:18])]
     alone = [captioner.caption([image], config)[0] for image, config, _ in asked]
     batcher = make(batch_size=16)
 

@@ -47,7 +47,7 @@ def fresh(start: StartService) -> Callable[[], TestClient]:
     return get
 
 
-@hypothesis.settings(max_examples=25, suppress_health_check=CALM)
+@hypothesis.settings(max_examples=15, suppress_health_check=CALM)
 @given(
     body=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -69,7 +69,7 @@ def test_any_json_is_answered(fresh: Callable[[], TestClient], body: object) -> 
     assert response.json()["detail"]
 
 
-@hypothesis.settings(max_examples=25, suppress_health_check=CALM)
+@hypothesis.settings(max_examples=15, suppress_health_check=CALM)
 @given(data=st.data())
 def test_any_damage_to_an_image_is_answered(
     fresh: Callable[[], TestClient], photos: list[Path], data: st.DataObject

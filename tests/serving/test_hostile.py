@@ -14,6 +14,7 @@ from tests.serving.hostile import HOSTILE, progressive_jpeg
 from tests.serving.service import running
 
 
+@pytest.mark.slow
 def test_a_decoder_that_is_busy_for_minutes_does_not_delay_the_end(model: Path, snippets: list[Path]) -> None:
     slow = progressive_jpeg(4096, 20_000)
     with running(model, "--time-limit", "2", "--decode-seconds", "60") as service:

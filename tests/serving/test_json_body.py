@@ -7,7 +7,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.serving.json_body import decode_base64, read_caption_request
@@ -21,6 +21,7 @@ def refusal(content: bytes, max_images: int = 4) -> str:
     return caught.value.detail
 
 
+@settings(max_examples=40)
 @given(
     st.binary(), st.integers(1, 80), st.sampled_from(("\n", "\r\n", " ", "\t")), st.booleans(), st.booleans()
 )
@@ -34,6 +35,7 @@ def test_base64_is_read_in_every_form(
     assert decode_base64(f"data:image/png;base64,{wrapped}", 0) == content
 
 
+@settings(max_examples=40)
 @given(st.binary(min_size=1))
 def test_a_data_url_may_be_percent_encoded(content: bytes) -> None:
     text = base64.b64encode(content).decode()
