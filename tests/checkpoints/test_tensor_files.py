@@ -25,9 +25,9 @@ def test_what_was_saved_is_read(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1, 2])}
     save_file(tensors, tmp_path / "t.safetensors", {"key": "value"})
     torch.save(tensors, tmp_path / "t.pth")
-    metadata, found = read_safetensors(tmp_path / "t.safetensors")
+    metadata, stored = read_safetensors(tmp_path / "t.safetensors")
     assert metadata == {"key": "value"}
-    for read in (found, read_pickled(tmp_path / "t.pth")):
+    for read in (stored, read_pickled(tmp_path / "t.pth")):
         assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
 
 

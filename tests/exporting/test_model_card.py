@@ -53,8 +53,8 @@ def test_the_card_tells_what_the_run_tells(tmp_path: Path) -> None:
     data = card.data.to_dict()
     assert (data["library_name"], data["pipeline_tag"]) == ("showtell", "image-to-text")
     assert (data["datasets"], data["language"], data.get("license")) == (["flickr8k"], "en", None)
-    found = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert found == {"BLEU-1": 0.5, "BLEU-4": 0.15, "CIDEr": 0.3125}  # of the last epoch that was saved
+    scores = {result.metric_name: result.metric_value for result in card.data.eval_results}
+    assert scores == {"BLEU-1": 0.5, "BLEU-4": 0.15, "CIDEr": 0.3125}  # of the last epoch that was saved
     assert "2 of 3" in card.text
     assert "with 7 beams" in card.text
     assert "min_count: 4" in card.text
@@ -85,9 +85,9 @@ def test_the_example_of_the_card_runs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photo.jpg").write_bytes(photos[0].read_bytes())
     exec(compile(code, "README.md", "exec"), {})
-    [said] = capsys.readouterr().out.splitlines()
+    [caption] = capsys.readouterr().out.splitlines()
     assert main(["caption", "photo.jpg", "--model", "mine"]) == 0
-    assert capsys.readouterr().out == f"photo.jpg: {said}\n"
+    assert capsys.readouterr().out == f"photo.jpg: {caption}\n"
 
 
 def test_a_card_that_is_there_is_kept(tmp_path: Path, tiny_captioner: Captioner) -> None:

@@ -38,15 +38,15 @@ def test_int8_is_as_good_and_fp32_says_the_same(flickr8k: Path, tmp_path: Path) 
         arguments = ["export", "--precision", precision, "--out", str(folder)]
         assert main([*arguments, "--photos", str(flickr8k / "Images")]) == 0
         captioner = ExportedCaptioner(folder)
-        found = captioner.caption_stream(images, open_source=lambda image: image.path)
-        said = {done.source.image_id: done.captions[0].text for done in found}
-        scores[precision] = score_captions(said, references)["CIDEr"]
+        stream = captioner.caption_stream(images, open_source=lambda image: image.path)
+        texts = {done.source.image_id: done.captions[0].text for done in stream}
+        scores[precision] = score_captions(texts, references)["CIDEr"]
         if precision == "fp32":
             plain = Captioner.load(DEFAULT_MODEL)
             plain.encoder.precision = "fp32"
             some = images[:100]
             ours = plain.caption([image.path for image in some])
-            same = sum(one[0].text == said[i.image_id] for one, i in zip(ours, some, strict=True))
+            same = sum(one[0].text == texts[i.image_id] for one, i in zip(ours, some, strict=True))
             assert same >= 98  # ties are broken by rounding
     print(f"\nCIDEr on dev: fp32 {scores['fp32']:.4f}, int8 {scores['int8']:.4f}")
     assert scores["int8"] > (1 - INT8_LOSS) * scores["fp32"]

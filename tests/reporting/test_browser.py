@@ -79,9 +79,9 @@ def test_the_most_confident_yet_wrong_come_first(page: Browser, report: Report) 
     good = rank([image.shown[0].score for image in report.images])
     sort(page, "confident")
     place = {image.shown[0].text: index for index, image in enumerate(report.images)}
-    found = [sure[place[text]] - good[place[text]] for text in captions(page)]
-    assert found == sorted(found, reverse=True)
-    assert len(found) == len(report.images)
+    gains = [sure[place[text]] - good[place[text]] for text in captions(page)]
+    assert gains == sorted(gains, reverse=True)
+    assert len(gains) == len(report.images)
 
 
 def test_a_random_order_is_drawn_anew(page: Browser) -> None:
@@ -184,9 +184,9 @@ def test_colours_follow_the_system_and_can_be_read(page: Browser, dark: bool) ->
     ground = light(page.run("return getComputedStyle(document.body).backgroundColor"))
     assert (ground < 0.05) is dark
     for selector in ("h1", ".dim", ".note", "th small", ".word", "#cards .facts", "nav a", "summary"):
-        found = page.run("return getComputedStyle(document.querySelector(arguments[0])).color", selector)
-        low, high = sorted([light(found), ground])
-        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{selector}: {found}"
+        color = page.run("return getComputedStyle(document.querySelector(arguments[0])).color", selector)
+        low, high = sorted([light(color), ground])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{selector}: {color}"
 
 
 def test_the_dev_photos(browser: Browser, shared_data: Path, tmp_path: Path) -> None:

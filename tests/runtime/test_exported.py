@@ -31,7 +31,9 @@ SEARCHES = [
 
 
 def assert_same(ours: list[tuple[Caption, ...]], theirs: list[tuple[Caption, ...]]) -> None:
-    assert [[c.text for c in found] for found in ours] == [[c.text for c in found] for found in theirs]
+    assert [[c.text for c in captions] for captions in ours] == [
+        [c.text for c in captions] for captions in theirs
+    ]
     for one, other in zip(sum(ours, ()), sum(theirs, ()), strict=True):
         np.testing.assert_allclose(one.word_log_probs, other.word_log_probs, rtol=1e-3, atol=1e-4)
         assert (one.attention is None) == (other.attention is None)
@@ -46,9 +48,9 @@ def test_features_are_those_of_pytorch_for_any_shape(
     random = np.random.default_rng(0)
     shapes = [(64, 64), (64, 96), (96, 64), (64, 64), (32, 128), (64, 96)] * 4
     pixels = [random.integers(0, 255, (*shape, 3), np.uint8) for shape in shapes]
-    found = ExportedCaptioner(exported, runtime).encode_pixels(pixels)
+    features = ExportedCaptioner(exported, runtime).encode_pixels(pixels)
     expected = tiny_captioner.encode_pixels(pixels).numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_bf16_is_close(copied: Path, tiny_captioner: Captioner, snippets: list[Path]) -> None:
@@ -56,8 +58,8 @@ def test_bf16_is_close(copied: Path, tiny_captioner: Captioner, snippets: list[P
     (copied / "showtell.json").write_text(json.dumps(values | {"precision": "bf16"}))
     model = ExportedCaptioner(copied, "openvino")
     pixels = [tiny_captioner.transform.pixels(path) for path in snippets[:8]]
-    found, expected = model.encode_pixels(pixels), tiny_captioner.encode_pixels(pixels).numpy()
-    assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 0.03
+    features, expected = model.encode_pixels(pixels), tiny_captioner.encode_pixels(pixels).numpy()
+    assert np.sqrt(np.mean((features - expected) ** 2) / np.mean(expected**2)) < 0.03
     assert all(len(captions[0].words) for captions in model.caption_pixels(pixels))
 
 

@@ -1,4 +1,4 @@
-"""Damaged shards: found when a job goes on, named, and made again."""
+"""Damaged shards: detected when a job goes on, named, and made again."""
 
 from __future__ import annotations
 

@@ -57,10 +57,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def expected(photos: list[Path]) -> dict[str, list[str]]:
     """The three captions of each photo that the page should show."""
     config = SearchConfig(beam_size=3, num_captions=3)
-    found = Captioner.load(DEFAULT_MODEL).caption(photos, config)
+    captions_of_photos = Captioner.load(DEFAULT_MODEL).caption(photos, config)
     return {
         path.name: [caption.text for caption in captions]
-        for path, captions in zip(photos, found, strict=True)
+        for path, captions in zip(photos, captions_of_photos, strict=True)
     }
 
 

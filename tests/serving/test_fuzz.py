@@ -190,8 +190,8 @@ def test_two_thousand_malformed_requests(
 def test_the_document_of_the_interface_holds(service: Service) -> None:
     """Schemathesis makes requests of the OpenAPI document, valid and not, and compares answers with it."""
     document, tried = schemathesis.openapi.from_url(f"{service.address}/openapi.json"), Counter[str]()
-    for found in document.get_all_operations():
-        operation = found.ok()
+    for result in document.get_all_operations():
+        operation = result.ok()
         for mode in schemathesis.GenerationMode:
 
             @hypothesis.settings(

@@ -33,6 +33,6 @@ def test_a_configuration_of_aliases_is_refused_in_few_lines(
 ) -> None:
     (tmp_path / "config.yaml").write_text(LAUGHS)
     assert main(["train", "--config", str(tmp_path / "config.yaml")]) == 2
-    said = capsys.readouterr().err
-    assert "its aliases stand for more than" in said
-    assert len(said.splitlines()[-1]) < 200, "the values are not printed"
+    error = capsys.readouterr().err
+    assert "its aliases stand for more than" in error
+    assert len(error.splitlines()[-1]) < 200, "the values are not printed"

@@ -110,5 +110,7 @@ def test_it_fits_and_is_accessible(
         assert browser.run("return document.documentElement.scrollWidth") <= width
         axe = Axe(browser.driver)
         axe.inject()
-        found = [each["id"] for each in axe.run()["violations"] if each["impact"] in ("serious", "critical")]
-        assert found == []
+        violations = [
+            each["id"] for each in axe.run()["violations"] if each["impact"] in ("serious", "critical")
+        ]
+        assert violations == []
