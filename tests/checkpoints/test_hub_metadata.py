@@ -16,7 +16,7 @@ from showtell.checkpoints.hub_metadata import CONFIG, PREPROCESSOR
 from showtell.errors import CheckpointError
 
 
-def test_config_json_says_what_the_model_is(hub_folder: Path, tiny_captioner: Captioner) -> None:
+def test_config_json_describes_the_model(hub_folder: Path, tiny_captioner: Captioner) -> None:
     config = json.loads((hub_folder / CONFIG).read_text())
     assert config["model_type"] == "showtell"
     assert (config["decoder"]["hidden_dim"], config["vocab_size"]) == (32, len(tiny_captioner.vocabulary))

@@ -46,7 +46,7 @@ def test_the_card_names_the_language(
     assert ModelCard.load(tmp_path / "hub" / "README.md").data.to_dict().get("language") == language
 
 
-def test_the_card_tells_what_the_run_tells(tmp_path: Path) -> None:
+def test_the_card_describes_the_run(tmp_path: Path) -> None:
     run, folder = make_run(tmp_path / "run"), tmp_path / "hub"
     assert main(["export", "--model", str(run), "--to-hub-folder", str(folder)]) == 0
     card = ModelCard.load(folder / "README.md")
@@ -110,7 +110,7 @@ def test_a_card_that_is_there_is_kept(tmp_path: Path, tiny_captioner: Captioner)
     assert {path.name for path in tmp_path.iterdir()} == {"run", "hub"}
 
 
-def test_the_card_in_the_box_says_the_same_twice() -> None:
+def test_table_and_metadata_of_the_included_card_agree() -> None:
     card = ModelCard.load(MODELS / DEFAULT_MODEL / "README.md")
     (head,) = (line for line in card.text.splitlines() if line.startswith("| score "))
     datasets = [cell.strip() for cell in head.split("|")]

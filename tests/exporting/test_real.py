@@ -29,7 +29,7 @@ def flickr8k(shared_data: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")  # of NNCF's own parts
-def test_int8_is_as_good_and_fp32_says_the_same(flickr8k: Path, tmp_path: Path) -> None:
+def test_int8_is_as_good_and_fp32_captions_the_same(flickr8k: Path, tmp_path: Path) -> None:
     images = [image for image in load_annotations(flickr8k).images if image.split == "val"]
     references = {image.image_id: image.captions for image in images}
     scores = {}

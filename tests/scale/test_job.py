@@ -32,7 +32,7 @@ def test_other_settings_are_refused(task: Recorder, snippets: list[Path], tmp_pa
         begin(tmp_path / "other", task, *photos)
 
 
-def test_another_model_of_the_same_name_is_found_out(
+def test_another_model_of_the_same_name_is_refused(
     tiny_captioner: Captioner, task: Recorder, snippets: list[Path], tmp_path: Path
 ) -> None:
     job = begin(tmp_path, task, *snippets[:6], size=2)

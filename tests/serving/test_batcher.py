@@ -210,7 +210,7 @@ def test_it_is_not_ready_when_the_queue_is_full(
     assert batcher.ready
 
 
-def test_it_is_not_ready_while_ordinary_images_wait_in_vain(
+def test_it_is_not_ready_while_ordinary_images_are_not_captioned(
     make: Callable[..., Batcher], gate: Callable[[], Gate], images: list[bytes]
 ) -> None:
     batcher, held = make(time_limit=0.3), gate()

@@ -209,7 +209,7 @@ def test_a_screen_reader_hears_of_captions(
     assert heard.removesuffix(" (doubtful)") == f"{photos[0].name}: {expected[photos[0].name][0]}"
 
 
-def test_what_cannot_be_shown_says_why_and_can_be_tried_again(
+def test_a_photo_that_cannot_be_decoded_shows_the_reason_and_can_be_tried_again(
     browser: Browser, service: Service, photos: list[Path]
 ) -> None:
     browser.show_as(1280, 900)

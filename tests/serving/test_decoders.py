@@ -73,7 +73,7 @@ def test_ordinary_photos_pass_whatever_the_patient_decoder_does(
         assert waiting.result(one).pixels is None
 
 
-def test_an_image_that_is_slower_than_its_header_tells_is_decoded_patiently(
+def test_an_image_that_is_slower_than_its_estimate_goes_to_the_patient_decoder(
     make: Callable[..., Decoders], photos: list[Path]
 ) -> None:
     waiting = Waiting(make(decode_seconds=0.3))

@@ -69,7 +69,7 @@ def test_pages_of_other_sites_are_refused_unless_allowed(start: StartService, sn
         assert client.get("/healthz", headers=headers).status_code == 200
 
 
-def test_too_many_requests_are_refused_and_the_state_is_told(
+def test_too_many_requests_are_refused_and_the_state_is_answered(
     start: StartService, gate: Callable[[], Gate], snippets: list[Path]
 ) -> None:
     client, held, results = start(), gate(), list[int]()

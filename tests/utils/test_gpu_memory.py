@@ -63,7 +63,7 @@ def test_each_stage_has_a_peak_of_its_own(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
-def test_without_a_gpu_nothing_is_read_or_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_gpu_nothing_is_read_or_logged(caplog: pytest.LogCaptureFixture) -> None:
     memory = MemoryByStage(None)
     with caplog.at_level(logging.INFO, "showtell"), memory.stage("features"):
         pass

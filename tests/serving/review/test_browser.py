@@ -90,7 +90,7 @@ def test_a_folder_is_reviewed_by_keyboard_alone(browser: Browser, model: Path, f
     assert len(rows(folder)) == 4
 
 
-def test_a_lost_server_is_said_and_nothing_is_lost(browser: Browser, model: Path, folder: Path) -> None:
+def test_a_lost_server_is_reported_and_nothing_is_lost(browser: Browser, model: Path, folder: Path) -> None:
     with running(model, "--review", str(folder)) as service:
         begin(browser, service.address, "0000.jpg")
         service.stop(signal.SIGKILL)

@@ -123,7 +123,7 @@ def test_limits_hold_for_photos_of_the_folder(opened: Open, folder: Path) -> Non
     assert client.get("/v1/review/0/photo").status_code == 422
 
 
-def test_what_cannot_be_saved_is_said(opened: Open, folder: Path) -> None:
+def test_a_decision_that_cannot_be_saved_is_reported(opened: Open, folder: Path) -> None:
     client = opened(review_folder(folder))
     (folder / "captions.csv").mkdir()
     response = client.put("/v1/review/0", json={"caption": "a dog"})

@@ -115,7 +115,7 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", [None, "mine.csv", "../labels/holiday.csv"])
-def test_it_says_the_command_that_trains(folder: Path, output: str | None) -> None:
+def test_the_training_command_is_named(folder: Path, output: str | None) -> None:
     review = review_folder(folder, folder / output if output else None)
     review.decide(2, "a dog")
     words = review.then.split()
