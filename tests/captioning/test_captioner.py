@@ -24,7 +24,7 @@ from showtell.config import DecoderConfig, SearchConfig
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder.cnn import CNNEncoder
-from showtell.errors import CheckpointError, ImageError, ModelError, ShowtellError
+from showtell.errors import CheckpointError, ImageError, ModelError, ShowtellError, UsageError
 from showtell.utils.shipped import DEFAULT_MODEL, MODELS
 from tests.conftest import make_tiny_encoder, save_backbone
 
@@ -217,7 +217,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_header_of_anything_is_loaded_or_refused_in_a_line(
     data: st.DataObject, captioner: Captioner, tmp_path: Path
@@ -297,3 +297,10 @@ def test_ensemble_of_models_that_do_not_fit_is_refused(
     Captioner(tiny_encoder, decoder, vocabulary, "tiny").save(tmp_path / "b")
     with pytest.raises(CheckpointError, match="another vocabulary"):
         Captioner.load_ensemble([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def test_models_load_by_the_name_of_a_device(tiny_model: Path) -> None:
+    assert Captioner.load(str(tiny_model), device="cpu").encoder.device == torch.device("cpu")
+    assert Captioner.from_pretrained(tiny_model, device="cpu").encoder.device == torch.device("cpu")
+    with pytest.raises(UsageError, match="device 'tpu'"):
+        Captioner.load(str(tiny_model), device="tpu")

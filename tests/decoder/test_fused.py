@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from showtell.captioning.base import special_tokens
@@ -24,7 +22,6 @@ from showtell.decoder import (
     make_decoder,
 )
 from showtell.decoder.fused import FusedTopDown, PackedLinear
-from showtell.decoder.state import largest
 from showtell.search import Hypothesis, SpecialTokens, search
 
 VOCABULARY, CELLS, FEATURES = 90, 6, 10
@@ -102,16 +99,6 @@ def test_packed_products_in_bf16_are_those_of_linear(rows: int) -> None:
         found = PackedLinear(weight, bias)(inputs)
     expected = nn.functional.linear(inputs.float(), weight.float(), bias.float())
     torch.testing.assert_close(found.float(), expected, rtol=2e-2, atol=2e-2)
-
-
-@settings(max_examples=15)
-@given(st.integers(1, 40), st.integers(64, 1500), st.integers(1, 9), st.integers(0, 2**31))
-def test_the_largest_are_those_of_topk(rows: int, words: int, count: int, seed: int) -> None:
-    values = torch.randn(rows, 2, words, generator=torch.Generator().manual_seed(seed))
-    found, places = largest(values, count)
-    expected = values.topk(count, dim=2)
-    torch.testing.assert_close(found, expected.values, rtol=0, atol=0)
-    torch.testing.assert_close(places, expected.indices)
 
 
 def test_a_model_searches_anew_when_its_weights_change(tiny_captioner: Captioner) -> None:

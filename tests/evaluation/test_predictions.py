@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.captioning.caption import Caption
@@ -133,6 +133,7 @@ def test_no_such_file(tmp_path: Path, name: str) -> None:
         read_predictions(tmp_path / name, IMAGES)
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=60), st.sampled_from([".json", ".jsonl", ".csv"]))
 def test_nonsense_is_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str) -> None:
     file = tmp_path_factory.mktemp("nonsense") / f"predictions{suffix}"

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
@@ -12,7 +9,6 @@ from pycocoevalcap.rouge.rouge import Rouge
 from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
 from showtell.evaluation.reliability import caption_labels
-from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.scores import (
     METRIC_DESCRIPTIONS,
     Confidence,
@@ -93,31 +89,6 @@ def test_two_models_are_compared_on_the_same_images() -> None:
     fewer = measure({"1": ("a dog",)}, REFERENCES, java=False)
     with pytest.raises(DataError, match="other images"):
         compare_measures(first, fewer)
-
-
-def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
-    def card(model: str, candidates: dict[str, tuple[str, ...]]) -> ScoreCard:
-        return ScoreCard.of(
-            measure(candidates, REFERENCES, java=False), model=model, data="animals", split="val"
-        )
-
-    first = card("runs/a", CANDIDATES)
-    assert ScoreCard.load(first.save(tmp_path)) == first
-    assert first.intervals["BLEU-4"].low <= first.values["BLEU-4"] <= first.intervals["BLEU-4"].high
-    card("runs/b", {"1": ("a dog",)}).save(tmp_path)  # of other images
-    (tmp_path / "other.json").write_text(json.dumps([1]))
-    second = card("c", CANDIDATES)
-    assert earlier_cards(tmp_path, second) == [first]
-    with pytest.raises(DataError, match=r"other\.json: these are no scores"):
-        ScoreCard.load(tmp_path / "other.json")
-
-
-@pytest.mark.parametrize(
-    ("model", "stem"),
-    [("runs/mine", "runs-mine"), ("../x y.json", "x-y.json"), ("///", "model"), ("a,b", "a-b")],
-)
-def test_names_of_files(model: str, stem: str) -> None:
-    assert file_stem(model) == stem
 
 
 MANY = {f"{image}-{copy}": captions for image, captions in REFERENCES.items() for copy in range(5)}

@@ -15,6 +15,7 @@ from showtell.evaluation.significance import Statistic, bootstrap, compare
 values = st.lists(st.floats(-5, 5), min_size=1, max_size=30)
 
 
+@settings(max_examples=30)
 @given(values)
 def test_a_mean_is_a_mean(numbers: list[float]) -> None:
     statistic = Statistic.mean(numbers)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from showtell.captioning.confidence import Calibration, caption_features, word_features
+from showtell.captioning.confidence import caption_features
 from showtell.errors import DataError
 from showtell.evaluation.reliability import MIN_CALIBRATION_IMAGES
 from showtell.training.calibration_fit import calibrate, doubtful_below
@@ -24,12 +21,6 @@ def draw(seed: int, number: int) -> tuple[list[list[float]], np.ndarray, list[li
     good = random.random(number) < 1 / (1 + np.exp(-(2 + 2 * np.array([np.mean(v) for v in log_probs]))))
     right = [(random.random(len(v) - 1) < np.exp(0.5 * np.array(v[:-1]))).tolist() for v in log_probs]
     return log_probs, good, right
-
-
-def test_features_of_a_small_caption() -> None:
-    np.testing.assert_allclose(caption_features([-1.0, -3.0, -0.5]), [-1.5, -3.0, 2])
-    np.testing.assert_allclose(word_features([-1.0, -3.0, -0.5]), [[-1, -1.5, 0, 0], [-3, -1.5, 1, -1]])
-    assert word_features([-1.0]).shape == (0, 4)
 
 
 def test_weights_are_those_of_a_logistic_regression_in_pytorch() -> None:
@@ -182,23 +173,3 @@ def test_whether_a_caption_is_doubtful_does_not_know_its_own_outcome() -> None:
     assert calibration.doubtful is not None
     assert first.doubtful_precision == pytest.approx(2 / 3, abs=0.1)
     assert before[""]["words"].doubtful is None
-
-
-def test_doubt_begins_below_the_threshold() -> None:
-    calibration = Calibration((0.0,) * 4, (0.0,) * 5, 0.4)
-    assert [calibration.is_doubtful(confidence) for confidence in (0.0, 0.39, 0.4, 1.0)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert not Calibration((0.0,) * 4, (0.0,) * 5).is_doubtful(0.0)
-
-
-def test_as_json_and_back() -> None:
-    calibration, _ = calibrate(*draw(5, 60))
-    assert Calibration.from_json(json.loads(json.dumps(asdict(calibration)))) == calibration
-    earlier = {"caption": list(calibration.caption), "word": list(calibration.word)}
-    assert Calibration.from_json(earlier) == Calibration(calibration.caption, calibration.word, None)
-    with pytest.raises((TypeError, ValueError)):
-        Calibration.from_json(earlier | {"doubtful": [0.4]})

@@ -15,7 +15,7 @@ from showtell.config import TrainingConfig
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import TrainingDivergedError
 from showtell.training.divergence import diverges, is_absurd, only_rises
-from tests.training.test_fit import CONFIG, train
+from tests.training.toy import CONFIG, train
 
 LOSSES = st.floats(min_value=0.01, max_value=1e9)
 

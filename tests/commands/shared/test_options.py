@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from showtell.captioning.captioner import Captioner
 from showtell.cli import main
 from showtell.commands.shared.options import computing_on
-from showtell.config import DEVICE_VARIABLE, TrainerConfig
-from showtell.errors import UsageError
-from showtell.training.distributed import accelerator_of, start_processes
+from showtell.config import DEVICE_VARIABLE
 
 COMMANDS = [
     ["caption", "photo.jpg"],
@@ -58,13 +55,6 @@ def test_a_device_that_this_machine_lacks(
     assert message.count("\n") == 1
 
 
-def test_models_load_by_the_name_of_a_device(tiny_model: Path) -> None:
-    assert Captioner.load(str(tiny_model), device="cpu").encoder.device == torch.device("cpu")
-    assert Captioner.from_pretrained(tiny_model, device="cpu").encoder.device == torch.device("cpu")
-    with pytest.raises(UsageError, match="device 'tpu'"):
-        Captioner.load(str(tiny_model), device="tpu")
-
-
 def test_exported_models_have_none(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["caption", "--model", str(exported), "--device", "cuda"]) == 2
     assert "exported models run on the CPU" in capsys.readouterr().err
@@ -74,19 +64,3 @@ def test_one_gpu_of_several_for_ray(tmp_path: Path, capsys: pytest.CaptureFixtur
     arguments = ["caption", "--out", str(tmp_path / "x"), "--workers", "2", "--device", "cuda:1", "photos"]
     assert main(["scale", *arguments]) == 2
     assert "CUDA_VISIBLE_DEVICES=1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("device", "kind"), [("cpu", "cpu"), ("cuda:1", "gpu"), ("mps", "mps")])
-def test_lightning_gets_the_device(device: str, kind: str) -> None:
-    assert accelerator_of(torch.device(device)) == kind
-
-
-@pytest.mark.parametrize("device", ["cuda:1", "mps"])
-def test_one_gpu_is_not_for_two_processes(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setenv(DEVICE_VARIABLE, device)
-    with pytest.raises(UsageError, match=f"--device {device} is one GPU, and 2 processes"):
-        start_processes(TrainerConfig(devices=2))

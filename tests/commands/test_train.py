@@ -13,7 +13,7 @@ from torch import Tensor
 
 from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.checkpoints.run_summary import read_run
-from showtell.cli import main
+from showtell.cli import main, run_command
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.features.store import CachedFeatures
@@ -241,3 +241,34 @@ def test_two_datasets_of_one_name(folder: Path, tmp_path: Path, capsys: pytest.C
     assert "\n  boats-2: " in said
     splits = json.loads((tmp_path / "report" / "splits.json").read_text())
     assert {image.partition("/")[0] for image in splits["val"]} == {"boats", "boats-2"}
+
+
+def test_no_dataset_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("train", ["--data.root", "no/such/folder"], prog="test") == 2
+    error = capsys.readouterr().err
+    assert "no/such/folder" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_training_stops_at_a_bad_image_or_leaves_it_out(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = dataset / "0003.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    settings = ["--data.root", str(dataset), "--data.min_count", "1", "--data.val_fraction", "0.2"]
+    settings += ["--data.test_fraction", "0", "--encoder.image_size", "32", "--training.epochs", "1"]
+    settings += [f"--decoder.{name}_dim=8" for name in ("embedding", "hidden", "attention")]
+    settings += ["--cache.dir", str(tmp_path / "cache"), "--out", str(tmp_path / "run")]
+    assert run_command("train", settings, prog="test") == 1
+    assert "0003.jpg" in capsys.readouterr().err
+    assert run_command("train", [*settings, "--skip-bad"], prog="test") == 0
+    said = capsys.readouterr().err
+    assert "dropped 1: photo that cannot be decoded" in said
+    assert f"{tmp_path}/run holds a run already: this one goes to {tmp_path}/run-2" in said.splitlines()[0]
+    assert "--model" in said
+    assert (tmp_path / "run-2" / "model.safetensors").exists()  # the failed run was not overwritten
+
+
+def test_resume_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("train", ["--resume", "--out", str(tmp_path / "none")], prog="test") == 1
+    assert "no run to resume" in capsys.readouterr().err

@@ -1,0 +1,52 @@
+"""A whole training run, from annotations to a folder with a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_summary import read_run
+from showtell.cli import run_command
+from tests.conftest import make_snippets
+
+
+def test_from_photos_to_a_fine_tuned_model(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Captioner.load(str(tiny_model), device=torch.device("cpu"))
+    whole.save(tmp_path / "start", with_encoder=True)
+    paths = make_snippets(tmp_path / "data", 12)
+    lines = [
+        {
+            "image": p.name,
+            "caption": f"a {['puppy', 'cat'][i % 2]} sits",
+            "split": "val" if i > 8 else "train",
+        }
+        for i, p in enumerate(paths)
+    ]
+    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    start, out = tmp_path / "start", tmp_path / "run"
+    settings = ["--init", str(start), "--data.root", str(tmp_path / "data"), "--data.test_fraction", "0"]
+    settings += ["--cache.dir", str(tmp_path / "cache"), "--out", str(out), "--training.epochs", "2"]
+    assert run_command("train", settings, prog="test") == 0
+    said = capsys.readouterr().err
+    assert f"its {len(whole.vocabulary):,} words and 1 new ones" in said
+    assert "epoch 2/2" in said
+    model = Captioner.load(str(out), device=torch.device("cpu"))
+    assert model.vocabulary.words == (*whole.vocabulary.words, "puppy")
+    kept = yaml.safe_load((out / "config.yaml").read_text())
+    assert (kept["init"], kept["data"]["min_count"]) == (str(start), 1)
+    assert (kept["decoder"]["hidden_dim"], kept["encoder"]["image_size"]) == (32, 64)
+    facts = read_run(out)
+    assert facts is not None
+    assert facts.initial == "start"
+    again = ["--config", str(out / "config.yaml"), "--resume"]
+    assert run_command("train", again, prog="test") == 0
+    assert run_command("train", [*settings, "--decoder.hidden_dim", "64"], prog="test") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "decoder.hidden_dim is 64" in error
