@@ -9,10 +9,13 @@ import pytest
 import torch
 import yaml
 
+import showtell
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_summary import read_run
 from showtell.cli import run_command
-from tests.conftest import make_snippets
+from showtell.errors import UsageError
+from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
+from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 
 
 def test_from_photos_to_a_fine_tuned_model(
@@ -50,3 +53,38 @@ def test_from_photos_to_a_fine_tuned_model(
     assert run_command("train", [*settings, "--decoder.hidden_dim", "64"], prog="test") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "decoder.hidden_dim is 64" in error
+
+
+def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = make_snippets(tmp_path / "data", 8)
+    lines = [{"image": p.name, "caption": f"a {'dog' if i % 2 else 'cat'}"} for i, p in enumerate(paths)]
+    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = showtell.train(
+        showtell.DataConfig(root=str(tmp_path / "data"), val_fraction=0.25, test_fraction=0),
+        tmp_path / "run",
+        init="none",
+        encoder=showtell.EncoderConfig(str(save_backbone(tmp_path / "encoder", make_tiny_backbone())), 64),
+        cache=showtell.CacheConfig(dir=str(tmp_path / "cache")),
+        decoder=showtell.DecoderConfig(embedding_dim=8, hidden_dim=8, attention_dim=8),
+        training=showtell.TrainingConfig(epochs=2),
+    )
+    assert run.folder == tmp_path / "run"
+    assert str(run).splitlines()[1].split() == ["epoch", "train_loss", "val_loss", "BLEU-4", "CIDEr", "saved"]
+    assert json.loads(json.dumps(run.to_dict()))["config"]["decoder"]["hidden_dim"] == 8
+    assert run.to_pandas()["epoch"].tolist() == [1, 2]
+    assert run.load()(paths[0]).words is not None
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason"),
+    [
+        ({"epochs": 3}, r"no argument 'epochs'; did you mean training=showtell.TrainingConfig\(epochs=...\)"),
+        ({"traning": None}, "did you mean 'training'"),
+        ({"training": {"epochs": 3}}, r"training is of type dict; give training=showtell.TrainingConfig"),
+        ({"data": 5}, "data is of type int"),
+    ],
+)
+def test_mistakes_in_train_get_one_line(keywords: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        showtell.train(**keywords)  # type: ignore[arg-type]
