@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from showtell.cli import run_command
-from tests.conftest import make_snippets
+from tests.commands.photo_folder import make_photo_folder
 
 
 @pytest.fixture
@@ -23,15 +23,9 @@ def without_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("showtell.commands.preprocess.write_statistics_page", lambda *_: "page.html")
 
 
-CAPTIONS = ["a red dog", "a blue cat", "a green boat", "a red cat", "a blue dog", "a green cat"]
-
-
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    paths = make_snippets(tmp_path / "data", 6)
-    lines = [{"image": p.name, "caption": c} for p, c in zip(paths, CAPTIONS, strict=True)]
-    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return tmp_path / "data"
+    return make_photo_folder(tmp_path / "data")
 
 
 def preprocess(dataset: Path, *more: str) -> int:

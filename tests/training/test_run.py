@@ -37,9 +37,9 @@ def test_from_photos_to_a_fine_tuned_model(
     settings = ["--init", str(start), "--data.root", str(tmp_path / "data"), "--data.test_fraction", "0"]
     settings += ["--cache.dir", str(tmp_path / "cache"), "--out", str(out), "--training.epochs", "2"]
     assert run_command("train", settings, prog="test") == 0
-    said = capsys.readouterr().err
-    assert f"its {len(whole.vocabulary):,} words and 1 new ones" in said
-    assert "epoch 2/2" in said
+    log = capsys.readouterr().err
+    assert f"its {len(whole.vocabulary):,} words and 1 new ones" in log
+    assert "epoch 2/2" in log
     model = Captioner.load(str(out), device=torch.device("cpu"))
     assert model.vocabulary.words == (*whole.vocabulary.words, "puppy")
     kept = yaml.safe_load((out / "config.yaml").read_text())
