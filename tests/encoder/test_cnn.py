@@ -20,7 +20,7 @@ from showtell.data.transforms import ImageTransform, resize_image, to_pixels
 from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.resnet import ResNet
 from showtell.utils.shipped import MODELS, find_model
-from tests.conftest import make_tiny_encoder
+from tests.conftest import make_tiny_backbone, make_tiny_encoder
 from tests.encoder.folders import as_transformers
 
 DEFAULT = MODELS / "resnet50-imagenet"
@@ -234,3 +234,25 @@ def test_fingerprint_changes_with_the_architecture() -> None:
 
 
 # What cannot be loaded
+
+
+def test_the_grid_of_twice_the_size_is_interpolated_which_is_the_mean_of_four_cells(
+    photos: list[Path],
+) -> None:
+    transform = make_tiny_encoder(size=128).transform
+    pixels = [np.asarray(transform.pixels(path, "crop")) for path in photos]  # squares
+    natural, coarse = (CNNEncoder(make_tiny_backbone(), transform, "fp32", grid_side=s) for s in (None, 2))
+    grids = natural.encode_pixels(pixels).reshape(len(photos), 2, 2, 2, 2, 128)  # rows, in it, columns, in it
+    expected = grids.mean(dim=(2, 4)).flatten(1, 2)
+    torch.testing.assert_close(coarse.encode_pixels(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_fingerprint_names_the_grid_where_the_size_does_not_decide_it() -> None:
+    backbone, transform = make_tiny_backbone(), ImageTransform(96)
+    natural = CNNEncoder(backbone, transform, "fp32")
+    same, other = (CNNEncoder(backbone, transform, "fp32", grid_side=side) for side in (3, 2))
+    assert same.fingerprint() == natural.fingerprint()
+    assert other.fingerprint() != natural.fingerprint()
+    assert (natural.grid_cells, other.grid_cells) == (9, 4)
+    with pytest.raises(ValueError, match="one row at least"):
+        CNNEncoder(backbone, transform, grid_side=0)

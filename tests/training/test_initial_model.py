@@ -19,7 +19,6 @@ from showtell.config import (
 )
 from showtell.data.prepare import PreparedData
 from showtell.data.records import CaptionedImage
-from showtell.data.summary import warn_of_few_images
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
 from showtell.training import initial_model as module
@@ -100,23 +99,13 @@ def test_what_is_set_wins() -> None:
     assert FineTuningConfig(epochs=4).applied_to(TrainingConfig(epochs=3)).epochs == 4
 
 
-@pytest.mark.parametrize(
-    ("init", "count", "words", "said"),
-    [
-        ("none", 10, 200, ["learn from alone"]),
-        ("none", 2_000, 99, ["a vocabulary of 99 words"]),
-        ("none", 2_000, 100, []),
-        ("flickr8k", 10, 50, ["the captions of flickr8k"]),
-        ("flickr8k", 50, 50, []),
-    ],
-)
-def test_warnings_of_few(
-    init: str, count: int, words: int, said: list[str], caplog: pytest.LogCaptureFixture
+def test_captions_of_another_language_are_learned_from_scratch(
+    in_the_box: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_of_few_images(photos(count, words), replace(MINE, init=init))
-    assert len(caplog.messages) == len(said)
-    for message, expected in zip(caplog.messages, said, strict=True):
-        assert expected in message
-    caplog.clear()
-    warn_of_few_images(photos(count, words), replace(MINE, init=init, data=DataConfig()))
-    assert not caplog.messages, "drawn scenes need few of both"
+    """Of eight words one is known: fewer than half."""
+    caplog.set_level(logging.INFO, "showtell")
+    images = [CaptionedImage(Path("1.jpg"), ("ein hund in rot", "ein hund auf rasen"), "train", "1")]
+    data = replace(photos(10), images=images)
+    assert load_initial(MINE, data) is None
+    assert f"{in_the_box} knows 12 % of the words of these captions" in caplog.text
+    assert load_initial(replace(MINE, init=in_the_box), data) is not None, "asked for by name"
