@@ -90,7 +90,9 @@ def expected(
 
 
 def lines(model: Path, photos: list[Path]) -> list[str]:
-    return [f"{photo}: {found[0][0]}" for photo, found in zip(photos, expected(model, photos), strict=True)]
+    return [
+        f"{photo}: {captions[0][0]}" for photo, captions in zip(photos, expected(model, photos), strict=True)
+    ]
 
 
 # What is captioned
@@ -155,11 +157,11 @@ def test_a_narrow_batch_changes_nothing(run: Run, snippets: list[Path]) -> None:
 
 def test_further_captions_widen_the_beam(run: Run, model: Path, photos: list[Path], tmp_path: Path) -> None:
     done = run(*photos, "--num-captions", "5", "--max-length", "8", "--output", tmp_path / "out.jsonl")
-    found = expected(model, photos, SearchConfig(beam_size=5, num_captions=5, max_length=8))
+    results = expected(model, photos, SearchConfig(beam_size=5, num_captions=5, max_length=8))
     assert done.out == [
-        f"{photo}: {text}" for photo, captions in zip(photos, found, strict=True) for text, _ in captions
+        f"{photo}: {text}" for photo, captions in zip(photos, results, strict=True) for text, _ in captions
     ]
-    for row, photo, captions in zip(read_jsonl(tmp_path / "out.jsonl"), photos, found, strict=True):
+    for row, photo, captions in zip(read_jsonl(tmp_path / "out.jsonl"), photos, results, strict=True):
         assert row["image"] == str(photo)
         listed = [(c["caption"], c["log_probability"]) for c in row["captions"]]
         assert [text for text, _ in listed] == [text for text, _ in captions]
@@ -426,28 +428,28 @@ def test_broken_images_are_named_one_by_one_and_the_run_goes_on(
     done = run("-", "--output", tmp_path / "out.jsonl")
     assert done.code == 0
     assert [line.split(": ")[0] for line in done.out] == [str(photo) for photo in photos[:3]]
-    told = dict(line.removeprefix("skipped ").split(": ", 1) for line in done.err[:-2])
-    assert list(told) == names
+    reported = dict(line.removeprefix("skipped ").split(": ", 1) for line in done.err[:-2])
+    assert list(reported) == names
     assert all(line.startswith("skipped ") for line in done.err[:-2])
     for name, path in broken.items():
-        reason = told[str(path)]
+        reason = reported[str(path)]
         assert len(reason) > 8
         assert reason.startswith(BROKEN.get(name.replace("-", ".").split(".")[0], ""))
     first = ", ".join(names[:3])
     assert done.err[-2].startswith(
         f"captioned 3, skipped {len(names)} ({first} and {len(names) - 3} more) in "
     )
-    assert {r["image"]: r["error"] for r in read_jsonl(tmp_path / "out.jsonl") if "error" in r} == told
+    assert {r["image"]: r["error"] for r in read_jsonl(tmp_path / "out.jsonl") if "error" in r} == reported
 
 
 def test_a_folder_with_broken_images(run: Run, photos: list[Path], tmp_path: Path) -> None:
     broken = make_broken_images(tmp_path / "photos")
     shutil.copy(photos[0], tmp_path / "photos" / "good.jpg")
     done = run(tmp_path / "photos")
-    found = [p for p in broken.values() if p.is_file() and p.suffix != ".svg"]
+    files = [p for p in broken.values() if p.is_file() and p.suffix != ".svg"]
     assert (done.code, len(done.out)) == (0, 1)
-    assert done.err[-1].startswith(f"captioned 1, skipped {len(found)} (")
-    assert len(done.err) == len(found) + 1
+    assert done.err[-1].startswith(f"captioned 1, skipped {len(files)} (")
+    assert len(done.err) == len(files) + 1
 
 
 def test_nothing_but_broken_images_is_a_failure(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -106,6 +106,7 @@ def test_without_room_for_a_recording_it_searches_plainly(
     assert [each[0].tokens for each in results] == [each[0].tokens for each in plain(search, features_of(2))]
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 5000))
 def test_batches_are_filled_up_to_the_next_power_of_two(images: int) -> None:
     size = _next_size(images)

@@ -32,10 +32,10 @@ def plain_grid(backbone: ResNetModel, images: Tensor) -> Tensor:
         return backbone.eval()(images).last_hidden_state.flatten(2).transpose(1, 2)
 
 
-def assert_same(found: Tensor, expected: Tensor, relative: float = 1e-4) -> None:
+def assert_same(features: Tensor, expected: Tensor, relative: float = 1e-4) -> None:
     """Both are alike to `relative` of the largest value."""
-    assert found.shape == expected.shape
-    assert (found.float() - expected).abs().max() <= relative * expected.abs().max()
+    assert features.shape == expected.shape
+    assert (features.float() - expected).abs().max() <= relative * expected.abs().max()
     assert expected.std() > 0
 
 
@@ -76,8 +76,8 @@ def test_images_of_any_proportions_share_a_call(resnet50: CNNEncoder) -> None:
     pixels = [random.integers(0, 255, (*shape, 3), np.uint8) for shape in shapes]
     together = resnet50.encode_pixels(pixels)
     assert together.shape == (6, 49, 2048)
-    for image, found in zip(pixels, together, strict=True):
-        assert_same(found[None], resnet50.encode_pixels([image]))
+    for image, features in zip(pixels, together, strict=True):
+        assert_same(features[None], resnet50.encode_pixels([image]))
 
 
 def test_a_wide_grid_is_interpolated(resnet50: CNNEncoder) -> None:
@@ -102,10 +102,10 @@ def test_where_a_wide_image_is_marked_its_grid_changes(resnet50: CNNEncoder) -> 
 def test_bf16_is_close(resnet50: CNNEncoder, photos: list[Path]) -> None:
     pixels = [resnet50.transform.pixels(photos[0])]
     fast = CNNEncoder(resnet50.backbone, resnet50.transform, "bf16")
-    found, expected = fast.encode_pixels(pixels), resnet50.encode_pixels(pixels)
-    assert found.dtype == torch.bfloat16
-    assert_same(found, expected, 0.05)
-    assert torch.cosine_similarity(fast.pool(found).float(), resnet50.pool(expected)).min() > 0.999
+    features, expected = fast.encode_pixels(pixels), resnet50.encode_pixels(pixels)
+    assert features.dtype == torch.bfloat16
+    assert_same(features, expected, 0.05)
+    assert torch.cosine_similarity(fast.pool(features).float(), resnet50.pool(expected)).min() > 0.999
 
 
 # Loading

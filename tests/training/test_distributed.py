@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.config import DEVICE_VARIABLE, TrainerConfig
@@ -44,8 +44,8 @@ def run(*command: str) -> tuple[int, str]:
 
 
 def train(folder: Path, *options: str, command: list[str] = PLAIN) -> dict[str, Any]:
-    code, said = run(*command, str(folder), *options)
-    assert code == 0, said
+    code, errors = run(*command, str(folder), *options)
+    assert code == 0, errors
     answer: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return answer
 
@@ -123,6 +123,7 @@ def test_alone_everything_is_answered_at_once() -> None:
     assert broadcast_object("x") == "x"
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
 def test_what_was_dealt_out_is_put_together(items: list[int], count: int) -> None:
     assert interleave_shards([items[rank::count] for rank in range(count)]) == items
