@@ -11,18 +11,10 @@ import pytest
 
 from showtell.captioning.caption import Caption
 from showtell.errors import ShowtellError, UsageError
-from showtell.evaluation import significance
 from showtell.evaluation.results import Captions, Evaluation
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.scores import Confidence
 from tests.evaluation.results_data import make_captions, make_data, make_evaluation
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals and p-values of few samples: only their place in the results is looked at."""
-    monkeypatch.setattr(significance, "RESAMPLES", 50)
-    monkeypatch.setattr(significance, "SWAPS", 50)
 
 
 def rows_of(text: str) -> dict[str, list[str]]:

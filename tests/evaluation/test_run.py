@@ -15,18 +15,10 @@ from showtell.captioning.caption import Caption, CaptionResult
 from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.errors import ImageError, ShowtellError, UsageError
-from showtell.evaluation import significance
 from showtell.evaluation.results import DatasetEvaluation
 from showtell.evaluation.run import evaluate, is_file, is_name, measure_all, results_folder
 from tests.evaluation.animals import WORDS, write_animals, write_results
 from tests.evaluation.results_data import make_captions, make_data, make_evaluation
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals and p-values of few samples: they are not looked at."""
-    monkeypatch.setattr(significance, "RESAMPLES", 50)
-    monkeypatch.setattr(significance, "SWAPS", 50)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from showtell.errors import DataError
-from showtell.evaluation import significance
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.scores import (
     measure,
@@ -19,12 +18,6 @@ REFERENCES = {
     for n, (color, animal) in enumerate((c, a) for c in ("black", "white") for a in ("dog", "horse", "bird"))
 }
 CANDIDATES = {image: (captions[0].replace("runs", "stands"),) for image, captions in REFERENCES.items()}
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals of few samples: only that they are kept is looked at."""
-    monkeypatch.setattr(significance, "RESAMPLES", 50)
 
 
 def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
