@@ -147,13 +147,14 @@ def test_a_storage_without_a_password_stays_as_it_is() -> None:
 def test_a_killed_trial_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = textwrap.dedent(
         """
-        import os, sys
+        import os, sys, time
         from pathlib import Path
         from showtell.tuning import study
         study.HEARTBEAT, study.GRACE = 1, 2
         from tests.tuning.toy import CONFIG, SPACE, new_study, objective
         def killed(config, number, report):
             if number == 2:
+                time.sleep(1)  # until the trial has a heartbeat
                 os.kill(os.getpid(), 9)
             return objective(config, number, report)
         study.run_trials(new_study(Path(sys.argv[1])), SPACE, CONFIG, killed, 5)
