@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
@@ -78,11 +78,16 @@ def run(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
+@cache
+def open_model(model: Path) -> Captioner:
+    return Captioner.load(str(model))
+
+
 def expected(
     model: Path, photos: list[Path], config: SearchConfig | None = None
 ) -> list[list[tuple[str, float]]]:
     """Captions and log-probabilities of photos taken one by one, without the command."""
-    captioner = Captioner.load(str(model))
+    captioner = open_model(model)
     return [
         [(caption.text, caption.log_probability) for caption in captioner.caption([photo], config)[0]]
         for photo in photos
@@ -358,8 +363,8 @@ def test_a_gallery_shows_the_same_captions(run: Run, snippets: list[Path], tmp_p
 def test_attention_images_of_several_photos(run: Run, photos: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "looked"
     twice = [*photos[:2], photos[0]]
-    done = run(*twice, "--attention", folder, "--max-length", "5")
-    assert done.out == run(*twice, "--max-length", "5").out
+    done = run(*twice, "--attention", folder, "--max-length", "3")
+    assert done.out == run(*twice, "--max-length", "3").out
     names = {f"{photos[0].stem}.attention.png", f"{photos[1].stem}.attention.png"}
     assert done.err[-1].startswith("captioned 3 in ")
     assert f"{folder}: attention maps of 3 photos" in done.err

@@ -35,8 +35,8 @@ def test_attention_maps_are_drawn(
 ) -> None:
     folder = tmp_path / "attention"
     captions(
-        capsys, *photos[:2], "--model", tiny_model, "--image-size", OTHER, "--attention", folder, "--output",
-        tmp_path / "out.html",
+        capsys, *photos[:2], "--model", tiny_model, "--image-size", OTHER, "--attention", folder,
+        "--max-length", 3, "--output", tmp_path / "out.html",
     )  # fmt: skip
     assert len(list(folder.glob("*.png"))) == 2
 

@@ -77,6 +77,7 @@ def settings(folder: Path, out: Path) -> list[str]:
         "self_critical.epochs": 1,
         "training.batch_size": 8,
         "training.precision": "fp32",
+        "training.logged_photos": 0,
         "out": out,
     }
     return [f"--{name}={value}" for name, value in values.items()]

@@ -52,6 +52,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "training.epochs": 1,
         "training.batch_size": 8,
         "training.precision": "fp32",
+        "training.logged_photos": 0,
         "out": folder / "run",
     }
     return [f"--{name}={value}" for name, value in values.items()]

@@ -36,6 +36,7 @@ def test_from_photos_to_a_fine_tuned_model(
     start, out = tmp_path / "start", tmp_path / "run"
     settings = ["--init", str(start), "--data.root", str(tmp_path / "data"), "--data.test_fraction", "0"]
     settings += ["--cache.dir", str(tmp_path / "cache"), "--out", str(out), "--training.epochs", "2"]
+    settings += ["--training.logged_photos", "0"]
     assert run_command("train", settings, prog="test") == 0
     log = capsys.readouterr().err
     assert f"its {len(whole.vocabulary):,} words and 1 new ones" in log
@@ -66,7 +67,7 @@ def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         encoder=showtell.EncoderConfig(str(save_backbone(tmp_path / "encoder", make_tiny_backbone())), 64),
         cache=showtell.CacheConfig(dir=str(tmp_path / "cache")),
         decoder=showtell.DecoderConfig(embedding_dim=8, hidden_dim=8, attention_dim=8),
-        training=showtell.TrainingConfig(epochs=2),
+        training=showtell.TrainingConfig(epochs=2, logged_photos=0),
     )
     assert run.folder == tmp_path / "run"
     assert str(run).splitlines()[1].split() == ["epoch", "train_loss", "val_loss", "BLEU-4", "CIDEr", "saved"]
