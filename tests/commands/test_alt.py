@@ -18,7 +18,8 @@ from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.cli import main
 from tests.alt.site import MISSING, make_site
-from tests.commands.test_caption import Done, save_model
+from tests.commands.caption_runs import Done
+from tests.commands.test_caption import save_model
 
 Run = Callable[..., Done]
 
