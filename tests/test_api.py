@@ -10,18 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 import showtell
-from showtell.captioning.caption import Caption
 from showtell.captioning.captioner import Captioner
 from showtell.config import RunConfig, SearchConfig
-from showtell.errors import CheckpointError, ImageError, ShowtellError, UsageError
+from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.search.settings import SearchKeywords
 from tests.commands.test_caption import save_model
-from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
-from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
+from tests.evaluation.animals import write_animals, write_results
 from tests.reporting.test_render import Page
 
 
@@ -108,123 +104,14 @@ def test_exported_models_run_on_the_cpu(exported: Path) -> None:
             showtell.load(exported, **keywords)  # type: ignore[arg-type]
 
 
-def test_a_photo_in_every_form_gets_the_same_caption(
-    model: Captioner, photos: list[Path], tmp_path: Path
-) -> None:
-    image = Image.open(photos[0])
-    pixels = np.asarray(image)
-    path = tmp_path / "photo.png"  # large JPEG files are decoded at a smaller scale
-    image.save(path)
-    forms = [
-        str(path),
-        path,
-        path.read_bytes(),
-        image,
-        pixels,
-        pixels / 255,
-        torch.from_numpy(pixels.copy()).permute(2, 0, 1),
-    ]
-    one = model(path)
-    assert one.text == model.caption([path])[0][0].text
-    assert {caption.text for caption in model(forms)} == {one.text}
-    assert model(iter(photos)) == model(photos)
-    assert model([]) == []
-
-
-def test_search_settings_are_keywords(model: Captioner, photos: list[Path]) -> None:
-    five = model(photos[0], num_captions=5)
-    assert [caption.text for caption in five] == [
-        caption.text for caption in model.caption([photos[0]], SearchConfig(beam_size=5, num_captions=5))[0]
-    ]
-    assert [len(some) for some in model(photos[:2], num_captions=1)] == [1, 1]
-    short = model(photos[0], beam_size=1, max_length=2)
-    assert len(short.words) <= 2
-    drawn = [model(photos[0], sample=True, temperature=2.0, seed=seed).text for seed in range(4)]
-    assert len(set(drawn)) > 1
-    assert model(photos[0], temperature=1.0) == model(photos[0])  # its default
-    assert model(photos[0], attention=True).attention is not None
-
-
-@pytest.mark.parametrize(
-    ("images", "keywords", "reason"),
-    [
-        ("a.jpg", {"beams": 5}, "no argument 'beams'; did you mean 'beam_size'"),
-        ("a.jpg", {"num_caption": 5}, "did you mean 'num_captions'"),
-        ("a.jpg", {"beam_size": "5"}, "beam_size is '5'; it takes a whole number"),
-        ("a.jpg", {"beam_size": True}, "it takes a whole number"),
-        ("a.jpg", {"sample": 1}, "it takes True or False"),
-        ("a.jpg", {"beam_size": 0}, "^beam_size must be at least 1"),
-        ("a.jpg", {"top_k": 5}, "^top_k has no effect without sample"),
-        ("a.jpg", {"batch_size": 0}, "batch_size is 0"),
-        ("http://a.org/a.jpg", {}, "is a URL"),
-        (["a.jpg", 5], {}, r"images\[1\]: is of type int"),
-        ({"a": 1}, {}, "of type dict"),
-        (5, {}, "of type int"),
-    ],
-)
-def test_misuse_gets_one_line(
-    model: Captioner, photos: list[Path], images: object, keywords: dict[str, object], reason: str
-) -> None:
-    if isinstance(images, list):
-        images = [photos[0], *images[1:]]
-    with pytest.raises(UsageError, match=reason) as raised:
-        model(images, **keywords)  # type: ignore[call-overload]
-    assert "\n" not in str(raised.value)
-
-
-def test_attention_of_a_model_without_is_refused(tmp_path: Path) -> None:
-    pooled = showtell.load(save_model(tmp_path, kind="pooled"), "cpu")
-    with pytest.raises(UsageError, match="attention"):
-        pooled("a.jpg", attention=True)
-
-
-def test_an_image_that_cannot_be_decoded_is_named(model: Captioner, photos: list[Path]) -> None:
-    with pytest.raises(ImageError, match=r"gone.jpg: no such file"):
-        model([photos[0], "gone.jpg"])
-    with pytest.raises(ImageError, match=r"images\[1\]: not an image"):
-        model([photos[0], b"no image"])
-
-
-# Captions
-
-
-def test_a_caption_prints_as_its_text(model: Captioner, photos: list[Path]) -> None:
-    caption = model(photos[0])
-    assert f"{caption}" == caption.text == str(caption)
-    assert repr(caption) == f"Caption({caption.text!r})"
-    assert repr(Caption("a cat", ("a", "cat"), (-1.0,), None, 0.25, None, True)) == (
-        "Caption('a cat', confidence=0.25, doubtful=True)"
-    )
-
-
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_a_notebook_shows_photo_and_attention(model: Captioner, photos: list[Path], in_memory: bool) -> None:
-    given = np.asarray(Image.open(photos[0])) if in_memory else photos[0]
-    caption = model(given, attention=True)
-    html = caption._repr_html_()
-    assert html.count("<img") == 1 + len(caption.words)
-    assert "http" not in html.replace("data:image/jpeg;base64,", "")
-    plain = model(given)._repr_html_()
-    assert plain.count("<img") == 1
-    many = model([given] * 17)
-    assert many[-1]._repr_html_().count("<img") == (0 if in_memory else 1), "no thumbnails of many arrays"
-
-
-def test_html_escapes_text_and_does_without_the_photo() -> None:
-    words = ("<script>", '"&')
-    caption = Caption('<script> "&', words, (-1.0,), None, 0.31, None, True, Path("gone.jpg"))
-    html = caption._repr_html_()
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
-    assert "doubtful, confidence 31 %" in html
-    assert "<img" not in html
-
-
 # The commands' functions
 
 
-@pytest.mark.usefixtures("data")
-def test_evaluate_and_report(model: Captioner, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_and_report(
+    model: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_animals(Path("animals"))
     first, second = write_results(Path("first.json")), write_results(Path("second.json"), "flies")
     result = showtell.evaluate(data="animals", predictions=first, against=second, java=False)
     assert result.scores["BLEU-4"] == pytest.approx(1)
@@ -242,64 +129,12 @@ def test_evaluate_and_report(model: Captioner, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "", "functions do not print"
 
 
-@pytest.mark.usefixtures("data")
-@pytest.mark.parametrize(
-    ("keywords", "reason"),
-    [
-        ({"spilt": "val"}, "no argument 'spilt'; did you mean 'split'"),
-        ({"split": "dev"}, "split 'dev': take one of train, val"),
-        ({"beam_size": 0}, "beam_size must be at least 1"),
-        ({"model": 5}, "not int"),
-        ({"references": "robots"}, "references 'robots'"),
-    ],
-)
-def test_mistakes_in_evaluate_get_one_line(keywords: dict[str, object], reason: str) -> None:
-    for function in (showtell.evaluate, showtell.report):
-        with pytest.raises(UsageError, match=reason):
-            function(**{"data": "animals", **keywords})  # type: ignore[arg-type]
-
-
 def test_pandas_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     from showtell.utils.tables import data_frame
 
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pip install pandas"):
         data_frame([{"a": 1}])
-
-
-def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = make_snippets(tmp_path / "data", 8)
-    lines = [{"image": p.name, "caption": f"a {'dog' if i % 2 else 'cat'}"} for i, p in enumerate(paths)]
-    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run = showtell.train(
-        showtell.DataConfig(root=str(tmp_path / "data"), val_fraction=0.25, test_fraction=0),
-        tmp_path / "run",
-        init="none",
-        encoder=showtell.EncoderConfig(str(save_backbone(tmp_path / "encoder", make_tiny_backbone())), 64),
-        cache=showtell.CacheConfig(dir=str(tmp_path / "cache")),
-        decoder=showtell.DecoderConfig(embedding_dim=8, hidden_dim=8, attention_dim=8),
-        training=showtell.TrainingConfig(epochs=2),
-    )
-    assert run.folder == tmp_path / "run"
-    assert str(run).splitlines()[1].split() == ["epoch", "train_loss", "val_loss", "BLEU-4", "CIDEr", "saved"]
-    assert json.loads(json.dumps(run.to_dict()))["config"]["decoder"]["hidden_dim"] == 8
-    assert run.to_pandas()["epoch"].tolist() == [1, 2]
-    assert run.load()(paths[0]).words is not None
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("keywords", "reason"),
-    [
-        ({"epochs": 3}, r"no argument 'epochs'; did you mean training=showtell.TrainingConfig\(epochs=...\)"),
-        ({"traning": None}, "did you mean 'training'"),
-        ({"training": {"epochs": 3}}, r"training is of type dict; give training=showtell.TrainingConfig"),
-        ({"data": 5}, "data is of type int"),
-    ],
-)
-def test_mistakes_in_train_get_one_line(keywords: dict[str, object], reason: str) -> None:
-    with pytest.raises(UsageError, match=reason):
-        showtell.train(**keywords)  # type: ignore[arg-type]
 
 
 def test_export(tiny_model: Path, photos: list[Path], tmp_path: Path) -> None:

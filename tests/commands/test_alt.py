@@ -18,7 +18,8 @@ from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.cli import main
 from tests.alt.site import MISSING, make_site
-from tests.commands.test_caption import Done, save_model
+from tests.commands.caption_runs import Done
+from tests.commands.test_caption import save_model
 
 Run = Callable[..., Done]
 
@@ -63,10 +64,10 @@ def test_proposals_are_the_captions_and_nothing_is_changed(site: Path, run: Run,
     text = expected[0].upper() + expected[1:]
     assert f"site/index.html:3 images/photo%2000.jpg: {text}" in done.out
     assert any(line.startswith("site/notes.md:3 images/photo 17.jpg: ") for line in done.out)
-    told = "\n".join(done.err)
-    assert "https://elsewhere.example/x.jpg: it is elsewhere, and nothing is fetched" in told
-    assert "images/missing.jpg: no such file" in told
-    assert f"captioned {MISSING}" in told
+    reported = "\n".join(done.err)
+    assert "https://elsewhere.example/x.jpg: it is elsewhere, and nothing is fetched" in reported
+    assert "images/missing.jpg: no such file" in reported
+    assert f"captioned {MISSING}" in reported
 
 
 @pytest.mark.parametrize("tool", [("git", "apply"), ("patch", "-p1", "--binary", "-i")])
@@ -144,7 +145,7 @@ def test_odd_pages_and_addresses_are_skipped_with_a_reason(site: Path, run: Run)
     done = run(site)
     assert done.code == 0
     assert len(done.out) == MISSING
-    told = "\n".join(done.err)
+    reported = "\n".join(done.err)
     for reason in (
         "it is UTF-16; save it as UTF-8",
         "its address makes no sense (File name too long)",
@@ -154,7 +155,7 @@ def test_odd_pages_and_addresses_are_skipped_with_a_reason(site: Path, run: Run)
         "it is inside the page, not in a file",
         "no such file: site/images",
     ):
-        assert reason in told
+        assert reason in reported
 
 
 def test_a_check_needs_no_model_and_fails_where_something_is_missing(site: Path, run: Run) -> None:
@@ -219,11 +220,11 @@ def test_doubtful_texts_are_marked_and_neither_written_nor_in_the_patch(
     done = run(site, "--write", model=unsure)
     assert done.code == 0
     assert contents(site) != before
-    for told in ("\n".join(patched.err), "\n".join(done.err)):
-        assert told.count("left out ") == len(doubtful) + 1
-        assert all(f"left out {line}" in told for line in doubtful)
-        assert f"left out {len(doubtful)} doubtful proposal" in told
-        assert "--min-confidence 0" in told
+    for reported in ("\n".join(patched.err), "\n".join(done.err)):
+        assert reported.count("left out ") == len(doubtful) + 1
+        assert all(f"left out {line}" in reported for line in doubtful)
+        assert f"left out {len(doubtful)} doubtful proposal" in reported
+        assert "--min-confidence 0" in reported
     assert sum(f"left out {line}" in patch for line in doubtful) == 0
     written = {place for line in listed.out if line not in doubtful for place in [line.split(": ")[0]]}
     left = run(site, "--check").out
@@ -268,10 +269,10 @@ def test_a_model_without_a_threshold_says_that_nothing_is_doubtful(
     captioner = Captioner.load(str(model))
     captioner.calibration = Calibration((0.0,) * 4, (0.0,) * 5)
     captioner.save(tmp_path / "earlier")
-    told = run(site, "--patch", "alt.patch", model=tmp_path / "earlier").err
-    assert sum("no threshold of confidence: no proposal is doubtful" in line for line in told) == 1
-    told = run(site, "--write").err
-    assert sum("confidence is not calibrated: no proposal is doubtful" in line for line in told) == 1
+    reported = run(site, "--patch", "alt.patch", model=tmp_path / "earlier").err
+    assert sum("no threshold of confidence: no proposal is doubtful" in line for line in reported) == 1
+    reported = run(site, "--write").err
+    assert sum("confidence is not calibrated: no proposal is doubtful" in line for line in reported) == 1
     assert run(site, "--check").out == []
 
 

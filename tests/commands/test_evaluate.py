@@ -7,45 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.cli import main
 from tests.commands.test_caption import save_model
-
-VAL_ONLY = "animals/annotations/captions_val2017.json"
-WORDS = ("dog", "cat", "bird", "horse", "boat", "tree")
+from tests.evaluation.animals import VAL_ONLY, WORDS, write_animals, write_results
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """COCO's layout: 6 training and 6 validation images."""
+    """The dataset, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    root = tmp_path / "animals"
-    (root / "annotations").mkdir(parents=True)
-    for split, first in (("train2017", 100), ("val2017", 1)):
-        (root / split).mkdir()
-        images = [{"id": first + n, "file_name": f"{first + n:012}.jpg"} for n in range(6)]
-        annotations = [
-            {"id": 10 * (first + n) + k, "image_id": first + n, "caption": f"A {word} {verb} {where}."}
-            for n, word in enumerate(WORDS)
-            for k, (verb, where) in enumerate(
-                [("stands", "on grass"), ("is", "outside"), ("rests", "by day")]
-            )
-        ]
-        for number, image in enumerate(images):
-            Image.new("RGB", (64, 48), (40 * number, 90, 120)).save(root / split / str(image["file_name"]))
-        file = root / "annotations" / f"captions_{split}.json"
-        file.write_text(json.dumps({"images": images, "annotations": annotations}))
-    return root
-
-
-def write_results(path: Path, verb: str = "stands", **changes: str) -> Path:
-    said = {n: f"a {word} {verb} on grass" for n, word in enumerate(WORDS, start=1)}
-    said |= {int(name[1:]): caption for name, caption in changes.items()}
-    path.write_text(json.dumps([{"image_id": n, "caption": caption} for n, caption in said.items()]))
-    return path
+    return write_animals(tmp_path / "animals")
 
 
 def evaluate(*arguments: object) -> int:
@@ -186,7 +160,7 @@ def test_images_are_known_however_they_are_written(data: Path, written: object) 
 def test_the_confidence_of_a_model_is_checked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_model(Path("mine"))
     captioner = Captioner.load(str(folder))
-    said = {
+    captions_of = {
         n: captions[0]
         for n, captions in enumerate(captioner.caption(sorted((data / "val2017").iterdir())), start=1)
     }
@@ -205,7 +179,7 @@ def test_the_confidence_of_a_model_is_checked(data: Path, capsys: pytest.Capture
                 one | {"id": 1000 * copy + one["id"], "image_id": 1000 * copy + one["image_id"]}
             )
     file.write_text(json.dumps(content))
-    means = [float(np.mean(caption.word_log_probs)) for caption in said.values()]
+    means = [float(np.mean(caption.word_log_probs)) for caption in captions_of.values()]
     captioner.calibration = Calibration((1.0, 0.0, 0.0, -float(np.median(means))), (0.0,) * 5, 0.5)
     captioner.save(folder)
     assert evaluate("--model", "mine", "--out", "out") == 0

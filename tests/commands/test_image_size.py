@@ -30,13 +30,13 @@ def test_caption(tiny_model: Path, photos: list[Path], capsys: pytest.CaptureFix
     assert captions(capsys, *photos, "--model", tiny_model, "--image-size", OTHER) == expected != plain
 
 
-def test_where_it_looked_is_drawn(
+def test_attention_maps_are_drawn(
     tiny_model: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "attention"
     captions(
-        capsys, *photos[:2], "--model", tiny_model, "--image-size", OTHER, "--attention", folder, "--output",
-        tmp_path / "out.html",
+        capsys, *photos[:2], "--model", tiny_model, "--image-size", OTHER, "--attention", folder,
+        "--max-length", 3, "--output", tmp_path / "out.html",
     )  # fmt: skip
     assert len(list(folder.glob("*.png"))) == 2
 
@@ -102,9 +102,14 @@ def test_scores_of_two_sizes_stand_beside_each_other(
     assert page.name.endswith(f"-{OTHER}.html")
 
 
-@pytest.mark.parametrize("command", ["caption", "serve", "alt", "evaluate", "report", "export", "scale"])
-@pytest.mark.parametrize("size", ["32", "2000"])
-def test_sizes_out_of_range_are_misuse_told_in_a_line(
+@pytest.mark.parametrize(
+    ("command", "size"),
+    [
+        *[(command, "32") for command in ("caption", "alt", "report", "scale")],
+        *[(command, "2000") for command in ("caption", "serve", "evaluate", "export")],
+    ],
+)
+def test_sizes_out_of_range_are_refused_in_a_line(
     command: str, size: str, tiny_model: Path, photos: list[Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

@@ -53,9 +53,9 @@ def test_a_model_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert report("--model", model, "--against", "mine.json") == 0
     capsys.readouterr()
     page = Page(Path("out/runs-tiny-vs-mine.json.html"))
-    told = [attributes.get("alt") or "" for tag, attributes in page.elements if tag == "img"]
-    assert told[0].startswith("Loss by epoch: runs/tiny: train_loss goes from 3 to 2 at epoch 2;")
-    assert told[1] == "Scores on validation by epoch: runs/tiny: CIDEr goes from 0.1 to 0.1 at epoch 1."
+    alt_texts = [attributes.get("alt") or "" for tag, attributes in page.elements if tag == "img"]
+    assert alt_texts[0].startswith("Loss by epoch: runs/tiny: train_loss goes from 3 to 2 at epoch 2;")
+    assert alt_texts[1] == "Scores on validation by epoch: runs/tiny: CIDEr goes from 0.1 to 0.1 at epoch 1."
     mine, theirs = page.data["photos"][0]["shown"]
     assert mine["grid"] == [2, 2]
     assert len(mine["p"]) == len(mine["words"])

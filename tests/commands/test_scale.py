@@ -30,13 +30,13 @@ def test_captions_are_those_of_showtell_caption(
     capsys.readouterr()
     command = ["scale", "caption", photos, "--out", str(out), "--unit-size", "15", *search]
     assert main(command) == 0
-    said = capsys.readouterr()
-    assert "40 photos; 40 in " in said.err
-    assert f"{out}: 3 shards of captions" in said.err
+    shown = capsys.readouterr()
+    assert "40 photos; 40 in " in shown.err
+    assert f"{out}: 3 shards of captions" in shown.err
     expected = [json.loads(line) for line in (tmp_path / "one.jsonl").read_text().splitlines()]
-    found = lines(out)
-    assert [row["image"] for row in found] == [row["image"] for row in expected]
-    assert [row.keys() for row in found] == [row.keys() for row in expected]
+    rows = lines(out)
+    assert [row["image"] for row in rows] == [row["image"] for row in expected]
+    assert [row.keys() for row in rows] == [row.keys() for row in expected]
     assert main(command) == 0
     assert "40 were there already; 0 in " in capsys.readouterr().err
     assert main([*command, "--beam-size", "3"]) == 2
@@ -49,9 +49,9 @@ def test_features(snippets: list[Path], tmp_path: Path, capsys: pytest.CaptureFi
     command = ["scale", "extract", *map(str, snippets[:3]), *arguments, "--cache.dtype", "int8"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
     assert "1 shards of features" in capsys.readouterr().err
-    found = ShardedFeatures(tmp_path / "out")
-    assert found[str(snippets[0])].shape == (4, 128)
-    assert not np.array_equal(found[str(snippets[0])], found[str(snippets[1])])
+    features = ShardedFeatures(tmp_path / "out")
+    assert features[str(snippets[0])].shape == (4, 128)
+    assert not np.array_equal(features[str(snippets[0])], features[str(snippets[1])])
 
 
 def test_nothing_but_failures_is_exit_code_1(

@@ -63,18 +63,18 @@ def test_two_processes_of_main_py(dataset: Path, tmp_path: Path) -> None:  # noq
             break
     time.sleep(0.3)  # within the third epoch
     os.killpg(two.pid, signal.SIGINT)  # as Ctrl-C does: all processes get it, at different steps
-    said = two.communicate(timeout=120)[1]
-    assert two.returncode == 130, said
-    assert said.count("go on with --resume") == 1
+    log = two.communicate(timeout=120)[1]
+    assert two.returncode == 130, log
+    assert log.count("go on with --resume") == 1
     text = "".join(before)
     assert text.count("Read /") == 1, "one process logs for all"
     assert text.count("epoch 1/") == 1
     assert [path.name for path in (tmp_path / "two").glob("run*")] == ["run"], "one folder"
     assert (tmp_path / "two" / "run" / CHECKPOINT).exists()
     resumed = start(dataset, tmp_path / "two", 2, "--resume")
-    said = resumed.communicate(timeout=300)[1]
-    assert resumed.returncode == 0, said
-    assert said.count("Best model") == 1
+    log = resumed.communicate(timeout=300)[1]
+    assert resumed.returncode == 0, log
+    assert log.count("Best model") == 1
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
@@ -85,8 +85,8 @@ def test_a_mistake_is_told_once(dataset: Path, tmp_path: Path) -> None:  # noqa:
         (["--training.batch_size", "1"], "batches of 1 images are too small for 2 processes"),
     ):
         process = start(dataset, tmp_path, 2, *more)
-        said = process.communicate(timeout=120)[1]
+        log = process.communicate(timeout=120)[1]
         assert process.returncode in (1, 2)
-        assert said.count("error:") == 1, said
-        assert complaint in said
-        assert "Traceback" not in said
+        assert log.count("error:") == 1, log
+        assert complaint in log
+        assert "Traceback" not in log

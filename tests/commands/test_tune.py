@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from showtell.cli import main
@@ -48,24 +49,27 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "decoder.embedding_dim": 16,
         "decoder.hidden_dim": 16,
         "decoder.attention_dim": 16,
-        "training.epochs": 2,
+        "training.epochs": 1,
         "training.batch_size": 8,
         "training.precision": "fp32",
+        "training.logged_photos": 0,
         "out": folder / "run",
     }
     return [f"--{name}={value}" for name, value in values.items()]
 
 
 def test_tune_and_train_with_the_best(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # those of the tests stay
+    monkeypatch.setattr("showtell.tuning.report._charts", lambda *_: [])  # tests/tuning looks at them
     study = tmp_path / "study"
-    assert main(["tune", *arguments, "--study", str(study), "--trials", "2"]) == 0
+    assert main(["tune", *arguments, "--study", str(study), "--trials", "1"]) == 0
     assert "are judged on" in capsys.readouterr().err
-    assert main(["tune", *arguments, "--study", str(study), "--trials", "3", "--out", "elsewhere"]) == 0
-    said = capsys.readouterr().err
-    assert "2 trials are done, going on" in said
-    assert "3 trials trained to their end" in said
+    assert main(["tune", *arguments, "--study", str(study), "--trials", "2", "--out", "elsewhere"]) == 0
+    log = capsys.readouterr().err
+    assert "1 trials are done, going on" in log
+    assert "2 trials trained to their end" in log
     assert {path.name for path in study.iterdir()} == {"study.db", "report.html", "best.yaml", "trials"}
     kept = {path.name for path in study.glob("trials/*/*")}
     assert kept == {"history.csv"}, "models of trials are not kept"

@@ -45,10 +45,12 @@ def test_dropout_is_off_in_evaluation_and_at_zero() -> None:
     assert LockedDropout(0.0)(rows, GROUPS, 3) is rows
 
 
-caption_lengths = st.lists(st.integers(2, 9), min_size=1, max_size=8).map(lambda found: sorted(found)[::-1])
+caption_lengths = st.lists(st.integers(2, 9), min_size=1, max_size=8).map(
+    lambda lengths: sorted(lengths)[::-1]
+)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(caption_lengths, st.integers(0, 3))
 def test_packed_order_is_all_first_words_then_all_second_words(lengths: list[int], padding: int) -> None:
     captions = torch.zeros(len(lengths), lengths[0] + padding, dtype=torch.long)

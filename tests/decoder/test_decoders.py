@@ -2,68 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from showtell.config import DecoderConfig, SearchConfig
+from showtell.config import SearchConfig
 from showtell.decoder import RNNDecoder, as_search_step, make_decoder, packed_targets
 from showtell.search import SpecialTokens, search
 from tests.conftest import tiny_decoder_config
-
-VOCABULARY, FEATURES, CELLS = 15, 6, 4
-PAD, START, END, UNK = range(4)
-
-KINDS = ["pooled", "attention", "topdown"]
-
-
-def each_decoder(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test with every kind of decoder and every cell."""
-    return pytest.mark.parametrize("kind", KINDS)(pytest.mark.parametrize("cell", ["lstm", "gru"])(test))
-
-
-def tiny(kind: str, cell: str, dropout: float = 0.5) -> RNNDecoder:
-    """A decoder in evaluation mode whose every parameter matters."""
-    torch.manual_seed(0)
-    config = DecoderConfig(
-        kind=kind,
-        cell=cell,
-        embedding_dim=8,
-        hidden_dim=10,
-        attention_dim=12,
-        attention_heads=3,
-        dropout=dropout,
-    )
-    decoder = make_decoder(config, vocab_size=VOCABULARY, feature_dim=FEATURES, grid_cells=CELLS).eval()
-    for parameter in decoder.parameters():
-        parameter.data += 0.2 * torch.randn_like(parameter)
-    return decoder
-
-
-def batch_of(captions: list[list[int]], images: list[int], padding: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Captions (N, T), lengths (N,) and image_index (N,) of captions that are sorted."""
-    table = torch.full((len(captions), len(captions[0]) + padding), PAD)
-    for row, caption in enumerate(captions):
-        table[row, : len(caption)] = torch.tensor(caption)
-    return table, torch.tensor([len(caption) for caption in captions]), torch.tensor(images)
-
-
-def unpack(packed: Tensor, lengths: list[int]) -> list[Tensor]:
-    """The rows of each caption, of (P, ...) in packed order."""
-    rows = iter(packed)
-    found: list[list[Tensor]] = [[] for _ in lengths]
-    for position in range(lengths[0] - 1):
-        for caption, length in enumerate(lengths):
-            if position < length - 1:
-                found[caption].append(next(rows))
-    assert next(rows, None) is None
-    return [torch.stack(caption) for caption in found]
+from tests.decoder.tiny import (
+    CELLS,
+    END,
+    FEATURES,
+    PAD,
+    START,
+    UNK,
+    VOCABULARY,
+    batch_of,
+    each_decoder,
+    some_batch,
+    tiny,
+    unpack,
+)
 
 
 def teacher_forced(
@@ -79,7 +43,7 @@ def teacher_forced(
 
 
 words = st.integers(4, VOCABULARY - 1)
-one_caption = st.lists(words, max_size=6).map(lambda said: [START, *said, END])
+one_caption = st.lists(words, max_size=6).map(lambda tokens: [START, *tokens, END])
 
 
 @st.composite
@@ -91,7 +55,7 @@ def captioned_images(draw: st.DrawFn) -> tuple[int, list[list[int]], list[int]]:
 
 
 @each_decoder
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=6)
 @given(batch=captioned_images())
 def test_teacher_forcing_is_stepping(
     kind: str, cell: str, batch: tuple[int, list[list[int]], list[int]]
@@ -131,7 +95,7 @@ def test_hypotheses_of_an_image_step_as_if_alone(kind: str, cell: str) -> None:
 
 
 @each_decoder
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=6)
 @given(batch=captioned_images(), padding=st.integers(1, 3), random=st.randoms(use_true_random=False))
 def test_order_and_padding_change_nothing(
     kind: str, cell: str, batch: tuple[int, list[list[int]], list[int]], padding: int, random
@@ -151,12 +115,6 @@ def test_order_and_padding_change_nothing(
     )
     for place, caption in enumerate(caption_order):
         torch.testing.assert_close(shuffled[place], expected[caption], rtol=1e-4, atol=1e-5)
-
-
-def some_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    torch.manual_seed(1)
-    captions = [[START, 4, 5, 6, 7, END], [START, 9, 8, 10, END], [START, 4, 11, END], [START, 12, 13, END]]
-    return torch.randn(3, CELLS, FEATURES), *batch_of(captions, [2, 0, 2, 1])
 
 
 @each_decoder
@@ -196,29 +154,14 @@ def test_bf16_is_close_to_fp32(kind: str, cell: str) -> None:
     close.float().sum().backward()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_pooled_is_show_and_tell(cell: str) -> None:
-    """One recurrent run over image, <start>, words: Vinyals et al. 2015, equations 10 to 12."""
-    decoder = tiny("pooled", cell)
-    features, captions, lengths, image_index = some_batch()
-    answers = unpack(decoder(features, captions, lengths, image_index), lengths.tolist())
-    rnn = (nn.LSTM if cell == "lstm" else nn.GRU)(8, 10)
-    rnn.load_state_dict(decoder.rnn.state_dict())
-    for caption, length, image, answer in zip(captions, lengths, image_index, answers, strict=True):
-        seen = decoder.image(features[image].mean(dim=0, keepdim=True))
-        said = decoder.embedding.weight[caption[: length - 1]] * 8**0.5
-        outputs, _ = rnn(torch.cat([seen, said]))
-        torch.testing.assert_close(answer, torch.tanh(decoder.output(outputs[1:])), rtol=1e-4, atol=1e-5)
-
-
-@each_decoder
+@pytest.mark.parametrize(("kind", "cell"), [("topdown", "lstm"), ("attention", "gru"), ("pooled", "lstm")])
 def test_eight_captions_are_learned_by_heart(kind: str, cell: str) -> None:
     torch.manual_seed(0)
     config = tiny_decoder_config(32, kind=kind, cell=cell, dropout=0.0)
     decoder = make_decoder(config, vocab_size=VOCABULARY, feature_dim=16, grid_cells=CELLS)
     features = torch.randn(8, CELLS, 16)
-    said = [torch.randint(4, VOCABULARY, (length,)).tolist() for length in (7, 6, 6, 5, 4, 3, 2, 0)]
-    captions, lengths, image_index = batch_of([[START, *words, END] for words in said], list(range(8)))
+    wanted = [torch.randint(4, VOCABULARY, (length,)).tolist() for length in (7, 6, 6, 5, 4, 3, 2, 0)]
+    captions, lengths, image_index = batch_of([[START, *words, END] for words in wanted], list(range(8)))
     targets = packed_targets(captions, lengths)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
     for _ in range(120):
@@ -230,10 +173,10 @@ def test_eight_captions_are_learned_by_heart(kind: str, cell: str) -> None:
     decoder.eval()
     search_config = SearchConfig(beam_size=1, min_length=0, block_ngram=0)
     with torch.inference_mode():
-        found = search(
+        results = search(
             as_search_step(decoder.step, END),
             decoder.init_state(features),
             SpecialTokens(START, END, (PAD, START, UNK)),
             search_config,
         )
-    assert [list(hypotheses[0].tokens) for hypotheses in found] == said
+    assert [list(hypotheses[0].tokens) for hypotheses in results] == wanted

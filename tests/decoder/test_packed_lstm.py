@@ -43,8 +43,8 @@ def test_outputs_and_gradients_are_those_of_torch(
     weights = [data, *rnn.parameters()]
     direction = torch.randn_like(ours)
     expected = torch.autograd.grad(theirs, weights, direction)
-    for found, gradient in zip(torch.autograd.grad(ours, weights, direction), expected, strict=True):
-        torch.testing.assert_close(found, gradient)
+    for mine, gradient in zip(torch.autograd.grad(ours, weights, direction), expected, strict=True):
+        torch.testing.assert_close(mine, gradient)
 
 
 def test_without_gradients_it_is_the_same_and_changes_nothing() -> None:
@@ -53,10 +53,10 @@ def test_without_gradients_it_is_the_same_and_changes_nothing() -> None:
     weight = torch.randn(12, 3, dtype=torch.float64)
     kept = inputs.data.clone()
     with torch.no_grad():
-        found = packed_lstm(inputs.data, weight, inputs.batch_sizes)
+        ours = packed_lstm(inputs.data, weight, inputs.batch_sizes)
     assert torch.equal(inputs.data, kept)
     again = packed_lstm(inputs.data.clone().requires_grad_(), weight, inputs.batch_sizes)
-    torch.testing.assert_close(found, again)
+    torch.testing.assert_close(ours, again)
 
 
 @pytest.mark.parametrize("frozen", ["gates", "weight"])
@@ -73,12 +73,12 @@ def test_bf16_is_close_to_fp64() -> None:
     torch.manual_seed(0)
     inputs = packed(np.random.default_rng(0).integers(1, 20, 16).tolist(), 64)
     weight = torch.randn(64, 16, dtype=torch.float64) / 4
-    found = []
+    results = []
     for dtype in (torch.float64, torch.bfloat16):
         given = [tensor.to(dtype, copy=True).requires_grad_() for tensor in (inputs.data, weight)]
         hidden = packed_lstm(*given, inputs.batch_sizes)
         assert hidden.dtype == dtype
         hidden.square().sum().backward()
-        found.append([hidden.detach(), *(tensor.grad for tensor in given)])
-    for exact, low in zip(*found, strict=True):
+        results.append([hidden.detach(), *(tensor.grad for tensor in given)])
+    for exact, low in zip(*results, strict=True):
         assert (low - exact).square().mean() < 0.03**2 * exact.square().mean()

@@ -34,6 +34,7 @@ def test_attention_is_that_of_torch(
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.integers(0, 3))
 def test_slots_count_the_captions_of_each_image(image_of_caption: list[int], without: int) -> None:
     images = max(image_of_caption) + 1 + without

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,48 +12,18 @@ import pytest
 import torch
 from scipy import interpolate
 from torch import Tensor, nn
-from transformers import ResNetConfig, ResNetForImageClassification, ResNetModel
+from transformers import ResNetModel
 
-from showtell.config import EncoderConfig
 from showtell.data.images import decode_image
 from showtell.data.preprocess import normalize
 from showtell.data.transforms import ImageTransform, resize_image, to_pixels
 from showtell.encoder.cnn import CNNEncoder
-from showtell.encoder.resnet import ResNet, ResNetSettings, empty_resnet
-from showtell.errors import EncoderError
+from showtell.encoder.resnet import ResNet
 from showtell.utils.shipped import MODELS, find_model
-from tests.conftest import make_tiny_backbone, make_tiny_encoder, randomise_batch_norm, save_backbone
+from tests.conftest import make_tiny_backbone, make_tiny_encoder
+from tests.encoder.folders import as_transformers
 
 DEFAULT = MODELS / "resnet50-imagenet"
-PREPROCESSOR = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
-
-
-@pytest.fixture(scope="module")
-def resnet50() -> CNNEncoder:
-    return CNNEncoder.from_config(EncoderConfig(precision="fp32"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A tiny ResNet as `transformers` saves it."""
-    return save_folder(tmp_path / "tiny", as_transformers(make_tiny_backbone()))
-
-
-def as_transformers(backbone: ResNet) -> ResNetModel:
-    """The same network, of `transformers`."""
-    theirs = ResNetModel(ResNetConfig(**backbone.settings.to_json()))
-    theirs.load_state_dict(backbone.state_dict())
-    return theirs.eval()
-
-
-def save_folder(path: Path, backbone: nn.Module) -> Path:
-    backbone.save_pretrained(path)
-    (path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
-    return path
-
-
-def load(weights: Path | str, size: int = 64) -> CNNEncoder:
-    return CNNEncoder.from_config(EncoderConfig(str(weights), size, "fp32"))
 
 
 def plain_grid(backbone: ResNetModel, images: Tensor) -> Tensor:
@@ -64,10 +32,10 @@ def plain_grid(backbone: ResNetModel, images: Tensor) -> Tensor:
         return backbone.eval()(images).last_hidden_state.flatten(2).transpose(1, 2)
 
 
-def assert_same(found: Tensor, expected: Tensor, relative: float = 1e-4) -> None:
+def assert_same(features: Tensor, expected: Tensor, relative: float = 1e-4) -> None:
     """Both are alike to `relative` of the largest value."""
-    assert found.shape == expected.shape
-    assert (found.float() - expected).abs().max() <= relative * expected.abs().max()
+    assert features.shape == expected.shape
+    assert (features.float() - expected).abs().max() <= relative * expected.abs().max()
     assert expected.std() > 0
 
 
@@ -108,8 +76,8 @@ def test_images_of_any_proportions_share_a_call(resnet50: CNNEncoder) -> None:
     pixels = [random.integers(0, 255, (*shape, 3), np.uint8) for shape in shapes]
     together = resnet50.encode_pixels(pixels)
     assert together.shape == (6, 49, 2048)
-    for image, found in zip(pixels, together, strict=True):
-        assert_same(found[None], resnet50.encode_pixels([image]))
+    for image, features in zip(pixels, together, strict=True):
+        assert_same(features[None], resnet50.encode_pixels([image]))
 
 
 def test_a_wide_grid_is_interpolated(resnet50: CNNEncoder) -> None:
@@ -134,36 +102,13 @@ def test_where_a_wide_image_is_marked_its_grid_changes(resnet50: CNNEncoder) -> 
 def test_bf16_is_close(resnet50: CNNEncoder, photos: list[Path]) -> None:
     pixels = [resnet50.transform.pixels(photos[0])]
     fast = CNNEncoder(resnet50.backbone, resnet50.transform, "bf16")
-    found, expected = fast.encode_pixels(pixels), resnet50.encode_pixels(pixels)
-    assert found.dtype == torch.bfloat16
-    assert_same(found, expected, 0.05)
-    assert torch.cosine_similarity(fast.pool(found).float(), resnet50.pool(expected)).min() > 0.999
-
-
-def test_default_constants_are_the_preprocessors(resnet50: CNNEncoder) -> None:
-    says = json.loads((DEFAULT / "preprocessor_config.json").read_text())
-    assert resnet50.transform.mean == pytest.approx(says["image_mean"])
-    assert resnet50.transform.std == pytest.approx(says["image_std"])
+    features, expected = fast.encode_pixels(pixels), resnet50.encode_pixels(pixels)
+    assert features.dtype == torch.bfloat16
+    assert_same(features, expected, 0.05)
+    assert torch.cosine_similarity(fast.pool(features).float(), resnet50.pool(expected)).min() > 0.999
 
 
 # Loading
-
-
-def test_constants_come_from_the_folder(folder: Path) -> None:
-    assert load(folder).transform == ImageTransform(64, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
-
-
-@pytest.mark.parametrize(
-    "says", [{"do_rescale": False}, {"rescale_factor": 1 / 127.5}, {"rescale_factor": 1 / 255}]
-)
-def test_constants_in_other_units(folder: Path, says: dict[str, object], tiny_encoder: CNNEncoder) -> None:
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | says))
-    scale = says.get("rescale_factor", 1.0)
-    pixels = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
-    expected = (pixels * scale - torch.tensor([0.5, 0.4, 0.3])) / torch.tensor([0.2, 0.3, 0.4])
-    transform = load(folder).transform
-    found = normalize(pixels, transform.mean, transform.std)
-    torch.testing.assert_close(found, expected.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 224, 250])
@@ -173,45 +118,9 @@ def test_grid_of_any_image_size(size: int) -> None:
     assert grid.shape == (1, encoder.grid_cells, encoder.feature_dim)
 
 
-def test_grid_of_other_layouts() -> None:
-    settings = ResNetSettings(
-        embedding_size=8,
-        hidden_sizes=(16, 32),
-        depths=(1, 2),
-        layer_type="basic",
-        downsample_in_first_stage=True,
-    )
-    encoder = CNNEncoder(ResNet(settings), ImageTransform(100), "fp32")
-    grid = encoder.encode_pixels([np.zeros((100, 100, 3), np.uint8)])
-    assert grid.shape == (1, encoder.grid_cells, encoder.feature_dim)
-
-
 def test_folding_is_exact_for_random_statistics(tiny_encoder: CNNEncoder) -> None:
     images = torch.randn(3, 3, 64, 64)
     assert_same(tiny_encoder(images), plain_grid(as_transformers(tiny_encoder.backbone), images))
-
-
-@pytest.mark.parametrize("act", ["relu", "gelu", "silu"])
-@pytest.mark.parametrize("layer_type", ["basic", "bottleneck"])
-@pytest.mark.parametrize("early", [False, True])
-def test_every_layout_is_that_of_transformers(layer_type: str, act: str, early: bool) -> None:
-    torch.manual_seed(0)
-    settings = ResNetSettings(
-        depths=(2, 1, 2),
-        hidden_sizes=(16, 24, 32),
-        embedding_size=8,
-        layer_type=layer_type,
-        downsample_in_bottleneck=early,
-        downsample_in_first_stage=not early,
-        hidden_act=act,
-    )
-    network = ResNet(settings)
-    randomise_batch_norm(network)
-    theirs, images = as_transformers(network), torch.randn(2, 3, 70, 90)
-    with torch.no_grad():
-        grid = network.eval()(images)
-        torch.testing.assert_close(grid, theirs(images).last_hidden_state)
-        torch.testing.assert_close(network.folded()(images), grid, rtol=1e-3, atol=1e-4)
 
 
 def test_names_that_find_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,104 +233,26 @@ def test_fingerprint_changes_with_the_architecture() -> None:
     assert CNNEncoder(other, encoder.transform, "fp32").fingerprint() != encoder.fingerprint()
 
 
-def test_fingerprint_is_the_same_by_any_way_of_loading(folder: Path, tmp_path: Path) -> None:
-    expected = load(folder).fingerprint()
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(folder, moved)
-    theirs = as_transformers(make_tiny_backbone())
-    classifier = ResNetForImageClassification(theirs.config)
-    classifier.resnet.load_state_dict(theirs.state_dict())
-    pickled = save_backbone(tmp_path / "pickled", make_tiny_backbone())
-    (pickled / "model.safetensors").unlink()
-    torch.save(theirs.state_dict(), pickled / "pytorch_model.bin")
-    assert load(pickled).fingerprint() == expected
-    as_classifier = save_folder(tmp_path / "classifier", classifier)
-    assert load(moved).fingerprint() == expected
-    assert load(as_classifier).fingerprint() == expected
-    assert make_tiny_encoder().fingerprint() == expected
-    settings = ResNetSettings.from_config(make_tiny_backbone().settings.to_json())
-    rebuilt = CNNEncoder(empty_resnet(settings), make_tiny_encoder().transform, "fp32")
-    rebuilt.load_state_dict(make_tiny_encoder().state_dict(), assign=True)
-    assert rebuilt.fingerprint() == expected
-
-
 # What cannot be loaded
 
 
-def without_weights(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
+def test_the_grid_of_twice_the_size_is_interpolated_which_is_the_mean_of_four_cells(
+    photos: list[Path],
+) -> None:
+    transform = make_tiny_encoder(size=128).transform
+    pixels = [np.asarray(transform.pixels(path, "crop")) for path in photos]  # squares
+    natural, coarse = (CNNEncoder(make_tiny_backbone(), transform, "fp32", grid_side=s) for s in (None, 2))
+    grids = natural.encode_pixels(pixels).reshape(len(photos), 2, 2, 2, 2, 128)  # rows, in it, columns, in it
+    expected = grids.mean(dim=(2, 4)).flatten(1, 2)
+    torch.testing.assert_close(coarse.encode_pixels(pixels), expected, rtol=1e-4, atol=1e-4)
 
 
-def truncated(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def garbage(folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes(b"\xff" * 1000)
-
-
-def another_model(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": "bert"}')
-
-
-def broken_config(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": ')
-
-
-def list_config(folder: Path) -> None:
-    (folder / "config.json").write_text("[]")
-
-
-def reconfigured(**changes: object) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        path = folder / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return change
-
-
-def without_preprocessor(folder: Path) -> None:
-    (folder / "preprocessor_config.json").unlink()
-
-
-def preprocessor_without_mean(folder: Path) -> None:
-    (folder / "preprocessor_config.json").write_text("{}")
-
-
-def grey_preprocessor(folder: Path) -> None:
-    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.5], "image_std": [0.5]}')
-
-
-DAMAGES: list[tuple[Callable[[Path], None], str]] = [
-    (shutil.rmtree, "no encoder weights"),
-    (without_weights, "model.safetensors"),
-    (truncated, "no encoder weights there .*incomplete"),
-    (garbage, "no encoder weights there .*header"),
-    (another_model, "'bert' model, which has no grid"),
-    (broken_config, "JSON"),
-    (list_config, "no encoder weights"),
-    (reconfigured(hidden_sizes=[16, 32, 64, 256]), "of another size than its configuration says"),
-    (reconfigured(depths=[1, 1, 1, 2]), "weights are missing"),
-    (without_preprocessor, "preprocessor_config.json"),
-    (preprocessor_without_mean, "no image_mean"),
-    (grey_preprocessor, "no image_mean"),
-]
-
-
-@pytest.mark.parametrize(("damage", "reason"), DAMAGES, ids=[getattr(d, "__name__", "") for d, _ in DAMAGES])
-def test_damaged_folder(folder: Path, damage: Callable[[Path], None], reason: str) -> None:
-    damage(folder)
-    with pytest.raises(EncoderError, match=reason) as caught:
-        load(folder)
-    assert str(caught.value).startswith(str(folder))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "name", ["nobody/nothing", "no-such-model", "a b c!", "x" * 5000, "../no/such/folder"]
-)
-def test_name_of_nothing(name: str) -> None:
-    with pytest.raises(EncoderError, match="give a folder in models/") as caught:
-        load(name)
-    assert "\n" not in str(caught.value)
+def test_the_fingerprint_names_the_grid_where_the_size_does_not_decide_it() -> None:
+    backbone, transform = make_tiny_backbone(), ImageTransform(96)
+    natural = CNNEncoder(backbone, transform, "fp32")
+    same, other = (CNNEncoder(backbone, transform, "fp32", grid_side=side) for side in (3, 2))
+    assert same.fingerprint() == natural.fingerprint()
+    assert other.fingerprint() != natural.fingerprint()
+    assert (natural.grid_cells, other.grid_cells) == (9, 4)
+    with pytest.raises(ValueError, match="one row at least"):
+        CNNEncoder(backbone, transform, grid_side=0)

@@ -87,10 +87,10 @@ def assert_equal_outputs(encoder: CNNEncoder, network: TorchvisionResNet) -> Non
     images = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         expected = network(images).flatten(2).transpose(1, 2)
-    found = encoder(images)
-    assert found.shape == expected.shape
+    features = encoder(images)
+    assert features.shape == expected.shape
     assert expected.std() > 0
-    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+    assert (features - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 def without(state: State, ending: str) -> State:
@@ -119,8 +119,8 @@ def test_equals_torchvision(
 
 
 def test_every_weight_arrives_once(network: TorchvisionResNet, tmp_path: Path) -> None:
-    found = load(save(network.state_dict(), tmp_path)).state_dict()
-    sums = sorted(float(tensor.double().sum()) for tensor in found.values())
+    state = load(save(network.state_dict(), tmp_path)).state_dict()
+    sums = sorted(float(tensor.double().sum()) for tensor in state.values())
     expected = without(network.state_dict(), "fc.")
     assert sums == sorted(float(tensor.double().sum()) for tensor in expected.values())
 

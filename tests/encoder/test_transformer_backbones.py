@@ -15,7 +15,6 @@ from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder.cnn import CNNEncoder
-from showtell.encoder.networks import make_network
 from showtell.encoder.transformer_backbones import TransformersNetwork
 from showtell.errors import CheckpointError, EncoderError, ModelError, UsageError
 
@@ -162,14 +161,6 @@ def test_damaged_folders(damage: str, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(EncoderError):
         load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "architecture", [{}, {"model_type": "bert"}, {"model_type": "vit", "hidden_size": "x"}]
-)
-def test_architectures_that_are_none(architecture: dict[str, Any]) -> None:
-    with pytest.raises(EncoderError):
-        make_network({"kind": "transformers", "config": architecture})
 
 
 def test_a_header_of_other_sizes_is_refused(tmp_path: Path) -> None:

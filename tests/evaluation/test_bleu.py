@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.bleu.bleu import Bleu
 
@@ -15,6 +15,7 @@ captions = st.lists(st.sampled_from("abcde"), min_size=1, max_size=9)
 images = st.lists(st.tuples(captions, st.lists(captions, min_size=1, max_size=4)), min_size=1, max_size=6)
 
 
+@settings(max_examples=30)
 @given(images)
 def test_as_the_reference(data: list[tuple[list[str], list[list[str]]]]) -> None:
     candidates, people = map(list, zip(*data, strict=True))

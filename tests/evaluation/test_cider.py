@@ -57,13 +57,13 @@ def assert_agrees(corpus: Corpus) -> np.ndarray:
 
 
 @given(corpora)
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_agrees_on_any_corpus(corpus: Corpus) -> None:
     assert_agrees(corpus)
 
 
 @given(corpora, st.integers(-5, 5))
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_padding_and_the_names_of_words_do_not_matter(corpus: Corpus, filler: int) -> None:
     names = [-(2**63), 2**63 - 1, 2**31, 2**32, -1, 7]  # any integers, in an order of their own
     renamed = [([names[w] for w in c], [[names[w] for w in r] for r in refs]) for c, refs in corpus]
@@ -71,7 +71,7 @@ def test_padding_and_the_names_of_words_do_not_matter(corpus: Corpus, filler: in
 
 
 @given(corpora, st.data())
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_batches_in_any_order_equal_one_by_one(corpus: Corpus, data: st.DataObject) -> None:
     scorer = CiderD([references for _, references in corpus])
     pairs = data.draw(st.lists(st.tuples(st.integers(0, len(corpus) - 1), captions), max_size=12))
@@ -209,7 +209,7 @@ def plain_cider(corpus: Corpus) -> list[float]:
 
 
 @given(corpora)
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_plain_cider_is_what_its_paper_says(corpus: Corpus) -> None:
     candidates, references = [candidate for candidate, _ in corpus], [wanted for _, wanted in corpus]
     np.testing.assert_allclose(cider(candidates, references), plain_cider(corpus), rtol=0, atol=1e-9)

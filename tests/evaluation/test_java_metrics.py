@@ -17,8 +17,8 @@ PEOPLE = {
 def test_without_java_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(java_metrics, "_without_spice", java_metrics._without_java)
-    found, left_out = java_scores(CANDIDATES, PEOPLE)
-    assert found == {}
+    scores, left_out = java_scores(CANDIDATES, PEOPLE)
+    assert scores == {}
     assert left_out == dict.fromkeys(("METEOR", "SPICE"), "no Java here: install a Java runtime, 8 or later")
 
 
@@ -48,7 +48,7 @@ def test_meteor_is_the_references() -> None:
         pipe.close()
     scorer.meteor_p.kill()
     scorer.meteor_p.wait()
-    found, left_out = java_scores(CANDIDATES, PEOPLE)
-    assert found["METEOR"][0] == pytest.approx(expected[0])
-    assert found["METEOR"][1] == pytest.approx(expected[1])
-    assert "SPICE" in found or "Stanford models" in left_out["SPICE"]
+    scores, left_out = java_scores(CANDIDATES, PEOPLE)
+    assert scores["METEOR"][0] == pytest.approx(expected[0])
+    assert scores["METEOR"][1] == pytest.approx(expected[1])
+    assert "SPICE" in scores or "Stanford models" in left_out["SPICE"]

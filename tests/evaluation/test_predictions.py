@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.captioning.caption import Caption
@@ -29,9 +29,9 @@ def write(path: Path, content: Any) -> Path:
 
 
 def test_cocos_results(tmp_path: Path) -> None:
-    found = read_predictions(write(tmp_path / "r.json", results()[::-1]), IMAGES)
-    assert found.captions == CANDIDATES
-    assert list(found.captions) == ["1", "2", "3"]
+    predictions = read_predictions(write(tmp_path / "r.json", results()[::-1]), IMAGES)
+    assert predictions.captions == CANDIDATES
+    assert list(predictions.captions) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.csv"])
@@ -84,21 +84,23 @@ def test_broken_entries_are_named_or_counted(tmp_path: Path, case: str) -> None:
         read_predictions(file, IMAGES)
     assert "--skip-bad" in str(raised.value)
     assert "\n" not in str(raised.value)
-    found = read_predictions(file, IMAGES, skip_bad=True)
+    predictions = read_predictions(file, IMAGES, skip_bad=True)
     if case == "empty":
-        assert found.captions == CANDIDATES | {"3": ("",)}
-        assert found.skipped_by_reason == {"empty caption, counted as wrong": 1}
+        assert predictions.captions == CANDIDATES | {"3": ("",)}
+        assert predictions.skipped_by_reason == {"empty caption, counted as wrong": 1}
         return
-    assert found.captions == (CANDIDATES if clash else {image: CANDIDATES[image] for image in ("1", "2")})
-    assert len(found.skipped) == (1 if clash else 2)  # an image without its caption counts too
+    assert predictions.captions == (
+        CANDIDATES if clash else {image: CANDIDATES[image] for image in ("1", "2")}
+    )
+    assert len(predictions.skipped) == (1 if clash else 2)  # an image without its caption counts too
 
 
 def test_images_without_a_caption_are_named_or_counted(tmp_path: Path) -> None:
     file = write(tmp_path / "r.json", results()[:1])
     with pytest.raises(AnnotationError, match=r"no caption of an image: image '2' and 1 more"):
         read_predictions(file, IMAGES)
-    found = read_predictions(file, IMAGES, skip_bad=True)
-    assert found.skipped_by_reason == {"no caption of an image": 2}
+    predictions = read_predictions(file, IMAGES, skip_bad=True)
+    assert predictions.skipped_by_reason == {"no caption of an image": 2}
     with pytest.raises(AnnotationError, match="no caption of these images"):
         read_predictions(write(file, []), IMAGES, skip_bad=True)
 
@@ -133,6 +135,7 @@ def test_no_such_file(tmp_path: Path, name: str) -> None:
         read_predictions(tmp_path / name, IMAGES)
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=60), st.sampled_from([".json", ".jsonl", ".csv"]))
 def test_nonsense_is_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str) -> None:
     file = tmp_path_factory.mktemp("nonsense") / f"predictions{suffix}"

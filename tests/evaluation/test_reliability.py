@@ -60,9 +60,9 @@ def test_bins_and_error_by_hand() -> None:
 
 def test_doubt_by_hand() -> None:
     predicted, right = np.array([0.9, 0.1, 0.3, 0.2]), np.array([True, False, True, False])
-    found = Reliability(predicted, right, np.array([False, True, True, True]))
-    assert found.doubtful_share == 0.75
-    assert found.doubtful_precision == pytest.approx(2 / 3)
+    measured = Reliability(predicted, right, np.array([False, True, True, True]))
+    assert measured.doubtful_share == 0.75
+    assert measured.doubtful_precision == pytest.approx(2 / 3)
     assert Reliability(predicted, right, np.zeros(4, bool)).doubtful_precision is None
     unknown = Reliability(predicted, right)
     assert (unknown.doubtful_share, unknown.doubtful_precision) == (None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.rouge.rouge import Rouge
 
@@ -21,11 +21,13 @@ def table(first: list[str], second: list[str]) -> int:
     return lengths[-1][-1]
 
 
+@settings(max_examples=30)
 @given(captions, st.lists(captions, max_size=3))
 def test_common_subsequences(candidates: list[str], others: list[list[str]]) -> None:
     assert common_subsequence_lengths(candidates, others) == [table(candidates, other) for other in others]
 
 
+@settings(max_examples=30)
 @given(captions.filter(bool), st.lists(captions.filter(bool), min_size=1, max_size=4))
 def test_as_the_reference(candidates: list[str], people: list[list[str]]) -> None:
     expected = Rouge().calc_score([" ".join(candidates)], [" ".join(caption) for caption in people])

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
@@ -12,7 +9,6 @@ from pycocoevalcap.rouge.rouge import Rouge
 from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
 from showtell.evaluation.reliability import caption_labels
-from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.scores import (
     METRIC_DESCRIPTIONS,
     Confidence,
@@ -35,25 +31,27 @@ CANDIDATES = {image: (captions[0].replace("runs", "stands with"),) for image, ca
 
 
 def test_scores_are_those_of_the_coco_evaluation() -> None:
-    found = measure(CANDIDATES, REFERENCES, java=False).all_values
+    scores = measure(CANDIDATES, REFERENCES, java=False).all_values
     texts = {i: [" ".join(tokenize(c)) for c in captions] for i, captions in REFERENCES.items()}
     candidates = {i: [" ".join(tokenize(captions[0]))] for i, captions in CANDIDATES.items()}
     bleu, _ = Bleu(4).compute_score(texts, candidates, verbose=0)
-    assert [found[f"BLEU-{n}"] for n in range(1, 5)] == pytest.approx(bleu, abs=1e-9)
-    assert found["ROUGE-L"] == pytest.approx(Rouge().compute_score(texts, candidates)[0], abs=1e-9)
-    assert found["CIDEr"] == pytest.approx(Cider().compute_score(texts, candidates)[0], abs=1e-9)
+    assert [scores[f"BLEU-{n}"] for n in range(1, 5)] == pytest.approx(bleu, abs=1e-9)
+    assert scores["ROUGE-L"] == pytest.approx(Rouge().compute_score(texts, candidates)[0], abs=1e-9)
+    assert scores["CIDEr"] == pytest.approx(Cider().compute_score(texts, candidates)[0], abs=1e-9)
 
 
 def test_what_scores_do_not_show() -> None:
     candidates = CANDIDATES | {"0": ("A black dog with a",)}
     known = [CANDIDATES["1"][0].upper(), CANDIDATES["2"][0]]
-    found = measure(candidates, REFERENCES, training=known, java=False)
-    assert found.all_values["bad endings"] == pytest.approx(1 / 12)
-    assert found.all_values["novel"] == pytest.approx(10 / 12)
-    assert found.all_values["length"] == np.mean(
+    scores = measure(candidates, REFERENCES, training=known, java=False)
+    assert scores.all_values["bad endings"] == pytest.approx(1 / 12)
+    assert scores.all_values["novel"] == pytest.approx(10 / 12)
+    assert scores.all_values["length"] == np.mean(
         [len(tokenize(captions[0])) for captions in candidates.values()]
     )
-    assert found.all_values["distinct words"] == len({w for c in candidates.values() for w in tokenize(c[0])})
+    assert scores.all_values["distinct words"] == len(
+        {w for c in candidates.values() for w in tokenize(c[0])}
+    )
 
 
 def test_what_is_left_out_is_named() -> None:
@@ -64,10 +62,10 @@ def test_what_is_left_out_is_named() -> None:
 def test_objects_and_diversity_join_the_table() -> None:
     several = {image: (*captions, "a dog", "a bird") for image, captions in CANDIDATES.items()}
     objects = {image: frozenset({"dog"}) for image in CANDIDATES}
-    found = measure(several, REFERENCES, objects=objects, java=False)
-    assert {"CHAIRs", "CHAIRi", "self-BLEU", "distinct-1", "distinct-2"} <= found.statistics.keys()
-    assert found.all_values["CHAIRs"] == 0  # what people name is there
-    assert set(METRIC_DESCRIPTIONS) <= found.all_values.keys() | {
+    scores = measure(several, REFERENCES, objects=objects, java=False)
+    assert {"CHAIRs", "CHAIRi", "self-BLEU", "distinct-1", "distinct-2"} <= scores.statistics.keys()
+    assert scores.all_values["CHAIRs"] == 0  # what people name is there
+    assert set(METRIC_DESCRIPTIONS) <= scores.all_values.keys() | {
         "novel",
         "good",
         "ECE",
@@ -86,38 +84,15 @@ def test_nothing_to_measure() -> None:
 def test_two_models_are_compared_on_the_same_images() -> None:
     worse = dict.fromkeys(CANDIDATES, ("a cat",))
     first, second = (measure(candidates, REFERENCES, java=False) for candidates in (CANDIDATES, worse))
-    found = compare_measures(first, second)
-    assert found["CIDEr"].value == pytest.approx(first.all_values["CIDEr"] - second.all_values["CIDEr"])
-    assert found["CIDEr"].p_value < 0.01
-    assert found["BLEU-4"].value == pytest.approx(first.all_values["BLEU-4"] - second.all_values["BLEU-4"])
+    differences = compare_measures(first, second)
+    assert differences["CIDEr"].value == pytest.approx(first.all_values["CIDEr"] - second.all_values["CIDEr"])
+    assert differences["CIDEr"].p_value < 0.01
+    assert differences["BLEU-4"].value == pytest.approx(
+        first.all_values["BLEU-4"] - second.all_values["BLEU-4"]
+    )
     fewer = measure({"1": ("a dog",)}, REFERENCES, java=False)
     with pytest.raises(DataError, match="other images"):
         compare_measures(first, fewer)
-
-
-def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
-    def card(model: str, candidates: dict[str, tuple[str, ...]]) -> ScoreCard:
-        return ScoreCard.of(
-            measure(candidates, REFERENCES, java=False), model=model, data="animals", split="val"
-        )
-
-    first = card("runs/a", CANDIDATES)
-    assert ScoreCard.load(first.save(tmp_path)) == first
-    assert first.intervals["BLEU-4"].low <= first.values["BLEU-4"] <= first.intervals["BLEU-4"].high
-    card("runs/b", {"1": ("a dog",)}).save(tmp_path)  # of other images
-    (tmp_path / "other.json").write_text(json.dumps([1]))
-    second = card("c", CANDIDATES)
-    assert earlier_cards(tmp_path, second) == [first]
-    with pytest.raises(DataError, match=r"other\.json: these are no scores"):
-        ScoreCard.load(tmp_path / "other.json")
-
-
-@pytest.mark.parametrize(
-    ("model", "stem"),
-    [("runs/mine", "runs-mine"), ("../x y.json", "x-y.json"), ("///", "model"), ("a,b", "a-b")],
-)
-def test_names_of_files(model: str, stem: str) -> None:
-    assert file_stem(model) == stem
 
 
 MANY = {f"{image}-{copy}": captions for image, captions in REFERENCES.items() for copy in range(5)}
@@ -130,12 +105,12 @@ def test_whether_the_confidence_holds() -> None:
     random = np.random.default_rng(0)
     known = {image: Confidence(p := float(random.random()), p < 0.4) for image in candidates}
     captions = {image: (text,) for image, text in candidates.items()}
-    found = measure(captions, MANY, java=False, confidences=known)
+    scores = measure(captions, MANY, java=False, confidences=known)
     good = caption_labels(
         [tokenize(text) for text in candidates.values()], [[tokenize(c) for c in MANY[i]] for i in candidates]
     ).tolist()
     assert 0 < sum(good) < len(good)
-    values = found.all_values
+    values = scores.all_values
     assert values["good"] == pytest.approx(np.mean(good))
     doubtful = [is_good for is_good, one in zip(good, known.values(), strict=True) if one.doubtful]
     assert values["doubtful"] == pytest.approx(len(doubtful) / len(good))

@@ -15,6 +15,7 @@ from showtell.evaluation.significance import Statistic, bootstrap, compare
 values = st.lists(st.floats(-5, 5), min_size=1, max_size=30)
 
 
+@settings(max_examples=30)
 @given(values)
 def test_a_mean_is_a_mean(numbers: list[float]) -> None:
     statistic = Statistic.mean(numbers)
@@ -52,18 +53,18 @@ def test_p_values_are_those_of_all_swaps(pairs: list[tuple[int, int]]) -> None:
     differences = [a - b for a, b in pairs]
     all_swaps = [abs(np.dot(signs, differences)) for signs in product((1, -1), repeat=len(pairs))]
     exact = np.mean(np.array(all_swaps) >= abs(sum(differences)) - 1e-9)
-    found = compare(first, second)
-    assert found.value == pytest.approx(np.mean(differences))
-    assert found.p_value == pytest.approx(exact, abs=0.03)
+    difference = compare(first, second)
+    assert difference.value == pytest.approx(np.mean(differences))
+    assert difference.p_value == pytest.approx(exact, abs=0.03)
 
 
 def test_a_large_difference_is_seen_and_none_is_not() -> None:
     draw = np.random.default_rng(2)
     easy = draw.normal(0, 1, 400)  # the images differ far more than the models do
     worse, better = easy + draw.normal(0, 0.1, 400), easy + 0.05 + draw.normal(0, 0.1, 400)
-    found = compare(Statistic.mean(better), Statistic.mean(worse))
-    assert found.p_value < 0.001
-    assert 0 < found.interval.low < found.value < found.interval.high
+    difference = compare(Statistic.mean(better), Statistic.mean(worse))
+    assert difference.p_value < 0.001
+    assert 0 < difference.interval.low < difference.value < difference.interval.high
     assert compare(Statistic.mean(worse), Statistic.mean(worse)).p_value == 1
 
 

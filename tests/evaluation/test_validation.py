@@ -32,8 +32,8 @@ def test_nothing_to_compare() -> None:
 
 
 def test_description_of_captions() -> None:
-    found = describe_captions(["a dog runs", "a dog with a", "Dogs.", ""])
-    assert found == {"words": 2.0, "vocabulary": 5.0, "bad_endings": 0.5}
+    described = describe_captions(["a dog runs", "a dog with a", "Dogs.", ""])
+    assert described == {"words": 2.0, "vocabulary": 5.0, "bad_endings": 0.5}
     with pytest.raises(DataError, match="no captions"):
         describe_captions([])
 

@@ -2,7 +2,7 @@ import math
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.errors import DataError
@@ -25,6 +25,7 @@ def test_a_word_used_of_every_image_is_used_too_often() -> None:
     assert [(one.predicted, one.expected, one.count) for one in usage.confused] == [("dog", "cat", 15)]
 
 
+@settings(max_examples=30)
 @given(images)
 def test_counts_are_those_of_counting(some: list[tuple[list[str], list[list[str]]]]) -> None:
     candidates, people = [one for one, _ in some], [captions for _, captions in some]
@@ -44,6 +45,7 @@ def test_counts_are_those_of_counting(some: list[tuple[list[str], list[list[str]
     assert all(row.predicted - row.expected > 2 * math.sqrt(row.expected) for row in usage.too_often)
 
 
+@settings(max_examples=30)
 @given(images)
 def test_confusions_are_those_of_every_pair(some: list[tuple[list[str], list[list[str]]]]) -> None:
     def stands_for(one: str, other: str, candidates: list[str], captions: list[list[str]]) -> bool:

@@ -9,9 +9,18 @@ import pytest
 import torch
 from torch import nn
 
+from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.data.vocabulary import build_vocab
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, ConfigError, ShowtellError
-from showtell.training.checkpointing import FORMAT, Checkpoint, TrainingState, load_checkpoint
+from showtell.training.checkpointing import (
+    FORMAT,
+    Checkpoint,
+    TrainingState,
+    load_checkpoint,
+)
+from tests.training.conftest import FinishedRun
+from tests.training.toy import train
 
 MODULE = nn.Linear(3, 2)
 WEIGHTS = MODULE.state_dict()
@@ -84,3 +93,25 @@ def test_a_part_that_is_missing_is_damage(missing: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"last.ckpt: damaged \(KeyError"):
         load_checkpoint(tmp_path / "last.ckpt", VOCABULARY)
+
+
+def test_nothing_to_resume(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        train(tiny_encoder, tmp_path, resume=True)
+
+
+def test_damaged_checkpoint_is_refused_and_kept(
+    whole_run: FinishedRun, tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    damaged = (whole_run.folder / CHECKPOINT).read_bytes()[:-1000]
+    (tmp_path / CHECKPOINT).write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(tiny_encoder, tmp_path, resume=True)
+    assert (tmp_path / CHECKPOINT).read_bytes() == damaged
+
+
+def test_a_checkpoint_of_an_earlier_showtell_gets_one_line(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    torch.save({"pytorch-lightning_version": "2.6.6", "epoch": 1, "showtell": {}}, tmp_path / CHECKPOINT)
+    with pytest.raises(CheckpointError, match=r"written by an earlier showtell, .* --init ") as raised:
+        train(tiny_encoder, tmp_path, resume=True)
+    assert "\n" not in str(raised.value)

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from showtell.config import TrainerConfig
-from showtell.errors import ConfigError
+from showtell.config import DEVICE_VARIABLE, TrainerConfig
+from showtell.errors import ConfigError, UsageError
 from showtell.training.distributed import (
+    accelerator_of,
     all_reduce_sum,
     broadcast_object,
     devices_and_nodes,
     interleave_shards,
     processes,
+    start_processes,
 )
 from tests.training.together import EPOCHS
 
@@ -41,8 +44,8 @@ def run(*command: str) -> tuple[int, str]:
 
 
 def train(folder: Path, *options: str, command: list[str] = PLAIN) -> dict[str, Any]:
-    code, said = run(*command, str(folder), *options)
-    assert code == 0, said
+    code, errors = run(*command, str(folder), *options)
+    assert code == 0, errors
     answer: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return answer
 
@@ -120,6 +123,23 @@ def test_alone_everything_is_answered_at_once() -> None:
     assert broadcast_object("x") == "x"
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
 def test_what_was_dealt_out_is_put_together(items: list[int], count: int) -> None:
     assert interleave_shards([items[rank::count] for rank in range(count)]) == items
+
+
+@pytest.mark.parametrize(("device", "kind"), [("cpu", "cpu"), ("cuda:1", "gpu"), ("mps", "mps")])
+def test_lightning_gets_the_device(device: str, kind: str) -> None:
+    assert accelerator_of(torch.device(device)) == kind
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_one_gpu_is_not_for_two_processes(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setenv(DEVICE_VARIABLE, device)
+    with pytest.raises(UsageError, match=f"--device {device} is one GPU, and 2 processes"):
+        start_processes(TrainerConfig(devices=2))

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.config import TrainingConfig
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import TrainingDivergedError
 from showtell.training.divergence import diverges, is_absurd, only_rises
-from tests.training.test_fit import CONFIG, train
+from tests.training.toy import CONFIG, train
 
 LOSSES = st.floats(min_value=0.01, max_value=1e9)
 
@@ -25,11 +25,13 @@ def test_absurd_losses(loss: float) -> None:
     assert is_absurd(loss, 4000)
 
 
+@settings(max_examples=30)
 @given(st.integers(4, 500_000), st.floats(0, 1.5))
 def test_the_loss_of_an_untrained_decoder_is_not_absurd(words: int, times: float) -> None:
     assert not is_absurd(times * math.log(words), words)
 
 
+@settings(max_examples=30)
 @given(st.lists(LOSSES, min_size=3, max_size=3))
 def test_rising_is_rising_in_each_epoch(losses: list[float]) -> None:
     assert only_rises(losses) == (losses[0] < losses[1] < losses[2])

@@ -18,9 +18,9 @@ from showtell.config import LoggerKind, TrainingConfig
 from showtell.data.records import CaptionedImage
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError, UsageError, WriteError
-from showtell.training.logged_photos import CaptionedPhoto, chosen_photos, photo_figure
+from showtell.training.logged_photos import CaptionedPhoto
 from showtell.training.loggers import STATE, NoLogger, grouped, open_logger, require_logger
-from tests.training.test_fit import IMAGES, train
+from tests.training.toy import IMAGES, train
 
 ROW = {"epoch": 2.0, "train_loss": 3.0, "val_loss": 2.5, "val_loss/coco": 2.4, "CIDEr": 0.4, "saved": 1.0}
 PHOTOS = [
@@ -161,24 +161,6 @@ def test_other_processes_and_none_log_nothing(tmp_path: Path) -> None:
         first.log_epoch(ROW, PHOTOS)
         assert type(first) is type(second) is NoLogger
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_same_photos_every_epoch(snippets: list[Path], tmp_path: Path) -> None:
-    images = [CaptionedImage(path, ("a",), "val", path.stem) for path in snippets[:9]]
-    captions = [f"caption {number}" for number in range(9)]
-    chosen = chosen_photos(images, captions, 3)
-    assert [(photo.name, photo.text) for photo in chosen] == [
-        ("0000", "caption 0"), ("0003", "caption 3"), ("0006", "caption 6")
-    ]  # fmt: skip
-    lost = [CaptionedImage(tmp_path / "lost.jpg", ("a",), "val", "lost"), *images[:2]]
-    assert [photo.name for photo in chosen_photos(lost, captions, 8)] == ["0000", "0001"]
-    assert chosen_photos(images, [], 3) == chosen_photos(images, captions, 0) == []
-
-
-@pytest.mark.parametrize("count", [1, 4, 9])
-def test_a_figure_has_every_photo(count: int) -> None:
-    axes = photo_figure([PHOTOS[0]] * count).axes
-    assert [each.get_title() for each in axes] == ["a red $ photo"] * count
 
 
 def test_training_logs_each_epoch_with_its_captions(

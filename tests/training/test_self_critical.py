@@ -121,16 +121,20 @@ def padded(texts: list[list[str]]) -> Tensor:
 
 def test_reward_is_the_reference_cider_with_ends_as_words() -> None:
     reference = pytest.importorskip("pycocoevalcap.cider.cider").Cider()
-    said = [["a dog runs <end>", "dog <end>"], ["the cat sits <end>", "a mat on"], ["a boy <end>", "a <end>"]]
-    drawn = padded([[text.replace("<end>", "").strip() for text in texts] for texts in said])
+    candidates = [
+        ["a dog runs <end>", "dog <end>"],
+        ["the cat sits <end>", "a mat on"],
+        ["a boy <end>", "a <end>"],
+    ]
+    drawn = padded([[text.replace("<end>", "").strip() for text in texts] for texts in candidates])
     drawn = torch.nn.functional.pad(drawn, (0, 1))
     for image, sample in itertools.product(range(3), range(2)):
-        if said[image][sample].endswith("<end>"):
+        if candidates[image][sample].endswith("<end>"):
             drawn[image, sample, int((drawn[image, sample] != 0).sum())] = VOCABULARY.end_id
     rewards = CaptionReward(CAPTIONS, VOCABULARY)(torch.arange(3), drawn)
     references = {i: [f"{text} <end>" for text in texts] for i, texts in enumerate(CAPTIONS)}
     for sample in range(2):
-        _, expected = reference.compute_score(references, {i: [said[i][sample]] for i in range(3)})
+        _, expected = reference.compute_score(references, {i: [candidates[i][sample]] for i in range(3)})
         np.testing.assert_allclose(rewards[:, sample].numpy(), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -69,7 +69,7 @@ def test_metrics_of_two_datasets_are_those_of_each_alone(tiny_encoder: CNNEncode
 
 def test_means() -> None:
     assert with_means({"": {"x": 2.0}}) == {"x": 2.0}
-    found = with_means({"a": {"x": 1.0, "y": 4.0}, "b": {"x": 2.0, "y": math.nan}})
-    assert math.isnan(found.pop("y"))
-    assert math.isnan(found.pop("y/b"))
-    assert found == {"x": 1.5, "x/a": 1.0, "x/b": 2.0, "y/a": 4.0}
+    means = with_means({"a": {"x": 1.0, "y": 4.0}, "b": {"x": 2.0, "y": math.nan}})
+    assert math.isnan(means.pop("y"))
+    assert math.isnan(means.pop("y/b"))
+    assert means == {"x": 1.5, "x/a": 1.0, "x/b": 2.0, "y/a": 4.0}

@@ -24,7 +24,7 @@ from showtell.decoder import make_decoder
 from showtell.training.distributed import all_gather_object, start_processes
 from showtell.training.fit import fit
 from tests.conftest import make_tiny_encoder
-from tests.training.test_fit import CONFIG, IMAGES, VOCABULARY, Features
+from tests.training.toy import CONFIG, IMAGES, VOCABULARY, Features
 
 EPOCHS = 2
 

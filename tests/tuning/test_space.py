@@ -7,7 +7,7 @@ from importlib import resources
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from showtell.config import DecoderConfig, RunConfig, TrainingConfig
@@ -68,6 +68,7 @@ def test_what_is_refused(text: str, complaint: str) -> None:
         SearchSpace.read(text, CONFIG)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_suggestions_lie_in_the_space(seed: int) -> None:
     space = SearchSpace.read(

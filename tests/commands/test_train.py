@@ -1,11 +1,14 @@
-"""`main.py` with two datasets of different formats: training, resuming, evaluating, reporting."""
+"""`main.py`: training on two datasets of different formats, resuming, evaluating, and mistakes."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import itertools
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -14,9 +17,11 @@ from torch import Tensor
 from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.checkpoints.run_summary import read_run
 from showtell.cli import main
+from showtell.config import DEVICE_VARIABLE
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.features.store import CachedFeatures
+from tests.commands.photo_folder import make_photo_folder
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 from tests.reporting.test_render import Page
 
@@ -69,118 +74,120 @@ def settings(folder: Path, out: Path) -> list[str]:
         "decoder.hidden_dim": 8,
         "decoder.attention_dim": 8,
         "training.epochs": 2,
+        "self_critical.epochs": 1,
         "training.batch_size": 8,
         "training.precision": "fp32",
+        "training.logged_photos": 0,
         "out": out,
     }
     return [f"--{name}={value}" for name, value in values.items()]
 
 
+class Trained(NamedTuple):
+    """A run that has been trained, and what was logged."""
+
+    folder: Path
+    log: str
+
+
 @pytest.fixture(scope="module")
-def trained(folder: Path) -> Path:
-    """A run, set by a configuration file."""
+def trained(folder: Path) -> Trained:
+    """A run on both datasets, set by a configuration file, on the CPU."""
     config = folder / "both.yaml"
     roots = [str(folder / "boats"), {"root": str(folder / "animals"), "format": "coco", "weight": 1.5}]
     config.write_text(yaml.safe_dump({"data": {"root": roots}}))
-    assert main(["train", "--config", str(config), *settings(folder, folder / "run")]) == 0
-    return folder / "run"
+    log = io.StringIO()
+    with contextlib.redirect_stderr(log), pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DEVICE_VARIABLE, "cpu")
+        assert main(["train", "--config", str(config), *settings(folder, folder / "run")]) == 0
+    return Trained(folder / "run", log.getvalue())
 
 
 def history(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "history.csv").read_text().splitlines()))
 
 
-def test_each_dataset_is_told_of(
-    folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The command line gives the run that the configuration file gave."""
-    root = f"[{folder}/boats, {{root: {folder}/animals, format: coco, weight: 1.5}}]"
-    assert main(["train", "--data.root", root, *settings(folder, tmp_path / "run")]) == 0
-    said = capsys.readouterr().err
-    assert "boats+animals: 16 train, 8 val, 0 test images" in said
-    assert "\n  boats: 8 train, 4 val, 0 test images" in said
-    best = said[said.index("Best model") :]
+def test_each_dataset_has_its_lines_and_scores(trained: Trained) -> None:
+    assert "boats+animals: 16 train, 8 val, 0 test images" in trained.log
+    assert "\n  boats: 8 train, 4 val, 0 test images" in trained.log
+    best = trained.log[trained.log.index("Best model") :]
     assert "(means of the datasets)" in best
     assert "\n  boats: val loss " in best
     assert "\n  animals: val loss " in best
-    assert (tmp_path / "run" / "loss.png").stat().st_size > 1000
-    rows = history(tmp_path / "run")
-    for row in rows:
+    assert (trained.folder / "loss.png").stat().st_size > 1000
+    for row in history(trained.folder):
         for name in ("val_loss", "CIDEr", "BLEU-4"):
             each = [float(row[f"{name}/{dataset}"]) for dataset in ("boats", "animals")]
             assert float(row[name]) == pytest.approx(sum(each) / 2, rel=1e-5)
-    losses = [[row[name] for name in ("train_loss", "val_loss", "CIDEr")] for row in rows]
-    assert losses == [[row[name] for name in ("train_loss", "val_loss", "CIDEr")] for row in history(trained)]
 
 
+@pytest.mark.usefixtures("on_cpu")
 def test_it_is_resumed_from_its_own_settings(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """8 + 0.5 x 8 images to train on and 8 to validate on, each epoch."""
-    whole, part = tmp_path / "whole", tmp_path / "part"
-    root = f"--data.root=[{folder}/boats, {{root: {folder}/animals, weight: 0.5}}]"
-    more = ["--training.epochs=3", "--training.checkpoint_minutes=0", "--self_critical.epochs=1"]
-    assert main(["train", root, *settings(folder, whole), *more]) == 0
+    """8 + 1.5 x 8 images to train on and 8 to validate on, each epoch; named on the command line."""
+    root = f"--data.root=[{folder}/boats, {{root: {folder}/animals, format: coco, weight: 1.5}}]"
     plain, calls = CachedFeatures.__call__, itertools.count(1)
 
     def dying(source: CachedFeatures, image: CaptionedImage, draw: int | None) -> Tensor:
-        if next(calls) == 2 * (12 + 8) + 9:
+        if next(calls) == (20 + 8) + 9:
             raise RuntimeError("killed")
         return plain(source, image, draw)
 
+    part = tmp_path / "part"
     with monkeypatch.context() as patch:
         patch.setattr(CachedFeatures, "__call__", dying)
-        assert main(["train", root, *settings(folder, part), *more]) == 1
+        assert main(["train", root, *settings(folder, part), "--training.checkpoint_minutes=0"]) == 1
     assert (part / CHECKPOINT).exists()
-    assert len(history(part)) == 2
+    assert len(history(part)) == 1
     config = part / "config.yaml"
-    assert yaml.safe_load(config.read_text())["data"]["root"][1]["weight"] == 0.5
+    assert yaml.safe_load(config.read_text())["data"]["root"][1]["weight"] == 1.5
     assert main(["train", "--config", str(config), "--resume"]) == 0
     kept = ("epoch", "train_loss", "reward", "val_loss", "val_loss/boats", "CIDEr/animals", "saved")
-    ours, theirs = ([[row[name] for name in kept] for row in history(run)] for run in (part, whole))
-    assert len(theirs) == 4
+    ours, theirs = ([[row[name] for name in kept] for row in history(run)] for run in (part, trained.folder))
+    assert len(theirs) == 3
     assert ours == theirs
 
 
 def test_a_run_of_two_datasets_is_evaluated_on_both(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    evaluate = ["evaluate", "--model", str(trained), "--java", "false"]
+    evaluate = ["evaluate", "--model", str(trained.folder), "--java", "false"]
     assert main(evaluate) == 0
-    said = capsys.readouterr().out
-    assert f"{trained} on 4 images of boats (val, beam 3)" in said
-    assert f"{trained} on 4 images of animals (val, beam 3)" in said
+    shown = capsys.readouterr().out
+    assert f"{trained.folder} on 4 images of boats (val, beam 3)" in shown
+    assert f"{trained.folder} on 4 images of animals (val, beam 3)" in shown
     cards = {name: [*Path("reports", f"{name}-val").glob("*.json")] for name in ("boats", "animals")}
     assert [len(files) for files in cards.values()] == [1, 1]
     for name, (file,) in cards.items():
         values = ScoreCard.load(file).values
-        saved = [row for row in history(trained) if float(row["saved"])][-1]
+        saved = [row for row in history(trained.folder) if float(row["saved"])][-1]
         assert values["CIDEr"] == pytest.approx(float(saved[f"CIDEr/{name}"]), abs=1e-5)
     assert main([*evaluate, "--out", "mine"]) == 0
     assert sorted(path.name for path in Path("mine").iterdir()) == ["animals-val", "boats-val"]
 
 
 def test_captions_of_a_model_are_no_references_unless_asked_for(
-    folder: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = [{"image_id": 20 + n, "caption": f"robot {text_of(n)}"} for n in range(4)]
-    Path("said.json").write_text(json.dumps(said))
+    captions = [{"image_id": 20 + n, "caption": f"robot {text_of(n)}"} for n in range(4)]
+    Path("mine.json").write_text(json.dumps(captions))
     arguments = ["evaluate", "--data", str(folder / "animals"), "--java", "false", "--out", "out"]
     scores = {}
     for more in ([], ["--references", "person"], ["--references", "all"]):
-        assert main([*arguments, "--predictions", "said.json", *more]) == 0
-        scores[tuple(more)] = ScoreCard.load(Path("out/said.json.json")).values["BLEU-4"]
+        assert main([*arguments, "--predictions", "mine.json", *more]) == 0
+        scores[tuple(more)] = ScoreCard.load(Path("out/mine.json.json")).values["BLEU-4"]
     person, all_ = scores["--references", "person"], scores["--references", "all"]
     assert scores[()] == person < all_ == pytest.approx(1)
 
 
 def test_a_run_of_two_datasets_has_a_page_for_each(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["report", "--model", str(trained), "--java", "false"]) == 0
+    assert main(["report", "--model", str(trained.folder), "--java", "false"]) == 0
     files = [Path(line.split(" (")[0]) for line in capsys.readouterr().out.splitlines()]
     assert [file.parent for file in files] == [Path("reports/boats-val"), Path("reports/animals-val")]
     boats, animals = map(Page, files)
@@ -191,8 +198,8 @@ def test_a_run_of_two_datasets_has_a_page_for_each(
     assert "val_loss/animals" in str(curve)
 
 
-def test_the_datasets_of_a_run_are_named_without_paths(trained: Path) -> None:
-    facts = read_run(trained)
+def test_the_datasets_of_a_run_are_named_without_paths(trained: Trained) -> None:
+    facts = read_run(trained.folder)
     assert facts is not None
     assert facts.dataset == "boats+animals"
 
@@ -230,14 +237,56 @@ def test_mistakes_get_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_two_datasets_of_one_name(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_datasets_of_one_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("showtell.commands.preprocess.write_statistics_page", lambda *_: "page.html")
     again = tmp_path / "boats"
     again.symlink_to(folder / "boats")
     report = ["--report", str(tmp_path / "report"), "--extract", "false"]
     arguments = [f"--data.root=[{folder}/boats, {again}]", "--data.min_count=1", *report]
     assert main(["preprocess", *arguments]) == 0
-    said = capsys.readouterr().err
-    assert "boats+boats-2: " in said
-    assert "\n  boats-2: " in said
+    log = capsys.readouterr().err
+    assert "boats+boats-2: " in log
+    assert "\n  boats-2: " in log
     splits = json.loads((tmp_path / "report" / "splits.json").read_text())
     assert {image.partition("/")[0] for image in splits["val"]} == {"boats", "boats-2"}
+
+
+def test_no_dataset_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--data.root", "no/such/folder"]) == 2
+    error = capsys.readouterr().err
+    assert "no/such/folder" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_training_stops_at_a_bad_image_or_leaves_it_out(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = make_photo_folder(tmp_path / "photos"), tmp_path / "run"
+    broken = photos / "0003.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    arguments = ["train", "--data.root", str(photos), "--init", "none", *settings(folder, out)]
+    arguments += ["--data.val_fraction=0.2", f"--cache.dir={tmp_path / 'cache'}", "--self_critical.epochs=0"]
+    arguments += ["--training.epochs=1"]
+    assert main(arguments) == 1
+    assert "0003.jpg" in capsys.readouterr().err
+    assert main([*arguments, "--skip-bad"]) == 0
+    log = capsys.readouterr().err
+    assert "dropped 1: photo that cannot be decoded" in log
+    assert f"{out} holds a run already: this one goes to {out}-2" in log.splitlines()[0]
+    assert "--model" in log
+    assert (tmp_path / "run-2" / "model.safetensors").exists()  # the failed run was not overwritten
+
+
+def test_resume_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--resume", "--out", str(tmp_path / "none")]) == 1
+    assert "no run to resume" in capsys.readouterr().err
+
+
+def test_resume_and_out_that_name_different_runs_are_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--resume", str(trained.folder), "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path}: --resume goes on in {trained.folder}; leave one of the two out" in error

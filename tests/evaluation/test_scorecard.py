@@ -1,0 +1,67 @@
+"""Scores as files that later runs are compared with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from showtell.errors import DataError
+from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
+from showtell.evaluation.scores import (
+    measure,
+)
+
+REFERENCES = {
+    str(n): (f"A {color} {animal} runs.", f"The {animal} is {color}!")
+    for n, (color, animal) in enumerate((c, a) for c in ("black", "white") for a in ("dog", "horse", "bird"))
+}
+CANDIDATES = {image: (captions[0].replace("runs", "stands"),) for image, captions in REFERENCES.items()}
+
+
+def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
+    def card(model: str, candidates: dict[str, tuple[str, ...]]) -> ScoreCard:
+        return ScoreCard.of(
+            measure(candidates, REFERENCES, java=False), model=model, data="animals", split="val"
+        )
+
+    first = card("runs/a", CANDIDATES)
+    assert ScoreCard.load(first.save(tmp_path)) == first
+    assert first.intervals["BLEU-4"].low <= first.values["BLEU-4"] <= first.intervals["BLEU-4"].high
+    card("runs/b", {"1": ("a dog",)}).save(tmp_path)  # of other images
+    (tmp_path / "other.json").write_text(json.dumps([1]))
+    second = card("c", CANDIDATES)
+    assert earlier_cards(tmp_path, second) == [first]
+    with pytest.raises(DataError, match=r"other\.json: these are no scores"):
+        ScoreCard.load(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("model", "stem"),
+    [("runs/mine", "runs-mine"), ("../x y.json", "x-y.json"), ("///", "model"), ("a,b", "a-b")],
+)
+def test_names_of_files(model: str, stem: str) -> None:
+    assert file_stem(model) == stem
+
+
+@pytest.mark.parametrize(
+    ("search", "title"),
+    [("beam 3", "mine on 2 images of animals (val, beam 3)"), ("", "mine on 2 images of animals (val)")],
+)
+def test_the_title_has_what_was_done(search: str, title: str) -> None:
+    scores = measure({image: CANDIDATES[image] for image in "01"}, REFERENCES, java=False)
+    card = ScoreCard.of(
+        scores, model="mine", data="animals", split="val", search=search, skipped={"empty caption": 2}
+    )
+    assert card.title == title
+    assert card.skipped == {"empty caption": 2}
+    assert card.left_out.keys() == scores.left_out.keys()
+
+
+def test_cards_of_the_same_images_have_one_fingerprint() -> None:
+    def fingerprint(images: str) -> str:
+        scores = measure({image: CANDIDATES[image] for image in images}, REFERENCES, java=False)
+        return ScoreCard.of(scores, model="m", data="d", split="s").fingerprint
+
+    assert fingerprint("01") == fingerprint("01") != fingerprint("02")

@@ -1,0 +1,91 @@
+"""A whole training run, from annotations to a folder with a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import showtell
+from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.run_summary import read_run
+from showtell.cli import run_command
+from showtell.errors import UsageError
+from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
+from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
+
+
+def test_from_photos_to_a_fine_tuned_model(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Captioner.load(str(tiny_model), device=torch.device("cpu"))
+    whole.save(tmp_path / "start", with_encoder=True)
+    paths = make_snippets(tmp_path / "data", 12)
+    lines = [
+        {
+            "image": p.name,
+            "caption": f"a {['puppy', 'cat'][i % 2]} sits",
+            "split": "val" if i > 8 else "train",
+        }
+        for i, p in enumerate(paths)
+    ]
+    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    start, out = tmp_path / "start", tmp_path / "run"
+    settings = ["--init", str(start), "--data.root", str(tmp_path / "data"), "--data.test_fraction", "0"]
+    settings += ["--cache.dir", str(tmp_path / "cache"), "--out", str(out), "--training.epochs", "2"]
+    settings += ["--training.logged_photos", "0"]
+    assert run_command("train", settings, prog="test") == 0
+    log = capsys.readouterr().err
+    assert f"its {len(whole.vocabulary):,} words and 1 new ones" in log
+    assert "epoch 2/2" in log
+    model = Captioner.load(str(out), device=torch.device("cpu"))
+    assert model.vocabulary.words == (*whole.vocabulary.words, "puppy")
+    kept = yaml.safe_load((out / "config.yaml").read_text())
+    assert (kept["init"], kept["data"]["min_count"]) == (str(start), 1)
+    assert (kept["decoder"]["hidden_dim"], kept["encoder"]["image_size"]) == (32, 64)
+    facts = read_run(out)
+    assert facts is not None
+    assert facts.initial == "start"
+    again = ["--config", str(out / "config.yaml"), "--resume"]
+    assert run_command("train", again, prog="test") == 0
+    assert run_command("train", [*settings, "--decoder.hidden_dim", "64"], prog="test") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "decoder.hidden_dim is 64" in error
+
+
+def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = make_snippets(tmp_path / "data", 8)
+    lines = [{"image": p.name, "caption": f"a {'dog' if i % 2 else 'cat'}"} for i, p in enumerate(paths)]
+    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = showtell.train(
+        showtell.DataConfig(root=str(tmp_path / "data"), val_fraction=0.25, test_fraction=0),
+        tmp_path / "run",
+        init="none",
+        encoder=showtell.EncoderConfig(str(save_backbone(tmp_path / "encoder", make_tiny_backbone())), 64),
+        cache=showtell.CacheConfig(dir=str(tmp_path / "cache")),
+        decoder=showtell.DecoderConfig(embedding_dim=8, hidden_dim=8, attention_dim=8),
+        training=showtell.TrainingConfig(epochs=2, logged_photos=0),
+    )
+    assert run.folder == tmp_path / "run"
+    assert str(run).splitlines()[1].split() == ["epoch", "train_loss", "val_loss", "BLEU-4", "CIDEr", "saved"]
+    assert json.loads(json.dumps(run.to_dict()))["config"]["decoder"]["hidden_dim"] == 8
+    assert run.to_pandas()["epoch"].tolist() == [1, 2]
+    assert run.load()(paths[0]).words is not None
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason"),
+    [
+        ({"epochs": 3}, r"no argument 'epochs'; did you mean training=showtell.TrainingConfig\(epochs=...\)"),
+        ({"traning": None}, "did you mean 'training'"),
+        ({"training": {"epochs": 3}}, r"training is of type dict; give training=showtell.TrainingConfig"),
+        ({"data": 5}, "data is of type int"),
+    ],
+)
+def test_mistakes_in_train_get_one_line(keywords: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        showtell.train(**keywords)  # type: ignore[arg-type]
