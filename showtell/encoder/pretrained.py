@@ -60,7 +60,7 @@ def find_encoder(name: str) -> Path | None:
     A file may come from a stranger. So its name of an encoder is no hub id, no address of another machine
     (`//host/...`) and no pickled file: these have to be named by the user.
     """
-    if not isinstance(name, str) or name.replace("\\", "/").startswith("//"):
+    if not isinstance(name, str) or not name.strip() or name.replace("\\", "/").startswith("//"):
         return None
     path = find_model(name)
     return path if path is not None and path.is_dir() else None

@@ -156,7 +156,7 @@ def test_a_model_s_file_names_an_encoder_of_this_machine_only(
     assert find_encoder("resnet50-imagenet") == DEFAULT
     assert find_encoder(str(folder)) == folder
     assert find_encoder("tiny") == Path("tiny")
-    for name in ("microsoft/resnet-50", "//host/share", "\\\\host\\share", "resnet.pth", "gone", 5):
+    for name in ("", " ", "microsoft/resnet-50", "//host/share", "\\\\host\\share", "resnet.pth", "gone", 5):
         assert find_encoder(name) is None, name  # type: ignore[arg-type]
 
 
