@@ -124,7 +124,7 @@ def test_two_dropped_photos_get_the_offline_captions(
 
 def test_moving_over_words_changes_the_overlay(page: Browser, photos: list[Path]) -> None:
     give(page, photos[:1])
-    canvas, words = page.one(".card canvas"), page.all(".card .said")
+    canvas, words = page.one(".card canvas"), page.all(".card .caption-word")
     assert page.run(EMPTY, canvas)
     assert page.one(".card .note").text.startswith("Confidence ")
     seen = set()
@@ -181,13 +181,13 @@ def test_keyboard_alone(page: Browser, photos: list[Path], expected: dict[str, l
     page.one("#files").send_keys("\n".join(map(str, photos[:2])))  # what the system's own dialog would do
     wait(page, lambda: len(page.all(".card .caption")) == 2)
     focused = page.keys("TAB", "TAB", "TAB", "TAB", "TAB")  # the camera, three buttons, the first word
-    assert focused.get_attribute("class").split() == ["said", "on"]
+    assert focused.get_attribute("class").split() == ["caption-word", "on"]
     canvas = page.one(".card canvas")
     first = page.run(COVERED, canvas)
     page.keys("TAB")
     assert page.run(COVERED, canvas) != first
     assert not page.run(EMPTY, canvas)
-    words = len(page.all(".card:first-child .said"))
+    words = len(page.all(".card:first-child .caption-word"))
     focused = page.keys(*["TAB"] * (words - 1))
     assert focused.text == expected[photos[0].name][0]
     page.keys("TAB", "ENTER")
@@ -236,7 +236,7 @@ def test_no_serious_finding_of_axe_and_no_sideways_scrolling(
     page.show_as(width, 800, dark=dark, phone=phone)
     assert serious(page) == []
     give(page, photos)
-    page.hover(page.all(".card .said")[1])
+    page.hover(page.all(".card .caption-word")[1])
     assert serious(page) == []
     assert page.run("return document.documentElement.scrollWidth") <= width
 
@@ -244,9 +244,9 @@ def test_no_serious_finding_of_axe_and_no_sideways_scrolling(
 def test_on_a_phone_words_are_large_enough_and_tapping_them_works(page: Browser, photos: list[Path]) -> None:
     page.show_as(375, 800, phone=True)
     give(page, photos[:1])
-    for word in page.all(".said, .tools button, .others button"):
+    for word in page.all(".caption-word, .tools button, .others button"):
         assert min(word.size["width"], word.size["height"]) >= 24
-    page.all(".said")[1].click()
+    page.all(".caption-word")[1].click()
     assert not page.run(EMPTY, page.one(".card canvas"))
 
 
