@@ -267,9 +267,10 @@ def tests(bench: Bench) -> None:
 
 
 def prepared(folder: str, photos: int, work: Path) -> PreparedData:
-    """A dataset, of at most so many photos."""
+    """A dataset, of at most so many photos, of which a quarter, at most 400, are for validation."""
     data = prepare_data(DataConfig(root=folder), work)
-    kept = data.train[: max(1, photos - len(data.val[:400]))] + data.val[:400]
+    val = data.val[: min(400, photos // 4)]
+    kept = data.train[: max(1, photos - len(val))] + val
     return replace(data, images=kept)
 
 
