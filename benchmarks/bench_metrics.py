@@ -4,7 +4,7 @@
 
 Two sets of captions: COCO's 25,014 of the validation photos of 2017, where each photo's first caption is
 the prediction and the others are its references; and a model's captions of a dataset's validation photos
-(those of the model in the box, unless a file of predictions is named). Both sides start from the captions
+(those of the included model, unless a file of predictions is named). Both sides start from the captions
 as written and end with BLEU-1 to BLEU-4, ROUGE-L and CIDEr of the corpus and of each photo. They alternate,
 so that whatever else the machine does disturbs both alike; ratios are within a round. Needs Java, for the
 reference. Prints Markdown.
@@ -196,7 +196,7 @@ def main() -> int:
     add = parser.add_argument
     add("--captions", default="../shared/data/coco-annotations/captions_val2017.json", type=Path)
     add("--data", default="../shared/data/flickr8k", type=Path, help="a dataset with validation photos")
-    add("--predictions", type=Path, help="a model's captions of them; default: the model in the box captions")
+    add("--predictions", type=Path, help="a model's captions of them; default: the included model captions")
     add("--rounds", default=3, type=int, help="alternations; the median is told")
     args = parser.parse_args()
     if shutil.which("java") is None:

@@ -2,7 +2,7 @@
 
     import showtell
 
-    model = showtell.load()  # the model in the box
+    model = showtell.load()  # the included model
     print(model("photo.jpg"))
 
 The names in `__all__` are public; each is imported when it is first used.

@@ -68,7 +68,7 @@ def test_online_features(tmp_path: Path) -> None:
 
 
 def test_shipped_model_captions_the_dev_photos(shared_data: Path, tmp_path: Path) -> None:
-    """The model in the box is good on 200 photos of Flickr8k's dev split, which it chose its epoch by."""
+    """The included model is good on 200 photos of Flickr8k's dev split, which it chose its epoch by."""
     from showtell.data.annotations import load_annotations
     from showtell.evaluation.validation import score_captions
 

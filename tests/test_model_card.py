@@ -102,7 +102,7 @@ def test_the_parts_are_put_into_the_card(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Into a copy of the card in the box, for a model of random words; what is not measured stays."""
+    """Into a copy of the included card, for a model of random words; what is not measured stays."""
     model = tmp_path / "model"
     model.mkdir()
     (model / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes())

@@ -16,7 +16,7 @@ from showtell.evaluation.results import DatasetEvaluation
 from showtell.evaluation.run import evaluate, results_folder
 
 EXAMPLES: Final = (
-    ("{prog} --data coco", "the model in the box on the validation photos of a dataset"),
+    ("{prog} --data coco", "the included model on the validation photos of a dataset"),
     ("{prog} --predictions mine.json --data coco", "anybody's captions"),
 )
 

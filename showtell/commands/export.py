@@ -17,7 +17,7 @@ from showtell.exporting.run import export
 from showtell.runtime.manifest import ExportPrecision
 
 EXAMPLES: Final = (
-    ("{prog} --out exported/fp32", "the model in the box, for OpenVINO and ONNX Runtime"),
+    ("{prog} --out exported/fp32", "the included model, for OpenVINO and ONNX Runtime"),
     ("{prog} --precision int8 --photos my_photos/", "the fastest, calibrated on your photos"),
 )
 

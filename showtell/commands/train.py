@@ -17,7 +17,7 @@ from showtell.errors import UsageError
 from showtell.utils.runs import CONFIG
 
 EXAMPLES: Final = (
-    ("{prog} --data my_photos/ --out runs/mine", "on your photos, from the model in the box"),
+    ("{prog} --data my_photos/ --out runs/mine", "on your photos, from the included model"),
     ("{prog} --config configs/flickr8k.yaml --epochs 3", "a recipe, with another number of epochs"),
 )
 

@@ -92,7 +92,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
         raise UsageError(f"--init {name}: {contradicts}; leave it out, or train from scratch (--init none)")
     if config.init == AUTO:
         log.info(
-            "Fewer than %s training photos: starting from the model in the box, %s"
+            "Fewer than %s training photos: starting from the included model, %s"
             " (--init none trains from scratch)",
             f"{ENOUGH_IMAGES:,}",
             name,
@@ -101,7 +101,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
 
 
 def _few_photos(config: RunConfig, data: PreparedData) -> bool:
-    """Whether `auto` starts from the model in the box, which has to be there."""
+    """Whether `auto` starts from the included model, which has to be there."""
     drawn = config.data.root is None or config.data.format == "scenes"
     return not drawn and len(data.train) < ENOUGH_IMAGES and find_model(DEFAULT_MODEL) is not None
 

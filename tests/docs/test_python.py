@@ -1,4 +1,4 @@
-"""The examples of docs/python.md run in order, with a tiny model in place of the one in the box."""
+"""The examples of docs/python.md run in order, with a tiny model in place of the included one."""
 
 from __future__ import annotations
 

@@ -20,5 +20,5 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def resnet50() -> CNNEncoder:
-    """The encoder in the box, in fp32."""
+    """The included encoder, in fp32."""
     return CNNEncoder.from_config(EncoderConfig(precision="fp32"))

@@ -1,4 +1,4 @@
-"""The model in the box, exported: the same captions, and as good ones in int8."""
+"""The included model, exported: the same captions, and as good ones in int8."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def photos(count: int, words: int = 200) -> PreparedData:
 
 @pytest.fixture
 def in_the_box(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The tiny model as the one in the box."""
+    """The tiny model in place of the included one."""
     monkeypatch.setattr(module, "DEFAULT_MODEL", str(tiny_model))
     return str(tiny_model)
 
