@@ -32,8 +32,8 @@ def keep_freed_memory() -> bool:
     """Have the C library reuse large blocks that are freed, instead of returning each to the system.
 
     By default a block of more than 32 MiB, as a batch's activations are, is mapped from the system when it is
-    allocated and unmapped when it is freed, so that every batch pays for zeroed pages: 8 % of the encoder's
-    time on a CPU. `malloc_trim` still returns free memory.
+    allocated and unmapped when it is freed, so that every batch pays for zeroed pages (see
+    docs/speed.md for what it costs). `malloc_trim` still returns free memory.
 
     The setting is of the whole process. It is left as it is where the environment sets it
     (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) or preloads another allocator
