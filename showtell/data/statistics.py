@@ -89,7 +89,7 @@ class DatasetStatistics:
         lengths: number of words -> captions of that length.
         length_mean: mean length of a caption, in words.
         length_percentiles: percentile -> length of a caption, in words.
-        duplicates: captions that equal an earlier one of their image, word for word.
+        duplicates: captions that equal an earlier one, of the same image or another, word for word.
         min_count: the threshold that the run uses.
         word_counts: how often each word comes in the training captions, most frequent first.
         coverage: for each threshold, what is kept.

@@ -24,7 +24,7 @@ def limit(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing(error: Exception) -> Callable[..., None]:
-    """A function that raises an error, whatever it is called with."""
+    """A function that takes any arguments and raises an error."""
 
     def fail(*_arguments: object, **_options: object) -> None:
         raise error

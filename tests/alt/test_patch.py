@@ -1,4 +1,4 @@
-"""Patches apply where they were made, whatever the names of the files."""
+"""Patches apply to the folder they were made of, also with unusual file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fingerprints of weights: of names, shapes and values, whatever order and format they came in."""
+"""Fingerprints of weights: of names, shapes and values, independent of the order and the file format."""
 
 from __future__ import annotations
 

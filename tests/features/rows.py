@@ -78,3 +78,15 @@ def damage(store: FeatureStore, place: int, kind: str) -> None:
         row[size // 2] ^= 1
     content[place * size : (place + 1) * size] = row
     path.write_bytes(content)
+
+
+def overflow_third_image(encoder: CNNEncoder, patch: pytest.MonkeyPatch) -> None:
+    """Make the encoder give a feature of the third image that fp16 cannot hold."""
+    encode = encoder.encode_pixels
+
+    def overflow(pixels: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        features = encode(pixels).clone()
+        features[2, 0, 0] = 70_000
+        return features
+
+    patch.setattr(encoder, "encode_pixels", overflow)

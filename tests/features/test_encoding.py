@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +20,7 @@ from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import FeatureStoreError, ImageError
 from showtell.features.encoding import ExtractionReport, ImageView, encode_views, require_finite
 from showtell.features.store import FeatureStore
-from tests.features.rows import assert_rows_right, copy_photos, full
+from tests.features.rows import assert_rows_right, copy_photos, full, overflow_third_image
 
 pytestmark = pytest.mark.usefixtures("several_batches")
 
@@ -29,14 +28,7 @@ pytestmark = pytest.mark.usefixtures("several_batches")
 def test_features_that_are_not_finite_are_not_cached(
     tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = tiny_encoder.encode_pixels
-
-    def overflow(pixels: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
-        features = encode(pixels).clone()
-        features[2, 0, 0] = 70_000  # more than a number of 16 bits holds
-        return features
-
-    monkeypatch.setattr(tiny_encoder, "encode_pixels", overflow)
+    overflow_third_image(tiny_encoder, monkeypatch)
     store = FeatureStore(tmp_path, tiny_encoder)
     with pytest.raises(FeatureStoreError, match=rf"{snippets[2].name}: its features \(full\) are not finite"):
         store.extract(full(snippets[:4]))

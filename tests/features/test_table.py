@@ -5,8 +5,6 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
@@ -17,6 +15,7 @@ from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import FeatureStoreError, ImageError
 from showtell.features.encoding import ExtractionReport, ImageView
 from showtell.features.table import FeatureTable
+from tests.features.rows import overflow_third_image
 
 CAPTIONS = ("a dog", "a cat on a mat")
 
@@ -77,13 +76,6 @@ def test_processes_that_load_batches_get_no_features(tiny_encoder: CNNEncoder, s
 def test_features_that_are_not_finite_are_refused(
     tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = tiny_encoder.encode_pixels
-
-    def overflow(pixels: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
-        features = encode(pixels).clone()
-        features[2, 0, 0] = 70_000  # more than a number of 16 bits holds
-        return features
-
-    monkeypatch.setattr(tiny_encoder, "encode_pixels", overflow)
+    overflow_third_image(tiny_encoder, monkeypatch)
     with pytest.raises(FeatureStoreError, match=rf"{snippets[2].name}: its features \(full\) are not finite"):
         compute(tiny_encoder, [(path, "full") for path in snippets[:4]])

@@ -102,7 +102,7 @@ def test_the_parameter_that_decides_comes_first() -> None:
     shares = [int(row.importance.removesuffix(" %")) for row in rows]
     assert sum(shares) in (99, 100, 101)
     assert shares[0] > 80 > shares[1]
-    assert compared(study_of(trials[0]), SPACE, CONFIG)[0].importance == "-", "one trial tells nothing"
+    assert compared(study_of(trials[0]), SPACE, CONFIG)[0].importance == "-", "one trial gives no importance"
 
 
 def test_the_trial_of_the_own_settings_has_to_be_complete() -> None:

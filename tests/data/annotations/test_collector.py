@@ -1,4 +1,4 @@
-"""The rules that every annotation keeps, whatever its format."""
+"""Rules for annotations of all formats."""
 
 from __future__ import annotations
 
