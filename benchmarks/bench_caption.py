@@ -1,15 +1,14 @@
-"""Captioning a folder against the bare encoder and against BLIP; one photo, warm; memory.
+"""Captioning a folder against the bare encoder and against other captioners; one photo, warm; memory.
 
-    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--blip 8] [--keep]
+    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--others 8] [--keep]
 
 Of each runtime, the bare encoder has the photos decoded in memory already and only encodes them, in batches
 of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams, through
 `caption_stream` as `inference.py` does. The baselines: a loop that takes a photo at a time through the same
-model, and BLIP-base of `transformers` (Li et al. 2022, arXiv:2201.12086) with random weights, which its speed
-does not depend on: 384 pixels, 10 tokens, greedy, bf16, batches of 4. `warm` is one decoded photo to its
-caption, over the encoder's time for it, in the same process. Peak memory is of processes that write a gallery
-too, after a tenth of the photos and after all. All take turns; shares and
-ratios are medians of those within a round. Prints Markdown.
+model, and the captioners of `other_captioners.py`, which get decoded images in batches of 4. `warm` is one
+decoded photo to its caption, over the encoder's time for it, in the same process. Peak memory is of processes
+that write a gallery too, after a tenth of the photos and after all. All take turns; shares and ratios are
+medians of those within a round. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from typing import Any
 
 from bench_encode import export
 from common import Contender, command_line, load, machine, median_ratio, recorded, split_photos
+from other_captioners import OTHERS, captions_with
 from PIL import Image
 
 from showtell.captioning.base import CaptioningModel
@@ -37,6 +37,9 @@ Task = tuple[str, list[Path]]
 
 AT_ONCE = 64
 """Images that the bare encoder is given together; those of one shape share its batches."""
+
+BATCH = 4
+"""Images that other captioners are given together."""
 
 
 def ours(model: str, runtime: Any, image_size: int | None = None) -> Callable[[Task], Any]:
@@ -110,43 +113,18 @@ def gallery(model: str, runtime: Any) -> Callable[[list[Path]], tuple[float, flo
     return measure
 
 
-def blip() -> Callable[[Task], float]:
-    """BLIP-base of `transformers`, in bf16."""
-    import torch
-    from transformers import BlipConfig, BlipForConditionalGeneration
-
-    torch.manual_seed(0)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = BlipForConditionalGeneration(BlipConfig()).to(device, torch.bfloat16).eval()
-
-    @torch.inference_mode()
-    def measure(task: Task) -> float:
-        start = time.perf_counter()
-        for begin in range(0, len(task[1]), 4):
-            batch = torch.rand(len(task[1][begin : begin + 4]), 3, 384, 384)
-            network.generate(
-                pixel_values=batch.to(device, torch.bfloat16),
-                max_new_tokens=10,
-                min_new_tokens=10,
-                do_sample=False,
-                num_beams=1,
-            )
-        return time.perf_counter() - start
-
-    return measure
-
-
-def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, blips: int) -> None:
-    """Let all take turns and print the tables."""
+def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, count: int) -> None:
+    """Let all take turns and print the tables; the other captioners get `count` photos a round."""
     contenders = {name: Contender(ours, *model) for name, model in models.items()}
-    other = Contender(blip) if blips else None
+    others = {name: Contender(captions_with, build, BATCH) for name, build in OTHERS.items() if count}
     times: dict[str, dict[str, list[float]]] = {name: {} for name in models}
     ones: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
-    of_blip, of_loop = [], []
+    of_others: dict[str, list[float]] = {name: [] for name in others}
+    of_loop = []
     for contender in contenders.values():
         contender(("caption", paths[:64]))  # the first calls are slower
         contender(("encode", paths))
-    if other:
+    for other in others.values():
         other(("", paths[:1]))
     for _ in range(rounds):
         for name, contender in contenders.items():
@@ -154,31 +132,34 @@ def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, b
                 times[name].setdefault(what, []).append(contender((what, paths)))
             ones[name].append(contender(("one", paths[:20])))
         of_loop.append(contenders["PyTorch"](("loop", paths[:60])) / len(paths[:60]))
-        if other:
-            of_blip.append(other(("", paths[:blips])) / len(paths[:blips]))
+        for name, other in others.items():
+            of_others[name].append(other(("", paths[:count])) / len(paths[:count]))
     with Image.open(paths[0]) as first:
         width, height = first.size
     print(f"{len(paths)} photos (the first: {width} x {height}), 3 beams, {rounds} rounds, medians")
     print(f"{machine()}\n{load()}\n")
     print(
-        "| | bare encoder, images/s | captioning, images/s | share | x BLIP | x loop | warm: encoder, ms |"
-        " caption, ms | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+        "| | bare encoder, images/s | captioning, images/s | share |"
+        + "".join(f" x {name} |" for name in ("loop", *others))
+        + " warm: encoder, ms | caption, ms | ratio |\n| --- |"
+        + " ---: |" * (7 + len(others))
     )
     for name, seconds in times.items():
         each = [value / len(paths) for value in seconds["caption"]]
-        against = f"{median_ratio(of_blip, each):.1f}" if of_blip else "-"
+        against = [f"{median_ratio(baseline, each):.1f}" for baseline in (of_loop, *of_others.values())]
         one = [value * 1e3 for value in (statistics.median(v[i] for v in ones[name]) for i in (0, 1))]
         ratio = median_ratio([v[1] for v in ones[name]], [v[0] for v in ones[name]])
         print(
             f"| {name} | {len(paths) / statistics.median(seconds['encode']):.1f}"
             f" | {1 / statistics.median(each):.1f}"
             f" | {median_ratio(seconds['encode'], seconds['caption']):.2f}"
-            f" | {against} | {median_ratio(of_loop, each):.1f}"
+            f" | {' | '.join(against)}"
             f" | {one[0]:.1f} | {one[1]:.1f} | {ratio:.2f} |"
         )
     print(f"\nPyTorch in a loop, a photo at a time: {1 / statistics.median(of_loop):.1f} images/s")
-    if other:
-        print(f"BLIP-base: {1 / statistics.median(of_blip):.2f} images/s, peak memory {other.peak():.0f} MiB")
+    for name, other in others.items():
+        speed, memory = 1 / statistics.median(of_others[name]), other.peak()
+        print(f"{name}: {speed:.2f} images/s, peak memory {memory:.0f} MiB")
         other.close()
     for contender in contenders.values():
         contender.close()
@@ -191,7 +172,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, help="photos to use at most")
     parser.add_argument("--rounds", type=int, default=3, help="turns; medians are told")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="folder of the model, or its name in models/")
-    parser.add_argument("--blip", type=int, default=8, help="photos for BLIP a round; 0 leaves it out")
+    parser.add_argument(
+        "--others", type=int, default=8, help="photos for other captioners a round; 0 leaves them out"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     args = parser.parse_args()
     with (
@@ -209,7 +192,7 @@ def main() -> None:
             "ONNX Runtime, fp32": (folders["fp32"], "onnx"),
             "ONNX Runtime, int8": (folders["int8"], "onnx"),
         }
-        report(models, paths, args.rounds, args.blip)
+        report(models, paths, args.rounds, args.others)
         print("\n| peak memory, MiB | after a tenth | after all |\n| --- | ---: | ---: |")
         for name, model in models.items():
             contender = Contender(gallery, *model)
