@@ -133,7 +133,7 @@ class Captioner(nn.Module, CaptioningModel):
         On a CPU, and in bf16, the search takes a copy of the decoder that is faster (see `for_search`).
         """
         bf16 = features.dtype == torch.bfloat16
-        if not bf16 and features.device.type != "cpu":
+        if self.decoder.training or (not bf16 and features.device.type != "cpu"):
             return generate_captions(self.decoder, self.vocabulary, features, config, attention=attention)
         with torch.inference_mode():
             features = features if bf16 else features.float()
@@ -145,8 +145,13 @@ class Captioner(nn.Module, CaptioningModel):
             return _search(decoder, self.vocabulary, features, config, attention)
 
     def _search_decoder(self, *, bf16: bool) -> StepDecoder:
-        """A copy of the decoder for searches, made anew when a weight or the number format has changed."""
-        versions = [bf16, *((id(p), p._version, p.device) for p in self.decoder.parameters())]
+        """A copy of the decoder for searches, made anew when a weight or the number format has changed.
+
+        Optimizers with fused kernels do not count up a weight's version: a decoder that was in training mode
+        since counts as changed too.
+        """
+        weights = ((id(p), p._version, p.device) for p in self.decoder.parameters())
+        versions = [bf16, self.decoder.trainings, *weights]
         if self._copied is None or self._copied[0] != versions:
             decoder = copy.deepcopy(self.decoder).to(torch.bfloat16 if bf16 else torch.float32).eval()
             on_cpu = next(decoder.parameters()).device.type == "cpu"

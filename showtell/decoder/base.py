@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +43,16 @@ class StepDecoder(nn.Module, ABC):
 
     Attributes:
         has_attention: whether it tells where it looked.
+        trainings: how often it was put in training mode.
     """
 
     has_attention: bool = True
+    trainings: int = 0
+
+    def train(self, mode: bool = True) -> Self:
+        """See `nn.Module.train`."""
+        self.trainings += mode
+        return super().train(mode)
 
     @abstractmethod
     def init_state(self, features: Tensor) -> SearchState:

@@ -271,3 +271,25 @@ def test_models_load_by_the_name_of_a_device(tiny_model: Path) -> None:
     assert Captioner.from_pretrained(tiny_model, device="cpu").encoder.device == torch.device("cpu")
     with pytest.raises(UsageError, match="device 'tpu'"):
         Captioner.load(str(tiny_model), device="tpu")
+
+
+@pytest.mark.parametrize("in_training_mode", [False, True])
+def test_captions_are_those_of_the_present_weights(captioner: Captioner, *, in_training_mode: bool) -> None:
+    features = torch.randn(4, captioner.encoder.grid_cells, captioner.encoder.feature_dim)
+
+    def log_probs(model: Captioner) -> list[tuple[float, ...]]:
+        return [hypotheses[0].token_log_probs for hypotheses in model.generate(features, SearchConfig())]
+
+    before = log_probs(captioner)
+    captioner.train()
+    # A fused step does not count up the versions of the weights.
+    optimizer = torch.optim.AdamW(captioner.decoder.parameters(), lr=0.1, fused=True)
+    for weight in captioner.decoder.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    after = log_probs(captioner.train(in_training_mode))
+    assert after != before
+    assert captioner.decoder.training == in_training_mode, "the mode stays"
+    fresh = make_captioner(captioner.encoder)
+    fresh.decoder.load_state_dict(captioner.decoder.state_dict())
+    torch.testing.assert_close(after, log_probs(fresh))
