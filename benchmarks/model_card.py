@@ -24,7 +24,6 @@ import yaml
 
 from showtell.captioning.caption import Caption
 from showtell.captioning.captioner import Captioner
-from showtell.checkpoints.model_file import FILE_NAME
 from showtell.commands.caption import SAMPLE_PHOTOS
 from showtell.data.records import CaptionedImage
 from showtell.data.tokenizer import tokenize
@@ -32,6 +31,7 @@ from showtell.decoder import RNNDecoder
 from showtell.evaluation import run
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.scores import format_score
+from showtell.utils.runs import MODEL
 from showtell.utils.shipped import DEFAULT_MODEL, find_model
 
 TITLES: Final = {"flickr8k": ("Flickr8k", "dev"), "coco-8k": ("COCO", "val")}
@@ -111,7 +111,7 @@ def facts(model: str) -> str:
     assert folder is not None
     config, size = decoder.config, captioner.transform.size
     millions = sum(weight.numel() for weight in decoder.parameters()) / 1e6
-    megabytes = (folder / FILE_NAME).stat().st_size / 1e6
+    megabytes = (folder / MODEL).stat().st_size / 1e6
     heads = f" with {config.attention_heads} heads" if config.kind == "topdown" else ""
     return (
         f"A `{config.kind}` decoder ({config.hidden_dim} {config.cell.upper()} units, attention{heads};"

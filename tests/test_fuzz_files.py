@@ -33,7 +33,7 @@ from showtell.checkpoints.hub_metadata import (
     model_config,
     preprocessor_config,
 )
-from showtell.checkpoints.model_file import FILE_NAME, read_model
+from showtell.checkpoints.model_file import read_model
 from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.run_options import add_run_arguments, to_run_config
 from showtell.encoder.pretrained import load_backbone
@@ -43,6 +43,7 @@ from showtell.runtime.manifest import GRAPHS, Manifest
 from showtell.scale.feature_shards import ShardedFeatures, read_header
 from showtell.scale.job import Job, read_job
 from showtell.scale.tasks import CaptionTask, FeatureTask
+from showtell.utils.runs import MODEL
 from tests.conftest import make_tiny_backbone, save_backbone
 from tests.scale.jobs import Recorder, begin, run
 
@@ -214,7 +215,7 @@ def test_models_of_anything(examples: int, model_file: ModelFile, tmp_path: Path
                 content = model_file.to_bytes(outer=changed(data, model_file.outer))
             case _:
                 content = damaged(data, model_file.to_bytes())
-        (tmp_path / FILE_NAME).write_bytes(content)
+        (tmp_path / MODEL).write_bytes(content)
         ends_well(lambda: load_model(tmp_path))
 
     fuzz(examples, attempt)
@@ -240,7 +241,7 @@ def test_a_small_file_that_claims_to_be_large_is_refused(
     for name in filter(None, section.split(".")):
         part = part[name]
     part |= values
-    (tmp_path / FILE_NAME).write_bytes(model_file.to_bytes(header=header))
+    (tmp_path / MODEL).write_bytes(model_file.to_bytes(header=header))
 
     def refused() -> None:
         with pytest.raises(CheckpointError):

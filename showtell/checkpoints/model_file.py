@@ -28,7 +28,6 @@ from showtell.utils.runs import MODEL, resolve_last
 from showtell.utils.shipped import find_model
 
 FORMAT_VERSION = 1
-FILE_NAME = MODEL
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
 """The required keys of the header."""
 _HELP = "; name a run's folder, one in models/ or a hub id (showtell models lists those that are here)"
@@ -55,7 +54,7 @@ def write_model(folder: Path, header: Mapping[str, Any], tensors: Mapping[str, T
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     full = {"version": FORMAT_VERSION, **header, "checksum": weights_fingerprint(kept)}
-    return write_atomic(folder / FILE_NAME, save(kept, {"showtell": json.dumps(full)}))
+    return write_atomic(folder / MODEL, save(kept, {"showtell": json.dumps(full)}))
 
 
 def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
@@ -133,14 +132,14 @@ def locate_model(name: str, revision: str | None = None) -> Path:
     model = find_model(resolve_last(name))
     if model is None and is_hub_id(name):
         try:
-            return fetch_model(name, FILE_NAME, revision)
+            return fetch_model(name, MODEL, revision)
         except CheckpointError as error:
             raise CheckpointError(f"{error}{did_you_mean_path(name, known_names())}") from error
     if revision is not None:
         raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
-    path = model / FILE_NAME if model is not None and model.is_dir() else model
+    path = model / MODEL if model is not None and model.is_dir() else model
     if path is None or not path.is_file():
-        missing = f"no {FILE_NAME} in this folder" if model is not None else "no such model"
+        missing = f"no {MODEL} in this folder" if model is not None else "no such model"
         suggestion = did_you_mean_path(name, known_names())
         raise CheckpointError(f"{name}: {missing}{suggestion or _HELP}")
     return path

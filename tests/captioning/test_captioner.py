@@ -18,12 +18,13 @@ from safetensors.torch import load_file
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.checkpoints.hub_metadata import CONFIG, model_config
-from showtell.checkpoints.model_file import FILE_NAME, read_model
+from showtell.checkpoints.model_file import read_model
 from showtell.config import DecoderConfig, SearchConfig
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
+from showtell.utils.runs import MODEL
 from showtell.utils.shipped import DEFAULT_MODEL, MODELS
 from tests.conftest import make_tiny_encoder, save_backbone
 
@@ -151,7 +152,7 @@ def test_one_flipped_byte_is_refused(captioner: Captioner, tmp_path: Path, place
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 0x10
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=FILE_NAME):
+    with pytest.raises(CheckpointError, match=MODEL):
         load(tmp_path)
 
 
@@ -219,7 +220,7 @@ def test_a_header_of_a_giant_is_refused(captioner: Captioner, tmp_path: Path, si
 def test_no_model_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no model\.safetensors in this folder"):
         load(tmp_path)
-    (tmp_path / FILE_NAME).write_text("hello")
+    (tmp_path / MODEL).write_text("hello")
     with pytest.raises(CheckpointError, match="damaged, or not a model"):
         load(tmp_path)
 
