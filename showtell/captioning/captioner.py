@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from showtell.captioning.base import CaptioningModel, Pixels, special_tokens
 from showtell.captioning.confidence import Calibration
+from showtell.captioning.generate import generate_captions, search_captions
 from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.checkpoints.model_file import (
     corrupt_file_as_checkpoint_error,
@@ -30,18 +31,17 @@ from showtell.decoder import (
     EnsembleDecoder,
     RNNDecoder,
     StepDecoder,
-    as_search_step,
     for_search,
     make_decoder,
 )
 from showtell.decoder.captured import CapturedSearch
-from showtell.decoder.tensor_search import TensorBeams, searches_on_device
+from showtell.decoder.tensor_search import searches_on_device
 from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.networks import make_network
 from showtell.encoder.pretrained import find_encoder
 from showtell.encoder.resnet import ResNet
 from showtell.errors import CheckpointError, ModelError
-from showtell.search import Hypothesis, search
+from showtell.search import Hypothesis
 from showtell.utils.devices import pick_device, warm_up
 from showtell.utils.empty_modules import without_weights
 
@@ -142,7 +142,7 @@ class Captioner(nn.Module, CaptioningModel):
                 if self._captured is None:
                     self._captured = CapturedSearch(decoder, special_tokens(self.vocabulary))
                 return self._captured(features, config, attention=attention)
-            return _search(decoder, self.vocabulary, features, config, attention)
+            return search_captions(decoder, self.vocabulary, features, config, attention)
 
     def _search_decoder(self, *, bf16: bool) -> StepDecoder:
         """A copy of the decoder for searches, made anew when a weight or the number format has changed.
@@ -301,38 +301,6 @@ class Captioner(nn.Module, CaptioningModel):
             return first
         members = [model.decoder for model in (first, *others) if isinstance(model.decoder, RNNDecoder)]
         return cls(first.encoder, EnsembleDecoder(members), first.vocabulary, first.encoder_name).eval()
-
-
-def generate_captions(
-    decoder: StepDecoder,
-    vocabulary: Vocabulary,
-    features: Tensor,
-    config: SearchConfig,
-    *,
-    attention: bool = False,
-) -> list[list[Hypothesis]]:
-    """Search captions for features (B, R, D) with a decoder, which is put in evaluation mode meanwhile.
-
-    The decoder computes in bf16 where the features are bf16, as in training, else in fp32.
-    """
-    training = decoder.training
-    decoder.eval()
-    try:
-        low = features.dtype == torch.bfloat16
-        with torch.inference_mode(), torch.autocast(features.device.type, torch.bfloat16, enabled=low):
-            return _search(decoder, vocabulary, features if low else features.float(), config, attention)
-    finally:
-        decoder.train(training)
-
-
-def _search(
-    decoder: StepDecoder, vocabulary: Vocabulary, features: Tensor, config: SearchConfig, attention: bool
-) -> list[list[Hypothesis]]:
-    specials = special_tokens(vocabulary)
-    if features.is_cuda and len(features) and searches_on_device(config):
-        return TensorBeams(decoder.step, specials, config, attention).run(decoder.init_state(features))
-    step = as_search_step(decoder.step, specials.end)
-    return search(step, decoder.init_state(features), specials, config, attention=attention)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

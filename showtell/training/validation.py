@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from showtell.captioning.captioner import Captioner, generate_captions
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.generate import generate_captions
 from showtell.config import Precision, SearchConfig
 from showtell.data.dataset import CaptionBatch, EvalLoader
 from showtell.data.tokenizer import detokenize

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from showtell.captioning.captioner import Captioner, generate_captions
+from showtell.captioning.captioner import Captioner
+from showtell.captioning.generate import generate_captions
 from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import Vocabulary
