@@ -83,7 +83,7 @@ class FineTuningConfig:
     distillation: float = 0.3
     """Weight, in the loss, of the distance to the word probabilities of the initial model (distillation);
     more keeps more of what that model knew."""
-    mixing: float = 0.8
+    mixing: float = 0.6
     """Weight of the trained parameters in the mean with the initial ones, which is validated and saved; less
     keeps more of what the initial model knew, 1 is the trained model itself."""
 
