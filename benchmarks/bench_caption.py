@@ -1,6 +1,6 @@
 """Captioning a folder against the bare encoder and against other captioners; one photo, warm; memory.
 
-    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--others 8] [--keep]
+    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--others 8] [--exported EXPORTS]
 
 Of each runtime, the bare encoder has the photos decoded in memory already and only encodes them, in batches
 of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams, through
@@ -175,6 +175,9 @@ def main() -> None:
     parser.add_argument(
         "--others", type=int, default=8, help="photos for other captioners a round; 0 leaves them out"
     )
+    parser.add_argument(
+        "--exported", type=Path, help="folder with exports fp32, bf16, int8; else they are made"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     args = parser.parse_args()
     with (
@@ -182,9 +185,11 @@ def main() -> None:
         recorded("caption", command_line(sys.argv[1:]), keep=args.keep),
     ):
         calibration, paths = split_photos(args.folder, args.images, Path(made))
-        folders = {
-            p: str(export(Path(made) / p, p, calibration, args.model)) for p in ("fp32", "bf16", "int8")
-        }
+        exports = args.exported or Path(made)
+        folders = {p: str(exports / p) for p in ("fp32", "bf16", "int8")}
+        if not args.exported:
+            for precision, folder in folders.items():
+                export(Path(folder), precision, calibration, args.model)
         models = {
             "PyTorch": (args.model, "auto"),
             "OpenVINO, bf16": (folders["bf16"], "openvino"),
