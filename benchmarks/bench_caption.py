@@ -1,6 +1,7 @@
 """Captioning a folder against the bare encoder and against other captioners; one photo, warm; memory.
 
-    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--others 8] [--exported EXPORTS]
+    python benchmarks/bench_caption.py [FOLDER] [--images 500] [--rounds 3] [--others 8] [--keep]
+        [--exported EXPORTS]
 
 Of each runtime, the bare encoder has the photos decoded in memory already and only encodes them, in batches
 of 16 of one shape; captioning decodes them from their files, encodes, and searches with three beams, through
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench_encode import export
+from bench_encode import exports
 from common import Contender, command_line, load, machine, median_ratio, recorded, split_photos
 from other_captioners import OTHERS, captions_with
 from PIL import Image
@@ -125,7 +126,7 @@ def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, c
         contender(("caption", paths[:64]))  # the first calls are slower
         contender(("encode", paths))
     for other in others.values():
-        other(("", paths[:1]))
+        other(1)
     for _ in range(rounds):
         for name, contender in contenders.items():
             for what in ("encode", "caption"):
@@ -133,7 +134,7 @@ def report(models: dict[str, tuple[str, str]], paths: list[Path], rounds: int, c
             ones[name].append(contender(("one", paths[:20])))
         of_loop.append(contenders["PyTorch"](("loop", paths[:60])) / len(paths[:60]))
         for name, other in others.items():
-            of_others[name].append(other(("", paths[:count])) / len(paths[:count]))
+            of_others[name].append(other(count) / count)
     with Image.open(paths[0]) as first:
         width, height = first.size
     print(f"{len(paths)} photos (the first: {width} x {height}), 3 beams, {rounds} rounds, medians")
@@ -185,11 +186,8 @@ def main() -> None:
         recorded("caption", command_line(sys.argv[1:]), keep=args.keep),
     ):
         calibration, paths = split_photos(args.folder, args.images, Path(made))
-        exports = args.exported or Path(made)
-        folders = {p: str(exports / p) for p in ("fp32", "bf16", "int8")}
-        if not args.exported:
-            for precision, folder in folders.items():
-                export(Path(folder), precision, calibration, args.model)
+        exported = exports(Path(made), calibration, args.model, args.exported)
+        folders = {precision: str(folder) for precision, folder in exported.items()}
         models = {
             "PyTorch": (args.model, "auto"),
             "OpenVINO, bf16": (folders["bf16"], "openvino"),

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_encode import export
+from bench_encode import exports
 from common import command_line, load, machine, make_photos, recorded
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +40,7 @@ def run(command: list[str]) -> tuple[float, float]:
 def make_commands(photo: Path, work: Path) -> dict[str, list[str]]:
     """What is timed."""
     photos = make_photos(work, 40)
-    folders = {p: export(work / p, p, photos) for p in ("fp32", "bf16", "int8")}
+    folders = exports(work, photos)
     caption = [sys.executable, "inference.py", str(photo)]
     commands = {
         "`import torch` alone": [sys.executable, "-c", "import torch"],

@@ -30,6 +30,9 @@ from showtell.utils.shipped import DEFAULT_MODEL
 Task = tuple[str, list[Path]]
 Encode = Callable[[list[np.ndarray]], np.ndarray]
 
+PRECISIONS = ("fp32", "bf16", "int8")
+"""Of the exports that are measured."""
+
 
 def measuring(encode: Encode, transform: ImageTransform) -> Callable[[Task], Any]:
     """Answers ("features" | "many" | "one", photos): features, seconds, or the median seconds of one."""
@@ -113,9 +116,18 @@ def export(folder: Path, precision: str, photos: list[Path], model: str = DEFAUL
     return folder
 
 
+def exports(
+    work: Path, photos: list[Path], model: str = DEFAULT_MODEL, ready: Path | None = None
+) -> dict[str, Path]:
+    """Folder of a model's export in each precision: those in `ready`, else new ones in `work`."""
+    if ready:
+        return {precision: ready / precision for precision in PRECISIONS}
+    return {precision: export(work / precision, precision, photos, model) for precision in PRECISIONS}
+
+
 def make_contenders(work: Path, calibration: list[Path]) -> dict[str, Contender]:
     """All of them, the baseline first."""
-    folders = {p: export(work / p, p, calibration) for p in ("fp32", "bf16", "int8")}
+    folders = exports(work, calibration)
     contenders = {"plain transformers, fp32": Contender(plain)}
     contenders |= {f"PyTorch, {p}": Contender(in_torch, p) for p in ("fp32", "bf16")}
     for precision, runtimes in (("fp32", 2), ("bf16", 1), ("int8", 2)):

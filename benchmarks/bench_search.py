@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_encode import export
+from bench_encode import exports
 from bench_profile import weights_of
 from common import command_line, cpu_class, load, machine, recorded, split_photos
 
@@ -210,13 +210,7 @@ def main() -> None:
     ):
         work = Path(made)
         calibration, paths = split_photos(args.folder, max(SIZES), work)
-        kinds = ("fp32", "bf16", "int8")
-        folders = {
-            kind: args.exported / kind
-            if args.exported
-            else export(work / kind, kind, calibration, args.model)
-            for kind in kinds
-        }
+        folders = exports(work, calibration, args.model, args.exported)
         torchs = Captioner.load(args.model, device=torch.device("cpu"))
         models: dict[str, CaptioningModel] = {"PyTorch": torchs}
         for name, (kind, runtime) in EXPORTED.items():
@@ -225,14 +219,14 @@ def main() -> None:
         print(f"{machine()}\nclass: {cpu_class()}; {args.rounds} rounds\n")
         measure(models, features, args.rounds, weights_of(torchs.decoder, IMAGE_PARTS, but=True))
         print("\n| by operator | photos | ms | share |\n| --- | ---: | ---: | --- |")
-        plain = ExportedCaptioner(Path(folders["fp32"]), "openvino")
+        plain = ExportedCaptioner(folders["fp32"], "openvino")
         for size in SIZES:
             inputs = step_inputs(plain, features[:size].numpy())
             show("PyTorch, a search", operators_of_torch(torchs, features[:size]), size)
-            for kind in kinds:
-                found = operators_of_openvino(Path(folders[kind]), inputs, kind != "fp32")
+            for kind, folder in folders.items():
+                found = operators_of_openvino(folder, inputs, kind != "fp32")
                 show(f"OpenVINO, {kind}, a step", found, size)
-            found = operators_of_onnx(Path(folders["fp32"]), inputs, work)
+            found = operators_of_onnx(folders["fp32"], inputs, work)
             show("ONNX Runtime, fp32, a step", found, size)
         print(f"\n{load()}")
 

@@ -6,8 +6,7 @@ Their weights are random, which changes nothing in their speed. They caption gre
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 TOKENS = 10
@@ -74,8 +73,8 @@ OTHERS: dict[str, Callable[[], Network]] = {
 }
 
 
-def captions_with(build: Callable[[], Network], batch_size: int) -> Callable[[Any], float]:
-    """A function that captions as many images as it is given paths, and returns the seconds."""
+def captions_with(build: Callable[[], Network], batch_size: int) -> Callable[[int], float]:
+    """A function that captions so many images, and returns the seconds."""
     import torch
 
     torch.manual_seed(0)
@@ -85,15 +84,15 @@ def captions_with(build: Callable[[], Network], batch_size: int) -> Callable[[An
     prompt = torch.tensor([network.prompt], device=device)
 
     @torch.inference_mode()
-    def measure(task: tuple[str, Sequence[Path]]) -> float:
-        paths, start = task[1], time.perf_counter()
-        for begin in range(0, len(paths), batch_size):
-            count = len(paths[begin : begin + batch_size])
-            images = torch.rand(count, *network.shape).to(device, torch.bfloat16)
+    def measure(images: int) -> float:
+        start = time.perf_counter()
+        for begin in range(0, images, batch_size):
+            count = min(batch_size, images - begin)
+            pixels = torch.rand(count, *network.shape).to(device, torch.bfloat16)
             tokens = prompt.expand(count, -1)
             text = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)} if network.prompt else {}
             lengths = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS}
-            module.generate(pixel_values=images, **text, **lengths, do_sample=False, num_beams=1)
+            module.generate(pixel_values=pixels, **text, **lengths, do_sample=False, num_beams=1)
         return time.perf_counter() - start
 
     return measure
