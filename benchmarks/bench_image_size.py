@@ -50,8 +50,8 @@ def scores_at(model: str, runtime: Any, size: int, datasets: Datasets) -> list[f
     found = []
     for images in datasets.values():
         stream = captioner.caption_stream(images, open_source=lambda image: image.path)
-        said = {done.source.image_id: done.captions[0].text for done in stream if done.captions}
-        scores = score_captions(said, {image.image_id: image.captions for image in images})
+        candidates = {done.source.image_id: done.captions[0].text for done in stream if done.captions}
+        scores = score_captions(candidates, {image.image_id: image.captions for image in images})
         found += [scores[name] for name in SCORES]
     return found
 

@@ -47,8 +47,8 @@ class Task:
     """Captions to score: image -> caption, image -> references."""
 
     name: str
-    said: dict[str, str]
-    people: dict[str, list[str]]
+    candidates: dict[str, str]
+    references: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -77,28 +77,30 @@ def coco_task(file: Path) -> Task:
 def model_task(data: Path, predictions: Path | None) -> Task:
     """A model's captions of the validation photos."""
     images = by_split(load_annotations(data).images, "val")
-    people = {image.image_id: list(image.captions) for image in images}
+    references = {image.image_id: list(image.captions) for image in images}
     if predictions:
-        said = {image: texts[0] for image, texts in read_predictions(predictions, images).captions.items()}
+        candidates = {
+            image: texts[0] for image, texts in read_predictions(predictions, images).captions.items()
+        }
     else:
         from showtell.captioning.captioner import Captioner
 
         stream = Captioner.load(DEFAULT_MODEL).caption_stream(images, open_source=lambda image: image.path)
-        said = {done.source.image_id: done.captions[0].text for done in stream}
-    return Task(f"{data.name} dev, {len(said):,} captions of a model", said, people)
+        candidates = {done.source.image_id: done.captions[0].text for done in stream}
+    return Task(f"{data.name} dev, {len(candidates):,} captions of a model", candidates, references)
 
 
 def ours(task: Task) -> Scored:
     """Tokenize and score in Python."""
     start = time.perf_counter()
-    said = [tokenize(caption) for caption in task.said.values()]
-    people = [[tokenize(caption) for caption in task.people[image]] for image in task.said]
+    candidates = [tokenize(caption) for caption in task.candidates.values()]
+    references = [[tokenize(caption) for caption in task.references[image]] for image in task.candidates]
     tokenized = time.perf_counter()
-    corpus_bleu, image_bleu = bleu(said, people)
-    rouge, cider = rouge_l(said, people), cider_d(said, people)
+    corpus_bleu, image_bleu = bleu(candidates, references)
+    rouge, cider = rouge_l(candidates, references), cider_d(candidates, references)
     seconds = {"tokenizer": tokenized - start, "scores": time.perf_counter() - tokenized}
     return Scored(
-        [*said, *(words for captions in people for words in captions)],
+        [*candidates, *(words for captions in references for words in captions)],
         dict(zip(NAMES, [*corpus_bleu, rouge.mean(), cider.mean()], strict=True)),
         dict(zip(NAMES, [*image_bleu.T, rouge, cider], strict=True)),
         seconds,
@@ -109,14 +111,19 @@ def theirs(task: Task) -> Scored:
     """Tokenize and score by the reference."""
     start = time.perf_counter()
     tokenizer = PTBTokenizer()
-    said = tokenizer.tokenize({image: [{"caption": text}] for image, text in task.said.items()})
-    people = tokenizer.tokenize({i: [{"caption": text} for text in task.people[i]] for i in task.said})
+    candidates = tokenizer.tokenize({image: [{"caption": text}] for image, text in task.candidates.items()})
+    references = tokenizer.tokenize(
+        {i: [{"caption": text} for text in task.references[i]] for i in task.candidates}
+    )
     tokenized = time.perf_counter()
-    corpus_bleu, image_bleu = Bleu(4).compute_score(people, said, verbose=0)
-    rouge, rouges = Rouge().compute_score(people, said)
-    cider, ciders = Cider().compute_score(people, said)
+    corpus_bleu, image_bleu = Bleu(4).compute_score(references, candidates, verbose=0)
+    rouge, rouges = Rouge().compute_score(references, candidates)
+    cider, ciders = Cider().compute_score(references, candidates)
     seconds = {"tokenizer": tokenized - start, "scores": time.perf_counter() - tokenized}
-    texts = [*(said[i][0] for i in task.said), *(text for i in task.said for text in people[i])]
+    texts = [
+        *(candidates[i][0] for i in task.candidates),
+        *(text for i in task.candidates for text in references[i]),
+    ]
     return Scored(
         [text.split(" ") if text else [] for text in texts],
         dict(zip(NAMES, [*corpus_bleu, rouge, cider], strict=True)),
@@ -129,7 +136,10 @@ def report(task: Task, rounds: int) -> bool:
     """Alternate the two, print what was found, and tell whether all bars are held."""
     pairs = [(ours(task), theirs(task)) for _ in range(rounds)]
     mine, reference = pairs[0]
-    captions = [*task.said.values(), *(text for image in task.said for text in task.people[image])]
+    captions = [
+        *task.candidates.values(),
+        *(text for image in task.candidates for text in task.references[image]),
+    ]
     differ = [i for i, (a, b) in enumerate(zip(mine.words, reference.words, strict=True)) if a != b]
     same = 1 - len(differ) / len(captions)
     print(f"\n## {task.name}\n\nTokens identical: {same:.4%} of {len(captions):,} captions.")

@@ -87,12 +87,12 @@ class Bench:
 def _score(captioner: Captioner, load: CachedFeatures, images: Sequence[CaptionedImage]) -> dict[str, float]:
     import torch
 
-    said = {}
+    candidates = {}
     for batch in batched(iter(images), 64):
         features = torch.stack([load(image, None) for image in batch]).to(captioner.encoder.dtype)
         found = captioner.caption_features(features.to(captioner.encoder.device), SearchConfig())
-        said |= {image.image_id: captions[0].text for image, captions in zip(batch, found, strict=True)}
-    return score_captions(said, {image.image_id: image.captions for image in images})
+        candidates |= {image.image_id: captions[0].text for image, captions in zip(batch, found, strict=True)}
+    return score_captions(candidates, {image.image_id: image.captions for image in images})
 
 
 def _lines(images: Iterable[CaptionedImage], split: str) -> Iterable[str]:

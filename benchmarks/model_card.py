@@ -74,7 +74,7 @@ OTHERS: Final = _words(
     " worker workers officer officers student students teen teenager teenagers passengers spectators"
     " pedestrians they their"
 )
-SAID: Final = ("a man", "a woman", "both", "a person", "nobody")
+MENTIONS: Final = ("a man", "a woman", "both", "a person", "nobody")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Evaluated:
 
     card: ScoreCard
     images: list[CaptionedImage]
-    said: Mapping[str, Caption]
+    captions: Mapping[str, Caption]
 
     @property
     def title(self) -> tuple[str, str]:
@@ -173,11 +173,11 @@ def samples(model: str) -> str:
 def chance(evaluated: Evaluated, number: int = NUM_PHOTOS, seed: int = SEED) -> str:
     """What it says of photos chosen by chance, beside a caption by a person that is chosen likewise."""
     generator = random.Random(seed)
-    images = {image.image_id: image for image in evaluated.images if image.image_id in evaluated.said}
+    images = {image.image_id: image for image in evaluated.images if image.image_id in evaluated.captions}
     chosen = generator.sample(sorted(images), min(number, len(images)))
     rows = []
     for image_id in sorted(chosen, key=lambda each: (len(each), each)):
-        caption = evaluated.said[image_id]
+        caption = evaluated.captions[image_id]
         person = generator.choice(images[image_id].references)
         rows.append([image_id, " ".join(tokenize(person)), caption.text, confidence(caption)])
     return table([f"{evaluated.title[0]} id", "a person", "showtell", "confidence"], rows)
@@ -189,13 +189,13 @@ def confidence(caption: Caption) -> str:
 
 
 def who(words: Sequence[str]) -> str:
-    """Who is in a caption: one of `SAID`."""
-    said = set(words)
-    if said & MEN:
-        return "both" if said & WOMEN else "a man"
-    if said & WOMEN:
+    """Who is in a caption: one of `MENTIONS`."""
+    present = set(words)
+    if present & MEN:
+        return "both" if present & WOMEN else "a man"
+    if present & WOMEN:
         return "a woman"
-    return "a person" if said & OTHERS else "nobody"
+    return "a person" if present & OTHERS else "nobody"
 
 
 def who_people_see(references: Sequence[str]) -> str:
@@ -203,23 +203,23 @@ def who_people_see(references: Sequence[str]) -> str:
     seen = {who(tokenize(reference)) for reference in references}
     if "both" in seen or {"a man", "a woman"} <= seen:
         return "both"
-    return next(kind for kind in SAID if kind in seen)
+    return next(kind for kind in MENTIONS if kind in seen)
 
 
 def gender(evaluated: Sequence[Evaluated]) -> str:
     """Of photos whose references say man, woman, ...: how often the model says each."""
     rows = []
     for each in evaluated:
-        seen: dict[str, Counter[str]] = {kind: Counter() for kind in SAID}
+        seen: dict[str, Counter[str]] = {kind: Counter() for kind in MENTIONS}
         for image in each.images:
-            if image.image_id in each.said:
-                caption = each.said[image.image_id]
+            if image.image_id in each.captions:
+                caption = each.captions[image.image_id]
                 seen[who_people_see(image.references)][who(tokenize(caption.text))] += 1
         for kind, counts in seen.items():
             total = counts.total()
-            shares = [f"{100 * counts[said] / total:.0f} %" if total else "-" for said in SAID]
+            shares = [f"{100 * counts[kind] / total:.0f} %" if total else "-" for kind in MENTIONS]
             rows.append([" ".join(each.title), kind, f"{total:,}", *shares])
-    return table(["dataset", "people say", "photos", *(f"it says {said}" for said in SAID)], rows)
+    return table(["dataset", "people say", "photos", *(f"it says {kind}" for kind in MENTIONS)], rows)
 
 
 def parts(model: str, data: Sequence[str], *, java: bool) -> Iterator[tuple[str, str]]:

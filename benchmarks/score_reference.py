@@ -39,17 +39,17 @@ def main() -> None:
     config = SearchConfig(beam_size=args.beam_size, length_penalty=args.length_penalty)
     start = time.monotonic()
     stream = captioner.caption_stream(images, config, open_source=lambda image: image.path)
-    said = {done.source.image_id: done.captions[0].text for done in stream if done.captions}
-    rate = len(said) / (time.monotonic() - start)
+    candidates = {done.source.image_id: done.captions[0].text for done in stream if done.captions}
+    rate = len(candidates) / (time.monotonic() - start)
     tokenizer = PTBTokenizer()
-    predictions = tokenizer.tokenize({image: [{"caption": text}] for image, text in said.items()})
+    predictions = tokenizer.tokenize({image: [{"caption": text}] for image, text in candidates.items()})
     references = tokenizer.tokenize({i.image_id: [{"caption": c} for c in i.references] for i in images})
     bleu, _ = Bleu(4).compute_score(references, predictions, verbose=0)
     scores = {f"BLEU-{n}": score for n, score in enumerate(bleu, 1)}
     for name, scorer in (("METEOR", Meteor()), ("ROUGE-L", Rouge()), ("CIDEr", Cider())):
         scores[name] = scorer.compute_score(references, predictions)[0]
     words = [len(caption[0].split()) for caption in predictions.values()]
-    print(f"{args.model} on {len(said)} validation images of {args.data.name}, beam {args.beam_size}:")
+    print(f"{args.model} on {len(candidates)} validation images of {args.data.name}, beam {args.beam_size}:")
     print("  ".join(f"{name} {score:.4f}" for name, score in scores.items()))
     print(f"{sum(words) / len(words):.1f} words a caption, {rate:.1f} images/s")
 

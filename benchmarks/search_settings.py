@@ -76,8 +76,8 @@ def one(captioner: Captioner, features: Tensor, images: list[CaptionedImage]) ->
         start = time.perf_counter()
         found = find(captioner, features, config)
         rate = len(found) / (time.perf_counter() - start)
-        said = {image.image_id: captions[0].text for image, captions in zip(images, found, strict=True)}
-        scores = score_captions(said, references)
+        candidates = {image.image_id: captions[0].text for image, captions in zip(images, found, strict=True)}
+        scores = score_captions(candidates, references)
         words = np.mean([len(captions[0].words) for captions in found])
         print(
             f"| {config.beam_size} | {config.length_penalty} | {config.block_ngram or 'none'} "

@@ -60,15 +60,15 @@ def made_caption(text: str) -> Caption:
 
 def test_shares_and_photos_by_chance(script: ModuleType) -> None:
     people = ["a man walks", "a man sits", "a woman sits", "a street"]
-    said = ["a man walks", "a woman sits", "a woman sits", "a man in a street"]
+    texts = ["a man walks", "a woman sits", "a woman sits", "a man in a street"]
     images = [
         CaptionedImage(Path("x.jpg"), (text, "a robot's words"), "val", str(n), authors=("person", "model"))
         for n, text in enumerate(people)
     ]
     card = type("Card", (), {"data": "coco-8k", "split": "val"})
-    evaluated = script.Evaluated(card, images, {str(n): made_caption(text) for n, text in enumerate(said)})
+    evaluated = script.Evaluated(card, images, {str(n): made_caption(text) for n, text in enumerate(texts)})
     rows = [line.strip("| ").split(" | ") for line in script.gender([evaluated]).splitlines()]
-    assert rows[0][3:] == [f"it says {kind}" for kind in script.SAID]
+    assert rows[0][3:] == [f"it says {kind}" for kind in script.MENTIONS]
     assert rows[2][:5] == ["COCO val", "a man", "2", "50 %", "50 %"]
     assert rows[3][1:5] == ["a woman", "1", "0 %", "100 %"]
     assert rows[6][1:4] == ["nobody", "1", "100 %"]
@@ -77,7 +77,7 @@ def test_shares_and_photos_by_chance(script: ModuleType) -> None:
     shown = [line.strip("| ").split(" | ") for line in one.splitlines()[2:]]
     assert len(shown) == 2
     for image_id, person, words, _ in shown:
-        assert (person, words) == (people[int(image_id)], said[int(image_id)])
+        assert (person, words) == (people[int(image_id)], texts[int(image_id)])
 
 
 @pytest.fixture
