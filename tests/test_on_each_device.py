@@ -15,7 +15,14 @@ from torch.nn import functional as F
 
 from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
-from showtell.config import Cell, DecoderKind, SearchConfig, SelfCriticalConfig, TrainingConfig
+from showtell.config import (
+    Cell,
+    DecoderKind,
+    DistillationConfig,
+    SearchConfig,
+    SelfCriticalConfig,
+    TrainingConfig,
+)
 from showtell.data.dataset import CaptionDataset, collate_fn
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
@@ -159,7 +166,7 @@ def test_features_are_those_of_the_cpu(
     torch.testing.assert_close(table.features.cpu().float(), expected, rtol=2e-3, atol=1e-3 * scale)
 
 
-def test_both_stages_train(
+def test_all_stages_train(
     tmp_path: Path,
     device: torch.device,
     tiny_encoder: CNNEncoder,
@@ -185,7 +192,10 @@ def test_both_stages_train(
         SearchConfig(max_length=6),
         tmp_path,
         self_critical=SelfCriticalConfig(epochs=1, samples=3, max_length=6),
+        distillation=DistillationConfig(["a", "b"], epochs=1, samples=3, max_length=6),
+        teachers=[decoder_of(kind, "lstm").to(device) for kind in ("topdown", "attention")],
     )
     losses = [row["train_loss"] for row in result.epochs if "train_loss" in row]
     assert losses[-1] < losses[0]
-    assert 0 <= result.epochs[-1]["reward"] <= 10
+    assert 0 <= result.epochs[-2]["reward"] <= 10
+    assert result.epochs[-1]["divergence"] > 0

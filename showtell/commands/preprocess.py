@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 _UNUSED: Final = (
-    *("decoder", "training", "finetune", "self_critical", "trainer", "search"),
+    *("decoder", "training", "finetune", "self_critical", "distillation", "trainer", "search"),
     *("data.model_captions", "data.references", "data.max_caption_length"),
 )
 EXAMPLES: Final = (

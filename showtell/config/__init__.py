@@ -18,6 +18,7 @@ from showtell.config.model import (
 )
 from showtell.config.run import SECTIONS, RunConfig
 from showtell.config.training import (
+    DistillationConfig,
     FineTuningConfig,
     LoggerKind,
     SelfCriticalConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "DatasetFormat",
     "DecoderConfig",
     "DecoderKind",
+    "DistillationConfig",
     "EncoderConfig",
     "FeatureMode",
     "FeatureType",

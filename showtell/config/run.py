@@ -15,7 +15,13 @@ from showtell.config.checks import require
 from showtell.config.data import DataConfig
 from showtell.config.inference import SearchConfig
 from showtell.config.model import CacheConfig, DecoderConfig, EncoderConfig, FeatureMode
-from showtell.config.training import FineTuningConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
+from showtell.config.training import (
+    DistillationConfig,
+    FineTuningConfig,
+    SelfCriticalConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     finetune: FineTuningConfig = field(default_factory=FineTuningConfig)
     self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     out: str = "runs/scenes"

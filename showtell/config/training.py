@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from showtell.config.checks import require
@@ -18,7 +18,7 @@ class TrainingConfig:
     """The optimisation."""
 
     epochs: int = 15
-    """Passes over the training images, at most."""
+    """Passes over the training images, at most; 0 for the later stages alone, from the model of `init`."""
     batch_size: int = 64
     """Images in a batch at most, over all devices, each with all of its captions; the batches of an epoch
     differ by one image at most."""
@@ -49,10 +49,10 @@ class TrainingConfig:
     """Validation photos whose captions are logged after each epoch; W&B and MLflow get the photos."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
+        require(self.batch_size >= 1, "training.batch_size must be at least 1")
         require(self.learning_rate > 0, "training.learning_rate must be over 0")
         for name in (
+            "epochs",
             "weight_decay",
             "gradient_clip",
             "patience",
@@ -152,3 +152,34 @@ class SelfCriticalConfig:
         require(self.samples >= 2, "self_critical.samples must be at least 2")
         require(self.min_references >= 1, "self_critical.min_references must be at least 1")
         require(self.max_length >= 1, "self_critical.max_length must be at least 1")
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """Distillation, the last stage of training: the model learns the mean word probabilities of others."""
+
+    teachers: list[str] = field(default_factory=list)
+    """Models that are learned from: runs, folders in models/, or hub ids. Their encoder, image size and
+    vocabulary are those of the model that is trained."""
+    epochs: int = 0
+    """Epochs; 0 leaves it out."""
+    learning_rate: float = 3e-4
+    """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
+    samples: int = 5
+    """Captions that the model samples for each image; it is compared with its teachers at each of their
+    words."""
+    max_length: int = 18
+    """Words in a sampled caption, at most."""
+    mixup: float = 0.5
+    """Share of the images that are mixed with another one (mixup)."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 0, "distillation.epochs must be at least 0")
+        require(self.learning_rate > 0, "distillation.learning_rate must be over 0")
+        for name in ("samples", "max_length"):
+            require(getattr(self, name) >= 1, f"distillation.{name} must be at least 1")
+        require(0 <= self.mixup <= 1, "distillation.mixup must be at least 0 and at most 1")
+        require(
+            bool(self.teachers) == bool(self.epochs),
+            "distillation takes both teachers and epochs (distillation.teachers, distillation.epochs)",
+        )

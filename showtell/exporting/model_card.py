@@ -142,7 +142,16 @@ def _link_within(link: re.Match[str], files: Collection[str]) -> str:
 
 def _recipe(run: RunFacts) -> str:
     """The settings that made the model, without the paths of the machine that it was trained on."""
-    sections = ("data", "features", "decoder", "training", "finetune", "self_critical", "search")
+    sections = (
+        "data",
+        "features",
+        "decoder",
+        "training",
+        "finetune",
+        "self_critical",
+        "distillation",
+        "search",
+    )
     settings: dict[str, Any] = {key: run.settings[key] for key in sections if key in run.settings}
     if run.initial is None:
         settings.pop("finetune", None)

@@ -41,7 +41,7 @@ class TrainingState:
     """Where training is. Batches and random numbers depend on this and the seed alone.
 
     Attributes:
-        stage: of training: `cross-entropy` or `self-critical`.
+        stage: of training: `cross-entropy`, `self-critical` or `distillation`.
         epoch: number of complete epochs of the stage.
         batch: number of complete batches of the present epoch.
         mean: of the loss (or the reward) over these batches.

@@ -1,17 +1,18 @@
-"""Train a captioner: cross-entropy or fine-tuning, then self-critical training, then calibration."""
+"""Train a captioner: cross-entropy or fine-tuning, self-critical training, distillation; then calibration."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_folder import CHECKPOINT
-from showtell.config import SearchConfig, SelfCriticalConfig, TrainingConfig
+from showtell.config import DistillationConfig, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
-from showtell.decoder import single_decoder
+from showtell.decoder import RNNDecoder, single_decoder
 from showtell.errors import ConfigError
 from showtell.training.calibration import calibrate_model
 from showtell.training.checkpointing import (
@@ -22,6 +23,7 @@ from showtell.training.checkpointing import (
     load_checkpoint,
 )
 from showtell.training.cross_entropy import CrossEntropy
+from showtell.training.distillation import Distillation, distillation_images
 from showtell.training.distributed import barrier, processes, rank_zero_first
 from showtell.training.finetuning import FineTuning, Retention
 from showtell.training.history import best_of
@@ -64,6 +66,8 @@ def fit(
     folder: Path,
     *,
     self_critical: SelfCriticalConfig | None = None,
+    distillation: DistillationConfig | None = None,
+    teachers: Sequence[RNNDecoder] = (),
     resume: bool = False,
     memory: MemoryByStage | None = None,
     calibrate: bool = True,
@@ -73,7 +77,8 @@ def fit(
     """Train the decoder of `captioner`; the best model is `folder`/model.safetensors.
 
     First by cross-entropy: the best model has the lowest validation loss. Then, where it is asked for, by
-    self-critical training, which starts from that model and replaces it by one of a higher validation CIDEr.
+    self-critical training, which starts from that model and replaces it by one of a higher validation CIDEr;
+    then, where there are teachers, by distillation, which goes on in the same way.
     Of several datasets (`CaptionedImage.dataset`), loss and CIDEr are the means of theirs.
     At the end the confidence of the best model is calibrated on the validation images.
 
@@ -88,6 +93,8 @@ def fit(
         search: settings of the search for captions in validation.
         folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
         self_critical: the second stage; None, or no epochs, to leave it out.
+        distillation: the third stage, which takes teachers.
+        teachers: decoders for the same features and the same vocabulary (`load_teachers`); not changed.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
         memory: gets what training and validation take of the GPU.
         calibrate: do this last step.
@@ -125,8 +132,10 @@ def fit(
             parts = captioner, config, train.caption_weights
             objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)
             train_stage(Stage(run, objective, loader, config.epochs, state, saved))
-        if self_critical is not None and self_critical.epochs:
+        if self_critical is not None and self_critical.epochs and state.stage != Distillation.stage:
             state = _train_self_critical(run, train, self_critical, state, saved)
+        if distillation is not None and teachers:
+            state = _distill(run, train, distillation, teachers, state, saved)
     barrier()  # process 0 may still be writing the best model
     load_best_weights(single_decoder(captioner.decoder), folder)
     captioner.eval()
@@ -180,16 +189,41 @@ def _train_self_critical(
     captioner, config = run.captioner, run.config
     rewarded, reward = _rewarded(train, policy, captioner)
     loader = _training_loader(rewarded, config, len(run.val_loader.captions))
-    if state.stage != SelfCritical.stage:
-        log.info(
-            "Self-critical training, from the best model so far (epoch %.0f)", best_of(state.rows)["epoch"]
-        )
-        barrier()  # process 0 may still be writing it
-        load_best_weights(single_decoder(captioner.decoder), run.folder)
-        state, saved = TrainingState(SelfCritical.stage, rows=state.rows), None
+    state, saved = _stage_state(run, SelfCritical.stage, state, saved)
     objective = SelfCritical(captioner, config, rewarded.caption_weights, policy, reward)
     train_stage(Stage(run, objective, loader, policy.epochs, state, saved))
     return state
+
+
+def _distill(
+    run: Run,
+    train: CaptionDataset,
+    config: DistillationConfig,
+    teachers: Sequence[RNNDecoder],
+    state: TrainingState,
+    saved: Checkpoint | None,
+) -> TrainingState:
+    """Distill teachers into the best model so far, or go on from `saved`; returns where training is then."""
+    images = distillation_images(train, len(teachers))
+    loader = _training_loader(images, run.config, len(run.val_loader.captions))
+    state, saved = _stage_state(run, Distillation.stage, state, saved)
+    objective = Distillation(run.captioner, run.config, config, teachers)
+    train_stage(Stage(run, objective, loader, config.epochs, state, saved))
+    return state
+
+
+def _stage_state(
+    run: Run, stage: str, state: TrainingState, saved: Checkpoint | None
+) -> tuple[TrainingState, Checkpoint | None]:
+    """The state of a stage: where it was saved, or its start, with the weights of the best model so far."""
+    if state.stage == stage:
+        return state, saved
+    if state.rows:
+        epoch = best_of(state.rows)["epoch"]
+        log.info("%s training, from the best model so far (epoch %.0f)", stage.capitalize(), epoch)
+        barrier()  # process 0 may still be writing it
+        load_best_weights(single_decoder(run.captioner.decoder), run.folder)
+    return TrainingState(stage, rows=state.rows), None
 
 
 def _rewarded(

@@ -26,6 +26,7 @@ CHANGEABLE: Final = frozenset(
         *("training.epochs", "training.patience", "training.precision"),
         *("training.checkpoint_minutes", "training.num_workers"),
         *("finetune.epochs", "finetune.patience", "self_critical.epochs"),
+        *("distillation.epochs", "distillation.teachers"),
         *("trainer.devices", "trainer.num_nodes"),
     }
 )

@@ -22,6 +22,7 @@ from showtell.config import (
     DataConfig,
     DatasetConfig,
     DecoderConfig,
+    DistillationConfig,
     EncoderConfig,
     FeatureMode,
     FineTuningConfig,
@@ -35,6 +36,7 @@ from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.summary import log_summary, warn_of_few_images
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError
+from showtell.training.distillation import load_teachers
 from showtell.training.distributed import broadcast_object, processes, rank_zero_first, start_processes
 from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
@@ -151,6 +153,7 @@ def train(
     finetune: FineTuningConfig | None = None,
     trainer: TrainerConfig | None = None,
     self_critical: SelfCriticalConfig | None = None,
+    distillation: DistillationConfig | None = None,
     search: SearchConfig | None = None,
     resume: bool | str | os.PathLike[str] = False,
 ) -> TrainingRun:
@@ -175,6 +178,7 @@ def train(
         finetune: what takes the place of its defaults where training starts from a model.
         trainer: the processes that train together.
         self_critical: self-critical training, after the other.
+        distillation: learning from other models, after both.
         search: how captions are searched in validation.
         resume: go on with a run that was stopped or killed: its folder, or True for the last one of `out`,
             `out`-2, ... Settings that are left out are the run's own.
@@ -197,6 +201,7 @@ def train(
         finetune=_section("finetune", finetune, FineTuningConfig),
         trainer=_section("trainer", trainer, TrainerConfig),
         self_critical=_section("self_critical", self_critical, SelfCriticalConfig),
+        distillation=_section("distillation", distillation, DistillationConfig),
         search=_section("search", search, SearchConfig),
         out=os.fspath(out),
     )
@@ -246,6 +251,7 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     config = replace(config, init=NONE, data=replace(config.data, min_count=data.min_count))
     if initial is not None:
         config = initial.settle(config)
+    _require_epochs(config)
     log_summary(data)
     warn_of_few_images(data, config)
     if changes:
@@ -255,6 +261,22 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     captioner, result = _fit(config, data, initial, folder, memory, resume=resume is not None)
     minutes = (time.monotonic() - started) / 60
     return TrainingRun(folder, captioner, result, config, data, minutes, memory.summary())
+
+
+def _require_epochs(config: RunConfig) -> None:
+    """See whether a run trains at all.
+
+    Raises:
+        ConfigError: there is nothing to train, or nothing to start from.
+    """
+    if config.training.epochs:
+        return
+    if config.init == NONE:
+        raise ConfigError("training.epochs 0: a decoder from scratch needs 1 or more (or --init a model)")
+    if not (config.self_critical.epochs or config.distillation.epochs):
+        raise ConfigError(
+            "training.epochs 0: nothing to train, without self_critical.epochs and distillation.epochs too"
+        )
 
 
 def settings_yaml(config: RunConfig) -> str:
@@ -276,6 +298,8 @@ def _fit(
     """Make the captioner, extract the features, train."""
     torch.manual_seed(config.training.seed)
     captioner = _new_or_extended(config, data, initial)
+    with rank_zero_first():
+        teachers = load_teachers(config.distillation, captioner)
     log.info(
         "Decoder %s (%s): %.1f M weights; encoder %s: frozen",
         config.decoder.kind,
@@ -297,6 +321,8 @@ def _fit(
         config.search,
         folder,
         self_critical=config.self_critical,
+        distillation=config.distillation,
+        teachers=teachers,
         memory=memory,
         resume=resume,
         retention=initial.retention(config.finetune) if initial else None,

@@ -8,12 +8,9 @@ the same temperature, the same words struck out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import count
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,102 +21,21 @@ from showtell.data.dataset import CaptionBatch
 from showtell.data.tokenizer import tokenize
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder, packed_targets
-from showtell.decoder.base import LockedDropout, Packing
+from showtell.decoder.base import Packing
 from showtell.decoder.captured import Captured
 from showtell.evaluation.cider import CiderD
 from showtell.search import SpecialTokens
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_cross_entropy
+from showtell.training.sampling import (
+    SampledBatch,
+    random_numbers,
+    sample_captions,
+    strike_out,
+    without_dropout,
+)
 from showtell.utils.devices import CopyToCPU, to_device
-
-MASKED_LOGIT = -1e4
-"""Added to the bias of words that are never generated: their probability is 0 in any number format."""
-
-
-def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: int) -> Tensor:
-    """Random numbers (B, samples, length) in 0..1, on the CPU; an image's depend on the seed and its number.
-
-    So it does not matter which images share a batch, or a process.
-
-    Args:
-        seed: of the step.
-        number: (B,), of the images in their dataset.
-        samples: captions an image.
-        length: words a caption.
-    """
-    key = np.random.SeedSequence(seed).generate_state(1, np.uint64)
-    count = samples * length
-    counter = number.numpy()[:, None] * count + np.arange(count)  # (B, K T)
-    values = _mixed(counter.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key[0])
-    # The 24 bits that fp32 holds: never 1.
-    return torch.from_numpy((values >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).view(
-        -1, samples, length
-    )
-
-
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The output function of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-@torch.no_grad()
-def sample_captions(
-    decoder: RNNDecoder,
-    features: Tensor,
-    specials: SpecialTokens,
-    uniform: Tensor,
-    struck_out: Tensor,
-    *,
-    temperature: float,
-    pad_id: int = 0,
-) -> Tensor:
-    """Draw captions from softmax(logits / temperature).
-
-    On a GPU all T words are drawn without asking whether the captions have ended, which would wait for it.
-
-    Args:
-        decoder: its dropout in evaluation mode.
-        features: (B, R, D).
-        specials: ids of the special tokens.
-        uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
-            reaches T has no end.
-        struck_out: (V,) what is added to the logits, by `strike_out`.
-        temperature: what logits are divided by.
-        pad_id: what follows a caption's end.
-
-    Returns:
-        (B, K, T') word ids without the start, with the end; T' is at most T.
-    """
-    images, samples, max_length = uniform.shape
-    state = decoder.init_state(features)
-    device = features.device
-    state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=device))
-    tokens = torch.full((images, samples), specials.start, device=device)
-    done = torch.zeros_like(tokens, dtype=torch.bool)
-    drawn: list[Tensor] = []
-    while len(drawn) < max_length and not (device.type == "cpu" and bool(done.all())):
-        output = decoder.step(tokens, state)
-        state = output.state
-        logits = output.logits.float() / temperature + struck_out  # (B, K, V)
-        tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
-        drawn.append(tokens)
-        done = done | (tokens == specials.end)
-    return torch.stack(drawn, dim=2)
-
-
-def strike_out(bias: Tensor, specials: SpecialTokens) -> Tensor:
-    """`bias` (V,) of the words, very low for those that are never drawn."""
-    return bias.index_fill(0, to_device(torch.tensor(specials.never), bias.device), MASKED_LOGIT)
-
-
-def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """An index (...) of probabilities (..., V): where their running sum passes a random number (...)."""
-    sums = probabilities.cumsum(dim=-1)
-    threshold = uniform.unsqueeze(-1) * sums[..., -1:]
-    return torch.searchsorted(sums, threshold, right=True).squeeze(-1).clamp_(max=sums.shape[-1] - 1)
 
 
 class CaptionReward:
@@ -188,23 +104,18 @@ def policy_loss(
     Returns:
         Scalar.
     """
-    images, samples, _ = drawn.shape
-    device, flat = features.device, drawn.flatten(0, 1)
-    lengths, order = ((flat != pad_id).sum(dim=1) + 1).sort(descending=True, stable=True)  # with the start
-    captions = torch.nn.functional.pad(flat, (1, 0), value=specials.start)[order]  # (N, 1 + T)
-    image_index = (torch.arange(images * samples) // samples)[order]
-    captions = to_device(captions, device)
-    hidden = decoder(features, captions, lengths, image_index)
-    targets = packed_targets(captions, lengths)
-    rows = Packing.of(lengths - 1, torch.device("cpu")).sequence
+    batch = SampledBatch.of(drawn, specials, features.device, pad_id)
+    hidden = decoder(features, batch.captions, batch.lengths, batch.image_index)
+    targets = packed_targets(batch.captions, batch.lengths)
+    rows = Packing.of(batch.lengths - 1, torch.device("cpu")).sequence
     loss = linear_cross_entropy(
         hidden / temperature,
         decoder.embedding.weight,
         strike_out(decoder.word_bias, specials) / temperature,
         targets,
-        row_weights=to_device(advantage.flatten()[order][rows], device),
+        row_weights=to_device(advantage.flatten()[batch.order][rows], features.device),
     )
-    return loss * (len(targets) / len(flat))
+    return loss * (len(targets) / len(batch.lengths))
 
 
 class SelfCritical(CrossEntropy):
@@ -245,13 +156,13 @@ class SelfCritical(CrossEntropy):
         features, policy = self.captioner.features(batch.images), self.policy
         seed = self.config.seed, step
         uniform = random_numbers(seed, batch.number, policy.samples, policy.max_length)
-        with _without_dropout(self.decoder):
+        with without_dropout(self.decoder):
             drawn = CopyToCPU(self._draw(features, to_device(uniform, features.device)))
         guard = None
         if policy.cross_entropy:
             guard, words = self.cross_entropy(batch, hidden_states(self.captioner, batch), 0.0)
         rewards = self.reward(batch.number, drawn.wait())
-        with _without_dropout(self.decoder):
+        with without_dropout(self.decoder):
             loss = policy_loss(
                 self.decoder,
                 features,
@@ -291,19 +202,3 @@ class SelfCritical(CrossEntropy):
         # Weights are to be converted in the graph: those that autocast keeps are of this step only.
         with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
             return self._sample(features, uniform)
-
-
-@contextmanager
-def _without_dropout(decoder: torch.nn.Module) -> Iterator[None]:
-    """Put the dropout modules in evaluation mode, and these alone.
-
-    Recurrent layers stay in training mode: in evaluation mode cuDNN keeps nothing for the backward pass.
-    """
-    active = [module for module in decoder.modules() if isinstance(module, LockedDropout) and module.training]
-    for module in active:
-        module.eval()
-    try:
-        yield
-    finally:
-        for module in active:
-            module.train()

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from showtell.config import FineTuningConfig, SelfCriticalConfig, TrainerConfig, TrainingConfig
+from showtell.config import (
+    DistillationConfig,
+    FineTuningConfig,
+    SelfCriticalConfig,
+    TrainerConfig,
+    TrainingConfig,
+)
 from showtell.errors import ConfigError
 
 NAN = float("nan")
@@ -15,7 +21,7 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("section", "settings", "message"),
     [
-        (TrainingConfig, {"epochs": 0}, "training.epochs must be at least 1"),
+        (TrainingConfig, {"epochs": -1}, "training.epochs must be at least 0"),
         (TrainingConfig, {"learning_rate": 0}, "training.learning_rate must be over 0"),
         (TrainingConfig, {"learning_rate": NAN}, "training.learning_rate must be over 0"),
         (TrainingConfig, {"gradient_clip": -1}, "training.gradient_clip must be at least 0"),
@@ -33,6 +39,12 @@ NAN = float("nan")
         (SelfCriticalConfig, {"samples": 1}, "self_critical.samples must be at least 2"),  # no baseline
         (SelfCriticalConfig, {"min_references": 0}, "self_critical.min_references"),
         (SelfCriticalConfig, {"max_length": 0}, "self_critical.max_length"),
+        (DistillationConfig, {"epochs": -1}, "distillation.epochs must be at least 0"),
+        (DistillationConfig, {"learning_rate": NAN}, "distillation.learning_rate must be over 0"),
+        (DistillationConfig, {"samples": 0}, "distillation.samples must be at least 1"),
+        (DistillationConfig, {"mixup": 1.5}, "distillation.mixup must be at least 0 and at most 1"),
+        (DistillationConfig, {"epochs": 2}, "distillation takes both teachers and epochs"),
+        (DistillationConfig, {"teachers": ["a"]}, "distillation takes both teachers and epochs"),
     ],
 )
 def test_values_that_are_refused(section: type, settings: dict[str, Any], message: str) -> None:

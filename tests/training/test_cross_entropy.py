@@ -21,7 +21,7 @@ from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder
 from showtell.decoder.base import LockedDropout
 from showtell.encoder.cnn import CNNEncoder
-from showtell.training import self_critical
+from showtell.training import sampling
 from showtell.training.cross_entropy import CrossEntropy
 from showtell.training.distributed import MeanLoss, ddp_loss_scale
 from showtell.training.self_critical import CaptionReward, SelfCritical
@@ -164,7 +164,7 @@ def test_dropout_comes_back_after_an_error(tiny_encoder: CNNEncoder) -> None:
     modes: set[bool] = set()
 
     def fail() -> None:
-        with self_critical._without_dropout(decoder):
+        with sampling.without_dropout(decoder):
             modes.update(m.training for m in dropout)
             raise ValueError("on purpose")
 
@@ -173,7 +173,7 @@ def test_dropout_comes_back_after_an_error(tiny_encoder: CNNEncoder) -> None:
     assert modes == {False}
     assert all(m.training for m in decoder.modules())
     decoder.eval()
-    with self_critical._without_dropout(decoder):
+    with sampling.without_dropout(decoder):
         pass
     assert not any(m.training for m in decoder.modules())
 

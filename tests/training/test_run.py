@@ -56,6 +56,41 @@ def test_from_photos_to_a_fine_tuned_model(
     assert "decoder.hidden_dim is 64" in error
 
 
+def test_distillation_goes_on_from_a_model_and_nothing_else_trains(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Captioner.load(str(tiny_model), device=torch.device("cpu"))
+    whole.save(tmp_path / "start", with_encoder=True)
+    text = " ".join([word for word in whole.vocabulary.words if word.isalpha()][:5])
+    lines = [
+        {"image": p.name, "caption": text, "split": "val" if i > 8 else "train"}
+        for i, p in enumerate(make_snippets(tmp_path / "data", 12))
+    ]
+    (tmp_path / "data" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    start, out = str(tmp_path / "start"), tmp_path / "run"
+    settings = ["--data.root", str(tmp_path / "data"), "--data.test_fraction", "0"]
+    settings += ["--cache.dir", str(tmp_path / "cache"), "--out", str(out), "--training.logged_photos", "0"]
+    settings += ["--training.epochs", "0"]
+    teachers = ["--distillation.teachers", f"[{start}, {start}]", "--distillation.epochs", "2"]
+    assert run_command("train", [*settings, "--init", start, *teachers], prog="test") == 0
+    history = (out / "history.csv").read_text().splitlines()
+    assert len(history) == 3
+    assert "divergence" in history[0]
+    assert "train_loss" not in history[0]
+    assert Captioner.load(str(out), device=torch.device("cpu")).vocabulary == whole.vocabulary
+    again = ["--config", str(out / "config.yaml"), "--resume", "--distillation.epochs", "3"]
+    assert run_command("train", again, prog="test") == 0
+    assert len((out / "history.csv").read_text().splitlines()) == 4
+    capsys.readouterr()
+    for options, reason in (
+        (["--init", "none", *teachers], "a decoder from scratch needs 1 or more"),
+        (["--init", start], "nothing to train, without self_critical.epochs and distillation.epochs"),
+        (["--init", start, *teachers, "--distillation.epochs", "0"], "takes both teachers and epochs"),
+    ):
+        assert run_command("train", [*settings, *options], prog="test") == 2
+        assert reason in capsys.readouterr().err.strip().splitlines()[-1]
+
+
 def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = make_snippets(tmp_path / "data", 8)
     lines = [{"image": p.name, "caption": f"a {'dog' if i % 2 else 'cat'}"} for i, p in enumerate(paths)]

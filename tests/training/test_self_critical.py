@@ -10,42 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from showtell.captioning.base import special_tokens
 from showtell.config import DecoderKind
-from showtell.data.vocabulary import build_vocab
-from showtell.decoder import RNNDecoder, make_decoder
-from showtell.training.self_critical import (
-    MASKED_LOGIT,
-    CaptionReward,
-    advantages,
-    policy_loss,
-    sample_captions,
-    strike_out,
-)
-from tests.conftest import tiny_decoder_config
+from showtell.decoder import RNNDecoder
+from showtell.training.self_critical import CaptionReward, advantages, policy_loss
+from tests.training.random_decoders import CAPTIONS, SPECIALS, VOCABULARY, decoder_of, draw
 
-CAPTIONS = [
-    ["a dog runs", "a brown dog runs here", "the dog is outside"],
-    ["a cat sits", "the cat sits on a mat"],
-    ["a boy jumps", "a boy jumps over a zebra"],
-]
-VOCABULARY = build_vocab([c for texts in CAPTIONS for c in texts if "zebra" not in c], 1)
-SPECIALS = special_tokens(VOCABULARY)
 KINDS: list[DecoderKind] = ["topdown", "attention", "pooled"]
-
-
-def decoder_of(kind: DecoderKind) -> RNNDecoder:
-    torch.manual_seed(3)
-    config = tiny_decoder_config(8, kind=kind, dropout=0.5)
-    decoder = make_decoder(config, vocab_size=len(VOCABULARY), feature_dim=6, grid_cells=4)
-    torch.nn.init.normal_(decoder.word_bias)
-    return decoder.eval()
-
-
-def draw(decoder: RNNDecoder, features: Tensor, samples: int = 5, temperature: float = 0.7) -> Tensor:
-    uniform = torch.rand(len(features), samples, 6)
-    struck_out = strike_out(torch.zeros(decoder.vocab_size), SPECIALS)
-    return sample_captions(decoder, features, SPECIALS, uniform, struck_out, temperature=temperature)
 
 
 def step_by_step(decoder: RNNDecoder, features: Tensor, words: list[int], temperature: float) -> Tensor:
@@ -81,28 +51,6 @@ def test_policy_loss_is_that_of_the_drawn_distribution(kind: DecoderKind, temper
         if other is not None:
             assert mine is not None
             torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
-
-
-def test_captions_are_drawn_as_often_as_they_are_likely() -> None:
-    decoder, features = decoder_of("topdown"), torch.randn(1, 4, 6)
-    torch.manual_seed(0)
-    drawn = draw(decoder, features, samples=20_000)[0, :, 0]
-    state = decoder.init_state(features)
-    logits = decoder.step(torch.tensor([[SPECIALS.start]]), state).logits[0, 0] / 0.7
-    logits[list(SPECIALS.never)] = MASKED_LOGIT
-    expected = logits.softmax(0).detach()
-    share = torch.bincount(drawn, minlength=len(VOCABULARY)) / len(drawn)
-    assert float((share - expected).abs().max()) < 4 * 0.5 / math.sqrt(len(drawn))
-    assert float(share[list(SPECIALS.never)].sum()) == 0
-
-
-def test_drawn_captions_end_once_and_are_padded() -> None:
-    drawn = draw(decoder_of("topdown"), torch.randn(8, 4, 6))
-    assert drawn.shape[2] <= 6
-    for words in drawn.flatten(0, 1).tolist():
-        end = words.index(SPECIALS.end) if SPECIALS.end in words else len(words)
-        assert VOCABULARY.pad_id not in words[:end]
-        assert set(words[end + 1 :]) <= {VOCABULARY.pad_id}
 
 
 def test_advantage_is_the_reward_less_the_mean_of_the_others() -> None:

@@ -1,0 +1,157 @@
+"""Distillation of an ensemble into one model (Hinton et al. 2015, arXiv:1503.02531).
+
+The model learns the mean word probabilities of its teachers, at each word of captions that it has sampled
+itself (Agarwal et al. 2024, arXiv:2306.13649). It and each of the teachers get a view of the image of their
+own, and some images are mixed with another (Beyer et al. 2022, arXiv:2106.05237; Zhang et al. 2018,
+arXiv:1710.09412): so that it also learns what an ensemble over views would say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from showtell.captioning.base import special_tokens
+from showtell.captioning.captioner import Captioner
+from showtell.config import DistillationConfig, TrainingConfig
+from showtell.data.dataset import CaptionBatch, CaptionDataset
+from showtell.data.several_views import several_views
+from showtell.decoder import RNNDecoder, single_decoder
+from showtell.errors import UsageError
+from showtell.training.cross_entropy import CrossEntropy, StepLoss
+from showtell.training.distributed import ddp_loss_scale
+from showtell.training.losses import soft_cross_entropy
+from showtell.training.sampling import (
+    SampledBatch,
+    random_numbers,
+    sample_captions,
+    strike_out,
+    without_dropout,
+)
+from showtell.utils.devices import CopyToCPU, to_device
+
+log = logging.getLogger(__name__)
+
+
+class Distillation(CrossEntropy):
+    """Goes on with a trained decoder: lowers the divergence from the teachers, saves the highest CIDEr.
+
+    Args:
+        captioner: the model.
+        config: the optimisation.
+        distillation: of this stage.
+        teachers: decoders for the same features and the same vocabulary; not changed.
+    """
+
+    stage = "distillation"
+    metric = "divergence"
+    settings = "distillation"
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        teachers: Sequence[RNNDecoder],
+    ) -> None:
+        super().__init__(captioner, config)
+        self.distillation, self.peak_rate = distillation, distillation.learning_rate
+        self.teachers = nn.ModuleList(teacher.eval().requires_grad_(False) for teacher in teachers)
+        self._decoders = tuple(teachers)
+        self.struck_out: Tensor
+        struck_out = strike_out(torch.zeros(self.decoder.vocab_size), special_tokens(captioner.vocabulary))
+        self.register_buffer("struck_out", struck_out, persistent=False)
+
+    def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
+        """Mean divergence over the words of sampled captions; people's captions are not used.
+
+        Args:
+            batch: with 1 + M views of each image, for the model and its M teachers.
+            step: number of the training step.
+        """
+        views = batch.images.shape[:2]
+        features = self.captioner.features(batch.images.flatten(0, 1)).unflatten(0, views)
+        own, *of_teachers = _mixed(features, self.distillation.mixup).unbind(dim=1)
+        sampled = self._sampled(own, batch.number, step)
+        hidden = self.decoder(own, sampled.captions, sampled.lengths, sampled.image_index)
+        with torch.no_grad():
+            probabilities = self._probabilities(of_teachers, sampled)
+            entropy = -torch.special.xlogy(probabilities, probabilities).sum(dim=1)
+        weight, bias = self.decoder.embedding.weight, self.decoder.word_bias
+        loss = (soft_cross_entropy(hidden, weight, bias, probabilities) - entropy).mean()
+        return StepLoss(loss * ddp_loss_scale(len(hidden)), loss.detach(), len(hidden))
+
+    def monitored(self, metrics: Mapping[str, float]) -> float:
+        """The monitored metric: minus the CIDEr; of several datasets, minus their mean."""
+        return -metrics["CIDEr"]
+
+    def _sampled(self, features: Tensor, number: Tensor, step: int) -> SampledBatch:
+        """Captions that the decoder samples for features (B, R, D) of the images `number` (B,)."""
+        settings, specials = self.distillation, special_tokens(self.captioner.vocabulary)
+        seed = self.config.seed, step
+        uniform = random_numbers(seed, number, settings.samples, settings.max_length)
+        with without_dropout(self.decoder):
+            sampled = sample_captions(
+                self.decoder,
+                features,
+                specials,
+                to_device(uniform, features.device),
+                self.struck_out,
+                temperature=1.0,
+            )
+        return SampledBatch.of(CopyToCPU(sampled).wait(), specials, features.device)
+
+    def _probabilities(self, features: Sequence[Tensor], sampled: SampledBatch) -> Tensor:
+        """Mean of the teachers' word probabilities (P, V); each has features (B, R, D) of its own."""
+        total = torch.zeros(())
+        for teacher, seen in zip(self._decoders, features, strict=True):
+            hidden = teacher(seen, sampled.captions, sampled.lengths, sampled.image_index)
+            total = total + teacher.logits(hidden).float().softmax(dim=1)
+        return total / len(self._decoders)
+
+
+def _mixed(features: Tensor, share: float) -> Tensor:
+    """Features (B, V, R, D), a `share` of which are mixed with those of another image of the batch.
+
+    At least half of a mixed image is the image itself.
+    """
+    images = len(features)
+    own = 1 - 0.5 * torch.rand(images) * (torch.rand(images) < share)  # on the CPU: the same on each device
+    own = to_device(own, features.device).to(features.dtype).view(-1, 1, 1, 1)
+    return torch.lerp(features.roll(1, dims=0), features, own)
+
+
+def distillation_images(train: CaptionDataset, teachers: int) -> CaptionDataset:
+    """The training images with a view for the model and for each of its teachers."""
+    return CaptionDataset(
+        train.images, train.vocabulary, several_views(train.load_image, 1 + teachers), train.max_length
+    )
+
+
+def load_teachers(config: DistillationConfig, captioner: Captioner) -> list[RNNDecoder]:
+    """The decoders of the models that teach `captioner`, in its place; none without epochs.
+
+    Raises:
+        CheckpointError: one of them cannot be loaded.
+        UsageError: one of them has another encoder, image size or vocabulary.
+    """
+    if not config.epochs:
+        return []
+    teachers = []
+    for name in config.teachers:
+        model = Captioner.load(name)
+        for what, theirs, ours in (
+            ("encoder", model.encoder_name, captioner.encoder_name),
+            ("image size", model.encoder.transform.size, captioner.encoder.transform.size),
+            ("vocabulary", model.vocabulary.words, captioner.vocabulary.words),
+        ):
+            if theirs != ours:
+                raise UsageError(
+                    f"--distillation.teachers {name}: its {what} is not that of the model that is trained;"
+                    " train both on the same datasets with the same settings of data and encoder"
+                )
+        teachers.append(single_decoder(model.decoder).to(captioner.encoder.device))
+    return teachers
