@@ -151,7 +151,8 @@ class Captioner(nn.Module, CaptioningModel):
         since counts as changed too.
         """
         weights = ((id(p), p._version, p.device) for p in self.decoder.parameters())
-        versions = [bf16, self.decoder.trainings, *weights]
+        decoders = [module for module in self.decoder.modules() if isinstance(module, StepDecoder)]
+        versions = [bf16, *(decoder.trainings for decoder in decoders), *weights]
         if self._copied is None or self._copied[0] != versions:
             decoder = copy.deepcopy(self.decoder).to(torch.bfloat16 if bf16 else torch.float32).eval()
             on_cpu = next(decoder.parameters()).device.type == "cpu"

@@ -8,11 +8,10 @@ arXiv:1710.09412): so that it also learns what an ensemble over views would say.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
@@ -33,8 +32,6 @@ from showtell.training.sampling import (
 )
 from showtell.utils.devices import CopyToCPU, to_device
 
-log = logging.getLogger(__name__)
-
 
 class Distillation(CrossEntropy):
     """Goes on with a trained decoder: lowers the divergence from the teachers, saves the highest CIDEr.
@@ -43,7 +40,8 @@ class Distillation(CrossEntropy):
         captioner: the model.
         config: the optimisation.
         distillation: of this stage.
-        teachers: decoders for the same features and the same vocabulary; not changed.
+        teachers: decoders for the same features and the same vocabulary, on the device of the model; put in
+            evaluation mode.
     """
 
     stage = "distillation"
@@ -59,8 +57,7 @@ class Distillation(CrossEntropy):
     ) -> None:
         super().__init__(captioner, config)
         self.distillation, self.peak_rate = distillation, distillation.learning_rate
-        self.teachers = nn.ModuleList(teacher.eval().requires_grad_(False) for teacher in teachers)
-        self._decoders = tuple(teachers)
+        self._teachers = tuple(teacher.eval().requires_grad_(False) for teacher in teachers)  # no submodules
         self.struck_out: Tensor
         struck_out = strike_out(torch.zeros(self.decoder.vocab_size), special_tokens(captioner.vocabulary))
         self.register_buffer("struck_out", struck_out, persistent=False)
@@ -107,10 +104,10 @@ class Distillation(CrossEntropy):
     def _probabilities(self, features: Sequence[Tensor], sampled: SampledBatch) -> Tensor:
         """Mean of the teachers' word probabilities (P, V); each has features (B, R, D) of its own."""
         total = torch.zeros(())
-        for teacher, seen in zip(self._decoders, features, strict=True):
+        for teacher, seen in zip(self._teachers, features, strict=True):
             hidden = teacher(seen, sampled.captions, sampled.lengths, sampled.image_index)
             total = total + teacher.logits(hidden).float().softmax(dim=1)
-        return total / len(self._decoders)
+        return total / len(self._teachers)
 
 
 def _mixed(features: Tensor, share: float) -> Tensor:

@@ -21,7 +21,7 @@ from showtell.checkpoints.hub_metadata import CONFIG, model_config
 from showtell.checkpoints.model_file import read_model
 from showtell.config import DecoderConfig, SearchConfig
 from showtell.data.vocabulary import build_vocab
-from showtell.decoder import make_decoder
+from showtell.decoder import EnsembleDecoder, make_decoder
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, ModelError, ShowtellError, UsageError
 from showtell.utils.runs import MODEL
@@ -294,3 +294,17 @@ def test_captions_are_those_of_the_present_weights(captioner: Captioner, *, in_t
     fresh = make_captioner(captioner.encoder)
     fresh.decoder.load_state_dict(captioner.decoder.state_dict())
     torch.testing.assert_close(after, log_probs(fresh))
+
+
+def test_a_member_of_an_ensemble_that_was_trained_alone_counts(captioner: Captioner) -> None:
+    members = [make_captioner(captioner.encoder).decoder for _ in range(2)]
+    captioner.decoder = EnsembleDecoder(members).eval()
+    features = torch.randn(4, captioner.encoder.grid_cells, captioner.encoder.feature_dim)
+    before = captioner.generate(features, SearchConfig())
+    optimizer = torch.optim.AdamW(members[1].train().parameters(), lr=0.1, fused=True)
+    for weight in members[1].parameters():
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    members[1].eval()
+    after = captioner.generate(features, SearchConfig())
+    assert [h[0].token_log_probs for h in after] != [h[0].token_log_probs for h in before]

@@ -19,6 +19,19 @@ def test_data_preprocessing_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert said == [promise.split(":")[0] for promise in promised]
 
 
+def test_the_example_of_the_model_card(
+    tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS.parent / "models" / "everyday" / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "photo.jpg").write_bytes(photos[0].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "models/everyday/README.md", "exec"), {})
+    words, _, confidence = capsys.readouterr().out.rpartition(" ")
+    assert len(words.split()) > 3
+    assert 0 < float(confidence) < 1
+
+
 def test_every_public_name_is_documented() -> None:
     import data_preprocessing
 
