@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -311,6 +312,7 @@ class CaptionLoader(DataLoader[Any]):
             collate_fn=_collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            worker_init_fn=_leave_signals_to_training,
         )
 
     def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
@@ -350,12 +352,22 @@ class EvalLoader(DataLoader[Any]):
             sampler=[(number, None) for number in range(rank, len(dataset), world_size)],
             collate_fn=_collate,
             num_workers=num_workers,
+            worker_init_fn=_leave_signals_to_training,
         )
 
     def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
         """The batches."""
         for batch in super().__iter__():
             yield with_images(batch, self.captions)
+
+
+def _leave_signals_to_training(_: int) -> None:
+    """Have a worker ignore Ctrl-C and SIGTERM, which a terminal or SLURM sends to all processes.
+
+    The training process stops after its step, and still takes batches until then; then it ends its workers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def with_images(batch: CaptionBatch, dataset: CaptionDataset) -> CaptionBatch:

@@ -22,7 +22,7 @@ from showtell.decoder import RNNDecoder, single_decoder
 from showtell.errors import UsageError
 from showtell.training.cross_entropy import CrossEntropy, StepLoss
 from showtell.training.distributed import ddp_loss_scale
-from showtell.training.losses import soft_cross_entropy
+from showtell.training.losses import linear_divergence
 from showtell.training.sampling import (
     SampledBatch,
     random_numbers,
@@ -73,12 +73,14 @@ class Distillation(CrossEntropy):
         features = self.captioner.features(batch.images.flatten(0, 1)).unflatten(0, views)
         own, *of_teachers = _mixed(features, self.distillation.mixup).unbind(dim=1)
         sampled = self._sampled(own, batch.number, step)
-        hidden = self.decoder(own, sampled.captions, sampled.lengths, sampled.image_index)
-        with torch.no_grad():
-            probabilities = self._probabilities(of_teachers, sampled)
-            entropy = -torch.special.xlogy(probabilities, probabilities).sum(dim=1)
+        hidden = self.decoder(own, *sampled[:3])
         weight, bias = self.decoder.embedding.weight, self.decoder.word_bias
-        loss = (soft_cross_entropy(hidden, weight, bias, probabilities) - entropy).mean()
+        with torch.no_grad():
+            teachers = [
+                (teacher(seen, *sampled[:3]), teacher.embedding.weight, teacher.word_bias)
+                for teacher, seen in zip(self._teachers, of_teachers, strict=True)
+            ]
+        loss = linear_divergence(hidden, weight, bias, teachers)
         return StepLoss(loss * ddp_loss_scale(len(hidden)), loss.detach(), len(hidden))
 
     def monitored(self, metrics: Mapping[str, float]) -> float:
@@ -100,14 +102,6 @@ class Distillation(CrossEntropy):
                 temperature=1.0,
             )
         return SampledBatch.of(CopyToCPU(sampled).wait(), specials, features.device)
-
-    def _probabilities(self, features: Sequence[Tensor], sampled: SampledBatch) -> Tensor:
-        """Mean of the teachers' word probabilities (P, V); each has features (B, R, D) of its own."""
-        total = torch.zeros(())
-        for teacher, seen in zip(self._teachers, features, strict=True):
-            hidden = teacher(seen, sampled.captions, sampled.lengths, sampled.image_index)
-            total = total + teacher.logits(hidden).float().softmax(dim=1)
-        return total / len(self._teachers)
 
 
 def _mixed(features: Tensor, share: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -62,49 +63,128 @@ class _LinearCrossEntropy(torch.autograd.Function):
         smoothing: float,
         row_weights: Tensor | None,
     ) -> Tensor:
-        rows, words = len(hidden), len(weight)
+        words = len(weight)
         full = torch.promote_types(hidden.dtype, torch.float32)
         wanted = any(ctx.needs_input_grad[:3])
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight, dtype=full)
-        grad_bias = torch.zeros_like(bias, dtype=full)
+        grads = _Gradients(hidden, weight, full)
         loss = hidden.new_zeros((), dtype=full)
-        chunk = CHUNK if hidden.device.type == "cpu" else GPU_CHUNK
-        for begin in range(0, rows, chunk):
-            part, target = hidden[begin : begin + chunk], targets[begin : begin + chunk].unsqueeze(1)
+        for begin, part in _chunks(hidden):
+            rows = slice(begin, begin + len(part))
+            target = targets[rows].unsqueeze(1)
             log_probs = F.linear(part, weight, bias).to(full).log_softmax(dim=1)
             each = (1 - smoothing) * log_probs.gather(1, target).squeeze(1)
             if smoothing:
                 each += smoothing * log_probs.mean(dim=1)
-            factors = None if row_weights is None else row_weights[begin : begin + chunk].to(full)
+            factors = None if row_weights is None else row_weights[rows].to(full)
             loss -= (each if factors is None else each * factors).sum()
             if wanted:
                 grad = log_probs.exp_().sub_(smoothing / words)
                 grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
                 if factors is not None:
                     grad *= factors.unsqueeze(1)
-                grad_bias += grad.sum(dim=0)
-                low = grad.to(hidden.dtype)
-                grad_hidden[begin : begin + chunk] = low @ weight
-                grad_weight += low.t() @ part
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        ctx.rows, ctx.dtype = rows, hidden.dtype
-        return loss / rows
+                grads.add(rows, part, grad, weight)
+        grads.save(ctx)
+        return loss / len(hidden)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        scale = grad / ctx.rows
-        low = ctx.dtype
-        return (
-            grad_hidden * scale.to(low),
-            (grad_weight * scale).to(low),
-            (grad_bias * scale).to(low),
-            None,
-            None,
-            None,
-        )
+        return (*_Gradients.scaled(ctx, grad), None, None, None)
+
+
+class _Gradients:
+    """The gradients of a mean over rows (P,) of logits = linear(hidden, weight, bias), summed over chunks.
+
+    Args:
+        hidden: (P, E).
+        weight: (V, E).
+        full: the number format of sums.
+    """
+
+    def __init__(self, hidden: Tensor, weight: Tensor, full: torch.dtype) -> None:
+        self.hidden = torch.empty_like(hidden)
+        self.weight = torch.zeros_like(weight, dtype=full)
+        self.bias = torch.zeros(len(weight), dtype=full, device=weight.device)
+
+    def add(self, rows: slice, hidden: Tensor, of_logits: Tensor, weight: Tensor) -> None:
+        """Add those of a chunk, whose logits have the gradient `of_logits` (rows, V)."""
+        self.bias += of_logits.sum(dim=0)
+        low = of_logits.to(hidden.dtype)
+        self.hidden[rows] = low @ weight
+        self.weight += low.t() @ hidden
+
+    def save(self, ctx: Any) -> None:
+        """Keep them for the backward pass."""
+        ctx.save_for_backward(self.hidden, self.weight, self.bias)
+
+    @staticmethod
+    def scaled(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of hidden, weight and bias, for the gradient `grad` () of the mean."""
+        hidden, weight, bias = ctx.saved_tensors
+        scale, low = grad / len(hidden), hidden.dtype
+        return hidden * scale.to(low), (weight * scale).to(low), (bias * scale).to(low)
+
+
+def _chunks(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Parts of rows (P, E) whose logits are held at a time, and the row that each begins with."""
+    size = CHUNK if rows.device.type == "cpu" else GPU_CHUNK
+    for begin in range(0, len(rows), size):
+        yield begin, rows[begin : begin + size]
+
+
+def linear_divergence(
+    hidden: Tensor, weight: Tensor, bias: Tensor, teachers: Sequence[tuple[Tensor, Tensor, Tensor]]
+) -> Tensor:
+    """Mean Kullback-Leibler divergence from the mean of the teachers' softmax(linear(...)): distillation.
+
+    As in `linear_cross_entropy`, probabilities are held for a chunk of rows at a time.
+
+    Args:
+        hidden: (P, E).
+        weight: (V, E).
+        bias: (V,).
+        teachers: hidden states (P, E'), weight (V, E') and bias (V,) of each; no gradients go to them.
+
+    Returns:
+        Scalar, fp32 (fp64 of fp64).
+    """
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+        teachers = [tuple(tensor.to(dtype) for tensor in teacher) for teacher in teachers]  # type: ignore[misc]
+    return _LinearDivergence.apply(hidden, weight, bias, teachers)  # type: ignore[no-untyped-call]
+
+
+class _LinearDivergence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        teachers: Sequence[tuple[Tensor, Tensor, Tensor]],
+    ) -> Tensor:
+        full = torch.promote_types(hidden.dtype, torch.float32)
+        grads = _Gradients(hidden, weight, full)
+        loss = hidden.new_zeros((), dtype=full)
+        for begin, part in _chunks(hidden):
+            rows = slice(begin, begin + len(part))
+            probabilities = torch.zeros(len(part), len(weight), dtype=full, device=hidden.device)
+            for of_teacher, *layer in teachers:
+                probabilities += F.linear(of_teacher[rows], *layer).to(full).softmax(dim=1)
+            probabilities /= len(teachers)
+            log_probs = F.linear(part, weight, bias).to(full).log_softmax(dim=1)
+            loss += torch.special.xlogy(probabilities, probabilities).sum()
+            loss -= (probabilities * log_probs).sum()
+            grads.add(rows, part, log_probs.exp_().sub_(probabilities), weight)
+        grads.save(ctx)
+        return loss / len(hidden)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return (*_Gradients.scaled(ctx, grad), None)
 
 
 def soft_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, soft_targets: Tensor) -> Tensor:

@@ -50,6 +50,24 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
     assert losses(train(tiny_encoder, tmp_path, resume=True)) == losses(whole_run.result)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("on_cpu")
+def test_signals_to_all_processes_leave_the_workers_until_the_end(
+    whole_run: FinishedRun, tiny_encoder: CNNEncoder, tmp_path: Path, number: signal.Signals
+) -> None:
+    class Stopping(Features):
+        def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+            if self.calls == 20:  # Ctrl-C, or the end of a job of SLURM
+                os.kill(os.getppid(), number)
+                os.kill(os.getpid(), number)
+            return super().__call__(image, draw)
+
+    config = replace(CONFIG, num_workers=1)
+    with pytest.raises(InterruptedTrainingError, match="--resume"):
+        train(tiny_encoder, tmp_path, source=Stopping, config=config)
+    assert losses(train(tiny_encoder, tmp_path, resume=True, config=config)) == losses(whole_run.result)
+
+
 def test_early_stopping(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
     hopeless = TrainingConfig(epochs=30, batch_size=8, learning_rate=0.4, patience=1, precision="fp32")
     stopped = train(tiny_encoder, tmp_path, config=hopeless)
