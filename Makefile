@@ -35,10 +35,13 @@ demo: $(READY)
 
 everyday: $(READY)
 	for seed in 1 2 3 4; do \
-		$(BIN)/python main.py --config configs/everyday.yaml --training.seed $$seed \
-			--out $(RUNS)/everyday-seed$$seed || exit 1; \
+		run=$(RUNS)/everyday-seed$$seed; \
+		if [ -f $$run/last.ckpt ]; then resume="--resume $$run"; else resume=; fi; \
+		$(BIN)/python main.py --config configs/everyday.yaml --training.seed $$seed --out $$run $$resume || exit 1; \
 	done
-	$(BIN)/python main.py --config configs/everyday-distilled.yaml
+	$(BIN)/python main.py --config configs/everyday-distilled.yaml --init $(RUNS)/everyday-seed4 \
+		--distillation.teachers "[$(RUNS)/everyday-seed1,$(RUNS)/everyday-seed2,$(RUNS)/everyday-seed3,$(RUNS)/everyday-seed4]" \
+		--out $(RUNS)/everyday
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

@@ -78,7 +78,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="URL",
         help="a database for several machines, e.g. postgresql://... (default: SQLite in the study's folder)",
     )
-    add_run_arguments(parser, unused=("finetune", "trainer"), plain=("features", "out"))
+    add_run_arguments(parser, unused=("finetune", "distillation", "trainer"), plain=("features", "out"))
 
 
 def run(parser: Parser, args: Namespace) -> None:
@@ -102,7 +102,7 @@ def run(parser: Parser, args: Namespace) -> None:
     require_writable(Path(args.study or "tuning"), UsageError)
     if config.init not in (AUTO, NONE):
         raise UsageError("--init has no effect here: trials train from scratch; leave it out")
-    args["init"] = NONE
+    config, args["init"] = replace(config, init=NONE), NONE
     text = _space_text(args.space)
     space = SearchSpace.read(text, config)
     job = _prepare(config, args, text)

@@ -51,6 +51,15 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require(not self.search.sample, "search.sample is for captioning: a run is validated by beam search")
+        later = self.self_critical.epochs > 0 or self.distillation.epochs > 0
+        require(
+            self.training.epochs >= 1 or (later and self.init != "none"),
+            "training.epochs must be at least 1; 0 is for self_critical or distillation from a model (init)",
+        )
+        require(
+            not self.distillation.epochs or "full" in self.cache.views,
+            "distillation compares whole images too: add full to cache.views",
+        )
 
     @property
     def out_dir(self) -> Path:

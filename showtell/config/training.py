@@ -1,4 +1,4 @@
-"""Settings of training: cross-entropy, fine-tuning, self-critical training, devices."""
+"""Settings of training: cross-entropy, fine-tuning, self-critical training, distillation, devices."""
 
 from __future__ import annotations
 
@@ -159,15 +159,15 @@ class DistillationConfig:
     """Distillation, the last stage of training: the model learns the mean word probabilities of others."""
 
     teachers: list[str] = field(default_factory=list)
-    """Models that are learned from: runs, folders in models/, or hub ids. Their encoder, image size and
+    """Teacher models: runs, folders in models/, or hub ids. Their encoder, image size and
     vocabulary are those of the model that is trained."""
     epochs: int = 0
     """Epochs; 0 leaves it out."""
     learning_rate: float = 3e-4
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
     samples: int = 5
-    """Captions that the model samples for each image; it is compared with its teachers at each of their
-    words."""
+    """Captions that are sampled from the model for each image. At each of their words, its probabilities are
+    compared with those of the teachers."""
     max_length: int = 18
     """Words in a sampled caption, at most."""
     mixup: float = 0.5

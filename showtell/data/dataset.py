@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ Item = tuple[Tensor, list[Tensor]]
 
 
 NumberedItem = tuple[Tensor, list[Tensor], int]
+
+_SECONDS_AFTER_SIGTERM: Final = 30
+"""A worker that loads batches ends so long after SIGTERM: longer than a step of training takes."""
 
 
 class ImageTable(ABC):
@@ -362,12 +365,13 @@ class EvalLoader(DataLoader[Any]):
 
 
 def _leave_signals_to_training(_: int) -> None:
-    """Have a worker ignore Ctrl-C and SIGTERM, which a terminal or SLURM sends to all processes.
+    """Have a worker outlive Ctrl-C and SIGTERM, which a terminal or SLURM sends to all processes.
 
-    The training process stops after its step, and still takes batches until then; then it ends its workers.
+    The training process stops after its step, and needs batches until then. Half a minute after SIGTERM the
+    worker ends all the same: so Python ends the workers of a program that fails.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_AFTER_SIGTERM))
 
 
 def with_images(batch: CaptionBatch, dataset: CaptionDataset) -> CaptionBatch:

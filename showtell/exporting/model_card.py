@@ -159,4 +159,7 @@ def _recipe(run: RunFacts) -> str:
         settings = {"init": run.initial} | settings
     if "data" in settings:
         settings["data"] = {k: v for k, v in settings["data"].items() if k not in _PRIVATE}
+    if "distillation" in settings:
+        teachers = [Path(teacher).name for teacher in settings["distillation"]["teachers"]]
+        settings["distillation"] = {**settings["distillation"], "teachers": teachers}
     return yaml.safe_dump(settings, sort_keys=False)

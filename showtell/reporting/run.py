@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from showtell.captioning.base import CaptioningModel
 
-_CURVES = {"Loss": ("train_loss", "val_loss"), "Scores on validation": ("CIDEr", "BLEU-4")}
+_CURVES = {"Loss": ("train_loss", "divergence", "val_loss"), "Scores on validation": ("CIDEr", "BLEU-4")}
 """Columns of history.csv; where a run had several datasets, those of each (`val_loss/coco`) are shown too."""
 _EARLIER = 6
 """Columns of earlier runs at most: the latest."""

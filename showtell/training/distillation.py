@@ -123,7 +123,7 @@ def distillation_images(train: CaptionDataset, teachers: int) -> CaptionDataset:
 
 
 def load_teachers(config: DistillationConfig, captioner: Captioner) -> list[RNNDecoder]:
-    """The decoders of the models that teach `captioner`, in its place; none without epochs.
+    """The decoders of the models that teach `captioner`, on its device; none without epochs.
 
     Raises:
         CheckpointError: one of them cannot be loaded.
@@ -134,9 +134,10 @@ def load_teachers(config: DistillationConfig, captioner: Captioner) -> list[RNND
     teachers = []
     for name in config.teachers:
         model = Captioner.load(name)
+        model.encoder.precision = captioner.encoder.precision
         for what, theirs, ours in (
-            ("encoder", model.encoder_name, captioner.encoder_name),
             ("image size", model.encoder.transform.size, captioner.encoder.transform.size),
+            ("encoder", model.encoder.fingerprint(), captioner.encoder.fingerprint()),
             ("vocabulary", model.vocabulary.words, captioner.vocabulary.words),
         ):
             if theirs != ours:

@@ -94,7 +94,8 @@ def fit(
         folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
         self_critical: the second stage; None, or no epochs, to leave it out.
         distillation: the third stage, which takes teachers.
-        teachers: decoders for the same features and the same vocabulary (`load_teachers`); not changed.
+        teachers: decoders for the same features and the same vocabulary (`load_teachers`); they do not
+            learn.
         resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
         memory: gets what training and validation take of the GPU.
         calibrate: do this last step.
@@ -220,7 +221,7 @@ def _stage_state(
         return state, saved
     if state.rows:
         epoch = best_of(state.rows)["epoch"]
-        log.info("%s training, from the best model so far (epoch %.0f)", stage.capitalize(), epoch)
+        log.info("Next stage: %s, from the best model so far (epoch %.0f)", stage, epoch)
         barrier()  # process 0 may still be writing it
         load_best_weights(single_decoder(run.captioner.decoder), run.folder)
     return TrainingState(stage, rows=state.rows), None

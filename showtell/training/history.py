@@ -91,6 +91,6 @@ def write_history(rows: Sequence[Mapping[str, float]], folder: Path) -> None:
         chosen = [name for name in names if name.partition("/")[0] in kinds]
         return {name: [(row["epoch"], row[name]) for row in rows if name in row] for name in chosen}
 
-    losses, scores = curves("train_loss", "val_loss"), curves("BLEU-4", "CIDEr")
+    losses, scores = curves("train_loss", "divergence", "val_loss"), curves("BLEU-4", "CIDEr")
     plot_lines(losses, folder / "loss.png", title="Loss", x_label="epoch", y_label="nats a word")
     plot_lines(scores, folder / "scores.png", title="Scores on validation", x_label="epoch", y_label="score")

@@ -38,6 +38,7 @@ _GROUPS: Final = {
     "train_loss": "loss/train",
     "val_loss": "loss/validation",
     "reward": "reward/train",
+    "divergence": "loss/divergence",
     "BLEU-1": "scores/BLEU-1",
     "BLEU-2": "scores/BLEU-2",
     "BLEU-3": "scores/BLEU-3",

@@ -76,7 +76,7 @@ class Run:
 
 
 class Stage:
-    """A stage of training: cross-entropy or fine-tuning, then maybe self-critical training.
+    """A stage of training: cross-entropy or fine-tuning, self-critical training, distillation.
 
     Args:
         state: where training is; changed in place.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,11 +100,11 @@ def resumed_settings(run: RunConfig, wanted: RunConfig, folder: Path) -> tuple[R
 
 def _filled(run: Any, given: Any) -> Any:
     """A section of settings: those of a run, but for given values that are not the default."""
-    defaults = {
-        field.name: field.default if field.default is not MISSING else None for field in fields(given)
-    }
+    usual = type(given)()
     changed = {
-        name: getattr(given, name) for name, usual in defaults.items() if getattr(given, name) != usual
+        field.name: getattr(given, field.name)
+        for field in fields(given)
+        if getattr(given, field.name) != getattr(usual, field.name)
     }
     return replace(run, **changed)
 

@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
-_COLUMNS = ("train_loss", "val_loss", "BLEU-4", "CIDEr")
+_COLUMNS = ("train_loss", "reward", "divergence", "val_loss", "BLEU-4", "CIDEr")
 """Columns of the table of a run, after the epoch."""
 
 
@@ -99,9 +99,13 @@ class TrainingRun:
         return Captioner.load(str(self.folder))
 
     def __str__(self) -> str:
-        columns = [name for name in _COLUMNS if name in self.best]
+        columns = [name for name in _COLUMNS if any(name in row for row in self.epochs)]
         rows = [
-            [f"{row['epoch']:.0f}", *(f"{row[name]:.4f}" for name in columns), "*" if row["saved"] else ""]
+            [
+                f"{row['epoch']:.0f}",
+                *(f"{row[name]:.4f}" if name in row else "" for name in columns),
+                "*" if row["saved"] else "",
+            ]
             for row in self.epochs
         ]
         table = text_table(["epoch", *columns, "saved"], rows)
@@ -178,7 +182,7 @@ def train(
         finetune: what takes the place of its defaults where training starts from a model.
         trainer: the processes that train together.
         self_critical: self-critical training, after the other.
-        distillation: learning from other models, after both.
+        distillation: distillation from other models, the last stage.
         search: how captions are searched in validation.
         resume: go on with a run that was stopped or killed: its folder, or True for the last one of `out`,
             `out`-2, ... Settings that are left out are the run's own.
@@ -248,10 +252,8 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     with rank_zero_first():
         data = prepare_data(config.data, Path(config.cache.dir))
         initial = load_initial(config, data)
-    config = replace(config, init=NONE, data=replace(config.data, min_count=data.min_count))
-    if initial is not None:
-        config = initial.settle(config)
-    _require_epochs(config)
+        config = replace(config, data=replace(config.data, min_count=data.min_count))
+        config = replace(config, init=NONE) if initial is None else initial.settle(config)
     log_summary(data)
     warn_of_few_images(data, config)
     if changes:
@@ -261,22 +263,6 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     captioner, result = _fit(config, data, initial, folder, memory, resume=resume is not None)
     minutes = (time.monotonic() - started) / 60
     return TrainingRun(folder, captioner, result, config, data, minutes, memory.summary())
-
-
-def _require_epochs(config: RunConfig) -> None:
-    """See whether a run trains at all.
-
-    Raises:
-        ConfigError: there is nothing to train, or nothing to start from.
-    """
-    if config.training.epochs:
-        return
-    if config.init == NONE:
-        raise ConfigError("training.epochs 0: a decoder from scratch needs 1 or more (or --init a model)")
-    if not (config.self_critical.epochs or config.distillation.epochs):
-        raise ConfigError(
-            "training.epochs 0: nothing to train, without self_critical.epochs and distillation.epochs too"
-        )
 
 
 def settings_yaml(config: RunConfig) -> str:

@@ -90,6 +90,7 @@ def sample_captions(
         tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
         drawn.append(tokens)
         done = done | (tokens == specials.end)
+    torch.clear_autocast_cache()  # of weights that were converted without gradients (PyTorch before 2.11)
     return torch.stack(drawn, dim=2)
 
 

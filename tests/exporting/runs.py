@@ -19,6 +19,7 @@ HISTORY = """epoch,train_loss,val_loss,BLEU-1,BLEU-4,CIDEr,saved
 SETTINGS = {
     "data": {"root": "/home/me/secret/flickr8k", "images": "/home/me/secret/photos", "min_count": 4},
     "decoder": {"kind": "topdown"},
+    "distillation": {"epochs": 2, "teachers": ["/home/me/secret/teacher"]},
     "search": {"beam_size": 7},
     "out": "/home/me/secret/run",
 }

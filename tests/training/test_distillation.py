@@ -78,6 +78,17 @@ def test_the_loss_is_the_divergence_from_the_mean_of_the_teachers(
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
 
 
+def test_in_bf16_all_weights_learn(tiny_encoder: CNNEncoder) -> None:
+    """Sampling, without gradients, comes first: its converted weights must not be used for the loss."""
+    model = initial_model(tiny_encoder)
+    images = distillation_images(datasets(model, IMAGES)[0], 1)
+    objective = Distillation(model, CONFIG, SETTINGS, teachers_of(tiny_encoder, ["topdown"]))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective(next(iter(CaptionLoader(images, batch_size=8, seed=0))), 0).loss
+    loss.backward()
+    assert [name for name, weight in objective.decoder.named_parameters() if weight.grad is None] == []
+
+
 def test_of_mixed_images_at_least_half_is_the_image_itself() -> None:
     torch.manual_seed(0)
     features = torch.arange(200.0).view(200, 1, 1, 1).expand(200, 2, 3, 4)
@@ -140,6 +151,10 @@ def test_teachers_of_another_kind_are_refused(tiny_encoder: CNNEncoder, tmp_path
     (teacher,) = load_teachers(DistillationConfig([str(tmp_path / "same")], epochs=1), model)
     assert torch.equal(teacher.word_bias, single_decoder(model.decoder).word_bias)
     assert load_teachers(DistillationConfig(), model) == []
+    for encoder, what in ((make_tiny_encoder(seed=1), "encoder"), (make_tiny_encoder(size=96), "image size")):
+        other = initial_model(encoder)
+        with pytest.raises(UsageError, match=f"its {what} is not that of the model"):
+            load_teachers(DistillationConfig([str(tmp_path / "same")], epochs=1), other)
     other = initial_model(tiny_encoder)
     other.vocabulary = build_vocab(["another word " * 3], 1)
     assert len(other.vocabulary) != len(VOCABULARY)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +68,36 @@ def test_signals_to_all_processes_leave_the_workers_until_the_end(
     with pytest.raises(InterruptedTrainingError, match="--resume"):
         train(tiny_encoder, tmp_path, source=Stopping, config=config)
     assert losses(train(tiny_encoder, tmp_path, resume=True, config=config)) == losses(whole_run.result)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+ENDS = """
+from pathlib import Path
+import sys
+from dataclasses import replace
+from tests.conftest import make_tiny_encoder
+from tests.training.toy import CONFIG, train
+
+def fail(row):
+    raise ValueError("on purpose")
+
+train(make_tiny_encoder(), Path(sys.argv[1]), config=replace(CONFIG, num_workers=1), on_epoch=fail)
+"""
+
+
+def test_a_program_that_fails_ends_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ends them by SIGTERM, and waits for them."""
+    code = ENDS.replace("import sys", "import sys, showtell.data.dataset as d; d._SECONDS_AFTER_SIGTERM = 1")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert "ValueError: on purpose" in done.stderr
 
 
 def test_early_stopping(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:

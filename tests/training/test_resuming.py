@@ -99,7 +99,7 @@ def test_settings_are_read_as_they_were_written(run: RunConfig, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a: [", "- 1", "cache: {views: 3}", "training: {epochs: 0}", "decoder: 5"]
+    "text", ["", "a: [", "- 1", "cache: {views: 3}", "training: {epochs: -1}", "decoder: 5"]
 )
 def test_damaged_settings_are_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(text)

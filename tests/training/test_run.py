@@ -81,10 +81,14 @@ def test_distillation_goes_on_from_a_model_and_nothing_else_trains(
     again = ["--config", str(out / "config.yaml"), "--resume", "--distillation.epochs", "3"]
     assert run_command("train", again, prog="test") == 0
     assert len((out / "history.csv").read_text().splitlines()) == 4
+    in_python = showtell.train(resume=out)
+    assert len(in_python.epochs) == 3
+    assert "divergence" in str(in_python)
     capsys.readouterr()
     for options, reason in (
-        (["--init", "none", *teachers], "a decoder from scratch needs 1 or more"),
-        (["--init", start], "nothing to train, without self_critical.epochs and distillation.epochs"),
+        (["--init", "none", *teachers], "training.epochs must be at least 1; 0 is for self_critical or"),
+        (["--init", start], "training.epochs must be at least 1; 0 is for self_critical or"),
+        (["--init", start, *teachers, "--cache.views", "[random-1]"], "add full to cache.views"),
         (["--init", start, *teachers, "--distillation.epochs", "0"], "takes both teachers and epochs"),
     ):
         assert run_command("train", [*settings, *options], prog="test") == 2

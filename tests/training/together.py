@@ -17,7 +17,13 @@ from pathlib import Path
 import torch
 
 from showtell.captioning.captioner import Captioner
-from showtell.config import DecoderConfig, SearchConfig, SelfCriticalConfig, TrainerConfig
+from showtell.config import (
+    DecoderConfig,
+    DistillationConfig,
+    SearchConfig,
+    SelfCriticalConfig,
+    TrainerConfig,
+)
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
 from showtell.decoder import make_decoder
@@ -51,16 +57,21 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--kind", default="topdown")
+    parser.add_argument("--distill", action="store_true", help="the third stage too")
     args = parser.parse_args()
     trainer = TrainerConfig(devices="auto" if args.processes == "auto" else int(args.processes))
     ours = start_processes(trainer)
     encoder = make_tiny_encoder()
     torch.manual_seed(0)
-    decoder = make_decoder(
-        DecoderConfig(kind=args.kind, embedding_dim=16, hidden_dim=16, attention_dim=16, dropout=0.0),
-        vocab_size=len(VOCABULARY),
-        feature_dim=encoder.feature_dim,
-        grid_cells=encoder.grid_cells,
+    config = DecoderConfig(kind=args.kind, embedding_dim=16, hidden_dim=16, attention_dim=16, dropout=0.0)
+    decoder, teacher = (
+        make_decoder(
+            config,
+            vocab_size=len(VOCABULARY),
+            feature_dim=encoder.feature_dim,
+            grid_cells=encoder.grid_cells,
+        )
+        for _ in range(2)
     )
     load = Counted(encoder.grid_cells, encoder.feature_dim, args.die_at)
     # 31 images and 7 to validate on: no number that two processes share evenly
@@ -72,6 +83,8 @@ def main() -> None:
         SearchConfig(),
         args.folder,
         self_critical=SelfCriticalConfig(epochs=EPOCHS, learning_rate=5e-3, max_length=6),
+        distillation=DistillationConfig(["teacher"], EPOCHS, 5e-3, max_length=6, mixup=0),
+        teachers=[teacher] if args.distill else [],
         resume=args.resume,
     )
     seen = all_gather_object(load.seen)

@@ -33,6 +33,7 @@ _NAMES: Final = {
     "weights": "NAME",
     "init": "MODEL",
     "views": "[VIEW,...]",
+    "teachers": "[MODEL,...]",
 }
 """Metavars of settings that are text or lists."""
 _PLUGGABLE: Final[dict[tuple[type, str], tuple[tuple[str, ...], PluginKind]]] = {
@@ -171,10 +172,10 @@ def _argument(section: type, field: Field[Any]) -> dict[str, Any]:
     if (section, field.name) in _PLUGGABLE:
         names, plugins = _PLUGGABLE[section, field.name]
         kind = Literal[(*names, *plugin_names(plugins))]
-    default = field.default if field.default is not MISSING else None
+    made = field.default_factory() if field.default_factory is not MISSING else None
     return {
         "type": kind,
-        "default": default,
+        "default": made if field.default is MISSING else field.default,
         "help": docstrings(section).get(field.name, ""),
         "metavar": _metavar(kind)
         if get_origin(kind) is Literal

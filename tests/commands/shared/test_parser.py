@@ -66,7 +66,10 @@ def test_a_setting_that_may_be_empty_is(tmp_path: Path) -> None:
         ("train --epochs many", "--epochs: 'many' is not a whole number"),
         ("train --training.epochs=many", "--training.epochs: 'many' is not a whole number"),
         ("train --epochs", "--epochs: needs a value"),
-        ("train --epochs 0", "training.epochs must be at least 1"),
+        (
+            "train --epochs 0",
+            "training.epochs must be at least 1; 0 is for self_critical or distillation from a model (init)",
+        ),
         (
             "train --decoder.kind topdwn",
             "--decoder.kind: 'topdwn' is none of topdown, attention, pooled; did you mean topdown?",
