@@ -8,12 +8,11 @@ DATA ?= data/flickr8k
 
 DOCS := $(VENV)-docs
 
-.PHONY: help demo everyday test test-slow lint docs bench bench-gpu
+.PHONY: help demo test test-slow lint docs bench bench-gpu
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       train a captioner on drawn scenes and caption real photos (minutes)"
-	@echo "make everyday   train the included model: four models, then one that learns from them (a GPU, or days)"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  real training, real data, kills at random moments"
 	@echo "make lint       ruff, mypy"
@@ -32,16 +31,6 @@ demo: $(READY)
 	@echo
 	@echo "Real photos, captioned by the model that ships in models/everyday:"
 	$(BIN)/python inference.py
-
-everyday: $(READY)
-	for seed in 1 2 3 4; do \
-		run=$(RUNS)/everyday-seed$$seed; \
-		if [ -f $$run/last.ckpt ]; then resume="--resume $$run"; else resume=; fi; \
-		$(BIN)/python main.py --config configs/everyday.yaml --training.seed $$seed --out $$run $$resume || exit 1; \
-	done
-	$(BIN)/python main.py --config configs/everyday-distilled.yaml --init $(RUNS)/everyday-seed4 \
-		--distillation.teachers "[$(RUNS)/everyday-seed1,$(RUNS)/everyday-seed2,$(RUNS)/everyday-seed3,$(RUNS)/everyday-seed4]" \
-		--out $(RUNS)/everyday
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

@@ -165,9 +165,9 @@ class DistillationConfig:
     """Epochs; 0 leaves it out."""
     learning_rate: float = 3e-4
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
-    samples: int = 5
-    """Captions that are sampled from the model for each image. At each of their words, its probabilities are
-    compared with those of the teachers."""
+    samples: int = 3
+    """Captions that are sampled from the model for each image. At each of their words, and of people's
+    captions, its probabilities are compared with those of the teachers."""
     max_length: int = 18
     """Words in a sampled caption, at most."""
     mixup: float = 0.5

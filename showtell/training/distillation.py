@@ -1,9 +1,9 @@
 """Distillation of an ensemble into one model (Hinton et al. 2015, arXiv:1503.02531).
 
-The model learns the mean word probabilities of its teachers, at each word of captions that it has sampled
-itself (Agarwal et al. 2024, arXiv:2306.13649). It and each of the teachers get a view of the image of their
-own, and some images are mixed with another (Beyer et al. 2022, arXiv:2106.05237; Zhang et al. 2018,
-arXiv:1710.09412): so that it also learns what an ensemble over views would say.
+The model learns the mean word probabilities of its teachers, at each word of people's captions and of
+captions that it has sampled itself (Agarwal et al. 2024, arXiv:2306.13649). It and each of the teachers get a
+view of the image of their own, and some images are mixed with another (Beyer et al. 2022, arXiv:2106.05237;
+Zhang et al. 2018, arXiv:1710.09412): so that it also learns what an ensemble over views would say.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Distillation(CrossEntropy):
         self.register_buffer("struck_out", struck_out, persistent=False)
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
-        """Mean divergence over the words of sampled captions; people's captions are not used.
+        """Mean divergence over the words of people's captions and of sampled ones.
 
         Args:
             batch: with 1 + M views of each image, for the model and its M teachers.
@@ -73,15 +73,13 @@ class Distillation(CrossEntropy):
         features = self.captioner.features(batch.images.flatten(0, 1)).unflatten(0, views)
         own, *of_teachers = _mixed(features, self.distillation.mixup).unbind(dim=1)
         sampled = self._sampled(own, batch.number, step)
-        hidden = self.decoder(own, *sampled[:3])
-        weight, bias = self.decoder.embedding.weight, self.decoder.word_bias
-        with torch.no_grad():
-            teachers = [
-                (teacher(seen, *sampled[:3]), teacher.embedding.weight, teacher.word_bias)
-                for teacher, seen in zip(self._teachers, of_teachers, strict=True)
-            ]
-        loss = linear_divergence(hidden, weight, bias, teachers)
-        return StepLoss(loss * ddp_loss_scale(len(hidden)), loss.detach(), len(hidden))
+        parts = [
+            self._divergence(own, of_teachers, captions)
+            for captions in ((batch.captions, batch.lengths, batch.image_index), sampled[:3])
+        ]
+        words = sum(count for _, count in parts)
+        loss = torch.stack([divergence * (count / words) for divergence, count in parts]).sum()
+        return StepLoss(loss * ddp_loss_scale(words), loss.detach(), words)
 
     def monitored(self, metrics: Mapping[str, float]) -> float:
         """The monitored metric: minus the CIDEr; of several datasets, minus their mean."""
@@ -102,6 +100,25 @@ class Distillation(CrossEntropy):
                 temperature=1.0,
             )
         return SampledBatch.of(CopyToCPU(sampled).wait(), specials, features.device)
+
+    def _divergence(
+        self, own: Tensor, of_teachers: Sequence[Tensor], captions: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, int]:
+        """Mean divergence over the words of captions, and their number.
+
+        Args:
+            own: (B, R, D) features that the model gets.
+            of_teachers: (B, R, D) features that each of the teachers gets.
+            captions: token ids (N, T), lengths (N,) and the image of each caption (N,).
+        """
+        hidden = self.decoder(own, *captions)
+        weight, bias = self.decoder.embedding.weight, self.decoder.word_bias
+        with torch.no_grad():
+            teachers = [
+                (teacher(seen, *captions), teacher.embedding.weight, teacher.word_bias)
+                for teacher, seen in zip(self._teachers, of_teachers, strict=True)
+            ]
+        return linear_divergence(hidden, weight, bias, teachers), len(hidden)
 
 
 def _mixed(features: Tensor, share: float) -> Tensor:

@@ -42,9 +42,11 @@ def divergence_word_by_word(
 ) -> Tensor:
     """Mean divergence of the mean of the teachers, each with its view of each image."""
     sampled = objective._sampled(batch.images[:, 0], batch.number, step)
+    people = batch.captions, batch.lengths, batch.image_index
+    captions = [*zip(*sampled[:3], strict=True), *zip(*people, strict=True)]
     models = [objective.decoder, *teachers]
     divergences = []
-    for caption, length, image in zip(*sampled[:3], strict=True):
+    for caption, length, image in captions:
         states = [model.init_state(batch.images[image, view][None]) for view, model in enumerate(models)]
         for token in caption[: length - 1]:
             outputs = [
@@ -115,7 +117,6 @@ def distilled(
 def test_a_model_learns_what_its_teacher_knows_and_a_resumed_run_ends_the_same(
     trained: Captioner, tmp_path: Path
 ) -> None:
-    """People's captions are not needed: the model starts without any knowledge, from its own samples."""
     before = copy.deepcopy(trained.decoder.state_dict())
     whole = distilled(tmp_path / "whole", trained)
     divergences = [row["divergence"] for row in whole.epochs]
