@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,15 @@ import showtell
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_summary import read_run
 from showtell.cli import run_command
+from showtell.config import RunConfig
+from showtell.data.prepare import PreparedData
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import UsageError
+from showtell.training.fit import TrainingResult
+from showtell.training.run import TrainingRun
 from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
+from tests.training.toy import initial_model
 
 
 def test_from_photos_to_a_fine_tuned_model(
@@ -93,6 +100,20 @@ def test_distillation_goes_on_from_a_model_and_nothing_else_trains(
     ):
         assert run_command("train", [*settings, *options], prog="test") == 2
         assert reason in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_run_of_two_stages_prints_what_each_epoch_has(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    """The best epoch may be of the first stage."""
+    values = {"val_loss": 2.0, "BLEU-4": 0.25, "CIDEr": 0.5}
+    first = {"epoch": 1.0, "train_loss": 3.0, "saved": 1.0, **values}
+    second = {"epoch": 2.0, "reward": 0.75, "saved": 0.0, **values}
+    model = initial_model(tiny_encoder)
+    prepared = PreparedData("photos", [], model.vocabulary, 1, Counter())
+    run = TrainingRun(tmp_path, model, TrainingResult([first, second]), RunConfig(), prepared, 1.0)
+    lines = str(run).splitlines()
+    assert lines[1].split() == ["epoch", "train_loss", "reward", "val_loss", "BLEU-4", "CIDEr", "saved"]
+    assert lines[-2].split() == ["1", "3.0000", "2.0000", "0.2500", "0.5000", "*"]
+    assert lines[-1].split() == ["2", "0.7500", "2.0000", "0.2500", "0.5000"]
 
 
 def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
