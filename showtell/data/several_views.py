@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from showtell.data.dataset import ImageTable, LoadImage
 from showtell.data.records import CaptionedImage
 
-WHOLE = 0.5
+_WHOLE: Final = 0.5
 """Share of the views that are the whole image; the others are random ones."""
 
 
@@ -32,7 +34,7 @@ class _SeveralViews:
     def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
         """(V, ...) by `draw`; without it, the whole image V times."""
         random = np.random.default_rng(draw)
-        whole = random.random(self.count) < (1 if draw is None else WHOLE)
+        whole = random.random(self.count) < (1 if draw is None else _WHOLE)
         draws = random.integers(2**31, size=self.count).tolist()
         return torch.stack(
             [self.load(image, None if whole[view] else draws[view]) for view in range(self.count)]

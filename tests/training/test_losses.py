@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from showtell.training import losses
-from showtell.training.losses import CHUNK, linear_cross_entropy, soft_cross_entropy
+from showtell.training.losses import (
+    CHUNK,
+    linear_cross_entropy,
+    linear_divergence,
+    soft_cross_entropy,
+)
 
 
 def inputs(
@@ -159,3 +164,23 @@ def test_soft_targets_as_in_torch() -> None:
     full = F.pad(soft, (0, 3))  # the last three words have no probability
     expected = F.cross_entropy(F.linear(*tensors), full, reduction="none")
     torch.testing.assert_close(soft_cross_entropy(*tensors, soft), expected)
+
+
+@pytest.mark.parametrize("rows", [3, 1300])
+def test_divergence_is_that_of_torch_from_the_mean_of_the_teachers(rows: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    hidden, weight, bias = (random(*shape).requires_grad_() for shape in ((rows, 6), (11, 6), (11,)))
+    teachers = [(random(rows, width), random(11, width), random(11)) for width in (6, 4)]
+    mean = torch.stack([F.linear(*teacher).softmax(dim=1) for teacher in teachers]).mean(dim=0)
+    expected = F.kl_div(F.linear(hidden, weight, bias).log_softmax(dim=1), mean, reduction="batchmean")
+    ours = linear_divergence(hidden, weight, bias, teachers)
+    torch.testing.assert_close(ours, expected)
+    leaves = hidden, weight, bias
+    for mine, other in zip(
+        torch.autograd.grad(2 * ours, leaves), torch.autograd.grad(2 * expected, leaves), strict=True
+    ):
+        torch.testing.assert_close(mine, other)
