@@ -53,13 +53,13 @@ class Initial:
         model = self.captioner
         encoder = replace(config.encoder, weights=model.encoder_name, image_size=model.encoder.transform.size)
         dropout = config.decoder.dropout
-        own = self.decoder.config
+        own, training = self.decoder.config, config.training
         return replace(
             config,
             init=self.name,
             encoder=encoder,
             decoder=own if dropout == DecoderConfig().dropout else replace(own, dropout=dropout),
-            training=config.finetune.applied_to(config.training),
+            training=config.finetune.applied_to(training) if training.epochs else training,
         )
 
 

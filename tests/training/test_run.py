@@ -14,7 +14,7 @@ import showtell
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_summary import read_run
 from showtell.cli import run_command
-from showtell.config import RunConfig
+from showtell.config import RunConfig, TrainingConfig
 from showtell.data.prepare import PreparedData
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import UsageError
@@ -85,6 +85,8 @@ def test_distillation_goes_on_from_a_model_and_nothing_else_trains(
     assert "divergence" in history[0]
     assert "train_loss" not in history[0]
     assert Captioner.load(str(out), device=torch.device("cpu")).vocabulary == whole.vocabulary
+    kept = yaml.safe_load((out / "config.yaml").read_text())
+    assert kept["training"]["batch_size"] == TrainingConfig().batch_size  # not that of fine-tuning
     again = ["--config", str(out / "config.yaml"), "--resume", "--distillation.epochs", "3"]
     assert run_command("train", again, prog="test") == 0
     assert len((out / "history.csv").read_text().splitlines()) == 4
