@@ -8,6 +8,7 @@ Zhang et al. 2018, arXiv:1710.09412): so that it also learns what an ensemble ov
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -134,9 +135,9 @@ def _mixed(features: Tensor, share: float) -> Tensor:
 
 def distillation_images(train: CaptionDataset, teachers: int) -> CaptionDataset:
     """The training images with a view for the model and for each of its teachers."""
-    return CaptionDataset(
-        train.images, train.vocabulary, several_views(train.load_image, 1 + teachers), train.max_length
-    )
+    images = copy.copy(train)
+    images.load_image = several_views(train.load_image, 1 + teachers)
+    return images
 
 
 def load_teachers(config: DistillationConfig, captioner: Captioner) -> list[RNNDecoder]:

@@ -41,15 +41,21 @@ def linear_cross_entropy(
     Returns:
         Scalar, fp32 (fp64 of fp64).
     """
-    device = hidden.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+    hidden, weight, bias = _autocast(hidden, weight, bias)
     if not torch.is_grad_enabled():  # a Function's needs_input_grad does not know: no gradients in vain
         hidden, weight, bias = hidden.detach(), weight.detach(), bias.detach()
     return _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, targets, label_smoothing, row_weights
     )
+
+
+def _autocast(hidden: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three in the number format of autocast, where that is enabled: a Function gets what it is given."""
+    device = hidden.device.type
+    if not torch.is_autocast_enabled(device):
+        return hidden, weight, bias
+    dtype = torch.get_autocast_dtype(device)
+    return hidden.to(dtype), weight.to(dtype), bias.to(dtype)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -148,12 +154,9 @@ def linear_divergence(
     Returns:
         Scalar, fp32 (fp64 of fp64).
     """
-    device = hidden.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
-        teachers = [tuple(tensor.to(dtype) for tensor in teacher) for teacher in teachers]  # type: ignore[misc]
-    return _LinearDivergence.apply(hidden, weight, bias, teachers)  # type: ignore[no-untyped-call]
+    return _LinearDivergence.apply(  # type: ignore[no-untyped-call]
+        *_autocast(hidden, weight, bias), [_autocast(*teacher) for teacher in teachers]
+    )
 
 
 class _LinearDivergence(torch.autograd.Function):

@@ -90,7 +90,7 @@ def sample_captions(
         tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
         drawn.append(tokens)
         done = done | (tokens == specials.end)
-    torch.clear_autocast_cache()  # of weights that were converted without gradients (PyTorch before 2.11)
+    torch.clear_autocast_cache()  # of weights converted without gradients (pytorch#112583)
     return torch.stack(drawn, dim=2)
 
 
@@ -130,9 +130,8 @@ class SampledBatch(NamedTuple):
         """The batch of captions (B, K, T), by `sample_captions`, which are on the CPU."""
         images, samples, _ = sampled.shape
         flat = sampled.flatten(0, 1)
-        lengths, order = ((flat != pad_id).sum(dim=1) + 1).sort(
-            descending=True, stable=True
-        )  # with the start
+        tokens = (flat != pad_id).sum(dim=1) + 1  # with the start
+        lengths, order = tokens.sort(descending=True, stable=True)
         captions = torch.nn.functional.pad(flat, (1, 0), value=specials.start)[order]  # (N, 1 + T)
         image_index = (torch.arange(images * samples) // samples)[order]
         return cls(to_device(captions, device), lengths, image_index, order)
