@@ -24,14 +24,8 @@ from showtell.errors import UsageError
 from showtell.training.cross_entropy import CrossEntropy, StepLoss
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_divergence
-from showtell.training.sampling import (
-    SampledBatch,
-    random_numbers,
-    sample_captions,
-    strike_out,
-    without_dropout,
-)
-from showtell.utils.devices import CopyToCPU, to_device
+from showtell.training.sampling import CaptionSampler, SampledBatch
+from showtell.utils.devices import to_device
 
 
 class Distillation(CrossEntropy):
@@ -59,9 +53,13 @@ class Distillation(CrossEntropy):
         super().__init__(captioner, config)
         self.distillation, self.peak_rate = distillation, distillation.learning_rate
         self._teachers = tuple(teacher.eval().requires_grad_(False) for teacher in teachers)  # no submodules
-        self.struck_out: Tensor
-        struck_out = strike_out(torch.zeros(self.decoder.vocab_size), special_tokens(captioner.vocabulary))
-        self.register_buffer("struck_out", struck_out, persistent=False)
+        self.sample = CaptionSampler(
+            self.decoder,
+            special_tokens(captioner.vocabulary),
+            samples=distillation.samples,
+            max_length=distillation.max_length,
+            temperature=1.0,
+        )
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
         """Mean divergence over the words of people's captions and of sampled ones.
@@ -88,19 +86,8 @@ class Distillation(CrossEntropy):
 
     def _sampled(self, features: Tensor, number: Tensor, step: int) -> SampledBatch:
         """Captions that the decoder samples for features (B, R, D) of the images `number` (B,)."""
-        settings, specials = self.distillation, special_tokens(self.captioner.vocabulary)
-        seed = self.config.seed, step
-        uniform = random_numbers(seed, number, settings.samples, settings.max_length)
-        with without_dropout(self.decoder):
-            sampled = sample_captions(
-                self.decoder,
-                features,
-                specials,
-                to_device(uniform, features.device),
-                self.struck_out,
-                temperature=1.0,
-            )
-        return SampledBatch.of(CopyToCPU(sampled).wait(), specials, features.device)
+        sampled = self.sample(features, number, (self.config.seed, step)).wait()
+        return SampledBatch.of(sampled, self.sample.specials, features.device)
 
     def _divergence(
         self, own: Tensor, of_teachers: Sequence[Tensor], captions: tuple[Tensor, Tensor, Tensor]

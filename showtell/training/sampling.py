@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from showtell.decoder import RNNDecoder
 from showtell.decoder.base import LockedDropout
+from showtell.decoder.captured import Captured
 from showtell.search import SpecialTokens
-from showtell.utils.devices import to_device
+from showtell.utils.devices import CopyToCPU, to_device
 
 MASKED_LOGIT = -1e4
 """Added to the bias of words that are never generated: their probability is 0 in any number format."""
@@ -104,6 +105,64 @@ def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     sums = probabilities.cumsum(dim=-1)
     threshold = uniform.unsqueeze(-1) * sums[..., -1:]
     return torch.searchsorted(sums, threshold, right=True).squeeze(-1).clamp_(max=sums.shape[-1] - 1)
+
+
+class CaptionSampler(nn.Module):
+    """Samples captions from a decoder, without dropout; on a GPU by a graph for each size of the batch.
+
+    Args:
+        decoder: the decoder; no submodule.
+        specials: ids of the special tokens.
+        samples: captions an image.
+        max_length: words a caption, at most.
+        temperature: what logits are divided by.
+    """
+
+    def __init__(
+        self,
+        decoder: RNNDecoder,
+        specials: SpecialTokens,
+        *,
+        samples: int,
+        max_length: int,
+        temperature: float,
+    ) -> None:
+        super().__init__()
+        self._decoder = (decoder,)
+        self.specials, self.samples, self.max_length = specials, samples, max_length
+        self.temperature = temperature
+        self._captured: dict[torch.Size, Captured[Tensor]] = {}
+        self.struck_out: Tensor
+        struck_out = strike_out(torch.zeros(decoder.vocab_size), specials)
+        self.register_buffer("struck_out", struck_out, persistent=False)
+
+    def forward(self, features: Tensor, number: Tensor, seed: tuple[int, ...]) -> CopyToCPU:
+        """Captions (B, K, T) for features (B, R, D) of the images `number` (B,), on their way to the CPU."""
+        uniform = random_numbers(seed, number, self.samples, self.max_length)
+        with without_dropout(self._decoder[0]):
+            return CopyToCPU(self._draw(features, to_device(uniform, features.device)))
+
+    def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
+        if not features.is_cuda:
+            return self._sample(features, uniform)
+        if features.shape not in self._captured:
+            self._captured[features.shape] = Captured(self._sample_uncached, features, uniform)
+        return self._captured[features.shape](features, uniform)
+
+    def _sample(self, features: Tensor, uniform: Tensor) -> Tensor:
+        return sample_captions(
+            self._decoder[0],
+            features,
+            self.specials,
+            uniform,
+            self.struck_out,
+            temperature=self.temperature,
+        )
+
+    def _sample_uncached(self, features: Tensor, uniform: Tensor) -> Tensor:
+        # Weights are to be converted in the graph: those that autocast keeps are of this step only.
+        with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
+            return self._sample(features, uniform)
 
 
 class SampledBatch(NamedTuple):

@@ -22,20 +22,13 @@ from showtell.data.tokenizer import tokenize
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder, packed_targets
 from showtell.decoder.base import Packing
-from showtell.decoder.captured import Captured
 from showtell.evaluation.cider import CiderD
 from showtell.search import SpecialTokens
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_cross_entropy
-from showtell.training.sampling import (
-    SampledBatch,
-    random_numbers,
-    sample_captions,
-    strike_out,
-    without_dropout,
-)
-from showtell.utils.devices import CopyToCPU, to_device
+from showtell.training.sampling import CaptionSampler, SampledBatch, strike_out, without_dropout
+from showtell.utils.devices import to_device
 
 
 class CaptionReward:
@@ -143,10 +136,13 @@ class SelfCritical(CrossEntropy):
     ) -> None:
         super().__init__(captioner, config, caption_weights)
         self.policy, self.reward, self.peak_rate = policy, reward, policy.learning_rate
-        self._captured: dict[torch.Size, Captured[Tensor]] = {}
-        self.struck_out: Tensor
-        struck_out = strike_out(torch.zeros(self.decoder.vocab_size), special_tokens(captioner.vocabulary))
-        self.register_buffer("struck_out", struck_out, persistent=False)
+        self.sample = CaptionSampler(
+            self.decoder,
+            special_tokens(captioner.vocabulary),
+            samples=policy.samples,
+            max_length=policy.max_length,
+            temperature=policy.temperature,
+        )
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
         """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting.
@@ -154,10 +150,7 @@ class SelfCritical(CrossEntropy):
         On a GPU the cross-entropy is computed while the CPU computes the rewards.
         """
         features, policy = self.captioner.features(batch.images), self.policy
-        seed = self.config.seed, step
-        uniform = random_numbers(seed, batch.number, policy.samples, policy.max_length)
-        with without_dropout(self.decoder):
-            drawn = CopyToCPU(self._draw(features, to_device(uniform, features.device)))
+        drawn = self.sample(features, batch.number, (self.config.seed, step))
         guard = None
         if policy.cross_entropy:
             guard, words = self.cross_entropy(batch, hidden_states(self.captioner, batch), 0.0)
@@ -183,22 +176,3 @@ class SelfCritical(CrossEntropy):
     def monitored(self, metrics: Mapping[str, float]) -> float:
         """The monitored metric: minus the CIDEr; of several datasets, minus their mean."""
         return -metrics["CIDEr"]
-
-    def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
-        """Captions (B, K, T) drawn for features (B, R, D); on a GPU by a graph for each size of the batch."""
-        if not features.is_cuda:
-            return self._sample(features, uniform)
-        if features.shape not in self._captured:
-            self._captured[features.shape] = Captured(self._sample_uncached, features, uniform)
-        return self._captured[features.shape](features, uniform)
-
-    def _sample(self, features: Tensor, uniform: Tensor) -> Tensor:
-        specials, temperature = special_tokens(self.captioner.vocabulary), self.policy.temperature
-        return sample_captions(
-            self.decoder, features, specials, uniform, self.struck_out, temperature=temperature
-        )
-
-    def _sample_uncached(self, features: Tensor, uniform: Tensor) -> Tensor:
-        # Weights are to be converted in the graph: those that autocast keeps are of this step only.
-        with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
-            return self._sample(features, uniform)
