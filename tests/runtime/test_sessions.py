@@ -67,3 +67,45 @@ def test_a_runtime_that_cannot_be_loaded_is_named(exported: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UsageError, match="onnxruntime is installed but cannot be loaded"):
         sessions.open_session(exported, "start", Manifest.load(exported), "onnx")
+
+
+FEATURES = np.random.default_rng(0).normal(size=(3, 4, 128)).astype(np.float32)
+
+
+def results(folder: Path) -> list[bytes]:
+    session = sessions.open_session(folder, "start", Manifest.load(folder), "openvino")
+    return [output.tobytes() for output in session.run([FEATURES])]
+
+
+def test_what_openvino_has_compiled_is_loaded_again(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", tmp_path.joinpath)
+    expected = results(exported)
+    (compiled,) = (tmp_path / "showtell" / "openvino").iterdir()
+    before = compiled.stat().st_mtime_ns
+    assert results(exported) == expected
+    assert [path.stat().st_mtime_ns for path in compiled.parent.iterdir()] == [before]
+
+
+@pytest.mark.parametrize("size", [0, 100, -100])
+def test_a_compiled_graph_that_was_cut_off_is_compiled_again(
+    size: int, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", tmp_path.joinpath)
+    expected = results(exported)
+    (compiled,) = (tmp_path / "showtell" / "openvino").iterdir()
+    content = compiled.read_bytes()
+    compiled.chmod(0o600)
+    compiled.write_bytes(content[:size])
+    assert results(exported) == expected
+    assert compiled.stat().st_size > len(content) // 2  # written again
+
+
+def test_without_a_folder_for_compiled_graphs_all_are_compiled(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = results(exported)
+    (tmp_path / "showtell").write_bytes(b"a file")
+    monkeypatch.setattr("platformdirs.user_cache_path", tmp_path.joinpath)
+    assert results(exported) == expected
