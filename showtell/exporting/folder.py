@@ -67,7 +67,8 @@ def check_target(folder: Path) -> None:
         raise UsageError(f"{folder}: is a file; name another folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
-    foreign = sorted({path.name for path in folder.iterdir()} - _WRITTEN)
+    names = {path.name for path in folder.iterdir()}
+    foreign = sorted(names - _WRITTEN if FILE_NAME in names else names)
     if foreign:
         raise UsageError(
             f"{folder}: holds something else than an exported model ({foreign[0]}); name another"

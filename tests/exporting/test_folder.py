@@ -82,7 +82,12 @@ def test_a_folder_is_replaced_only_where_it_is_an_export(
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("caption.py", "has been changed"), ("photo.jpg", "something else"), (".", "you are in")],
+    [
+        ("caption.py", "has been changed"),
+        ("photo.jpg", "something else"),
+        (".", "you are in"),
+        ("showtell.json", "something else"),  # without it, graphs and a README may be anybody's
+    ],
 )
 def test_other_files_are_left_alone(
     name: str, reason: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +97,8 @@ def test_other_files_are_left_alone(
     if name == ".":
         monkeypatch.chdir(folder)
         folder = Path(name)
+    elif name == "showtell.json":
+        (folder / name).unlink()
     else:
         (folder / name).write_text("mine")
     with pytest.raises(UsageError, match=reason):

@@ -44,10 +44,11 @@ def _homes(root: Path) -> Iterator[Path]:
 
 
 def matches_file(file: Path) -> bool:
-    """Whether a file holds COCO captions, by what is in it."""
-    named_otherwise = _NO_CAPTIONS.fullmatch(file.name) is not None
-    a_list = begins_with(file, "[")  # as Label Studio writes it
-    return not (named_otherwise or a_list) and file.suffix == ".json" and contains(file, b'"annotations"')
+    """Whether a file holds COCO captions, by what is in it; without "caption" in its name, a caption too."""
+    if file.suffix != ".json" or _NO_CAPTIONS.fullmatch(file.name) or begins_with(file, "["):
+        return False  # Label Studio writes a list
+    unless_named = () if "caption" in file.name.lower() else (b'"caption"',)  # annotations may be boxes
+    return contains(file, b'"annotations"', *unless_named)
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:

@@ -18,8 +18,9 @@ from showtell.errors import AnnotationError
 def files(root: Path) -> list[Path]:
     """Karpathy's files in a folder, or in a folder within it; else its `captions.json` of that form."""
     for folder in itertools.chain((root, root / "annotations"), folders_in(root, 2)):
-        if named := [file for file in files_in(folder, ".json") if file.name.startswith("dataset_")]:
-            return named
+        named = [file for file in files_in(folder, ".json") if file.name.startswith("dataset_")]
+        if ours := [file for file in named if matches_file(file)]:  # not Hugging Face's dataset_info.json
+            return ours
     return [file for file in files_in(root, ".json") if file.name == "captions.json" and matches_file(file)]
 
 

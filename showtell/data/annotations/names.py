@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 _DRIVE = re.compile(r"[A-Za-z]:/")
@@ -38,3 +40,14 @@ def number_alike(image_id: str) -> str:
 def name_key(name: str) -> str:
     """The same text for paths that a person takes for the same."""
     return look_alike(forward_slashes(name.strip()))
+
+
+def distinct_name_key(names: Iterable[str]) -> Callable[[str], str]:
+    """`name_key`, but of those of `names` that a person would take for the same, each has its own key."""
+    counts = Counter(map(name_key, names))
+
+    def key(name: str) -> str:
+        alike = name_key(name)
+        return alike if counts[alike] <= 1 else f"as written: {forward_slashes(name)}"
+
+    return key

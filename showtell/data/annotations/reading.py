@@ -64,12 +64,13 @@ def first_text(file: Path, count: int = 2000) -> str:
         return ""
 
 
-def contains(file: Path, text: bytes) -> bool:
-    """Whether the file holds the text, for telling its format; False where it cannot be read."""
+def contains(file: Path, *texts: bytes) -> bool:
+    """Whether the file holds all the texts, for telling its format; False where it cannot be read."""
     try:
-        return text in file.read_bytes()
+        content = file.read_bytes()
     except OSError:
         return False
+    return all(text in content for text in texts)
 
 
 def read_json(file: Path) -> Any:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from filelock import FileLock, Timeout
 
-from showtell.data.annotations.names import name_key
+from showtell.data.annotations.names import distinct_name_key
 from showtell.data.find_images import find_images
 from showtell.errors import ImageError, ShowtellError, UsageError, one_line
 from showtell.serving.review.table import CaptionTable, SkippedList
@@ -74,12 +74,16 @@ class Review:
     ) -> None:
         self.output, self.kind, self.then = output, kind, then
         self._root = folder.resolve() if folder else None
-        self._skipped = SkippedList(output)
-        done = CaptionTable.read(output).captioned() | set(map(name_key, self._skipped.names()))
-        self.items = [item for item in items if name_key(item.name) not in done]
+        self._key = distinct_name_key(item.name for item in items)
+        self._skipped = SkippedList(output, self._key)
+        done = self._table().captioned() | set(map(self._key, self._skipped.names()))
+        self.items = [item for item in items if self._key(item.name) not in done]
         self.decided_before = len(items) - len(self.items)
         self._decisions: dict[int, str | None] = {}
         self._lock = threading.Lock()
+
+    def _table(self) -> CaptionTable:
+        return CaptionTable.read(self.output, self._key)
 
     def decide(self, number: int, caption: str) -> None:
         """Save the caption of a photo.
@@ -89,7 +93,7 @@ class Review:
         """
         name = self.items[number].name
         with self._lock:
-            CaptionTable.read(self.output).replace(name, caption)
+            self._table().replace(name, caption)
             self._skipped.set(name, skipped=False)
             self._decisions[number] = caption
 
@@ -118,7 +122,7 @@ class Review:
 
     def _withdraw(self, number: int) -> None:
         if self._decisions.get(number) is not None:
-            CaptionTable.read(self.output).replace(self.items[number].name, None)
+            self._table().replace(self.items[number].name, None)
 
     def decision(self, number: int) -> tuple[bool, str | None]:
         """Whether a photo was decided on in this review, and its caption; None where it was skipped."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ class CaptionTable:
         rows: the fields of each row, as written.
         image: number of the column that names the image.
         caption: number of the column of the caption.
+        key: the same text for names of the same image.
     """
 
     path: Path
@@ -36,16 +38,21 @@ class CaptionTable:
     rows: list[list[str]]
     image: int = 0
     caption: int = 1
+    key: Callable[[str], str] = field(default=name_key, kw_only=True)
 
     @classmethod
-    def read(cls, path: Path) -> CaptionTable:
+    def read(cls, path: Path, key: Callable[[str], str] = name_key) -> CaptionTable:
         """Read a table; one that does not exist is empty, with the columns `image,caption`.
+
+        Args:
+            path: the file.
+            key: the same text for names of the same image.
 
         Raises:
             AnnotationError: it cannot be read, or has a row that could not be written back as it is.
         """
         if not path.exists():
-            return cls(path, ",", list(_COLUMNS), [])
+            return cls(path, ",", list(_COLUMNS), [], key=key)
         header = read_header(path)
         if header is None:
             raise AnnotationError(f"{path}: no columns image and caption in its first line; name them there")
@@ -56,11 +63,14 @@ class CaptionTable:
                 reason = row.error or f"{len(row.fields)} fields, not {len(columns)}"
                 raise AnnotationError(f"{entry}: {reason}; correct the row")
             fields.append(row.fields)
-        return cls(path, delimiter, written, fields, columns.index("image"), columns.index("caption"))
+        if not _is_utf8([written, *fields]):
+            raise AnnotationError(f"{path}: not UTF-8 text; save the file as UTF-8")
+        places = columns.index("image"), columns.index("caption")
+        return cls(path, delimiter, written, fields, *places, key=key)
 
     def captioned(self) -> set[str]:
-        """The images that have a caption, by what their names look like."""
-        return {name_key(row[self.image]) for row in self.rows if row[self.caption].strip()}
+        """The keys of the images that have a caption."""
+        return {self.key(row[self.image]) for row in self.rows if row[self.caption].strip()}
 
     def replace(self, name: str, caption: str | None) -> None:
         """Give an image this caption and no other; None for none.
@@ -68,8 +78,8 @@ class CaptionTable:
         Raises:
             WriteError: the file cannot be written; it is as it was.
         """
-        wanted = name_key(name)
-        self.rows = [row for row in self.rows if name_key(row[self.image]) != wanted]
+        wanted = self.key(name)
+        self.rows = [row for row in self.rows if self.key(row[self.image]) != wanted]
         if caption is not None:
             row = [""] * len(self.header)
             row[self.image], row[self.caption] = name_cell(name), caption
@@ -82,9 +92,11 @@ class SkippedList:
 
     Args:
         table: the file of the captions; the list is `captions.skipped.csv` beside `captions.csv`.
+        key: the same text for names of the same image.
     """
 
-    def __init__(self, table: Path) -> None:
+    def __init__(self, table: Path, key: Callable[[str], str] = name_key) -> None:
+        self._key = key
         self.path = table.with_name(f"{table.stem}.skipped{table.suffix}")
 
     def names(self) -> list[str]:
@@ -106,10 +118,19 @@ class SkippedList:
             WriteError: the file cannot be written.
         """
         before = self.names()
-        names = [each for each in before if name_key(each) != name_key(name)]
+        names = [each for each in before if self._key(each) != self._key(name)]
         names += [name_cell(name)] if skipped else []
         if names != before:
             _write(self.path, [["image"], *([each] for each in names)], ",")
+
+
+def _is_utf8(lines: list[list[str]]) -> bool:
+    """Whether fields hold text that can be written again: bytes that were not UTF-8 were read as surrogates."""
+    try:
+        "".join(field for fields in lines for field in fields).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write(path: Path, lines: list[list[str]], delimiter: str) -> None:

@@ -127,7 +127,8 @@ def test_several_files_need_names_of_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "matches"),
     [
-        ("mine.json", {"annotations": []}, True),
+        ("mine.json", {"annotations": [{"caption": "x"}]}, True),
+        ("boxes.json", {"annotations": [{"bbox": []}]}, False),
         ("instances_val2017.json", {"annotations": []}, False),  # boxes, not captions
         ("tasks.json", [{"annotations": []}], False),  # a list, as Label Studio writes it
         ("mine.txt", {"annotations": []}, False),

@@ -97,3 +97,21 @@ def test_datasets_are_looked_for_in_the_search_folders(
     assert str(tmp_path / "two" / "dogs") in str(caught.value)
     with pytest.raises(UsageError, match="no dataset"):
         find_dataset_root(str(tmp_path / "three"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dataset_info.json", {"features": {"image": {}}, "splits": {"train": {"num_examples": 1}}}),
+        ("dataset_infos.json", {"default": {"description": "", "features": {}}}),
+        ("_annotations.coco.json", {"images": [], "annotations": [{"id": 1, "bbox": [0, 0, 1, 1]}]}),
+        ("package.json", {"keywords": ["annotations"]}),
+        ("inside/labels.json", {"annotations": {"a.jpg": 3}}),
+    ],
+)
+def test_json_of_other_programs_does_not_hide_the_captions(tmp_path: Path, name: str, content: object) -> None:
+    touch(tmp_path, "a.jpg")
+    write(tmp_path / "captions.csv", "image,caption\na.jpg,A dog\n")
+    write(tmp_path / name, content)
+    loaded = load_annotations(tmp_path)
+    assert (loaded.format, len(loaded.images)) == ("csv", 1)

@@ -131,3 +131,28 @@ def test_the_skipped_images_are_a_list_beside_the_table(tmp_path: Path) -> None:
     skipped.path.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(AnnotationError, match=r"captions\.skipped\.csv: cannot be read .*; delete it"):
         skipped.names()
+
+
+def test_photos_whose_names_look_the_same_keep_their_own_captions(tmp_path: Path) -> None:
+    (first, second) = make_snippets(tmp_path, 2)
+    first.rename(tmp_path / "a.JPG")
+    second.rename(tmp_path / "a.jpg")
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("file names here do not tell upper from lower case")
+    review = review_folder(tmp_path)
+    assert names(review) == ["a.JPG", "a.jpg"]
+    review.decide(0, "a dog")
+    review.skip(1)
+    again = review_folder(tmp_path)
+    assert (names(again), again.decided_before) == ([], 2)
+    review.decide(1, "a cat")
+    assert table(tmp_path) == [["image", "caption"], ["a.JPG", "a dog"], ["a.jpg", "a cat"]]
+    review.undo(0)
+    assert names(review_folder(tmp_path)) == ["a.JPG"]
+
+
+@pytest.mark.parametrize("row", ["0000.jpg,un caf\u00e9", "caf\u00e9.jpg,coffee"])
+def test_a_table_in_another_encoding_is_refused_at_the_start(folder: Path, row: str) -> None:
+    (folder / "captions.csv").write_bytes(f"image,caption\n{row}\n".encode("cp1252"))
+    with pytest.raises(AnnotationError, match=r"captions\.csv: not UTF-8 text; save the file as UTF-8"):
+        review_folder(folder)
