@@ -17,7 +17,7 @@ def load_instances(path: Path) -> Mapping[str, frozenset[str]]:
     """Which objects images have, by COCO's `instances_*.json`.
 
     Returns:
-        Image id -> COCO's names of its objects; images without objects have none.
+        Image id -> COCO's names of its objects, of each image that the file lists.
 
     Raises:
         AnnotationError: the file or an entry cannot be used.
@@ -29,6 +29,9 @@ def load_instances(path: Path) -> Mapping[str, frozenset[str]]:
         with entries.entry(f"{path}: categories[{number}]"):
             names[id_field(record, "id")] = text_field(record, "name")
     kinds: dict[str, set[str]] = {}
+    for number, record in enumerate(list_field(content, "images", path)):
+        with entries.entry(f"{path}: images[{number}]"):
+            kinds[id_field(record, "id")] = set()
     for number, record in enumerate(list_field(content, "annotations", path)):
         with entries.entry(f"{path}: annotations[{number}]"):
             category = id_field(record, "category_id")

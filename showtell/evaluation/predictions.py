@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -114,17 +115,24 @@ def read_predictions(
 
 
 class _Names:
-    """Tells which image is meant by an id, a path, or a file's name."""
+    """Tells which image is meant by an id, a path, or a file's name.
+
+    Args:
+        images: those to be captioned.
+        others: further images of the dataset; a name that is nearer to one of these means that one.
+    """
 
     def __init__(self, images: Sequence[CaptionedImage], others: Sequence[CaptionedImage] = ()) -> None:
-        self._images, self._others = images, others
-        self._ids = {image.image_id for image in images}
-        self._paths = {str(image.path): image.image_id for image in images}
-        self._files: dict[str, list[str]] = {}
+        self._ours = {image.image_id for image in images}
+        self._splits: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
+        self._files: dict[str, list[CaptionedImage]] = {}
         self._alike: dict[str, set[str]] = {}
-        for image in images:
+        for image in (*others, *images):
+            self._splits[image.image_id] = image.split
+            self._paths[str(image.path)] = image.image_id
             file = look_alike(image.path.name)
-            self._files.setdefault(file, []).append(image.image_id)
+            self._files.setdefault(file, []).append(image)
             for alike in (number_alike(image.image_id), file.rpartition(".")[0]):
                 self._alike.setdefault(alike, set()).add(image.image_id)
 
@@ -134,30 +142,37 @@ class _Names:
         Raises:
             EntryError: there is none of this name, or there are several.
         """
-        if name in self._ids:
-            return name
-        if name in self._paths:
-            return self._paths[name]
-        file = look_alike(name.replace("\\", "/").rpartition("/")[2])
-        named = self._files.get(file) or sorted(
-            self._alike.get(number_alike(name)) or self._alike.get(file, set())
-        )
-        if len(named) > 1:
+        found = self._candidates(name)
+        ours = [image_id for image_id in found if image_id in self._ours]
+        if len(ours) > 1:
             raise EntryError("wrong fields", f"several images are named {name!r}: name them by their ids")
-        if not named:
-            raise EntryError("caption of an unknown image", repr(name) + self._elsewhere(name))
-        return named[0]
+        if not ours:
+            where = ""
+            if found:
+                split = self._splits[found[0]]
+                where = f" (it is in the split {split!r}: measure that with --split {split}"
+                where += ", or all with --split all)"
+            raise EntryError("caption of an unknown image", repr(name) + where)
+        return ours[0]
 
-    def _elsewhere(self, name: str) -> str:
-        """Where an image is that is not among those to be captioned."""
-        if not self._others:
-            return ""
-        try:
-            image_id = _Names(self._others).find(name)
-        except EntryError:
-            return ""
-        split = next(image.split for image in self._others if image.image_id == image_id)
-        return f" (it is in the split {split!r}: measure that with --split {split}, or all with --split all)"
+    def _candidates(self, name: str) -> list[str]:
+        """The ids of the images that may be meant."""
+        if name in self._splits:
+            return [name]
+        if name in self._paths:
+            return [self._paths[name]]
+        path = name.replace("\\", "/")
+        file = look_alike(path.rpartition("/")[2])
+        if named := self._files.get(file):
+            endings = [_common_ending(path, image.path.as_posix()) for image in named]
+            return [i.image_id for i, length in zip(named, endings, strict=True) if length == max(endings)]
+        return sorted(self._alike.get(number_alike(name)) or self._alike.get(file, set()))
+
+
+def _common_ending(path: str, other: str) -> int:
+    """How many last parts, without the file's name, two paths have in common."""
+    pairs = zip(path.split("/")[-2::-1], other.split("/")[-2::-1], strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _contents(file: Path) -> Iterator[tuple[str, Any]]:

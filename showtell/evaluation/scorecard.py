@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from showtell.errors import DataError
 from showtell.evaluation.scores import Scores
 from showtell.evaluation.significance import Interval, bootstrap
 from showtell.utils.files import write_atomic
+
+_LONGEST_STEM: Final = 80
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,14 @@ class ScoreCard:
 
 
 def file_stem(model: str) -> str:
-    """A model's name as part of a file's name: `runs/mine` -> `runs-mine`."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")[-80:] or "model"
+    """A model's name as part of a file's name: `runs/mine` -> `runs-mine`.
+
+    A name that loses more than its slashes gets a checksum, lest two models share a file.
+    """
+    stem = re.sub(r"[^\w.-]+", "-", model).strip("-.")
+    if 0 < len(stem) <= _LONGEST_STEM and stem == model.lstrip("/").replace("/", "-"):
+        return stem
+    return f"{stem[-_LONGEST_STEM:]}-{hashlib.sha256(model.encode()).hexdigest()[:8]}".lstrip("-.")
 
 
 def earlier_cards(folder: Path, card: ScoreCard) -> list[ScoreCard]:

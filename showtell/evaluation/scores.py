@@ -216,7 +216,12 @@ def _objects(
     if objects is None:
         left_out["CHAIR"] = "no objects given: name COCO's instances_*.json with --instances"
         return {}
-    sentences, mentions = chair(candidates, references, [objects.get(image, frozenset()) for image in images])
+    if missing := sum(image not in objects for image in images):
+        left_out["CHAIR"] = (
+            f"the --instances file does not list {missing:,} of the images: name that of the split"
+        )
+        return {}
+    sentences, mentions = chair(candidates, references, [objects[image] for image in images])
     return {"CHAIRs": sentences, "CHAIRi": mentions}
 
 

@@ -23,15 +23,16 @@ def test_what_is_neither_annotated_nor_named_by_people_is_invented() -> None:
 def test_instances_of_coco(tmp_path: Path) -> None:
     file = tmp_path / "instances_val2017.json"
     content = {
+        "images": [{"id": 7}, {"id": 9}],
         "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
         "annotations": [{"image_id": 7, "category_id": c} for c in (1, 18, 1)],
     }
     file.write_text(json.dumps(content))
-    assert load_instances(file) == {"7": {"person", "dog"}}
+    assert load_instances(file) == {"7": {"person", "dog"}, "9": set()}
     content["annotations"].append({"image_id": 8, "category_id": 3})
     file.write_text(json.dumps(content))
     with pytest.raises(AnnotationError, match=r"annotations\[3\].*unknown category 3"):
         load_instances(file)
-    file.write_text(json.dumps({"categories": []}))
+    file.write_text(json.dumps({"categories": [], "images": []}))
     with pytest.raises(AnnotationError, match="no list 'annotations'"):
         load_instances(file)

@@ -143,3 +143,24 @@ def test_nonsense_is_refused(tmp_path_factory: pytest.TempPathFactory, content: 
     for skip_bad in (False, True):
         with pytest.raises(AnnotationError, match=f"predictions{suffix}"):
             read_predictions(file, IMAGES, skip_bad=skip_bad)
+
+
+@pytest.mark.parametrize(("base", "slash"), [("photos", "/"), ("elsewhere", "/"), ("C:\\photos", "\\")])
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_file_of_the_same_name_in_another_split_is_another_image(
+    base: str, slash: str, skip_bad: bool, tmp_path: Path
+) -> None:
+    train, val = (
+        CaptionedImage(Path("photos", split, "1.jpg"), ("a dog",), split, f"id of {split}")
+        for split in ("train", "val")
+    )
+    file = tmp_path / "predictions.jsonl"
+    lines = [{"image": slash.join([base, name, "1.jpg"]), "caption": name} for name in ("train", "val")]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    if skip_bad:
+        read = read_predictions(file, [val], others=[train], skip_bad=True)
+        assert read.captions == {"id of val": ("val",)}
+        assert len(read.skipped) == 1
+    else:
+        with pytest.raises(AnnotationError, match="it is in the split 'train'"):
+            read_predictions(file, [val], others=[train])

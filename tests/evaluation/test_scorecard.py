@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,23 @@ def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "stem"),
-    [("runs/mine", "runs-mine"), ("../x y.json", "x-y.json"), ("///", "model"), ("a,b", "a-b")],
+    [
+        ("runs/mine", "runs-mine"),
+        ("/runs/mine_1", "runs-mine_1"),
+        ("runs/模型一", "runs-模型一"),
+        ("../x y.json", r"x-y\.json-[0-9a-f]{8}"),
+        ("///", "[0-9a-f]{8}"),
+        ("a,b", "a-b-[0-9a-f]{8}"),
+        ("a" * 300, "a{80}-[0-9a-f]{8}"),
+    ],
 )
 def test_names_of_files(model: str, stem: str) -> None:
-    assert file_stem(model) == stem
+    assert re.fullmatch(stem, file_stem(model))
+
+
+def test_models_of_similar_names_have_files_of_their_own() -> None:
+    models = ["runs/a b", "runs/a,b", "runs/a-b", "../runs/a-b", "a" * 300, "a" * 301]
+    assert len(set(map(file_stem, models))) == len(models)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,13 @@ def test_what_is_left_out_is_named() -> None:
     assert left_out.keys() == {"METEOR", "SPICE", "novel", "CHAIR", "self-BLEU, distinct-n"}
 
 
+def test_objects_of_other_images_give_no_score() -> None:
+    objects = dict.fromkeys(list(CANDIDATES)[1:], frozenset({"dog"}))
+    scores = measure(CANDIDATES, REFERENCES, objects=objects, java=False)
+    assert scores.left_out["CHAIR"].startswith("the --instances file does not list 1 of the images")
+    assert "CHAIRs" not in scores.statistics
+
+
 def test_objects_and_diversity_join_the_table() -> None:
     several = {image: (*captions, "a dog", "a bird") for image, captions in CANDIDATES.items()}
     objects = {image: frozenset({"dog"}) for image in CANDIDATES}

@@ -125,7 +125,7 @@ class SkippedList:
 
 
 def _is_utf8(lines: list[list[str]]) -> bool:
-    """Whether fields hold text that can be written again: bytes that were not UTF-8 were read as surrogates."""
+    """Whether all fields can be written again: bytes that are not UTF-8 are read as surrogates."""
     try:
         "".join(field for fields in lines for field in fields).encode("utf-8")
     except UnicodeEncodeError:

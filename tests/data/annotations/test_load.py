@@ -109,7 +109,7 @@ def test_datasets_are_looked_for_in_the_search_folders(
         ("inside/labels.json", {"annotations": {"a.jpg": 3}}),
     ],
 )
-def test_json_of_other_programs_does_not_hide_the_captions(tmp_path: Path, name: str, content: object) -> None:
+def test_json_of_other_programs_hides_no_captions(tmp_path: Path, name: str, content: object) -> None:
     touch(tmp_path, "a.jpg")
     write(tmp_path / "captions.csv", "image,caption\na.jpg,A dog\n")
     write(tmp_path / name, content)
