@@ -93,6 +93,12 @@ def test_the_documented_decoder_steps_as_it_is_trained(extras: None) -> None:
         ("it = lambda *_: 'text'", "no RNNDecoder"),
         ("def it(*_): raise RuntimeError('of mine')", "RuntimeError: of mine"),
         ("it = 3", "TypeError"),
+        (
+            "from showtell.decoder.pooled import PooledDecoder\n"
+            "class it(PooledDecoder):\n"
+            "    def logits(self, hidden): return 2 * super().logits(hidden)",
+            "it overrides `logits`",
+        ),
     ],
 )
 def test_decoders_that_fail(

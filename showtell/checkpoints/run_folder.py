@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.utils.files import reraise_os_error
 from showtell.utils.keywords import did_you_mean_path
-from showtell.utils.runs import CONFIG, LAST, newest_run, run_folders
+from showtell.utils.runs import CONFIG, LAST, RUNS, run_folders
 
 HISTORY: Final = "history.csv"
 """Losses and scores of each epoch."""
@@ -89,13 +89,25 @@ def find_run(name: str) -> Path:
     """
     path = Path(name)
     if name == LAST and not path.exists():
-        return newest_run()
+        return _newest_checkpoint()
     folder = path.parent if path.is_file() else path
     if not (folder / CONFIG).is_file():
         known = [str(run) for run in run_folders()]
         why = f"no {CONFIG} in it" if folder.is_dir() else "no such folder"
         raise CheckpointError(f"{name}: no run to resume ({why}){did_you_mean_path(name, known)}")
     return folder
+
+
+def _newest_checkpoint() -> Path:
+    """The run that was trained last, which need not have saved a model.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    checkpoints = [run / CHECKPOINT for run in run_folders() if (run / CHECKPOINT).is_file()]
+    if not checkpoints:
+        raise CheckpointError(f"{LAST}: no run with a checkpoint in {RUNS}/ here; name the run's folder")
+    return max(checkpoints, key=lambda path: path.stat().st_mtime).parent
 
 
 def _resumed(folder: Path) -> tuple[Path, FileLock]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -13,6 +14,17 @@ def require(condition: bool, message: str) -> None:
     """Raise a ConfigError with this message if the condition is false."""
     if not condition:
         raise ConfigError(message)
+
+
+def paths_to_text(section: object, *names: str) -> None:
+    """Turn paths among the fields of a frozen dataclass, and in their lists, into text, as YAML has it."""
+    for name in names:
+        value = getattr(section, name)
+        if isinstance(value, os.PathLike):
+            object.__setattr__(section, name, os.fspath(value))
+        elif isinstance(value, list):
+            texts = [os.fspath(item) if isinstance(item, os.PathLike) else item for item in value]
+            object.__setattr__(section, name, texts)
 
 
 def require_known(setting: str, value: object, names: Sequence[str], plugins: PluginKind) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from showtell.config.checks import require, require_known
+from showtell.config.checks import paths_to_text, require, require_known
 
 DatasetFormat = str
 """One of `DATASET_FORMATS`, or the name of a plug-in of readers."""
@@ -141,6 +141,7 @@ class DataConfig:
         return [_to_dataset(item) for item in self.root]
 
     def __post_init__(self) -> None:
+        paths_to_text(self, "root", "images")
         several = isinstance(self.root, list)
         require(
             not several or len(self.root or ()) > 0,
@@ -162,4 +163,5 @@ class DataConfig:
         require(0 < self.tuning_fraction <= 1, "data.tuning_fraction must be over 0 and at most 1")
         require(self.min_count == "auto" or self.min_count >= 1, "data.min_count must be at least 1, or auto")
         require(self.max_caption_length >= 1, "data.max_caption_length must be at least 1")
+        require(self.seed >= 0, "data.seed must be at least 0")
         require(self.num_scenes >= 20, "data.num_scenes must be at least 20")

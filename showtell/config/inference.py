@@ -44,7 +44,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
             require(getattr(self, name) >= 1, f"search.{name} must be at least 1")
-        for name in ("min_length", "length_penalty", "block_ngram", "diversity", "top_k", "draws"):
+        for name in ("min_length", "length_penalty", "block_ngram", "diversity", "top_k", "draws", "seed"):
             require(getattr(self, name) >= 0, f"search.{name} must be at least 0")
         require(self.min_length <= self.max_length, "search.min_length must be at most search.max_length")
         require(self.block_ngram != 1, "search.block_ngram must not be 1: no word could come twice")

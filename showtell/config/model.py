@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from showtell.config.checks import require, require_known
+from showtell.config.checks import paths_to_text, require, require_known
 from showtell.config.data import View
 
 DecoderKind = str
@@ -42,6 +42,7 @@ class EncoderConfig:
     """Number format to compute in; `auto` takes bf16 where the machine is fast at it."""
 
     def __post_init__(self) -> None:
+        paths_to_text(self, "weights")
         require(self.image_size >= 32, "encoder.image_size must be at least 32")
 
 
@@ -64,6 +65,9 @@ class CacheConfig:
     is best trained on its features."""
 
     def __post_init__(self) -> None:
+        paths_to_text(self, "dir", "exported")
+        require(not isinstance(self.views, str), "cache.views must be a list of views")
+        object.__setattr__(self, "views", tuple(self.views))
         require(len(self.views) > 0, "cache.views must name at least one view")
         require(len(set(self.views)) == len(self.views), "cache.views must not repeat a view")
 

@@ -57,6 +57,10 @@ class RunConfig:
             "training.epochs must be at least 1; 0 is for self_critical or distillation from a model (init)",
         )
         require(
+            self.features != "online" or self.cache.exported is None,
+            "features: online are computed by PyTorch; leave out cache.exported, or choose cached",
+        )
+        require(
             not self.distillation.epochs or "full" in self.cache.views,
             "distillation compares whole images too: add full to cache.views",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from showtell.config.checks import require
+from showtell.config.checks import paths_to_text, require
 from showtell.config.data import References
 from showtell.config.model import Precision
 
@@ -59,6 +59,7 @@ class TrainingConfig:
             "num_workers",
             "checkpoint_minutes",
             "logged_photos",
+            "seed",
         ):
             require(getattr(self, name) >= 0, f"training.{name} must be at least 0")
         for name in ("warmup", "label_smoothing"):
@@ -69,7 +70,8 @@ class TrainingConfig:
 class FineTuningConfig:
     """The optimisation where training starts from a model (`init`).
 
-    These settings take the place of the defaults of `training`; a value that is set there counts.
+    These settings take the place of the defaults of `training`; a value there that differs from its default
+    counts.
     """
 
     epochs: int = 10
@@ -174,6 +176,7 @@ class DistillationConfig:
     """Share of the images that are mixed with another one (mixup)."""
 
     def __post_init__(self) -> None:
+        paths_to_text(self, "teachers")
         require(self.epochs >= 0, "distillation.epochs must be at least 0")
         require(self.learning_rate > 0, "distillation.learning_rate must be over 0")
         for name in ("samples", "max_length"):

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from showtell.data.records import CaptionedImage
 from showtell.data.token_lists import TokenLists
 from showtell.data.vocabulary import Vocabulary
+from showtell.errors import ShowtellError
 from showtell.utils.devices import to_device
 
 LoadImage = Callable[[CaptionedImage, int | None], Tensor]
@@ -287,9 +288,13 @@ class _Batches(Dataset[NumberedItem]):
     def __init__(self, dataset: CaptionDataset) -> None:
         self.dataset = dataset
 
-    def __getitems__(self, keys: list[tuple[int, int | None]]) -> _Items:
+    def __getitems__(self, keys: list[tuple[int, int | None]]) -> _Items | ShowtellError:
+        """The items, or what is wrong with one: raised in a worker, its message would be a traceback."""
         dataset, numbers = self.dataset, [number for number, _ in keys]
-        images = [dataset.load_image(dataset.images[number], draw) for number, draw in keys]
+        try:
+            images = [dataset.load_image(dataset.images[number], draw) for number, draw in keys]
+        except ShowtellError as error:
+            return error
         return _Items(images, *dataset.captions.gather(numbers), numbers)
 
 
@@ -312,14 +317,18 @@ class CaptionLoader(DataLoader[Any]):
         super().__init__(
             _Batches(dataset),
             batch_sampler=self.epochs,
-            collate_fn=_collate,
+            collate_fn=_collate_unless_failed,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             worker_init_fn=_leave_signals_to_training,
         )
 
     def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
-        """The batches that remain of the present epoch."""
+        """The batches that remain of the present epoch.
+
+        Raises:
+            ShowtellError: an image cannot be loaded.
+        """
         for batch in super().__iter__():
             yield with_images(batch, self.captions)
 
@@ -353,15 +362,24 @@ class EvalLoader(DataLoader[Any]):
             _Batches(dataset),
             batch_size=batch_size,
             sampler=[(number, None) for number in range(rank, len(dataset), world_size)],
-            collate_fn=_collate,
+            collate_fn=_collate_unless_failed,
             num_workers=num_workers,
             worker_init_fn=_leave_signals_to_training,
         )
 
     def __iter__(self) -> Iterator[CaptionBatch]:  # type: ignore[override]
-        """The batches."""
+        """The batches.
+
+        Raises:
+            ShowtellError: an image cannot be loaded.
+        """
         for batch in super().__iter__():
             yield with_images(batch, self.captions)
+
+
+def _collate_unless_failed(items: Any) -> CaptionBatch | ShowtellError:
+    """A batch of the items of `_Batches`, or what is wrong with one of them."""
+    return items if isinstance(items, ShowtellError) else _collate(items)
 
 
 def _leave_signals_to_training(_: int) -> None:
@@ -374,7 +392,13 @@ def _leave_signals_to_training(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_AFTER_SIGTERM))
 
 
-def with_images(batch: CaptionBatch, dataset: CaptionDataset) -> CaptionBatch:
-    """A batch with the tensors of its images, where its dataset gives rows of a table."""
+def with_images(batch: CaptionBatch | ShowtellError, dataset: CaptionDataset) -> CaptionBatch:
+    """A batch with the tensors of its images, where its dataset gives rows of a table.
+
+    Raises:
+        ShowtellError: instead of a batch, a worker has sent it.
+    """
+    if isinstance(batch, ShowtellError):
+        raise batch
     table = dataset.load_image
     return batch._replace(images=table.gather(batch.images)) if isinstance(table, ImageTable) else batch

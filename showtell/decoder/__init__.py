@@ -24,7 +24,7 @@ def make_decoder(config: DecoderConfig, *, vocab_size: int, feature_dim: int, gr
     """The decoder that `config.kind` names, with fresh weights.
 
     Raises:
-        PluginError: it is that of a plug-in, which fails or is no `RNNDecoder`.
+        PluginError: it is that of a plug-in, which fails, is no `RNNDecoder`, or overrides `logits`.
     """
     if config.kind in _KINDS:
         return _KINDS[config.kind](vocab_size, feature_dim, grid_cells, config)
@@ -36,6 +36,11 @@ def make_decoder(config: DecoderConfig, *, vocab_size: int, feature_dim: int, gr
     if not isinstance(decoder, RNNDecoder):
         raise PluginError(
             f"plug-in {config.kind} (showtell.decoders): it is no RNNDecoder; see docs/plugins.md"
+        )
+    if type(decoder).logits is not RNNDecoder.logits:
+        raise PluginError(
+            f"plug-in {config.kind} (showtell.decoders): it overrides `logits`, which the losses of training"
+            " compute by themselves; change what its `forward` and `step` give to `logits`"
         )
     return decoder
 

@@ -107,7 +107,10 @@ class RNNDecoder(StepDecoder):
         return self.embedding(tokens) * self.config.embedding_dim**0.5
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (..., V) of `hidden` (..., E), by the embedding of the words (Press & Wolf 2017)."""
+        """Logits (..., V) of `hidden` (..., E), by the embedding of the words (Press & Wolf 2017).
+
+        Not to be overridden: the losses of training compute these products in parts.
+        """
         return nn.functional.linear(hidden, self.embedding.weight, self.word_bias)
 
 

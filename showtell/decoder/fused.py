@@ -125,6 +125,6 @@ def for_search(decoder: StepDecoder, *, tabulate: bool = True) -> StepDecoder:
     """
     if isinstance(decoder, EnsembleDecoder):
         return EnsembleDecoder([for_search(member, tabulate=tabulate) for member in decoder.decoders()])
-    if isinstance(decoder, TopDownDecoder) and decoder.config.cell == "lstm":
+    if type(decoder) is TopDownDecoder and decoder.config.cell == "lstm":
         return FusedTopDown(decoder, tabulate=tabulate).eval()
     return decoder

@@ -92,10 +92,17 @@ class CrossEntropy(nn.Module):
         yield
 
 
+def decoder_features(captioner: Captioner, images: Tensor) -> Tensor:
+    """Features (B, R, D) of images or of cached features, in fp32 where no autocast converts them."""
+    features = captioner.features(images)
+    return features if torch.is_autocast_enabled(features.device.type) else features.float()
+
+
 def hidden_states(captioner: Captioner, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
     """Hidden states (P, E) before each next token, and these tokens (P,), in packed order."""
     decoder = single_decoder(captioner.decoder)
-    hidden = decoder(captioner.features(batch.images), batch.captions, batch.lengths, batch.image_index)
+    features = decoder_features(captioner, batch.images)
+    hidden = decoder(features, batch.captions, batch.lengths, batch.image_index)
     return hidden, packed_targets(batch.captions, batch.lengths)
 
 

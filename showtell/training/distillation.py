@@ -21,7 +21,7 @@ from showtell.data.dataset import CaptionBatch, CaptionDataset
 from showtell.data.several_views import several_views
 from showtell.decoder import RNNDecoder, single_decoder
 from showtell.errors import UsageError
-from showtell.training.cross_entropy import CrossEntropy, StepLoss
+from showtell.training.cross_entropy import CrossEntropy, StepLoss, decoder_features
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_divergence
 from showtell.training.sampling import CaptionSampler, SampledBatch
@@ -69,7 +69,7 @@ class Distillation(CrossEntropy):
             step: number of the training step.
         """
         views = batch.images.shape[:2]
-        features = self.captioner.features(batch.images.flatten(0, 1)).unflatten(0, views)
+        features = decoder_features(self.captioner, batch.images.flatten(0, 1)).unflatten(0, views)
         own, *of_teachers = _mixed(features, self.distillation.mixup).unbind(dim=1)
         sampled = self._sampled(own, batch.number, step)
         parts = [

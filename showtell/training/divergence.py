@@ -19,8 +19,8 @@ RISING_EPOCHS: Final = 3
 """Training stops where the validation loss has only risen in so many epochs, from the first on."""
 
 
-def diverges(losses: Sequence[float], words: int, config: TrainingConfig) -> bool:
-    """Whether a cross-entropy training is to stop because it diverges; why is logged.
+def check_divergence(losses: Sequence[float], words: int, config: TrainingConfig) -> None:
+    """Look whether a cross-entropy training diverges after its last epoch; what is wrong is logged.
 
     An absurd loss (see `is_absurd`) ends training: without a model where none was saved, else with the best
     one. So does a loss that has only risen from the first epoch on, unless the patience has no end: then this
@@ -49,19 +49,22 @@ def diverges(losses: Sequence[float], words: int, config: TrainingConfig) -> boo
             epoch,
             rate,
         )
-        return True
-    if not only_rises(losses):
-        return False
-    log.warning(
-        "the validation loss has only risen, from %.3f to %.3f in %d epochs%s; the best model is that"
-        " of epoch 1. Lower training.learning_rate (%g here), or add photos",
-        losses[0],
-        loss,
-        epoch,
-        ": training is stopped" if config.patience else "",
-        rate,
-    )
-    return config.patience > 0
+    elif only_rises(losses):
+        log.warning(
+            "the validation loss has only risen, from %.3f to %.3f in %d epochs%s; the best model is that"
+            " of epoch 1. Lower training.learning_rate (%g here), or add photos",
+            losses[0],
+            loss,
+            epoch,
+            ": training is stopped" if config.patience else "",
+            rate,
+        )
+
+
+def has_diverged(losses: Sequence[float], words: int, config: TrainingConfig) -> bool:
+    """Whether a training was stopped after one of these epochs: see `check_divergence`."""
+    rising = config.patience > 0 and only_rises(losses[:RISING_EPOCHS])
+    return rising or any(is_absurd(loss, words) for loss in losses)
 
 
 def is_absurd(loss: float, words: int) -> bool:

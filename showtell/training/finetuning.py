@@ -18,7 +18,7 @@ from showtell.captioning.captioner import Captioner
 from showtell.config import TrainingConfig
 from showtell.data.dataset import CaptionBatch
 from showtell.decoder import RNNDecoder
-from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
+from showtell.training.cross_entropy import CrossEntropy, StepLoss, decoder_features, hidden_states
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.initial import known_tokens
 from showtell.training.losses import soft_cross_entropy
@@ -75,7 +75,7 @@ class FineTuning(CrossEntropy):
         """Mean cross-entropy with the initial model's word probabilities; 0 where the next word is new."""
         with torch.no_grad():
             tokens = known_tokens(batch.captions, self.teacher)
-            features = self.captioner.features(batch.images)
+            features = decoder_features(self.captioner, batch.images)
             before = self.teacher(features, tokens, batch.lengths, batch.image_index)
             probabilities = self.teacher.logits(before).float().softmax(dim=1)
         weight, bias = self.decoder.embedding.weight, self.decoder.word_bias

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ def fit(
     calibrate: bool = True,
     retention: Retention | None = None,
     on_epoch: OnEpoch | None = None,
+    on_start: Callable[[str], None] | None = None,
 ) -> TrainingResult:
     """Train the decoder of `captioner`; the best model is `folder`/model.safetensors.
 
@@ -101,6 +102,7 @@ def fit(
         calibrate: do this last step.
         retention: what is kept of the model that training starts from.
         on_epoch: called with the row of each epoch (losses, scores, rates); what it raises ends training.
+        on_start: called once, with the name of the first stage that trains, when all has been checked.
 
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
@@ -129,6 +131,7 @@ def fit(
             logger = held.enter_context(open_logger(config.logger, folder, writes=ours.is_rank_zero))
         signals = held.enter_context(StopSignals())
         run = Run(captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch)
+        run.on_start = on_start
         if state.stage == CrossEntropy.stage:
             parts = captioner, config, train.caption_weights
             objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)
@@ -166,7 +169,7 @@ def _training_loader(train: CaptionDataset, config: TrainingConfig, val_images: 
         world_size=ours.count,
     )
     with rank_zero_first():
-        smallest = len(train) // len(loader)
+        smallest = loader.epochs.size // len(loader)
         if smallest < ours.count:
             raise ConfigError(
                 f"batches of {smallest} images are too small for {ours.count} processes: raise"

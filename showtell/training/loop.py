@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from showtell.training.checkpointing import (
 )
 from showtell.training.cross_entropy import CrossEntropy, StepLoss
 from showtell.training.distributed import MeanLoss, all_reduce_sum, processes
-from showtell.training.divergence import diverges
+from showtell.training.divergence import check_divergence, has_diverged
 from showtell.training.history import (
     best_of,
     gpu_memory,
@@ -41,6 +42,8 @@ from showtell.training.validation import Predicted, Validation, validate
 from showtell.utils.devices import autocast, pick_device
 from showtell.utils.gpu_memory import MemoryByStage
 from showtell.utils.malloc import malloc_trim
+
+log = logging.getLogger(__name__)
 
 OnEpoch = Callable[[dict[str, float]], None]
 """Takes the row of an epoch."""
@@ -56,6 +59,7 @@ class Run:
     Attributes:
         val_loader: of this process's share of the validation images.
         captions: of the validation images, by the best model; None where a former process saved it.
+        on_start: called once, with the name of the first stage that trains, when all has been checked.
     """
 
     captioner: Captioner
@@ -68,6 +72,7 @@ class Run:
     logger: RunLogger
     on_epoch: OnEpoch | None = None
     captions: list[Predicted] | None = None
+    on_start: Callable[[str], None] | None = None
 
     @cached_property
     def checkpoint_timer(self) -> Every:
@@ -103,6 +108,11 @@ class Stage:
             self.loss = DistributedDataParallel(objective)
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether the validation loss may end the stage: by rewards and by teachers, it may well rise."""
+        return self.objective.stage == CrossEntropy.stage
+
+    @property
     def step(self) -> int:
         """Number of complete steps of the stage."""
         return self.state.epoch * len(self.loader) + self.state.batch
@@ -129,21 +139,36 @@ class Stage:
 def train_stage(stage: Stage) -> None:
     """Train for all epochs of a stage, or until the validation loss is lower no more."""
     run, state, objective = stage.run, stage.state, stage.objective
-    is_guarded = objective.stage == CrossEntropy.stage  # by rewards, the loss may well rise
-    stop = False
-    while state.epoch < stage.epochs and not stop and not (is_guarded and out_of_patience(state, run.config)):
+    if run.on_start is not None:
+        run.on_start(objective.stage)
+        run.on_start = None
+    if state.rows and not stage.step:  # before this stage replaces the best model of the one before
+        stage.save()
+    while state.epoch < stage.epochs and not is_over(stage):
         rates = train_epoch(stage)
         with objective.validated_weights():
             run.memory.begin()
             validation = validate(run.captioner, run.val_loader, run.search, run.config.precision)
             run.memory.end("validation")
-            if is_guarded:
+            if stage.is_guarded:
                 losses = [row["val_loss"] for row in state.rows] + [validation.metrics["val_loss"]]
-                stop = diverges(losses, stage.decoder.vocab_size, run.config)
+                check_divergence(losses, stage.decoder.vocab_size, run.config)
             saved = save_if_best(stage, validation)
         add_row(stage, validation, rates, saved=saved)
         state.epoch, state.batch, state.mean = state.epoch + 1, 0, MeanLoss()
         stage.save()
+
+
+def is_over(stage: Stage) -> bool:
+    """Whether a stage ends before its last epoch: it has diverged, or is out of patience."""
+    state, config = stage.state, stage.run.config
+    losses = [row["val_loss"] for row in state.rows]
+    if stage.is_guarded:
+        return out_of_patience(state, config) or has_diverged(losses, stage.decoder.vocab_size, config)
+    if state.epoch and not math.isfinite(losses[-1]):
+        log.warning("the validation loss is not a finite number: %s is stopped", stage.objective.stage)
+        return True
+    return False
 
 
 def train_epoch(stage: Stage) -> dict[str, float]:

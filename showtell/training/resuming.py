@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,12 @@ CHANGEABLE: Final = frozenset(
     }
 )
 """Settings that a resumed run may change: how long it trains, where things are, what computes."""
+_EPOCHS: Final = {
+    "cross-entropy": ("training.epochs", "finetune.epochs"),
+    "self-critical": ("self_critical.epochs",),
+    "distillation": ("distillation.epochs",),
+}
+"""The stages of training in their order, and the settings of their length."""
 _SHARED: Final = ("epochs", "patience")
 """Changeable settings of `finetune` that stand in for those of `training`."""
 
@@ -96,6 +103,25 @@ def resumed_settings(run: RunConfig, wanted: RunConfig, folder: Path) -> tuple[R
             " (without --resume)"
         )
     return settled, [f"{name} {_shown(new)}, before {_shown(old)}" for name, old, new in changed]
+
+
+def refuse_past_stages(stage: str, changes: Sequence[str]) -> None:
+    """Refuse other epochs of a stage that is past: they would have no effect.
+
+    Args:
+        stage: the stage that a resumed run is in.
+        changes: lines of `resumed_settings`.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    for past in itertools.takewhile(lambda each: each != stage, _EPOCHS):
+        for name in _EPOCHS[past]:
+            if any(change.startswith(f"{name} ") for change in changes):
+                raise ConfigError(
+                    f"{name}: this run is past {past} training, in {stage}; leave it out, or start a new"
+                    " run from its model (--init)"
+                )
 
 
 def _filled(run: Any, given: Any) -> Any:

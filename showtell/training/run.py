@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -42,13 +42,18 @@ from showtell.training.fit import TrainingResult, fit
 from showtell.training.initial import extended_captioner, place_new_words
 from showtell.training.initial_model import NONE, Initial, load_initial
 from showtell.training.loggers import require_logger
-from showtell.training.resuming import read_settings, resumed_settings, with_settings_of
+from showtell.training.resuming import (
+    read_settings,
+    refuse_past_stages,
+    resumed_settings,
+    with_settings_of,
+)
 from showtell.training.setup import caption_sets, image_source, new_captioner
 from showtell.utils.devices import log_gpu_memory, pick_device
 from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 from showtell.utils.keywords import suggests_keywords
-from showtell.utils.runs import CONFIG
+from showtell.utils.runs import CONFIG, resolve_last
 from showtell.utils.tables import data_frame, text_table
 
 if TYPE_CHECKING:
@@ -190,7 +195,7 @@ def train(
     Raises:
         ConfigError: a setting is out of range, of another type, or cannot change within a run.
         ShowtellError: the data or the model to start from cannot be used.
-        TrainingDivergedError: the validation loss is absurd, or rises from the first epoch on.
+        TrainingDivergedError: the validation loss is absurd from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop (Ctrl-C, SIGTERM) and has saved its state.
         RankZeroFailedError: in another process than the first: that has raised one of these.
     """
@@ -240,6 +245,7 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     changes: list[str] = []
     with rank_zero_first():
         if processes().is_rank_zero:
+            config = with_last_named(config)
             folder = held.enter_context(run_folder(folder, resume=resume is not None))
             if resume:
                 config, changes = resumed_settings(read_settings(folder), config, folder)
@@ -254,15 +260,34 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
         initial = load_initial(config, data)
         config = replace(config, data=replace(config.data, min_count=data.min_count))
         config = replace(config, init=NONE) if initial is None else initial.settle(config)
+    if initial is not None and config.training.epochs:
+        log.info(
+            "Fine-tuning: %d epochs at most (patience %d), batches of %d images, learning rate %g",
+            *(config.training.epochs, config.training.patience),
+            *(config.training.batch_size, config.training.learning_rate),
+        )
     log_summary(data)
     warn_of_few_images(data, config)
     if changes:
         log.info("Settings of %s that change: %s", folder, "; ".join(changes))
-    if processes().is_rank_zero and (changes or not resume):
+    if processes().is_rank_zero and not resume:
         write_atomic(folder / CONFIG, settings_yaml(config))
-    captioner, result = _fit(config, data, initial, folder, memory, resume=resume is not None)
+
+    def on_start(stage: str) -> None:
+        refuse_past_stages(stage, changes)
+        if processes().is_rank_zero and changes:
+            write_atomic(folder / CONFIG, settings_yaml(config))
+
+    captioner, result = _fit(config, data, initial, folder, memory, on_start, resume=resume is not None)
     minutes = (time.monotonic() - started) / 60
     return TrainingRun(folder, captioner, result, config, data, minutes, memory.summary())
+
+
+def with_last_named(config: RunConfig) -> RunConfig:
+    """The settings with the newest run's name in place of `last`, which is another one later."""
+    teachers = [resolve_last(name) for name in config.distillation.teachers]
+    distillation = replace(config.distillation, teachers=teachers)
+    return replace(config, init=resolve_last(config.init), distillation=distillation)
 
 
 def settings_yaml(config: RunConfig) -> str:
@@ -278,6 +303,7 @@ def _fit(
     initial: Initial | None,
     folder: Path,
     memory: MemoryByStage,
+    on_start: Callable[[str], None],
     *,
     resume: bool,
 ) -> tuple[Captioner, TrainingResult]:
@@ -312,6 +338,7 @@ def _fit(
         memory=memory,
         resume=resume,
         retention=initial.retention(config.finetune) if initial else None,
+        on_start=on_start,
     )
     return captioner, result
 

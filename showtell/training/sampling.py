@@ -202,7 +202,8 @@ def without_dropout(decoder: torch.nn.Module) -> Iterator[None]:
 
     Recurrent layers stay in training mode: in evaluation mode cuDNN keeps nothing for the backward pass.
     """
-    active = [module for module in decoder.modules() if isinstance(module, LockedDropout) and module.training]
+    kinds = (LockedDropout, torch.nn.modules.dropout._DropoutNd)
+    active = [module for module in decoder.modules() if isinstance(module, kinds) and module.training]
     for module in active:
         module.eval()
     try:

@@ -24,7 +24,7 @@ from showtell.decoder import RNNDecoder, packed_targets
 from showtell.decoder.base import Packing
 from showtell.evaluation.cider import CiderD
 from showtell.search import SpecialTokens
-from showtell.training.cross_entropy import CrossEntropy, StepLoss, hidden_states
+from showtell.training.cross_entropy import CrossEntropy, StepLoss, decoder_features, hidden_states
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_cross_entropy
 from showtell.training.sampling import CaptionSampler, SampledBatch, strike_out, without_dropout
@@ -149,7 +149,7 @@ class SelfCritical(CrossEntropy):
 
         On a GPU the cross-entropy is computed while the CPU computes the rewards.
         """
-        features, policy = self.captioner.features(batch.images), self.policy
+        features, policy = decoder_features(self.captioner, batch.images), self.policy
         drawn = self.sample(features, batch.number, (self.config.seed, step))
         guard = None
         if policy.cross_entropy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
@@ -14,7 +15,7 @@ from showtell.data.dataset import CaptionBatch, EvalLoader
 from showtell.data.tokenizer import detokenize
 from showtell.decoder import single_decoder
 from showtell.evaluation.validation import describe_captions, score_captions
-from showtell.training.cross_entropy import hidden_states, mean_loss
+from showtell.training.cross_entropy import decoder_features, hidden_states, mean_loss
 from showtell.training.distributed import (
     MeanLoss,
     all_gather_object,
@@ -26,6 +27,7 @@ from showtell.utils.devices import autocast, pick_device
 
 Predicted = tuple[tuple[str, ...], tuple[float, ...]]
 """The words of a predicted caption, and the log-probability of each token."""
+_NONE: Final[Predicted] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,15 @@ def validate(
         of_caption = [of_image[row] for row in batch.image_index.tolist()]
         with autocast(precision):
             states = hidden_states(captioner, batch)
+            is_finite = True
             for dataset in dict.fromkeys(of_image):
                 chosen = torch.tensor([name == dataset for name in of_caption])
                 weights = None if bool(chosen.all()) else chosen.float()
-                losses[dataset].add(*mean_loss(decoder, batch, states, caption_weights=weights))
-            captions += _best_captions(captioner, batch, search)
+                loss, words = mean_loss(decoder, batch, states, caption_weights=weights)
+                losses[dataset].add(loss, words)
+                is_finite = is_finite and bool(loss.isfinite())
+            # Training has diverged where it is not: there is nothing to search then.
+            captions += _best_captions(captioner, batch, search) if is_finite else [_NONE] * len(of_image)
     captions = interleave_shards(all_gather_object(captions))
     metrics = with_means({dataset: {"val_loss": loss.mean()} for dataset, loss in losses.items()})
     scores = _scores(loader, captions) if processes().is_rank_zero else {}
@@ -77,7 +83,7 @@ def validate(
 
 def _best_captions(captioner: Captioner, batch: CaptionBatch, search: SearchConfig) -> list[Predicted]:
     """The best caption of each image of a batch, in the order of the dataset."""
-    features = captioner.features(batch.images)
+    features = decoder_features(captioner, batch.images)
     hypotheses = generate_captions(captioner.decoder, captioner.vocabulary, features, search)
     best = [hypotheses[row][0] for row in batch.order.argsort().tolist()]
     return [(tuple(captioner.vocabulary.decode(each.tokens)), each.token_log_probs) for each in best]

@@ -98,7 +98,7 @@ def test_a_run_is_found_by_its_folder_or_a_file_in_it(
         ("runs/mien", "runs/mien: no run to resume (no such folder); did you mean runs/mine?"),
         ("runs", "runs: no run to resume (no config.yaml in it)"),
         ("other/model.ckpt", "other/model.ckpt: no run to resume (no config.yaml in it)"),
-        ("last", "last: no run with a model in runs/ here; name a run's folder, or train one (main.py)"),
+        ("last", "last: no run with a checkpoint in runs/ here; name the run's folder"),
     ],
 )
 def test_what_is_no_run_is_named_with_the_nearest(
@@ -136,3 +136,15 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
             if folder.name == "run":
                 break
     assert folder.name == "run"
+
+
+def test_the_last_run_is_resumed_also_where_it_has_no_model_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = make_run(tmp_path / "runs/done", CONFIG, CHECKPOINT, "model.safetensors")
+    for file in done.iterdir():
+        os.utime(file, (1, 1))
+    make_run(tmp_path / "runs/stopped", CONFIG, CHECKPOINT)
+    make_run(tmp_path / "runs/failed", CONFIG)
+    assert find_run("last") == Path("runs/stopped")

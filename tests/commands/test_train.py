@@ -17,7 +17,8 @@ from torch import Tensor
 from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.checkpoints.run_summary import read_run
 from showtell.cli import main
-from showtell.config import DEVICE_VARIABLE
+from showtell.config import DEVICE_VARIABLE, DataConfig
+from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.features.store import CachedFeatures
@@ -264,16 +265,19 @@ def test_training_stops_at_a_bad_image_or_leaves_it_out(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos, out = make_photo_folder(tmp_path / "photos"), tmp_path / "run"
-    broken = photos / "0003.jpg"
-    broken.write_bytes(broken.read_bytes()[:200])
+    data = prepare_data(DataConfig(root=str(photos), val_fraction=0.2, test_fraction=0.2), tmp_path)
+    learned, held_out = data.train[0].path, data.test[0].path
+    for broken in (learned, held_out):
+        broken.write_bytes(broken.read_bytes()[:200])
     arguments = ["train", "--data.root", str(photos), "--init", "none", *settings(folder, out)]
     arguments += ["--data.val_fraction=0.2", f"--cache.dir={tmp_path / 'cache'}", "--self_critical.epochs=0"]
-    arguments += ["--training.epochs=1"]
+    arguments += ["--data.test_fraction=0.2", "--training.epochs=1"]
     assert main(arguments) == 1
-    assert "0003.jpg" in capsys.readouterr().err
+    assert learned.name in capsys.readouterr().err
     assert main([*arguments, "--skip-bad"]) == 0
     log = capsys.readouterr().err
     assert "dropped 1: photo that cannot be decoded" in log
+    assert f"  {held_out.name}: {held_out}: " in log, "its caption cannot be shown"
     assert f"{out} holds a run already: this one goes to {out}-2" in log.splitlines()[0]
     assert "--model" in log
     assert (tmp_path / "run-2" / "model.safetensors").exists()  # the failed run was not overwritten

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,6 @@ def test_datasets_of_each_way_to_name_them() -> None:
         ({"root": []}, "empty list"),
         ({"root": ""}, "root is not a dataset"),
         ({"root": "{root: a, wieght: 2}"}, "write {root: FOLDER"),
-        ({"root": Path("photos")}, "is neither text nor a list; write {root: FOLDER"),
         ({"root": {"root": "a"}}, "is neither text nor a list"),
         ({"root": [5]}, "5 is not a dataset; write {root: FOLDER"),
         ({"root": [None]}, "None is not a dataset"),

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from torch import Tensor
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EpochSampler, EvalLoader, collate_fn
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
+from showtell.errors import ImageError
 
 captions_of_images = st.lists(
     st.lists(st.lists(st.integers(4, 50), min_size=1, max_size=9), min_size=1, max_size=4),
@@ -219,3 +221,20 @@ def test_workers_load_the_same_batches() -> None:
         for n in (0, 1)
     )
     assert one == two
+
+
+class Broken(Numbers):
+    def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+        raise ImageError(str(image.path), "it is cut off")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_loaded_is_named_also_by_a_worker(workers: int) -> None:
+    dataset = CaptionDataset(IMAGES, VOCABULARY, Broken())
+    loaders = (
+        CaptionLoader(dataset, batch_size=2, seed=3, num_workers=workers),
+        EvalLoader(dataset, batch_size=2, num_workers=workers),
+    )
+    for loader in loaders:
+        with pytest.raises(ImageError, match=r"^\S+: it is cut off$"):
+            next(iter(loader))

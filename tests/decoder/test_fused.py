@@ -22,6 +22,8 @@ from showtell.decoder import (
     make_decoder,
 )
 from showtell.decoder.fused import FusedTopDown, PackedLinear
+from showtell.decoder.state import SearchState, StepOutput
+from showtell.decoder.topdown import TopDownDecoder
 from showtell.search import Hypothesis, SpecialTokens, search
 
 VOCABULARY, CELLS, FEATURES = 90, 6, 10
@@ -125,3 +127,16 @@ def test_captions_of_photos_are_those_of_the_plain_decoder(shared_data: Path) ->
         expected = search(step, decoder.init_state(features), specials, SearchConfig())
     results = captioner.generate(features, SearchConfig())
     assert [one[0].tokens for one in results] == [one[0].tokens for one in expected]
+
+
+class Other(TopDownDecoder):
+    """A decoder of somebody's own, whose words depend on the image more."""
+
+    def step(self, tokens: Tensor, state: SearchState) -> StepOutput:
+        output = super().step(tokens, state)
+        return StepOutput(2 * output.logits, output.state, output.attention)
+
+
+def test_a_subclass_is_searched_with_its_own_steps() -> None:
+    decoder = Other(VOCABULARY, FEATURES, CELLS, decoder_of().config)
+    assert for_search(decoder) is decoder

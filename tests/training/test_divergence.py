@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from showtell.config import TrainingConfig
+from showtell.data.records import CaptionedImage
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import TrainingDivergedError
-from showtell.training.divergence import diverges, is_absurd, only_rises
-from tests.training.toy import CONFIG, train
+from showtell.training.divergence import check_divergence, is_absurd, only_rises
+from tests.training.toy import CONFIG, CRITICAL, PER_EPOCH, Features, train
 
 LOSSES = st.floats(min_value=0.01, max_value=1e9)
 
@@ -77,13 +79,52 @@ def test_a_loss_that_becomes_absurd_keeps_the_best_model(
     )
     seen: list[float] = []
 
-    def look(losses: list[float], words: int, config: TrainingConfig) -> bool:
+    def look(losses: list[float], words: int, config: TrainingConfig) -> None:
         seen.append(losses[-1])
-        return diverges(losses, words, config)
+        check_divergence(losses, words, config)
 
-    monkeypatch.setattr("showtell.training.loop.diverges", look)
+    monkeypatch.setattr("showtell.training.loop.check_divergence", look)
     with caplog.at_level(logging.WARNING, "showtell.training.divergence"):
         result = train(tiny_encoder, tmp_path, config=replace(CONFIG, epochs=8))
     assert len(result.epochs) == 3
     assert (tmp_path / "model.safetensors").exists()
     assert "the best model is kept" in caplog.text
+
+
+class Breaking(Features):
+    """From the second epoch on, validation images are no numbers: the loss and the logits are not finite."""
+
+    def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+        features = super().__call__(image, draw)
+        return features * math.nan if draw is None and self.calls > PER_EPOCH else features
+
+
+def test_logits_that_are_not_finite_keep_the_best_model(
+    tiny_encoder: CNNEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "showtell.training.divergence"):
+        result = train(tiny_encoder, tmp_path, source=Breaking, calibrate=False)
+    assert [row["saved"] for row in result.epochs] == [1, 0]
+    assert math.isnan(result.epochs[1]["val_loss"])
+    assert result.epochs[1]["CIDEr"] == 0
+    assert "is not a finite number after epoch 2" in caplog.text
+
+
+def test_a_later_stage_whose_loss_is_not_finite_ends(
+    tiny_encoder: CNNEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"self_critical": CRITICAL, "calibrate": False}
+    with caplog.at_level(logging.WARNING, "showtell.training.loop"):
+        config = replace(CONFIG, epochs=1)
+        result = train(tiny_encoder, tmp_path, source=Breaking, config=config, **options)
+    assert [row["saved"] for row in result.epochs] == [1, 0]
+    assert "self-critical is stopped" in caplog.text
+
+
+def test_a_run_that_diverged_trains_no_further_when_it_is_resumed(
+    tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("showtell.training.divergence.only_rises", lambda losses: len(losses) == 3)
+    config = replace(CONFIG, epochs=6, patience=4)
+    assert len(train(tiny_encoder, tmp_path, config=config).epochs) == 3
+    assert len(train(tiny_encoder, tmp_path, config=config, resume=True).epochs) == 3

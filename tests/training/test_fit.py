@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from torch import Tensor
 
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_folder import CHECKPOINT
-from showtell.config import TrainingConfig
+from showtell.config import DistillationConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
+from showtell.decoder import single_decoder
 from showtell.encoder.cnn import CNNEncoder
-from showtell.errors import ConfigError
+from showtell.errors import ConfigError, WriteError
+from showtell.training.finetuning import Retention
+from tests.conftest import make_tiny_encoder
 from tests.training.conftest import FinishedRun
 from tests.training.toy import (
     CONFIG,
@@ -28,6 +32,7 @@ from tests.training.toy import (
     PER_EPOCH,
     VOCABULARY,
     Features,
+    initial_model,
     losses,
     rows,
     train,
@@ -191,3 +196,52 @@ def test_captions_of_a_model_count_as_references_where_asked_for(
     options["self_critical"] = replace(policy, min_references=3)
     with pytest.raises(ConfigError, match=r"has 3 captions to compare with; lower self_critical\.min"):
         train(tiny_encoder, tmp_path / "none", **options)
+
+
+def test_an_encoder_in_bf16_trains_a_decoder_in_fp32(tmp_path: Path) -> None:
+    encoder = make_tiny_encoder(precision="bf16")
+    model = initial_model(encoder)
+    result = train(
+        encoder,
+        tmp_path,
+        config=replace(CONFIG, epochs=1),
+        self_critical=replace(CRITICAL, epochs=1),
+        distillation=DistillationConfig(teachers=["it"], epochs=1),
+        teachers=[single_decoder(model.decoder)],
+        retention=Retention(single_decoder(model.decoder), 0.3, 0.6),
+    )
+    assert len(result.epochs) == 3
+    assert all(math.isfinite(row["val_loss"]) for row in result.epochs)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_later_stage_that_fails_after_its_first_model_starts_again_where_it_started(
+    tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {
+        "config": replace(CONFIG, epochs=1),
+        "self_critical": replace(CRITICAL, epochs=2),
+        "calibrate": False,
+    }
+    names = ("reward", "CIDEr", "saved")
+    expected = rows(train(tiny_encoder, tmp_path / "whole", **options), names)
+    assert expected[1]["saved"] == 1
+
+    def full(history: list[dict[str, float]], folder: Path) -> None:
+        if len(history) > 1:
+            raise WriteError(str(folder), "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("showtell.training.loop.write_history", full)
+        with pytest.raises(WriteError):
+            train(tiny_encoder, tmp_path / "full", **options)
+    assert rows(train(tiny_encoder, tmp_path / "full", resume=True, **options), names) == expected
+
+
+@pytest.mark.parametrize("weight", [0.1, 2.0])
+def test_how_many_images_a_batch_has_follows_from_the_weights(
+    weight: float, tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    images = [replace(image, weight=weight) for image in IMAGES]
+    result = train(tiny_encoder, tmp_path, images=images, config=replace(CONFIG, epochs=1, batch_size=1))
+    assert len(result.epochs) == 1

@@ -14,12 +14,12 @@ import showtell
 from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.run_summary import read_run
 from showtell.cli import run_command
-from showtell.config import RunConfig, TrainingConfig
+from showtell.config import DistillationConfig, RunConfig, TrainingConfig
 from showtell.data.prepare import PreparedData
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import UsageError
 from showtell.training.fit import TrainingResult
-from showtell.training.run import TrainingRun
+from showtell.training.run import TrainingRun, with_last_named
 from tests.commands.test_evaluate import data, write_results  # noqa: F401 - a fixture
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 from tests.training.toy import initial_model
@@ -93,7 +93,17 @@ def test_distillation_goes_on_from_a_model_and_nothing_else_trains(
     in_python = showtell.train(resume=out)
     assert len(in_python.epochs) == 3
     assert "divergence" in str(in_python)
-    capsys.readouterr()
+    kept = (out / "config.yaml").read_text()
+    for options, reason in (
+        (["--distillation.epochs", "1"], "this run has come to its epoch 3"),
+        (["--training.epochs", "4"], "this run is past cross-entropy training, in distillation"),
+    ):
+        assert (
+            run_command("train", ["--config", str(out / "config.yaml"), "--resume", *options], prog="test")
+            == 2
+        )
+        assert reason in capsys.readouterr().err.strip().splitlines()[-1]
+        assert (out / "config.yaml").read_text() == kept
     for options, reason in (
         (["--init", "none", *teachers], "training.epochs must be at least 1; 0 is for self_critical or"),
         (["--init", start], "training.epochs must be at least 1; 0 is for self_critical or"),
@@ -151,3 +161,12 @@ def test_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes_in_train_get_one_line(keywords: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         showtell.train(**keywords)  # type: ignore[arg-type]
+
+
+def test_last_is_recorded_as_the_run_that_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "model.safetensors").write_bytes(b"")
+    distillation = DistillationConfig(teachers=["last", "other"], epochs=1)
+    config = with_last_named(RunConfig(init="last", distillation=distillation))
+    assert (config.init, config.distillation.teachers) == ("runs/mine", ["runs/mine", "other"])

@@ -71,8 +71,9 @@ def _show_captions(run: TrainingRun) -> None:
     held_out = run.data.test or run.data.val
     shown = held_out[:5]
     log.info("\nCaptions of photos it has not been trained on:")
-    for image, captions in zip(shown, captioner.caption([i.path for i in shown], config.search), strict=True):
-        log.info("  %s: %s", image.path.name, captions[0].text)
+    for done in captioner.caption_stream(shown, config.search, open_source=lambda image: image.path):
+        text = str(done.error) if done.error is not None else done.captions[0].text
+        log.info("  %s: %s", done.source.path.name, text)
     if config.data.root is None:
         scenes = read_scenes(held_out[0].path.parent.parent)
         stream = captioner.caption_stream(held_out, config.search, open_source=lambda image: image.path)
