@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -124,8 +126,14 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Size in bytes of all files in a folder and its folders; 0 where it is missing."""
-    return sum(_file_bytes(path) for path in _glob(folder, "**/*") if path.is_file())
+    """Size in bytes of all files in a folder and its folders, each once; 0 where it is missing."""
+    sizes: dict[tuple[int, int], int] = {}  # the hub's cache has links to each file
+    for path in _glob(folder, "**/*"):
+        with suppress(OSError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                sizes[status.st_dev, status.st_ino] = status.st_size
+    return sum(sizes.values())
 
 
 def _file_bytes(path: Path) -> int:

@@ -43,7 +43,7 @@ class RunFacts:
         root = self.settings.get("data", {}).get("root")
         items = root if isinstance(root, list) else [root] if root else []
         roots = [item.get("root", "") if isinstance(item, dict) else item for item in items]
-        return "+".join(Path(root).name for root in roots) or "scenes"
+        return "+".join(Path(root).absolute().name for root in roots) or "scenes"  # "." has no name
 
     @property
     def initial(self) -> str | None:

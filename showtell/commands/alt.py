@@ -201,20 +201,23 @@ def _apply(result: Survey, args: Namespace, backup: Backup | None) -> int:
     texts = read_texts(Path(args.texts))
     changes = Changes(backup)
     used = set()
-    for missing in result.missing:
-        name = text_name(missing)
-        if name in texts:
-            used.add(name)
-            if args.patch != "-":
-                print(one_line(f"{missing.name}: {texts[name]}"))
-            changes.add(missing, texts[name])
-    left = len({text_name(missing) for missing in result.missing} - used)
-    log.info("%s: %d texts used, %d images are still without one", args.texts, len(used), left)
-    if args.patch:
-        _write_patch(args.patch, changes.patch())
-    if backup:
-        changes.write_pages()
-    _tell(changes)
+    screen = Screen(keep_going=bool(args.patch or args.write))
+    try:
+        for missing in result.missing:
+            name = text_name(missing)
+            if name in texts:
+                used.add(name)
+                if args.patch != "-":
+                    screen.add_line(one_line(f"{missing.name}: {texts[name]}"))
+                changes.add(missing, texts[name])
+        left = len({text_name(missing) for missing in result.missing} - used)
+        log.info("%s: %d texts used, %d images are still without one", args.texts, len(used), left)
+        if args.patch:
+            _write_patch(args.patch, changes.patch())
+        if backup:
+            changes.write_pages()
+    finally:
+        _tell(changes)
     return 1 if changes.failed or not used else 0
 
 

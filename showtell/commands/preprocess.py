@@ -66,7 +66,9 @@ def run(parser: Parser, args: Namespace) -> None:
     folder = Path(args.report or Path("reports", data.name))
     stats = dataset_statistics(data.images, tokenize=tokenize, min_count=data.min_count)
     _show_coverage(stats)
-    tuning = tuning_subset(data.images, config.data.tuning_fraction, config.data.seed)
+    tuning = data.train
+    if not config.data.tuning:
+        tuning = tuning_subset(data.images, config.data.tuning_fraction, config.data.seed)
     _write_splits(folder, data, [image.image_id for image in tuning])
     write_atomic(folder / "vocabulary.json", data.vocabulary.to_json() + "\n")
     page = write_statistics_page(stats, folder, f"{data.name} captions")

@@ -150,7 +150,7 @@ def _worker(args: Namespace, port: int, ready: Event) -> None:
 def _token(file: str | None) -> str | None:
     """The access token, from the file or the environment: arguments can be read by other users."""
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
+        return (os.environ.get(TOKEN_VARIABLE) or "").strip() or None
     try:
         token = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -55,13 +55,18 @@ class Screen:
         if not record.captions:
             log.warning("skipped %s: %s", name, one_line(record.error or ""))
         if self._json_lines:
-            self._print(json_line(record).rstrip("\n"))
+            self.add_line(json_line(record).rstrip("\n"))
             return
         for caption in record.captions:
             doubt = f"  (doubtful: {caption.confidence:.0%})" if record.doubtful(caption) else ""
-            self._print(f"{name}: {_printable_words(caption.text)}{doubt}")
+            self.add_line(f"{name}: {_printable_words(caption.text)}{doubt}")
 
-    def _print(self, line: str) -> None:
+    def add_line(self, line: str) -> None:
+        """Print a line.
+
+        Raises:
+            BrokenPipeError: nobody reads standard output any more, and nothing else is to be done.
+        """
         if self._silent:
             return
         encoding = sys.stdout.encoding or "utf-8"

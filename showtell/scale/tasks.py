@@ -149,13 +149,24 @@ class FeatureTask(Task):
         return self._encoder.fingerprint()
 
     def run(self, unit: Unit, shard: Path) -> Checksum:
-        """See `Task.run`."""
+        """See `Task.run`.
+
+        Raises:
+            DataError: an id comes twice: features are looked up by their ids.
+        """
         encoder = self._encoder
         row_format = RowFormat(self.kind, encoder.grid_cells, encoder.feature_dim)
         rows = np.empty(len(unit), row_format.record)
         ids: list[str] = []
         failed: Failures = {}
+        seen: set[str] = set()
         for batch in self._decoded(unit):
+            for item in batch:
+                if item.source.id in seen:
+                    raise DataError(
+                        f"{item.source.id}: the id of two images; name a column of unique ids (--id-column)"
+                    )
+                seen.add(item.source.id)
             failed |= {item.source.id: item.error.reason for item in batch if item.error is not None}
             good = [item for item in batch if item.pixels is not None]
             if good:

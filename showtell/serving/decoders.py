@@ -43,6 +43,8 @@ _QUICK_PIXELS: Final = 16_000_000
 _BYTES_PER_PIXEL: Final = 24
 """Memory of the costliest kinds: RGBA of 8 bit, grey of 32."""
 _LEAST_MEMORY: Final = 256 * 2**20
+_RETRY_SECONDS: Final = 10.0
+"""Between attempts to start a decoder while none can be started."""
 _NICENESS: Final = 10
 """The patient decoders get about a tenth of a core where the others have work for all."""
 
@@ -164,6 +166,7 @@ class Decoders:
         """Do not decode an image that nobody waits for any more; if a patient decoder is at it, end that."""
         with self._lock:
             decoding.cancelled = True
+            decoding.image = b""  # it may stay in its queue for long
             if decoding.patient_process is not None:
                 decoding.patient_process.kill()
 
@@ -208,16 +211,21 @@ class Decoders:
 
     def _next_quick(self, process: DecoderProcess) -> Decoding | None:
         """The next image, taken when the process is ready: others may be so before."""
-        try:
-            if not self._ended:
-                process.prepare()
-        except DecoderStoppedError:  # the service ends
-            pass
-        except Exception as error:  # so long as that lasts, each image gets this error
-            log.error("%s", error)  # noqa: TRY400 - one line
-            self._works = False
-        self._prepared.set()
-        return self._quick.queue.get()[2]
+        while True:
+            try:
+                if not self._ended:
+                    process.prepare()
+                    self._works = True
+            except DecoderStoppedError:  # the service ends
+                pass
+            except Exception as error:  # so long as that lasts, each image gets this error
+                log.error("%s", error)  # noqa: TRY400 - one line
+                self._works = False
+            self._prepared.set()
+            try:  # a service that is not ready gets no images: it must find out by itself that it is again
+                return self._quick.queue.get(timeout=None if self._works else _RETRY_SECONDS)[2]
+            except queue.Empty:
+                continue
 
     def _work_patiently(self, process: DecoderProcess) -> None:
         while (decoding := self._patient.queue.get()[2]) is not None:

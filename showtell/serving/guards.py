@@ -187,7 +187,10 @@ class RefuseForeignPages:
             return False
         if site is not None:  # says what the browser asked, whatever a proxy made of Host
             return site not in ("same-origin", "none")
-        return urlsplit(origin).netloc.lower() != host.lower()
+        try:
+            return urlsplit(origin).netloc.lower() != host.lower()
+        except ValueError:  # no address
+            return True
 
 
 class RefuseForeignHosts:

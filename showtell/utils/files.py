@@ -36,7 +36,8 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     """Write a whole file: afterwards it is there complete, or as it was before.
 
     The content goes to a new file in the same folder, is flushed to the disk, and takes the name in one step
-    (`os.replace`); then the folder is flushed too. Folders that are missing are made.
+    (`os.replace`); then the folder is flushed too. Folders that are missing are made. A file that is replaced
+    keeps its permissions.
 
     Args:
         path: the file to write or replace.
@@ -54,6 +55,8 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
         _clean_once(str(path.parent.resolve()))
         temporary, handle = _new_file(path.parent)
         try:
+            if os.name != "nt" and path.exists():
+                os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))
             with open(handle, "wb") as file:  # noqa: PTH123 - a file descriptor
                 file.write(data)
                 file.flush()

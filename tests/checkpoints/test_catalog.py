@@ -9,7 +9,7 @@ import huggingface_hub.constants
 import pytest
 
 from showtell.checkpoints import catalog
-from showtell.checkpoints.catalog import known_names, list_models
+from showtell.checkpoints.catalog import folder_bytes, known_names, list_models
 from showtell.cli import main
 
 CARD = """---
@@ -113,3 +113,12 @@ def test_the_command_prints_them(here: Path, capsys: pytest.CaptureFixture[str])
     assert lines[3].endswith("birds  0.250  70 B    --model last") or "--model last" in lines[3]
     assert main(["models", "--json"]) == 0
     assert [model["name"] for model in json.loads(capsys.readouterr().out)][1] == "tiny"
+
+
+def test_a_file_with_links_to_it_is_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "x").write_bytes(bytes(1000))
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "model.safetensors").symlink_to("../blobs/x")
+    assert folder_bytes(tmp_path) == 1000
+    assert folder_bytes(tmp_path / "none") == 0

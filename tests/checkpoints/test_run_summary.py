@@ -52,6 +52,7 @@ def test_a_run_without_history_has_no_scores(tmp_path: Path) -> None:
     ("root", "name"),
     [
         (None, "scenes"),
+        (".", Path.cwd().name),
         ("/data/coco/", "coco"),
         (["/data/coco", "photos"], "coco+photos"),
         ([{"root": "/data/coco", "repeat": 2}, {"root": "mine"}], "coco+mine"),

@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -303,3 +304,17 @@ def test_misuse_is_one_line(site: Path, run: Run, arguments: tuple[str, ...], co
     done = run(*arguments)
     assert done.code == 2
     assert complaint in done.err[-1]
+
+
+def test_a_reader_that_leaves_stops_no_write(site: Path, model: Path, run: Run, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.csv"
+    run(site, "--output", texts)
+    command = [sys.executable, "-m", "showtell.cli", "alt", str(site), "--texts", str(texts), "--write"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()  # as `head` does
+        assert process.stderr is not None
+        error = process.stderr.read()
+    assert process.returncode == 0, error
+    assert "--undo" in error
+    assert not run(site).out

@@ -189,3 +189,15 @@ def test_the_confidence_of_a_model_is_checked(data: Path, capsys: pytest.Capture
     assert {"good", "ECE", "doubtful, bad"} <= card["values"].keys()
     assert card["values"]["doubtful, bad"] == 1  # it is not trained
     assert "doubtful, bad    100.0 %   100.0 % to 100.0 %" in shown
+
+
+@pytest.mark.parametrize("option", [("--format", "csv"), ("--images", "elsewhere")])
+def test_how_to_read_a_dataset_is_refused_without_one(
+    option: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "--model", "everyday", *option]) == 2
+    assert "--format and --images tell how to read --data: name that too" in capsys.readouterr().err

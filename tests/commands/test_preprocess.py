@@ -85,3 +85,16 @@ def test_unexpected_errors_are_one_line(
     )
     assert preprocess(dataset, "--debug") == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_splits_name_the_images_that_are_trained_on(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = {}
+    for tuning in ("false", "true"):
+        out = dataset.parent / tuning
+        options = ("--data.tuning_fraction=0.5", f"--data.tuning={tuning}", f"--report={out}")
+        assert preprocess(dataset, *options) == 0
+        listed[tuning] = json.loads((out / "splits.json").read_text())
+    assert listed["true"]["tuning"] == listed["true"]["train"]
+    assert set(listed["false"]["tuning"]) < set(listed["false"]["train"])

@@ -66,7 +66,7 @@ def test_the_token_comes_from_a_file_or_the_environment(
 ) -> None:
     file = tmp_path / "token"
     file.write_text(" from-file \n")
-    monkeypatch.setenv(serve.TOKEN_VARIABLE, "from-environment")
+    monkeypatch.setenv(serve.TOKEN_VARIABLE, "from-environment\n")  # as a secret of Kubernetes has it
     assert serve._token(str(file)) == "from-file"
     assert serve._token(None) == "from-environment"
     monkeypatch.delenv(serve.TOKEN_VARIABLE)

@@ -94,3 +94,10 @@ def test_a_feature_shard_has_the_features_of_its_own_images(
     expected = tiny_captioner.encode_pixels(pixels)
     features = load_file(shard)["features"].float()
     torch.testing.assert_close(features, expected.float(), rtol=1e-2, atol=1e-2)
+
+
+def test_features_need_an_id_for_each_image(tiny_model: Path, snippets: list[Path], tmp_path: Path) -> None:
+    unit = FileUnit((*map(str, snippets[:3]), str(snippets[1])))
+    task = FeatureTask(lambda: Captioner.load(str(tiny_model)).encoder, "float16")
+    with pytest.raises(DataError, match=r"0001\.jpg: the id of two images; name a column of unique ids"):
+        task.run(unit, tmp_path / "shard.safetensors")

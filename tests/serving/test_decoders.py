@@ -14,6 +14,7 @@ import pytest
 from showtell.config import ServingConfig
 from showtell.serving.decoder_process import (
     DecoderProcess,
+    DecoderStartError,
 )
 from showtell.serving.decoders import Decoders, Decoding
 from tests.serving.decoding import SLOW, WAIT
@@ -131,3 +132,40 @@ def test_closing_ends_in_time_whatever_is_decoded(make: Callable[..., Decoders],
     assert waiting.result(quick).pixels is not None
     assert all(waiting.result(one).pixels is None for one in slow)
     assert set(psutil.Process(os.getpid()).children(recursive=True)) <= before
+
+
+def test_a_cancelled_image_keeps_no_memory_in_its_queue(make: Callable[..., Decoders]) -> None:
+    decoders = make(decode_seconds=60)
+    waiting = Waiting(decoders)
+    first, queued = waiting.submit(SLOW), waiting.submit(SLOW)
+    decoders.cancel(queued)
+    assert queued.image == b""
+    decoders.cancel(first)
+    assert waiting.result(queued).pixels is None
+
+
+def test_decoders_are_ready_again_without_an_image(
+    make: Callable[..., Decoders], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("showtell.serving.decoders._RETRY_SECONDS", 0.05)
+    decoders = make()
+    broken = threading.Event()
+    broken.set()
+    prepare = DecoderProcess.prepare
+
+    def fail_at_first(process: DecoderProcess) -> None:
+        if broken.is_set():
+            raise DecoderStartError("no memory")
+        prepare(process)
+
+    monkeypatch.setattr(DecoderProcess, "prepare", fail_at_first)
+    waiting = Waiting(decoders)
+    waiting.result(waiting.submit(png(8, 8)))  # after it each quick decoder looks whether it is ready
+    until = time.monotonic() + WAIT
+    while decoders.works and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not decoders.works
+    broken.clear()
+    while not decoders.works and time.monotonic() < until:
+        time.sleep(0.01)
+    assert decoders.works

@@ -54,6 +54,7 @@ ORIGINS: list[tuple[dict[str, str], int]] = [
     ({"origin": "https://a.example"}, 200),
     ({"origin": "https://b.example"}, 403),
     ({"origin": "null"}, 403),
+    ({"origin": "http://["}, 403),
     ({"origin": "http://testserver.evil.example"}, 403),
     ({"origin": "https://b.example", "sec-fetch-site": "same-origin", "host": "127.0.0.1:1"}, 200),
     ({"origin": OWN, "sec-fetch-site": "cross-site"}, 403),

@@ -41,6 +41,13 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@posix
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("")
+    (tmp_path / "secret").chmod(0o600)
+    assert write_atomic(tmp_path / "secret", "more").stat().st_mode & 0o777 == 0o600
+
+
 # Folders are flushed after a rename
 
 

@@ -71,8 +71,14 @@ def check_out(args: Namespace) -> None:
 
 
 def data_of(args: Namespace) -> DataConfig | None:
-    """The dataset that the arguments name; None for that of the run, or the default."""
+    """The dataset that the arguments name; None for that of the run, or the default.
+
+    Raises:
+        UsageError: they say how to read a dataset, but not which.
+    """
     if args.data is None:
+        if args.images is not None or args.format != "auto":
+            raise UsageError("--format and --images tell how to read --data: name that too")
         return None
     return DataConfig(root=args.data, format=args.format, images=args.images)
 

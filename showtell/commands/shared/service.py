@@ -99,7 +99,7 @@ def serve_at(
 
     app = create_app(
         load_model(args),
-        Path(args.model).name,
+        "+".join(Path(name).name for name in args.model.split(",")),
         config,
         token=token,
         cors_origins=tuple(args.get("cors_origin", ())),

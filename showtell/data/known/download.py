@@ -152,9 +152,19 @@ def _copy(response: IO[bytes], file: IO[bytes], name: str, start: int, total: in
         disable=bars_hidden(),
     )
     with bar:
-        while chunk := response.read(_CHUNK):
+        while chunk := _read_chunk(response):
             file.write(chunk)
             bar.update(len(chunk))
+
+
+def _read_chunk(response: IO[bytes]) -> bytes:
+    """The next bytes of a response; any fault of the network is a ConnectionError, unlike that of a disk."""
+    try:
+        return response.read(_CHUNK)
+    except (TimeoutError, ConnectionError):
+        raise
+    except OSError as error:  # no route, TLS
+        raise ConnectionError(error.strerror or str(error)) from error
 
 
 def _check_room(part: Path, wanted: int) -> None:

@@ -71,6 +71,8 @@ def unpack(archive: Path, folder: Path, *, only: str = "") -> int:
         raise DataError(
             f"{archive}: damaged ({error}); delete it and download it again (showtell data get)"
         ) from error
+    except RuntimeError as error:  # a password, or a method of compression that Python does not know
+        raise DataError(f"{archive}: cannot be unpacked here ({error}); use another program") from error
     finally:
         _publish(written)
     return count

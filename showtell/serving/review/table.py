@@ -136,4 +136,4 @@ def _is_utf8(lines: list[list[str]]) -> bool:
 def _write(path: Path, lines: list[list[str]], delimiter: str) -> None:
     stream = io.StringIO()
     csv.writer(stream, delimiter=delimiter, lineterminator="\n").writerows(lines)
-    write_atomic(path, stream.getvalue())
+    write_atomic(path.resolve(), stream.getvalue())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,20 @@ def test_two_processes_do_not_write_one_file(site: Site, tmp_path: Path) -> None
         pytest.raises(UsageError, match="another process downloads it"),
     ):
         fetch(site, tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("error", [OSError(113, "No route to host"), ssl.SSLError(1, "bad record")])
+def test_a_fault_of_the_network_within_a_file_is_tried_again(
+    error: OSError, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [error]
+
+    def read(response: HTTPResponse, amount: int) -> bytes:
+        if faults:
+            raise faults.pop()
+        return whole(response, amount)
+
+    whole = HTTPResponse.read
+    monkeypatch.setattr(HTTPResponse, "read", read)
+    assert fetch(site, tmp_path / "a.zip") == CONTENT
+    assert len(site.asked) == 2

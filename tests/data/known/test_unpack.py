@@ -97,3 +97,13 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "_RESERVE", 2**60)
     with pytest.raises(UsageError, match="no room for it"):
         unpack(make(tmp_path / "a.zip", FILES), tmp_path / "out")
+
+
+def test_an_archive_with_a_password_is_refused_in_one_line(tmp_path: Path) -> None:
+    archive = make(tmp_path / "a.zip", {"a.jpg": b"aaa"})
+    content = bytearray(archive.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + offset] |= 1  # the flag of encryption
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip: cannot be unpacked here \(.*; use another program$"):
+        unpack(archive, tmp_path / "out")

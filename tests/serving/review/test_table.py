@@ -156,3 +156,15 @@ def test_a_table_in_another_encoding_is_refused_at_the_start(folder: Path, row: 
     (folder / "captions.csv").write_bytes(f"image,caption\n{row}\n".encode("cp1252"))
     with pytest.raises(AnnotationError, match=r"captions\.csv: not UTF-8 text; save the file as UTF-8"):
         review_folder(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and permissions of POSIX")
+def test_the_table_keeps_its_permissions_and_its_link(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "private.csv"
+    elsewhere.write_text("image,caption\n")
+    elsewhere.chmod(0o600)
+    (folder / "captions.csv").symlink_to(elsewhere)
+    review_folder(folder).decide(0, "a dog")
+    assert (folder / "captions.csv").is_symlink()
+    assert elsewhere.read_text() == "image,caption\n0000.jpg,a dog\n"
+    assert elsewhere.stat().st_mode & 0o777 == 0o600
