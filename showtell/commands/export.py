@@ -48,7 +48,7 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--language",
         metavar="CODE",
-        help="of the captions, for the card of a hub folder, such as de (default: en, where the words are)",
+        help="of the captions, for the card of a hub folder, such as de (default: en if the vocabulary is English)",
     )
     add(
         "--photos",

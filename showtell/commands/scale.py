@@ -99,7 +99,13 @@ def _add_job(parser: Parser) -> None:
         help="do the K-th of N parts of the work units; the others are done by commands of their own, which"
         " share --out (SLURM arrays)",
     )
-    add("--unit-size", metavar="N", type=int, default=512, help="photos a work unit, and a shard, at most")
+    add(
+        "--unit-size",
+        metavar="N",
+        type=int,
+        default=512,
+        help="photos in a work unit, and so in a shard, at most",
+    )
     add("--column", metavar="NAME", help="of Parquet files: holds the photos (bytes, or names of files)")
     add("--id-column", metavar="NAME", help="of Parquet files: names the photos; else they are numbered")
 

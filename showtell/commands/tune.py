@@ -70,7 +70,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="|".join(get_args(Metric)),
         type=Metric,
         default="CIDEr",
-        help="of the saved model of a trial: what is to be best",
+        help="score of a trial's saved model that is optimised",
     )
     add("--processes", type=int, default=1, metavar="N", help="processes that run trials, on this machine")
     add(

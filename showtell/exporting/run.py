@@ -119,7 +119,7 @@ def export(
         precision: of the graphs; bf16 needs OpenVINO, int8 needs photos.
         photos: files, folders or globs: int8 is calibrated on 200 of them, and captions are compared on some.
         image_size: side in pixels that images are resized to; by default the model's own.
-        encoder: name of the encoder's weights, where the model is without and they have moved.
+        encoder: name of the encoder's weights, if the model file does not contain them and they have moved.
         to_hub_folder: write no graphs, but this folder: a model card, weights, configuration.
         language: of the captions, for the model card: a code such as `de`; by default `en` for a model with
             English words, else none.

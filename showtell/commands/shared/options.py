@@ -38,7 +38,7 @@ def add_encoder(parser: Options) -> None:
     parser.add_argument(
         "--encoder",
         metavar="NAME",
-        help="the encoder's weights, where the model is without and they have moved",
+        help="the encoder's weights, if the model file does not contain them and they have moved",
     )
 
 
@@ -140,8 +140,8 @@ def add_min_confidence(parser: Options, effect: str) -> None:
         "--min-confidence",
         metavar="P",
         type=float,
-        help=f"{effect} captions that are less than P likely to be better than the weakest quarter of"
-        " people's; default: the model's own threshold; 0: none",
+        help=f"{effect} captions whose confidence (the probability that they are good) is below P;"
+        " default: the model's own threshold; 0: none",
     )
 
 
