@@ -48,7 +48,8 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--language",
         metavar="CODE",
-        help="of the captions, for the card of a hub folder, such as de (default: en if the vocabulary is English)",
+        help="of the captions, for the card of a hub folder, such as de (default: en if the vocabulary is"
+        " English)",
     )
     add(
         "--photos",

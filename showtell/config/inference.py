@@ -25,8 +25,8 @@ class SearchConfig:
     """No sequence of so many words comes twice in a caption; 0 allows it."""
     diversity: float = 0.0
     """Of several captions (diverse beam search): penalty subtracted from a word's log-probability for
-    each beam of an earlier caption that has the same word at this position. Over 0, each caption has `beam_size`
-    beams of its own; 0.5 makes captions differ."""
+    each beam of an earlier caption that has the same word at this position. Over 0, each caption has
+    `beam_size` beams of its own; 0.5 makes captions differ."""
     sample: bool = False
     """Sample words at random, instead of searching the most likely caption."""
     temperature: float = 1.0
