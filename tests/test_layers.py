@@ -46,7 +46,7 @@ def package_of(module: str) -> str:
 
 def imports_of(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -91,7 +91,7 @@ def test_captioning_does_not_import_the_training_loop() -> None:
         seen.add(module)
         file = ROOT / (module.replace(".", "/") + ".py")
         file = file if file.exists() else file.with_suffix("") / "__init__.py"
-        assert "lightning" not in file.read_text().replace("lightning fast", ""), (
+        assert "lightning" not in file.read_text(encoding="utf-8").replace("lightning fast", ""), (
             f"{module} imports Lightning"
         )
         if module != "showtell":  # its imports are lazy
