@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test downloads; read when the hub's client is first imported
 
@@ -97,14 +96,6 @@ def make_snippets(folder: Path, count: int, side: int = 80) -> list[Path]:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device at hand that models are tested on."""
     return torch.device(request.param)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave the user's cache as it is: OpenVINO keeps what it has compiled there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("platformdirs.user_cache_path", tmp_path_factory.mktemp("cache").joinpath)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from showtell.errors import CheckpointError, UsageError
 from showtell.runtime.manifest import Manifest
@@ -89,13 +88,11 @@ class OpenVinoSession(Session):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "INFERENCE_NUM_THREADS": threads(),
-            **_cache_settings(),
         }
         core = openvino_core()
-        graph: Any = path  # with a path, OpenVINO does not read the weights to look into its cache
-        in_bf16 = bf16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if in_bf16 and (bf16_inputs or bf16_outputs):
-            graph = _in_bf16(core.read_model(path), bf16_inputs, bf16_outputs)
+        graph = core.read_model(path)
+        if bf16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            graph = _in_bf16(graph, bf16_inputs, bf16_outputs)
         model = core.compile_model(graph, "CPU", settings)
         self.inputs, self.outputs = len(model.inputs), len(model.outputs)
         self._requests = itertools.cycle([model.create_infer_request() for _ in range(requests)])
@@ -124,21 +121,7 @@ def _in_bf16(graph: Any, inputs: range, outputs: range) -> Any:
         processor.input(place).tensor().set_element_type(Type.bf16)
     for place in outputs:
         processor.output(place).tensor().set_element_type(Type.bf16)
-    return processor.build()
-
-
-def _cache_settings() -> dict[str, str]:
-    """Settings with which OpenVINO keeps compiled graphs in the user's cache; none where it cannot be made.
-
-    Loading a compiled graph takes a third of the time of compiling it. OpenVINO knows it by the file of the
-    graph, the settings, the processor and its own version; it compiles anew what it cannot load.
-    """
-    folder = platformdirs.user_cache_path("showtell") / "openvino"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return {}
-    return {"CACHE_DIR": str(folder)}
+    return processor.build() if inputs or outputs else graph
 
 
 @functools.cache
