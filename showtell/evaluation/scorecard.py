@@ -112,10 +112,11 @@ class ScoreCard:
 def file_stem(model: str) -> str:
     """A model's name as part of a file's name: `runs/mine` -> `runs-mine`.
 
-    A name that loses more than its slashes gets a checksum, lest two models share a file.
+    A name that loses more than its slashes, and the @ before an image size, gets a checksum, lest two models
+    share a file.
     """
     stem = re.sub(r"[^\w.-]+", "-", model).strip("-.")
-    if 0 < len(stem) <= _LONGEST_STEM and stem == model.lstrip("/").replace("/", "-"):
+    if 0 < len(stem) <= _LONGEST_STEM and stem == re.sub("[/@]", "-", model.lstrip("/")):
         return stem
     return f"{stem[-_LONGEST_STEM:]}-{hashlib.sha256(model.encode()).hexdigest()[:8]}".lstrip("-.")
 

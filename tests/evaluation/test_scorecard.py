@@ -43,6 +43,7 @@ def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
     [
         ("runs/mine", "runs-mine"),
         ("/runs/mine_1", "runs-mine_1"),
+        ("everyday@224", "everyday-224"),
         ("runs/模型一", "runs-模型一"),
         ("../x y.json", r"x-y\.json-[0-9a-f]{8}"),
         ("///", "[0-9a-f]{8}"),
