@@ -274,9 +274,10 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
         write_atomic(folder / CONFIG, settings_yaml(config))
 
     def on_start(stage: str) -> None:
-        refuse_past_stages(stage, changes)
-        if processes().is_rank_zero and changes:
-            write_atomic(folder / CONFIG, settings_yaml(config))
+        with rank_zero_first():  # which alone knows the changes
+            refuse_past_stages(stage, changes)
+            if changes:
+                write_atomic(folder / CONFIG, settings_yaml(config))
 
     captioner, result = _fit(config, data, initial, folder, memory, on_start, resume=resume is not None)
     minutes = (time.monotonic() - started) / 60
