@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.tensor_files import misfit
 from showtell.decoder import single_decoder
 from showtell.errors import CheckpointError
 
@@ -32,11 +33,9 @@ def mean_of(names: Sequence[str], shares: Sequence[float]) -> Captioner:
     models = [Captioner.load(name) for name in names]
     weights = [single_decoder(model.decoder).float().state_dict() for model in models]
     for name, model, its in zip(names, models, weights, strict=True):
-        same = {key: tensor.shape for key, tensor in its.items()} == {
-            key: tensor.shape for key, tensor in weights[0].items()
-        }
-        if model.vocabulary != models[0].vocabulary or not same:
-            raise CheckpointError(f"{name}: other words or sizes than {names[0]}; train it from that model")
+        differs = "other words" if model.vocabulary != models[0].vocabulary else misfit(its, weights[0])
+        if differs:
+            raise CheckpointError(f"{name}: does not fit {names[0]} ({differs}); train it from that model")
     parts = torch.tensor(shares) / sum(shares)
     means = {key: torch.stack([its[key] for its in weights], dim=-1) @ parts for key in weights[0]}
     models[0].decoder.load_state_dict(means)
