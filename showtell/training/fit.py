@@ -130,8 +130,7 @@ def fit(
         with rank_zero_first():
             logger = held.enter_context(open_logger(config.logger, folder, writes=ours.is_rank_zero))
         signals = held.enter_context(StopSignals())
-        run = Run(captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch)
-        run.on_start = on_start
+        run = Run(captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch, on_start)
         if state.stage == CrossEntropy.stage:
             parts = captioner, config, train.caption_weights
             objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)

@@ -58,8 +58,8 @@ class Run:
 
     Attributes:
         val_loader: of this process's share of the validation images.
-        captions: of the validation images, by the best model; None where a former process saved it.
         on_start: called once, with the name of the first stage that trains, when all has been checked.
+        captions: of the validation images, by the best model; None where a former process saved it.
     """
 
     captioner: Captioner
@@ -71,8 +71,8 @@ class Run:
     signals: StopSignals
     logger: RunLogger
     on_epoch: OnEpoch | None = None
-    captions: list[Predicted] | None = None
     on_start: Callable[[str], None] | None = None
+    captions: list[Predicted] | None = None
 
     @cached_property
     def checkpoint_timer(self) -> Every:
