@@ -90,7 +90,7 @@ def _write(
         if precision == "int8":
             from showtell.exporting.quantize import quantize_graphs
 
-            quantize_graphs(fresh, pixels, context)
+            quantize_graphs(fresh, captioner, pixels)
         example = resources.files("showtell.exporting") / "example"
         (fresh / EXAMPLE).write_bytes((example / EXAMPLE).read_bytes())
         encoder = captioner.encoder

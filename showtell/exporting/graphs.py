@@ -90,13 +90,34 @@ def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
     Raises:
         ModelError: the encoder is no ResNet.
     """
-    encoder, decoder = captioner.encoder, captioner.decoder.float().eval()
+    encoder = captioner.encoder
     size = encoder.transform.size
     if not isinstance(encoder.backbone, ResNet):
         raise ModelError("only models with a ResNet can be exported as graphs; run this one in PyTorch")
     stride = encoder.backbone.settings.stride
     pixels = torch.zeros(2, size + stride, max(stride, size - stride), 3, dtype=torch.uint8)
-    features = torch.zeros(2, encoder.grid_cells, encoder.feature_dim)
+    with torch.no_grad(), _quiet():
+        _write(
+            EncoderGraph(encoder),
+            (pixels,),
+            ({0: _DYNAMIC, 1: _DYNAMIC, 2: _DYNAMIC},),
+            folder / "encoder.onnx",
+        )
+    return write_decoder_graphs(captioner, captioner.decoder.float().eval(), folder)
+
+
+def write_decoder_graphs(captioner: Captioner, decoder: StepDecoder, folder: Path) -> tuple[int, int, int]:
+    """Write start.onnx and step.onnx, in fp32, for any number of images and hypotheses.
+
+    Args:
+        captioner: whose features and words they are for.
+        decoder: its decoder, or one that computes the same; on the CPU, in fp32 and in evaluation mode.
+        folder: of the graphs.
+
+    Returns:
+        Number of tensors of the context, of the recurrent state, and of words whose logits a step returns.
+    """
+    features = torch.zeros(2, captioner.encoder.grid_cells, captioner.encoder.feature_dim)
     with torch.no_grad(), _quiet():
         state = decoder.init_state(features)
         context, recurrent = list(state.context), [m.expand(-1, 3, *m.shape[2:]) for m in state.recurrent]
@@ -104,12 +125,6 @@ def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:
         tokens = torch.zeros(2, 3, dtype=torch.long)
         images = {0: _DYNAMIC}
         hypotheses = {0: _DYNAMIC, 1: _DYNAMIC}
-        _write(
-            EncoderGraph(encoder),
-            (pixels,),
-            ({0: _DYNAMIC, 1: _DYNAMIC, 2: _DYNAMIC},),
-            folder / "encoder.onnx",
-        )
         _write(StartGraph(decoder), (features,), (images,), folder / "start.onnx")
         _write(
             StepGraph(decoder, len(context), top),

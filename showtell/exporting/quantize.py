@@ -1,9 +1,10 @@
 """Graphs in int8: NNCF's post-training quantisation, calibrated on photos.
 
 Weights have a scale a channel, activations a scale a tensor (Nagel et al. 2021, arXiv:2106.08295). What pays
-is the encoder, and in OpenVINO the recurrent layers of the step; the start of a caption in int8 costs more
-CIDEr than it saves time, and a step in int8 is slower in ONNX Runtime. NNCF finds no biases to correct in
-OpenVINO's reading of an ONNX graph; with their constants folded it does, and captions are no better.
+is the encoder, and in OpenVINO the recurrent layers and the vocabulary of the step; the start of a caption in
+int8 costs more CIDEr than it saves time, and a step in int8 is slower in ONNX Runtime. NNCF finds no biases
+to correct in OpenVINO's reading of an ONNX graph; with their constants folded it does, and captions are no
+better.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import nncf
@@ -19,6 +21,9 @@ import onnx
 import openvino
 
 from showtell.captioning.base import Pixels
+from showtell.captioning.captioner import Captioner
+from showtell.decoder import for_search
+from showtell.exporting.graphs import write_decoder_graphs
 from showtell.runtime.sessions import Array, OnnxSession, openvino_core
 
 _SAID: Final = 48
@@ -29,27 +34,38 @@ _START_TOKEN: Final = 1
 Inputs = list[Array]
 
 
-def quantize_graphs(folder: Path, pixels: Sequence[Pixels], context: int) -> None:
-    """Write encoder.xml and step.xml (and .bin) in int8 for OpenVINO; replace encoder.onnx by such.
+def quantize_graphs(folder: Path, captioner: Captioner, pixels: Sequence[Pixels]) -> None:
+    """Write encoder, start and step (.xml and .bin) for OpenVINO, and replace encoder.onnx by one in int8.
+
+    The decoder of OpenVINO's graphs is the one that PyTorch searches with (`for_search`): embeddings of all
+    words are multiplied by the first layer's weights here, not at every step. In fp32 this table would double
+    the size of step.onnx; in int8 the graph is smaller than before.
 
     Args:
-        folder: with encoder.onnx, start.onnx and step.onnx in fp32.
+        folder: with encoder.onnx in fp32.
+        captioner: the model; on the CPU, its decoder in fp32.
         pixels: images (H, W, 3) uint8 to calibrate on.
-        context: tensors of the context.
     """
     nncf.set_log_level(logging.ERROR)
     shown = [[image[None]] for image in pixels]
-    steps = _steps_of(folder, shown[:_SAID], context)
-    encoder, step = folder / "encoder.onnx", folder / "step.onnx"
-    _quantize_for_openvino(encoder, shown)
-    _quantize_for_openvino(step, steps, left=_outside_recurrence(onnx.load(step), context))
+    encoder = folder / "encoder.onnx"
+    with TemporaryDirectory() as made:
+        start, step = Path(made) / "start.onnx", Path(made) / "step.onnx"
+        context, _, _ = write_decoder_graphs(captioner, for_search(captioner.decoder.eval()), Path(made))
+        steps = _steps_of(encoder, start, step, shown[:_SAID], context)
+        left = _left_in_floats(onnx.load(step), context, len(captioner.vocabulary))
+        openvino.save_model(openvino_core().read_model(start), folder / "start.xml")
+        _quantize_for_openvino(step, folder, steps, left)
+    _quantize_for_openvino(encoder, folder, shown)
     model = onnx.load(encoder)
     quantized: Any = nncf.quantize(model, _named(shown, model), subset_size=len(shown))
     onnx.save(quantized, encoder)
 
 
-def _quantize_for_openvino(path: Path, samples: Sequence[Inputs], left: Sequence[str] = ()) -> None:
-    """Write `path`.xml and .bin; the operations `left` stay as they are."""
+def _quantize_for_openvino(
+    path: Path, folder: Path, samples: Sequence[Inputs], left: Sequence[str] = ()
+) -> None:
+    """Write the graph `path` to `folder` as .xml and .bin; the operations `left` stay as they are."""
     scope = nncf.IgnoredScope(names=list(left), validate=False)
     quantized: Any = nncf.quantize(
         openvino_core().read_model(path),
@@ -57,7 +73,7 @@ def _quantize_for_openvino(path: Path, samples: Sequence[Inputs], left: Sequence
         subset_size=len(samples),
         ignored_scope=scope,
     )
-    openvino.save_model(quantized, path.with_suffix(".xml"), compress_to_fp16=False)
+    openvino.save_model(quantized, folder / f"{path.stem}.xml", compress_to_fp16=False)
 
 
 def _named(samples: Sequence[Inputs], model: onnx.ModelProto) -> nncf.Dataset:
@@ -65,9 +81,11 @@ def _named(samples: Sequence[Inputs], model: onnx.ModelProto) -> nncf.Dataset:
     return nncf.Dataset(samples, lambda inputs: dict(zip(names, inputs, strict=True)))
 
 
-def _steps_of(folder: Path, shown: Sequence[Inputs], context: int) -> list[Inputs]:
+def _steps_of(
+    encoder_path: Path, start_path: Path, step_path: Path, shown: Sequence[Inputs], context: int
+) -> list[Inputs]:
     """Inputs of the step graph during greedy search over these images."""
-    encoder, start, step = (OnnxSession(folder / f"{name}.onnx") for name in ("encoder", "start", "step"))
+    encoder, start, step = (OnnxSession(path) for path in (encoder_path, start_path, step_path))
     steps: list[Inputs] = []
     for inputs in shown:
         remembered = start.run(encoder.run(inputs))
@@ -80,13 +98,19 @@ def _steps_of(folder: Path, shown: Sequence[Inputs], context: int) -> list[Input
     return steps
 
 
-def _outside_recurrence(model: onnx.ModelProto, context: int) -> list[str]:
-    """The products of a step that stay as they are: all without a recurrent layer's weights (inputs x gates).
+def _left_in_floats(model: onnx.ModelProto, context: int, words: int) -> list[str]:
+    """The products of a step that are not quantised.
 
-    These others are few, and cost more CIDEr than time.
+    Those with the weights of a recurrent layer (inputs x gates) or of the vocabulary (embedding x words) are;
+    the others are small, and would cost more CIDEr than they save time.
+
+    Args:
+        model: the step graph.
+        context: tensors of the context.
+        words: size of the vocabulary.
     """
     units = {given.type.tensor_type.shape.dim[-1].dim_value for given in model.graph.input[1 + context :]}
-    widths = {gates * size for size in units for gates in (3, 4)}  # of a GRU, of an LSTM
+    widths = {gates * size for size in units for gates in (3, 4)} | {words}  # of a GRU, of an LSTM
     weights = {w.name for w in model.graph.initializer if len(w.dims) == 2 and w.dims[1] in widths}
     return [
         node.name

@@ -12,9 +12,10 @@ import torch
 from showtell.captioning.captioner import Captioner
 from showtell.config import Cell, DecoderKind
 from showtell.data.decode_ahead import decode_ahead
+from showtell.decoder import for_search
 from showtell.exporting.folder import export_model
-from showtell.exporting.graphs import write_graphs
-from showtell.exporting.quantize import _outside_recurrence, _steps_of
+from showtell.exporting.graphs import write_decoder_graphs, write_graphs
+from showtell.exporting.quantize import _left_in_floats, _steps_of
 from showtell.runtime.exported import ExportedCaptioner
 from showtell.runtime.manifest import Manifest
 from showtell.search.interface import FloatArray
@@ -25,22 +26,30 @@ def products(step: onnx.ModelProto) -> set[str]:
     return {node.name for node in step.graph.node if node.op_type in ("MatMul", "Gemm")}
 
 
-def test_the_weights_of_both_recurrent_layers_are_quantised(exported: Path) -> None:
-    step = onnx.load(exported / "step.onnx")
-    left = set(_outside_recurrence(step, Manifest.load(exported).context))
+def test_the_weights_of_both_recurrent_layers_and_of_the_words_are_quantised(
+    tiny_captioner: Captioner, tmp_path: Path
+) -> None:
+    decoder, words = for_search(tiny_captioner.decoder), len(tiny_captioner.vocabulary)
+    context, _, _ = write_decoder_graphs(tiny_captioner, decoder, tmp_path)
+    step = onnx.load(tmp_path / "step.onnx")
+    left = set(_left_in_floats(step, context, words))
     assert left < products(step)
-    hidden = 32
+    widths = []
     for node in step.graph.node:
         if node.name in products(step) - left:
             (weight,) = (w for w in step.graph.initializer if w.name in node.input and len(w.dims) == 2)
-            assert weight.dims[1] == 4 * hidden
+            widths.append(weight.dims[1])
+    hidden = 32
+    assert sorted(widths) == sorted([4 * hidden, 4 * hidden, words])
 
 
 def test_calibration_is_on_the_steps_of_greedy_search(
     exported: Path, tiny_captioner: Captioner, snippets: list[Path]
 ) -> None:
     pixels = [tiny_captioner.transform.pixels(path) for path in snippets[:2]]
-    steps = _steps_of(exported, [[image[None]] for image in pixels], Manifest.load(exported).context)
+    encoder, start, step = (exported / f"{name}.onnx" for name in ("encoder", "start", "step"))
+    shown = [[image[None]] for image in pixels]
+    steps = _steps_of(encoder, start, step, shown, Manifest.load(exported).context)
     assert len(steps) == 2 * 12
     for number, image in enumerate(pixels):
         tokens = [int(inputs[0][0, 0]) for inputs in steps[12 * number : 12 * (number + 1)]]
@@ -64,8 +73,8 @@ def test_int8_is_small_and_close(
     folder = tmp_path / "int8"
     manifest = export_model(tiny_captioner, "tiny", folder, "int8", pixels[:24])  # type: ignore[arg-type]
     assert manifest.precision == "int8"
-    assert {"encoder.xml", "encoder.bin", "step.xml", "step.bin"} <= manifest.files.keys()
-    assert "start.xml" not in manifest.files
+    for graph in ("encoder", "start", "step"):
+        assert {f"{graph}.xml", f"{graph}.bin"} <= manifest.files.keys()
     expected = tiny_captioner.encode_pixels(pixels[24:]).numpy()  # type: ignore[arg-type]
     for runtime in ("onnx", "openvino"):
         features = ExportedCaptioner(folder, runtime).encode_pixels(pixels[24:])  # type: ignore[arg-type]
@@ -86,11 +95,9 @@ def first_logits(model: ExportedCaptioner, features: FloatArray) -> FloatArray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cell"), [("attention", "lstm"), ("pooled", "gru")])
-def test_the_weights_of_other_recurrent_layers_are_found(
-    kind: DecoderKind, cell: Cell, tmp_path: Path
-) -> None:
+def test_the_weights_of_other_decoders_are_found(kind: DecoderKind, cell: Cell, tmp_path: Path) -> None:
     captioner = Captioner.load(str(save_model(tmp_path / "model", kind, cell)), device=torch.device("cpu"))
     context, _, _ = write_graphs(captioner, tmp_path)
     step = onnx.load(tmp_path / "step.onnx")
-    left = _outside_recurrence(step, context)
-    assert len(products(step) - set(left)) == 2  # of the inputs, and of the hidden state
+    left = _left_in_floats(step, context, len(captioner.vocabulary))
+    assert len(products(step) - set(left)) == 3  # of the inputs, of the hidden state, and of the vocabulary
