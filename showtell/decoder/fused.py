@@ -76,16 +76,17 @@ class FusedTopDown(StepDecoder):
             self.first = PackedLinear(torch.cat([inputs, hidden], dim=1), bias)
         inputs, hidden, bias = _gates(decoder.second)
         self.second = PackedLinear(torch.cat([inputs, hidden], dim=1), bias)
-        self.query, self.attended, self.output = (
+        self.image, self.query, self.attended, self.output = (
             PackedLinear(layer.weight, layer.bias)
-            for layer in (decoder.query, decoder.attended, decoder.output)
+            for layer in (decoder.image, decoder.query, decoder.attended, decoder.output)
         )
         self.words = PackedLinear(decoder.embedding.weight, decoder.word_bias)
         self.heads = decoder.config.attention_heads
 
     def init_state(self, features: Tensor) -> SearchState:
         """See `StepDecoder.init_state`."""
-        image, keys, values = self.start._image_context(features)
+        mean, keys, values = self.start._mean_keys_values(features)
+        image = self.image(mean)
         if self.word_gates is not None:
             image = self.image_gates(image)
         first, second = (zero_recurrent(rnn, image) for rnn in (self.start.first, self.start.second))

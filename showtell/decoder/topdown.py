@@ -82,13 +82,18 @@ class TopDownDecoder(RNNDecoder):
 
     def _image_context(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, R, D) -> image (B, 1, E), scaled keys and values (B, heads, R, A / heads)."""
+        mean, keys, values = self._mean_keys_values(features)
+        return self.image(mean), keys, values
+
+    def _mean_keys_values(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, R, D) -> mean of the grid (B, 1, A), scaled keys and values (B, heads, R, A / heads)."""
         grid = self.norm(self.grid(features) + self.position)  # (B, R, A)
         images, cells = grid.shape[:2]
         image_of_cell = torch.arange(images, device=grid.device).repeat_interleave(cells)
         grid = self.dropout(grid.flatten(0, 1), image_of_cell, images).view_as(grid)
-        image = self.image(grid.mean(dim=1, keepdim=True))
+        mean = grid.mean(dim=1, keepdim=True)
         keys = self.keys(grid) / (self.config.attention_dim // self.config.attention_heads) ** 0.5
-        return image, self._split_heads(keys), self._split_heads(self.values(grid))
+        return mean, self._split_heads(keys), self._split_heads(self.values(grid))
 
     def _attend_at(
         self, queries: Tensor, places: Tensor, queries_per_image: int, keys: Tensor, values: Tensor

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -13,12 +15,15 @@ from showtell.captioning.captioner import Captioner
 from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.exporting.graphs import write_graphs
-from showtell.runtime.manifest import FILE_NAME, ExportPrecision, Manifest
+from showtell.runtime.manifest import COMPILED_SUFFIX, FILE_NAME, GRAPHS, ExportPrecision, Manifest
+from showtell.runtime.openvino_graphs import OpenVinoGraph
+from showtell.runtime.sessions import threads
 from showtell.utils.files import new_folder
 
 EXAMPLE = "caption.py"
-_GRAPHS = {f"{graph}.{suffix}" for graph in ("encoder", "start", "step") for suffix in ("onnx", "xml", "bin")}
+_GRAPHS = {f"{graph}.{suffix}" for graph in GRAPHS for suffix in ("onnx", "xml", "bin")}
 _WRITTEN = {FILE_NAME, "README.md", EXAMPLE, *_GRAPHS}
+_COMPILED = re.compile(rf"({'|'.join(GRAPHS)})-[0-9a-f]+{re.escape(COMPILED_SUFFIX)}")
 
 
 def export_model(
@@ -67,7 +72,7 @@ def check_target(folder: Path) -> None:
         raise UsageError(f"{folder}: is a file; name another folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir() if not _COMPILED.fullmatch(path.name)}
     foreign = sorted(names - _WRITTEN if FILE_NAME in names else names)
     if foreign:
         raise UsageError(
@@ -87,12 +92,6 @@ def _write(
 ) -> Manifest:
     with new_folder(folder) as fresh:
         context, memory, top = write_graphs(captioner, fresh)
-        if precision == "int8":
-            from showtell.exporting.quantize import quantize_graphs
-
-            quantize_graphs(fresh, captioner, pixels)
-        example = resources.files("showtell.exporting") / "example"
-        (fresh / EXAMPLE).write_bytes((example / EXAMPLE).read_bytes())
         encoder = captioner.encoder
         manifest = Manifest(
             model=name,
@@ -107,8 +106,17 @@ def _write(
             context=context,
             memory=memory,
             top=top,
-            files={path.name: _sha256(path) for path in sorted(fresh.iterdir())},
+            files={},
         )
+        if precision == "int8":
+            from showtell.exporting.quantize import quantize_graphs
+
+            quantize_graphs(fresh, captioner, pixels)
+            for graph in GRAPHS:
+                OpenVinoGraph.of(fresh / f"{graph}.xml", manifest).save_compiled(threads())
+        example = resources.files("showtell.exporting") / "example"
+        (fresh / EXAMPLE).write_bytes((example / EXAMPLE).read_bytes())
+        manifest = replace(manifest, files={path.name: _sha256(path) for path in sorted(fresh.iterdir())})
         manifest.save(fresh)
         _write_readme(fresh, (example / "README.md").read_text(encoding="utf-8"), manifest)
     return manifest

@@ -24,7 +24,8 @@ from showtell.captioning.base import Pixels
 from showtell.captioning.captioner import Captioner
 from showtell.decoder import for_search
 from showtell.exporting.graphs import write_decoder_graphs
-from showtell.runtime.sessions import Array, OnnxSession, openvino_core
+from showtell.runtime.openvino_graphs import openvino_core
+from showtell.runtime.sessions import Array, OnnxSession
 
 _SAID: Final = 48
 """Photos that are captioned to see what a decoder takes."""

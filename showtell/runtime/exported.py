@@ -62,8 +62,9 @@ class ExportedEncoder:
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the features: graph, transform, runtime, precision."""
-        files = [f"{name} {sha}" for name, sha in sorted(self._manifest.files.items()) if "encoder" in name]
-        identity = "\n".join([*files, self.transform.fingerprint(), self.producer])
+        identity = "\n".join(
+            [*self._manifest.checksums("encoder"), self.transform.fingerprint(), self.producer]
+        )
         return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
@@ -203,8 +204,9 @@ class ExportedCaptioner(CaptioningModel):
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the captions, besides the search: graphs, words, runtime."""
-        files = [f"{name} {sha}" for name, sha in sorted(self.manifest.files.items())]
-        identity = "\n".join([*files, self.vocabulary.fingerprint, self.encoder.fingerprint()])
+        identity = "\n".join(
+            [*self.manifest.checksums(), self.vocabulary.fingerprint, self.encoder.fingerprint()]
+        )
         return hashlib.sha256(identity.encode()).hexdigest()
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from showtell.errors import CheckpointError, UsageError
 from showtell.runtime.manifest import Manifest
+from showtell.runtime.openvino_graphs import OpenVinoGraph
 
 GraphRuntime = Literal["onnx", "openvino"]
 Array = npt.NDArray[Any]
@@ -64,36 +64,16 @@ class OnnxSession(Session):
 class OpenVinoSession(Session):
     """By OpenVINO, on the CPU.
 
+    NumPy has no bf16: the bits of inputs and outputs in bf16 are in arrays of float16.
+
     Args:
-        path: the graph.
-        bf16: compute in bf16 what is not in int8, where the machine multiplies it.
-        bf16_inputs: it takes these in bf16 then, so that it does not convert at every call what does not
-            change. NumPy has no such type: the bits are in arrays of float16.
-        bf16_outputs: these outputs are in bf16 then.
+        model: a `CompiledModel` of OpenVINO (see `OpenVinoGraph`).
         requests: outputs are overwritten by so many calls later.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        bf16: bool,
-        bf16_inputs: range = range(0),
-        bf16_outputs: range = range(0),
-        requests: int = 1,
-    ) -> None:
+    def __init__(self, model: Any, *, requests: int = 1) -> None:
         import openvino
 
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-            "INFERENCE_NUM_THREADS": threads(),
-        }
-        core = openvino_core()
-        graph = core.read_model(path)
-        if bf16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            graph = _in_bf16(graph, bf16_inputs, bf16_outputs)
-        model = core.compile_model(graph, "CPU", settings)
         self.inputs, self.outputs = len(model.inputs), len(model.outputs)
         self._requests = itertools.cycle([model.create_infer_request() for _ in range(requests)])
         self._bf16 = [port.get_element_type() == openvino.Type.bf16 for port in model.inputs]
@@ -109,31 +89,6 @@ class OpenVinoSession(Session):
         request.start_async()
         request.wait()
         return [request.get_output_tensor(place).data for place in range(self.outputs)]
-
-
-def _in_bf16(graph: Any, inputs: range, outputs: range) -> Any:
-    """A graph of OpenVINO that takes and gives some tensors in bf16."""
-    from openvino import Type
-    from openvino.preprocess import PrePostProcessor
-
-    processor = PrePostProcessor(graph)
-    for place in inputs:
-        processor.input(place).tensor().set_element_type(Type.bf16)
-    for place in outputs:
-        processor.output(place).tensor().set_element_type(Type.bf16)
-    return processor.build() if inputs or outputs else graph
-
-
-@functools.cache
-def openvino_core() -> Any:
-    """OpenVINO's core, one for all graphs, for as long as the process lives.
-
-    A core gives its thread another stack for signal handlers. When it goes after a later one, or in another
-    thread, that thread is left with a stack that is freed, and the next signal (Ctrl-C) ends the process.
-    """
-    import openvino
-
-    return openvino.Core()
 
 
 def threads() -> int:
@@ -179,15 +134,12 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
     path = manifest.check(folder / f"{graph}{'.xml' if own else '.onnx'}")
     try:
         if runtime == "openvino":
-            context = manifest.context
-            return OpenVinoSession(
-                path,
-                bf16=manifest.precision != "fp32",
-                bf16_inputs=range(1, 1 + context) if graph == "step" else range(0),
-                bf16_outputs=range(context) if graph == "start" else range(0),
-                requests=2 if graph == "step" else 1,  # one reads the memory that the other has written
-            )
+            model = _compiled(OpenVinoGraph.of(path, manifest), manifest)
+            # Of a step's requests one reads the memory that the other has written.
+            return OpenVinoSession(model, requests=2 if graph == "step" else 1)
         return OnnxSession(path)
+    except CheckpointError:
+        raise
     except ImportError as error:
         raise UsageError(
             f"{_PACKAGES[runtime]} is installed but cannot be loaded ({error}); install it again, or take"
@@ -199,3 +151,10 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
             f"{path}: {runtime} cannot run it ({reason}); upgrade {_PACKAGES[runtime]}, or take another"
             " --runtime"
         ) from error
+
+
+def _compiled(graph: OpenVinoGraph, manifest: Manifest) -> Any:
+    """A graph compiled: at the export, where that was on a machine like this one, else now."""
+    if graph.compiled_name not in manifest.files:
+        return graph.compile(threads())
+    return graph.load_compiled(manifest.check(graph.path.with_name(graph.compiled_name)), threads())
