@@ -72,8 +72,9 @@ def check_target(folder: Path) -> None:
         raise UsageError(f"{folder}: is a file; name another folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder}: is the folder you are in; go to another, or name another")
-    names = {path.name for path in folder.iterdir() if not _COMPILED.fullmatch(path.name)}
-    foreign = sorted(names - _WRITTEN if FILE_NAME in names else names)
+    names = {path.name for path in folder.iterdir()}
+    ours = _WRITTEN | set(filter(_COMPILED.fullmatch, names)) if FILE_NAME in names else set()
+    foreign = sorted(names - ours)
     if foreign:
         raise UsageError(
             f"{folder}: holds something else than an exported model ({foreign[0]}); name another"
@@ -113,7 +114,7 @@ def _write(
 
             quantize_graphs(fresh, captioner, pixels)
             for graph in GRAPHS:
-                OpenVinoGraph.of(fresh / f"{graph}.xml", manifest).save_compiled(threads())
+                OpenVinoGraph.of(fresh / f"{graph}.xml", manifest).export_compiled(threads())
         example = resources.files("showtell.exporting") / "example"
         (fresh / EXAMPLE).write_bytes((example / EXAMPLE).read_bytes())
         manifest = replace(manifest, files={path.name: _sha256(path) for path in sorted(fresh.iterdir())})

@@ -110,9 +110,9 @@ def write_decoder_graphs(captioner: Captioner, decoder: StepDecoder, folder: Pat
     """Write start.onnx and step.onnx, in fp32, for any number of images and hypotheses.
 
     Args:
-        captioner: whose features and words they are for.
+        captioner: the model, which gives the sizes of the features and of the vocabulary.
         decoder: its decoder, or one that computes the same; on the CPU, in fp32 and in evaluation mode.
-        folder: of the graphs.
+        folder: the folder of the graphs.
 
     Returns:
         Number of tensors of the context, of the recurrent state, and of words whose logits a step returns.

@@ -38,9 +38,10 @@ Inputs = list[Array]
 def quantize_graphs(folder: Path, captioner: Captioner, pixels: Sequence[Pixels]) -> None:
     """Write encoder, start and step (.xml and .bin) for OpenVINO, and replace encoder.onnx by one in int8.
 
-    The decoder of OpenVINO's graphs is the one that PyTorch searches with (`for_search`): embeddings of all
-    words are multiplied by the first layer's weights here, not at every step. In fp32 this table would double
-    the size of step.onnx; in int8 the graph is smaller than before.
+    OpenVINO's graphs have the decoder that PyTorch searches with (`for_search`): the embeddings of all words
+    are multiplied by the first layer's weights here, not at every step. In int8 this table takes 4 H bytes a
+    word; in fp32 it would double the size of step.onnx, which is therefore without it. The weights of
+    start.xml are in fp16.
 
     Args:
         folder: with encoder.onnx in fp32.

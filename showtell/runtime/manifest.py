@@ -6,8 +6,8 @@
     step.onnx        tokens (B, K), context, recurrent state (B, K, ...) -> the next words, recurrent state
 
 Models in int8 have them a second time, as `.xml` and `.bin`, for OpenVINO: the two runtimes fuse differently,
-and a graph quantised for one is slower, or less exact, in the other. `.blob` is such a graph compiled
-(`showtell.runtime.openvino_graphs`).
+and a graph quantised for one is slower, or less exact, in the other. `.blob` is the compiled
+model of such a graph (`showtell.runtime.openvino_graphs`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "showtell.json"
 GRAPHS: Final = ("encoder", "start", "step")
 COMPILED_SUFFIX: Final = ".blob"
-"""Of graphs that are kept compiled."""
+"""Suffix of the files of compiled models."""
 
 ExportPrecision = Literal["fp32", "bf16", "int8"]
 
@@ -106,9 +106,9 @@ class Manifest:
             raise CheckpointError(f"{path}: damaged ({error}); export the model again") from error
 
     def checksums(self, of: str = "") -> list[str]:
-        """`name SHA-256` of the files that decide the results, with `of` in their names; sorted."""
-        decisive = {name: sha for name, sha in self.files.items() if not name.endswith(COMPILED_SUFFIX)}
-        return [f"{name} {sha}" for name, sha in sorted(decisive.items()) if of in name]
+        """`name SHA-256` of each file whose name contains `of`, but for compiled models; sorted."""
+        files = {name: sha for name, sha in self.files.items() if not name.endswith(COMPILED_SUFFIX)}
+        return [f"{name} {sha}" for name, sha in sorted(files.items()) if of in name]
 
     def check(self, path: Path) -> Path:
         """`path`, after comparing the file with its checksum; of an ONNX graph also the files of its weights.

@@ -1,8 +1,9 @@
-"""Graphs for OpenVINO, compiled where they run or at the export.
+"""Graphs for OpenVINO: compiled when they are loaded, or imported as they were compiled at the export.
 
-Compiling the graphs of an int8 model takes longer than captioning a photo. `showtell export` keeps them
-compiled, without their weights (`encoder-KEY.blob`, less than 1 MB), for machines like the one that it ran
-on: KEY stands for the version of OpenVINO and the processor. On other machines they are compiled again.
+Compiling the graphs of an int8 model takes longer than captioning a photo. `showtell export` writes the
+compiled models of OpenVINO too, without their weights (`encoder-KEY.blob`, less than 1 MB). KEY is a hash of
+OpenVINO's version, the processor and the settings; where one of them differs, or the file is missing, the
+graph is compiled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import hashlib
 import logging
 import platform
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,8 @@ from showtell.runtime.manifest import COMPILED_SUFFIX, Manifest
 _log = logging.getLogger(__name__)
 
 _WITHOUT_WEIGHTS: Final = {"CACHE_MODE": "OPTIMIZE_SIZE"}
+
+_core_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -50,33 +54,39 @@ class OpenVinoGraph:
             bf16_outputs=range(context) if path.stem == "start" else range(0),
         )
 
-    @property
-    def compiled_name(self) -> str:
-        """Name of the file that holds it compiled for this version of OpenVINO on this processor."""
-        return f"{self.path.stem}-{_machine_key()}{COMPILED_SUFFIX}"
+    def compiled_path(self, threads: int) -> Path:
+        """The file for the compiled model, of this version of OpenVINO on this processor."""
+        settings = self._settings(threads) | {"inputs": self.bf16_inputs, "outputs": self.bf16_outputs}
+        identity = f"{_machine()}\n{sorted(settings.items())}"
+        key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        return self.path.with_name(f"{self.path.stem}-{key}{COMPILED_SUFFIX}")
 
     def compile(self, threads: int, **settings: str) -> Any:
-        """Compile it: a `CompiledModel` of OpenVINO."""
+        """Compile the graph: a `CompiledModel` of OpenVINO."""
         core = openvino_core()
         graph = core.read_model(self.path)
         if self.bf16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             graph = _in_bf16(graph, self.bf16_inputs, self.bf16_outputs)
         return core.compile_model(graph, "CPU", self._settings(threads) | settings)
 
-    def save_compiled(self, threads: int) -> Path:
-        """Keep it compiled, beside its .xml and .bin, for machines like this one."""
-        path = self.path.with_name(self.compiled_name)
-        path.write_bytes(self.compile(threads, **_WITHOUT_WEIGHTS).export_model().getvalue())
-        return path
+    def export_compiled(self, threads: int) -> None:
+        """Write the compiled model without its weights, beside the graph; nothing where OpenVINO cannot."""
+        try:
+            compiled = self.compile(threads, **_WITHOUT_WEIGHTS).export_model().getvalue()
+        except RuntimeError as error:  # OpenVINO before 2025.2
+            _log.debug("%s: OpenVINO does not export it without weights (%s)", self.path.name, error)
+            return
+        self.compiled_path(threads).write_bytes(compiled)
 
-    def load_compiled(self, compiled: Path, threads: int) -> Any:
-        """What `save_compiled` has kept; where OpenVINO does not take it, the graph is compiled."""
+    def import_compiled(self, threads: int) -> Any:
+        """Import what `export_compiled` wrote; compile the graph where OpenVINO refuses it."""
         weights = {"WEIGHTS_PATH": str(self.path.with_suffix(".bin"))}
         settings = self._settings(threads) | _WITHOUT_WEIGHTS | weights
+        path = self.compiled_path(threads)
         try:
-            return openvino_core().import_model(compiled.read_bytes(), "CPU", settings)
+            return openvino_core().import_model(path.read_bytes(), "CPU", settings)
         except RuntimeError as error:
-            _log.debug("%s: OpenVINO does not take it (%s); compiling %s", compiled, error, self.path.name)
+            _log.debug("%s: OpenVINO refuses it (%s); compiling %s", path, error, self.path.name)
             return self.compile(threads)
 
     def _settings(self, threads: int) -> dict[str, str | int]:
@@ -100,26 +110,30 @@ def _in_bf16(graph: Any, inputs: range, outputs: range) -> Any:
     return processor.build() if inputs or outputs else graph
 
 
-@functools.cache
 def openvino_core() -> Any:
     """OpenVINO's core, one for all graphs, for as long as the process lives.
 
     A core gives its thread another stack for signal handlers. When it goes after a later one, or in another
     thread, that thread is left with a stack that is freed, and the next signal (Ctrl-C) ends the process.
     """
+    with _core_lock:
+        return _make_core()
+
+
+@functools.cache
+def _make_core() -> Any:
     import openvino
 
     return openvino.Core()
 
 
 @functools.cache
-def _machine_key() -> str:
-    """Stands for all that decides how OpenVINO compiles a graph: its version, and what the processor can."""
+def _machine() -> str:
+    """OpenVINO's version, and the name and instruction sets of the processor."""
     import openvino
 
     processor = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
-    identity = "\n".join([openvino.__version__, processor, _instruction_sets()])
-    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return "\n".join([openvino.__version__, processor, _instruction_sets()])
 
 
 def _instruction_sets() -> str:

@@ -154,7 +154,13 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
 
 
 def _compiled(graph: OpenVinoGraph, manifest: Manifest) -> Any:
-    """A graph compiled: at the export, where that was on a machine like this one, else now."""
-    if graph.compiled_name not in manifest.files:
+    """The compiled model of a graph: imported where the export wrote one for this machine, else compiled.
+
+    Raises:
+        CheckpointError: the file of the compiled model is damaged.
+    """
+    path = graph.compiled_path(threads())
+    if path.name not in manifest.files or not path.exists():
         return graph.compile(threads())
-    return graph.load_compiled(manifest.check(graph.path.with_name(graph.compiled_name)), threads())
+    manifest.check(path)
+    return graph.import_compiled(threads())
