@@ -22,6 +22,7 @@ from showtell.data.records import CaptionedImage
 from showtell.decoder import single_decoder
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError, WriteError
+from showtell.training.cross_entropy import CrossEntropy
 from showtell.training.finetuning import Retention
 from tests.conftest import make_tiny_encoder
 from tests.training.conftest import FinishedRun
@@ -61,11 +62,12 @@ def test_training_lowers_the_loss_and_writes_its_files(
 
 @pytest.mark.usefixtures("on_cpu")
 def test_saved_model_is_the_one_of_the_lowest_validation_loss(
-    tiny_encoder: CNNEncoder, tmp_path: Path
+    tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    high = TrainingConfig(epochs=2, batch_size=8, learning_rate=0.4, patience=0, precision="fp32", warmup=0)
-    result = train(tiny_encoder, tmp_path, config=high)
-    assert not result.epochs[-1]["saved"], "else this test shows nothing"
+    monkeypatch.setattr(CrossEntropy, "rate_factor", lambda _, step, steps: 1 if step < steps / 2 else 100)
+    config = TrainingConfig(epochs=2, batch_size=8, learning_rate=0.01, patience=0, precision="fp32")
+    result = train(tiny_encoder, tmp_path, config=config)
+    assert [row["saved"] for row in result.epochs] == [1, 0], "else this test shows nothing"
     model = load(tmp_path)
     source = Features(tiny_encoder.grid_cells, tiny_encoder.feature_dim)
     val = CaptionDataset([i for i in IMAGES if i.split == "val"], VOCABULARY, source)
