@@ -73,7 +73,7 @@ class OpenVinoGraph:
         """Write the compiled model without its weights, beside the graph; nothing where OpenVINO cannot."""
         try:
             compiled = self.compile(threads, **_WITHOUT_WEIGHTS).export_model().getvalue()
-        except RuntimeError as error:  # OpenVINO before 2025.2
+        except RuntimeError as error:  # an older OpenVINO
             _log.debug("%s: OpenVINO does not export it without weights (%s)", self.path.name, error)
             return
         self.compiled_path(threads).write_bytes(compiled)
