@@ -78,11 +78,10 @@ class OpenVinoGraph:
             return
         self.compiled_path(threads).write_bytes(compiled)
 
-    def import_compiled(self, threads: int) -> Any:
-        """Import what `export_compiled` wrote; compile the graph where OpenVINO refuses it."""
+    def import_compiled(self, path: Path, threads: int) -> Any:
+        """Import the file that `export_compiled` wrote; compile the graph where OpenVINO refuses it."""
         weights = {"WEIGHTS_PATH": str(self.path.with_suffix(".bin"))}
         settings = self._settings(threads) | _WITHOUT_WEIGHTS | weights
-        path = self.compiled_path(threads)
         try:
             return openvino_core().import_model(path.read_bytes(), "CPU", settings)
         except RuntimeError as error:

@@ -134,7 +134,8 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
     path = manifest.check(folder / f"{graph}{'.xml' if own else '.onnx'}")
     try:
         if runtime == "openvino":
-            model = _compiled(OpenVinoGraph.of(path, manifest), manifest)
+            source = OpenVinoGraph.of(path, manifest)
+            model = _compiled(source, manifest) if own else source.compile(threads())
             # Of a step's requests one reads the memory that the other has written.
             return OpenVinoSession(model, requests=2 if graph == "step" else 1)
         return OnnxSession(path)
@@ -159,8 +160,8 @@ def _compiled(graph: OpenVinoGraph, manifest: Manifest) -> Any:
     Raises:
         CheckpointError: the file of the compiled model is damaged.
     """
-    path = graph.compiled_path(threads())
+    count = threads()
+    path = graph.compiled_path(count)
     if path.name not in manifest.files or not path.exists():
-        return graph.compile(threads())
-    manifest.check(path)
-    return graph.import_compiled(threads())
+        return graph.compile(count)
+    return graph.import_compiled(manifest.check(path), count)

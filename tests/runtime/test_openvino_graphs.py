@@ -90,9 +90,10 @@ def test_a_missing_file_is_no_fault(copied: Path, manifest: Manifest) -> None:
 
 
 def test_what_openvino_refuses_is_compiled(copied: Path, manifest: Manifest) -> None:
-    compiled_path(manifest, copied).write_bytes(b"of another OpenVINO")
-    graph = OpenVinoGraph.of(copied / "start.xml", manifest)
-    assert len(graph.import_compiled(threads()).outputs) == manifest.context + manifest.memory
+    path = compiled_path(manifest, copied)
+    path.write_bytes(b"of another OpenVINO")
+    model = OpenVinoGraph.of(copied / "start.xml", manifest).import_compiled(path, threads())
+    assert len(model.outputs) == manifest.context + manifest.memory
 
 
 def test_without_an_export_of_openvino_nothing_is_written(
