@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Final
 
@@ -11,7 +12,17 @@ from PIL import Image
 
 HEAD_BYTES: Final = 32
 """Bytes at the beginning of a file that tell its format."""
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
+_PLUGINS: Final = {  # Pillow's module of each format
+    "JPEG": "JpegImagePlugin",
+    "PNG": "PngImagePlugin",
+    "WEBP": "WebPImagePlugin",
+    "GIF": "GifImagePlugin",
+    "BMP": "BmpImagePlugin",
+    "TIFF": "TiffImagePlugin",
+    "AVIF": "AvifImagePlugin",
+    "JPEG2000": "Jpeg2KImagePlugin",
+    "PPM": "PpmImagePlugin",
+}
 _HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
@@ -60,9 +71,15 @@ def unreadable_format(head: bytes) -> str:
 
 @functools.cache
 def readable_formats() -> tuple[str, ...]:
-    """Those of `_FORMATS` that this Pillow reads. Formats that start other programs (EPS) are not in it."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+    """The formats that are read here and that this Pillow can read.
+
+    Formats that start other programs (EPS) are not among them. Only the plugins of these are imported:
+    `Image.init` would import all of Pillow's at the first photo.
+    """
+    for plugin in _PLUGINS.values():
+        with suppress(ImportError):  # AVIF before Pillow 11.3
+            importlib.import_module(f"PIL.{plugin}")
+    return tuple(name for name in (*_PLUGINS, "HEIF") if name in Image.OPEN)
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -83,7 +85,7 @@ def test_a_healthy_file_of_another_format_is_not_called_damaged(
     formats._register_heif.cache_clear()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "PPM"])
 def test_formats_that_are_read_need_no_advice(kind: str) -> None:
     assert unreadable_format(encoded(kind)[:HEAD_BYTES]) == ""
     assert kind in readable_formats()
@@ -96,3 +98,14 @@ def test_of_other_files_nothing_is_known(head: bytes) -> None:
 
 def test_formats_that_start_other_programs_are_not_read() -> None:
     assert not {"EPS", "WMF", "MPEG"}.intersection(readable_formats())
+
+
+def test_decoding_imports_only_the_plugins_that_may_be_needed() -> None:
+    """All of Pillow's would make every command slower."""
+    code = (
+        "import sys; from showtell.data.formats import readable_formats; readable_formats();"
+        " print(*[name for name in sys.modules if name.endswith('ImagePlugin')])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert {"PIL.JpegImagePlugin", "PIL.Jpeg2KImagePlugin"} <= set(printed.split())
+    assert not {"PIL.EpsImagePlugin", "PIL.PdfImagePlugin"} & set(printed.split())
