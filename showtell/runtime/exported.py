@@ -107,13 +107,10 @@ class ArrayState:
     def select_hypotheses(self, parents: IntArray) -> ArrayState:
         """Give each image the hypotheses `parents` (B, K') of its present ones."""
         hypotheses = self.recurrent[0].shape[1]
-        flat = (parents + np.arange(len(parents))[:, None] * hypotheses).ravel()
-        return replace(
-            self,
-            recurrent=tuple(
-                a.reshape(-1, *a.shape[2:]).take(flat, axis=0).reshape(*parents.shape, *a.shape[2:])
-                for a in self.recurrent
-            ),
+        flat = parents + np.arange(len(parents))[:, None] * hypotheses  # (B, K'), among B K
+        return ArrayState(
+            self.context,
+            tuple(a.reshape(-1, *a.shape[2:]).take(flat, axis=0) for a in self.recurrent),
         )
 
 

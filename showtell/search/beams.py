@@ -127,25 +127,22 @@ class Beams(Generic[S]):
             ranks = totals - np.float32(self.config.diversity) * times.astype(np.float32)
         best = _best_first(ranks.reshape(batch, -1), 2 * size)  # (B, 2 K), places among K C
         flat = best + (np.arange(batch) * (beams * count))[:, None]  # among B K C
-        tokens = words.tokens.ravel()[flat]
-        ends = tokens == self.specials.end
-        kept_totals = totals.ravel()[flat]
+        ends = words.tokens.take(flat) == self.specials.end
         if ends.any():
             # An end counts where it is among the K best; a hypothesis that is not allowed does not count.
-            counts = ends[:, :size] & (ranks.ravel()[flat[:, :size]] > NEG_INF) & is_open[:, None]
+            counts = ends[:, :size] & (ranks.take(flat[:, :size]) > NEG_INF) & is_open[:, None]
             for row, rank in np.argwhere(counts).tolist():
                 parent = int(best[row, rank]) // count + first
                 hypothesis = trace.hypothesis(
                     row, parent, float(end[row, parent]), self.config.length_penalty
                 )
                 self._complete(int(images[row]), group, hypothesis)
-            keep = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that go on first, best first
-            kept_totals = np.where(ends, np.float32(NEG_INF), kept_totals)
-            best, flat, tokens, kept_totals = (
-                np.take_along_axis(array, keep, axis=1) for array in (best, flat, tokens, kept_totals)
-            )
-        parents = best[:, :size] // count + first
-        return parents, tokens[:, :size], words.log_probs.ravel()[flat[:, :size]], kept_totals[:, :size]
+            order = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that go on first, best first
+            order += (np.arange(batch) * ends.shape[1])[:, None]  # among B 2 K
+            best, flat = best.take(order), flat.take(order)
+            totals = np.where(words.tokens == self.specials.end, np.float32(NEG_INF), totals)
+        best, flat = best[:, :size], flat[:, :size]
+        return best // count + first, words.tokens.take(flat), words.log_probs.take(flat), totals.take(flat)
 
     def _complete(self, image: int, group: int, hypothesis: Hypothesis) -> None:
         """Add a complete caption to those of a beam."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,14 @@ def allowed_words(
     wanted = (groups + 1) * config.beam_size
     count = wanted + len(specials.never) + 1
     end = following.end()
+    repeats = repeated_ngrams(prefix, config.block_ngram)
     top = _in_order(following.top(count))
-    words = mask_disallowed(top, end, prefix, specials, config)
-    if config.block_ngram and top.tokens.shape[2] == count and prefix.shape[2] < config.max_length:
+    words = mask_disallowed(top, end, repeats, prefix.shape[2], specials, config)
+    if repeats and top.tokens.shape[2] == count and prefix.shape[2] < config.max_length:
         few = (words.log_probs > NEG_INF).sum(axis=2) < wanted
         if few.any():
-            words = mask_disallowed(
-                _in_order(following.top(count + prefix.shape[2])), end, prefix, specials, config
-            )
+            more = _in_order(following.top(count + prefix.shape[2]))
+            words = mask_disallowed(more, end, repeats, prefix.shape[2], specials, config)
     return words, end
 
 
@@ -66,7 +67,8 @@ def _in_order(words: TopWords) -> TopWords:
 def mask_disallowed(
     words: TopWords,
     end: FloatArray,
-    prefix: IntArray,
+    repeats: Sequence[tuple[int, int, int]],
+    position: int,
     specials: SpecialTokens,
     config: SearchConfig,
 ) -> TopWords:
@@ -78,9 +80,10 @@ def mask_disallowed(
     Args:
         words: (B, K, C); the log-probabilities are changed in place.
         end: (B, K), log-probability of the end.
-        prefix: (B, K, T), so far, without the start.
+        repeats: what `repeated_ngrams` found.
+        position: T, words so far.
         specials: ids of the special tokens.
-        config: `min_length`, `max_length`, `block_ngram`.
+        config: `min_length`, `max_length`.
 
     Returns:
         `words`, or where a caption that has to end had no end among them, others.
@@ -91,11 +94,10 @@ def mask_disallowed(
     log_probs, tokens = words
     if not np.isfinite(end).all():  # one that is not makes all log-probabilities of its hypothesis NaN
         raise ModelError(LOGITS_NOT_FINITE)
-    position = prefix.shape[2]
-    struck = specials.never if position >= config.min_length else (*specials.never, specials.end)
-    np.copyto(log_probs, NEG_INF, where=(tokens[..., None] == struck).any(axis=3))
-    if config.block_ngram and position >= config.block_ngram:
-        _mask_repeated_ngrams(log_probs, tokens, prefix, config.block_ngram)
+    for token in specials.never if position >= config.min_length else (*specials.never, specials.end):
+        log_probs[tokens == token] = NEG_INF
+    for row, column, token in repeats:
+        log_probs[row, column, tokens[row, column] == token] = NEG_INF
     if position == config.max_length:
         log_probs.fill(NEG_INF)
     speechless = log_probs.max(axis=2) == NEG_INF  # (B, K)
@@ -106,13 +108,22 @@ def mask_disallowed(
     return TopWords(log_probs, tokens)
 
 
-def _mask_repeated_ngrams(log_probs: FloatArray, tokens: IntArray, prefix: IntArray, n: int) -> None:
-    """Strike out in place the words (B, K, C) that would repeat an n-gram of `prefix` (B, K, T)."""
+def repeated_ngrams(prefix: IntArray, n: int) -> list[tuple[int, int, int]]:
+    """Image, hypothesis and word where this word next would repeat an n-gram of `prefix` (B, K, T).
+
+    Args:
+        prefix: words so far.
+        n: length of the n-grams; 0: none may be called repeated.
+    """
     starts = prefix.shape[2] - n + 1  # places where n - 1 words are followed by another
+    if not n or starts < 1:
+        return []
     again = np.ones((*prefix.shape[:2], starts), bool)  # whether these are the last n - 1 words
-    for offset in range(n - 1):
+    for offset in reversed(range(n - 1)):  # the last word first: it is new most of the time
         again &= prefix[:, :, offset : offset + starts] == prefix[:, :, offset - n + 1, None]
-    if again.any():
-        for row, column, place in np.argwhere(again).tolist():
-            follower = prefix[row, column, place + n - 1]
-            log_probs[row, column, tokens[row, column] == follower] = NEG_INF
+        if not again.any():
+            return []
+    return [
+        (row, column, int(prefix[row, column, place + n - 1]))
+        for row, column, place in np.argwhere(again).tolist()
+    ]

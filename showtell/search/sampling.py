@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from showtell.config import SearchConfig
-from showtell.search.constraints import mask_disallowed
+from showtell.search.constraints import mask_disallowed, repeated_ngrams
 from showtell.search.hypotheses import BeamHypotheses
 from showtell.search.interface import NEG_INF, Hypothesis, SpecialTokens, State, Step, TopWords
 
@@ -41,7 +41,8 @@ class Sampling(Generic[S]):
             words = mask_disallowed(
                 TopWords(log_probs, every),
                 following.end(),
-                trace.tokens,
+                repeated_ngrams(trace.tokens, self.config.block_ngram),
+                trace.length,
                 self.specials,
                 self.config,
             )
