@@ -181,9 +181,10 @@ def main() -> None:
     )
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     args = parser.parse_args()
+    dataset = "-".join(args.folder.resolve().parts[-2:]).lower() if args.folder else "made"
     with (
         tempfile.TemporaryDirectory() as made,
-        recorded("caption", command_line(sys.argv[1:]), keep=args.keep),
+        recorded(f"caption-{dataset}", command_line(sys.argv[1:]), keep=args.keep),
     ):
         calibration, paths = split_photos(args.folder, args.images, Path(made))
         exported = exports(Path(made), calibration, args.model, args.exported)

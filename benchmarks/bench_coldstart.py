@@ -4,6 +4,9 @@
 
 Each is a fresh Python process that captions one photo; files are in the system's cache. The baselines are
 what every captioner on this encoder would have to import first. Prints Markdown.
+
+Modules are compiled (`make .venv/.ready` does that), as for everybody who has run a command before: a process
+that may not write bytecode would compile them each time.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ from bench_encode import exports
 from common import command_line, load, machine, make_photos, recorded
 
 ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(command: list[str]) -> tuple[float, float]:
     """Seconds, and peak memory in MiB."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     assert process.stdout is not None
     with process.stdout:
         output = process.stdout.read()
