@@ -136,7 +136,7 @@ def from_jpeg_to_caption(
             begin = time.perf_counter()
             for batch in batches:
                 search(
-                    as_search_step(timed, specials.end), decoder.init_state(batch), specials, SearchConfig()
+                    as_search_step(timed, specials.eos), decoder.init_state(batch), specials, SearchConfig()
                 )
             whole.append(time.perf_counter() - begin)
             steps.append(timed.seconds)

@@ -28,7 +28,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, as_search_step, make_decoder, packed_targets
 from showtell.decoder.base import LockedDropout
-from showtell.decoder.tensor_search import TensorBeams
+from showtell.decoder.tensor_search import TensorBeamSearch
 from showtell.encoder.cnn import CNNEncoder
 from showtell.features.encoding import ExtractionReport
 from showtell.features.store import FeatureStore
@@ -106,9 +106,9 @@ def test_captions_are_those_of_the_search_over_arrays(
     specials = special_tokens(VOCABULARY)
     with torch.inference_mode(), exact_products():
         state = decoder.init_state(features)
-        expected = search(as_search_step(decoder.step, specials.end), state, specials, config, attention=True)
+        expected = search(as_search_step(decoder.step, specials.eos), state, specials, config, attention=True)
         moved = copy.deepcopy(decoder).to(device)
-        beams = TensorBeams(moved.step, specials, config, decoder.has_attention)
+        beams = TensorBeamSearch(moved.step, specials, config, decoder.has_attention)
         found = beams.run(moved.init_state(features.to(device)))
     assert [[h.tokens for h in one] for one in found] == [[h.tokens for h in one] for one in expected]
     for ours, theirs in zip(chain(*found), chain(*expected), strict=True):
@@ -124,7 +124,7 @@ def test_a_search_that_does_not_wait_finds_the_same(device: torch.device, block_
     features = torch.randn(9, 4, 128, generator=torch.Generator().manual_seed(2)).to(device)
     config = SearchConfig(block_ngram=block_ngram, max_length=9)
     with torch.inference_mode():
-        beams = TensorBeams(decoder.step, special_tokens(VOCABULARY), config, attention=False)
+        beams = TensorBeamSearch(decoder.step, special_tokens(VOCABULARY), config, attention=False)
         expected = beams.run(decoder.init_state(features))
         found = beams.tensors(decoder.init_state(features), wait=False).hypotheses(1, 5)
     assert [[h.tokens for h in one] for one in found] == [[h.tokens for h in one] for one in expected[:5]]
@@ -140,7 +140,9 @@ def test_recorded_searches_find_the_same(tiny_encoder: CNNEncoder) -> None:
             found = captioner.generate(features, SearchConfig())
             with torch.inference_mode():
                 low = copy.deepcopy(captioner.decoder).bfloat16()
-                beams = TensorBeams(low.step, special_tokens(VOCABULARY), SearchConfig(), attention=False)
+                beams = TensorBeamSearch(
+                    low.step, special_tokens(VOCABULARY), SearchConfig(), attention=False
+                )
                 expected = beams.run(low.init_state(features))
             assert [h[0].tokens for h in found] == [h[0].tokens for h in expected], (change, images)
         with torch.no_grad():

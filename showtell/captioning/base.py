@@ -303,12 +303,12 @@ class CaptioningModel(ABC):
 
     def _to_caption(self, hypothesis: Hypothesis, calibration: Calibration | None) -> Caption:
         words = tuple(self.vocabulary.decode(hypothesis.tokens))
-        looked = None
+        attention = None
         if hypothesis.attention is not None:
             side = int(len(hypothesis.attention[0]) ** 0.5) if len(hypothesis.attention) else 0
-            looked = hypothesis.attention.reshape(-1, side, side) if side else None
+            attention = hypothesis.attention.reshape(-1, side, side) if side else None
         log_probs = hypothesis.token_log_probs
-        caption = Caption(detokenize(words), words, log_probs, looked)
+        caption = Caption(detokenize(words), words, log_probs, attention)
         if calibration is None:
             return caption
         confidence = calibration.of_caption(log_probs)
@@ -330,8 +330,8 @@ def _search_config(given: Mapping[str, Any]) -> SearchConfig:
 
 def special_tokens(vocabulary: Vocabulary) -> SpecialTokens:
     """The tokens that are no words of a caption."""
-    never = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
-    return SpecialTokens(vocabulary.start_id, vocabulary.end_id, never)
+    banned = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
+    return SpecialTokens(vocabulary.start_id, vocabulary.end_id, banned)
 
 
 def _picklable(sources: Sequence[object]) -> bool:

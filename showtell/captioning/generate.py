@@ -9,7 +9,7 @@ from showtell.captioning.base import special_tokens
 from showtell.config import SearchConfig
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import StepDecoder, as_search_step
-from showtell.decoder.tensor_search import TensorBeams, searches_on_device
+from showtell.decoder.tensor_search import TensorBeamSearch, searches_on_device
 from showtell.search import Hypothesis, search
 
 
@@ -50,6 +50,6 @@ def search_captions(
     """
     specials = special_tokens(vocabulary)
     if features.is_cuda and len(features) and searches_on_device(config):
-        return TensorBeams(decoder.step, specials, config, attention).run(decoder.init_state(features))
-    step = as_search_step(decoder.step, specials.end)
+        return TensorBeamSearch(decoder.step, specials, config, attention).run(decoder.init_state(features))
+    step = as_search_step(decoder.step, specials.eos)
     return search(step, decoder.init_state(features), specials, config, attention=attention)

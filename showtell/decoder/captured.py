@@ -17,7 +17,7 @@ from torch import Tensor
 
 from showtell.config import SearchConfig
 from showtell.decoder.base import StepDecoder
-from showtell.decoder.tensor_search import SearchResult, TensorBeams
+from showtell.decoder.tensor_search import SearchResult, TensorBeamSearch
 from showtell.search import Hypothesis, SpecialTokens
 
 R = TypeVar("R")
@@ -94,7 +94,7 @@ class CapturedSearch:
         """
         size = _next_size(len(features))
         key = (size, features.shape[1:], features.dtype, config, attention)
-        beams = TensorBeams(self.decoder.step, self.specials, config, attention)
+        beams = TensorBeamSearch(self.decoder.step, self.specials, config, attention)
         with self._lock:
             self._runs[key] += 1
             if key not in self._captured and self._runs[key] == _RUNS_BEFORE + 1:
@@ -105,7 +105,7 @@ class CapturedSearch:
                 return result.hypotheses(config.num_captions, len(features))
         return beams.run(self.decoder.init_state(features))
 
-    def _capture(self, key: Hashable, beams: TensorBeams, features: Tensor, size: int) -> None:
+    def _capture(self, key: Hashable, beams: TensorBeamSearch, features: Tensor, size: int) -> None:
         """Record a search of `size` images, if the GPU has room; the graph used least recently may go."""
         if len(self._captured) >= _MOST_GRAPHS:
             gone, _ = self._captured.popitem(last=False)

@@ -41,11 +41,11 @@ class EnsembleDecoder(StepDecoder):
             )
             outputs.append(member.step(tokens, own))
         log_probs = torch.stack([output.logits.float().log_softmax(dim=-1) for output in outputs])
-        looked = [output.attention for output in outputs if output.attention is not None]
+        attentions = [output.attention for output in outputs if output.attention is not None]
         return StepOutput(
             log_probs.logsumexp(dim=0) - math.log(len(outputs)),
             _join([output.state for output in outputs]),
-            torch.stack(looked).mean(dim=0) if looked else None,
+            torch.stack(attentions).mean(dim=0) if attentions else None,
         )
 
     def decoders(self) -> list[StepDecoder]:

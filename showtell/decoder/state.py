@@ -132,7 +132,7 @@ def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def as_search_step(step: TensorStep, end: int) -> Step[SearchState]:
     """A decoder's step as search takes it; `end` is the token that ends captions."""
 
-    def following(tokens: IntArray, state: SearchState) -> _TensorStepScores:
+    def search_step(tokens: IntArray, state: SearchState) -> _TensorStepScores:
         return _TensorStepScores(step(torch.from_numpy(tokens).to(state.device), state), end)
 
-    return following
+    return search_step

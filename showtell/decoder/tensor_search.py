@@ -20,9 +20,9 @@ from showtell.search import Hypothesis, SpecialTokens
 from showtell.search.interface import LOGITS_NOT_FINITE, NEG_INF
 from showtell.utils.devices import CopyToCPU, to_device
 
-_FEW: Final = 32
+_CHECK_EVERY_STEP_UP_TO: Final = 32
 """Of so few images it is asked after every word whether all captions are complete: a word costs as much."""
-_STEPS: Final = 4
+_CHECK_EVERY_STEPS: Final = 4
 """Words after which it is asked otherwise: asking waits for a GPU."""
 
 
@@ -80,7 +80,7 @@ class _Hypotheses:
 
 
 @dataclass(frozen=True)
-class _Ended:
+class _Finished:
     """The best complete captions of each image, best first: K at most.
 
     Attributes:
@@ -93,14 +93,14 @@ class _Ended:
     scores: Tensor
     lengths: Tensor
 
-    def merged(self, hypotheses: _Hypotheses, scores: Tensor, length: int, count: int) -> _Ended:
+    def merged(self, hypotheses: _Hypotheses, scores: Tensor, length: int, count: int) -> _Finished:
         """The `count` best of these and of new ones of one length; of equal scores the earlier one."""
         both = torch.cat([self.scores, scores], dim=1)
         lengths = torch.cat([self.lengths, torch.full_like(scores, length, dtype=torch.long)], dim=1)
         best, order = both.sort(dim=1, descending=True, stable=True)
         order = order[:, :count]
         kept = self.hypotheses.joined(hypotheses).select(order)
-        return _Ended(kept, best[:, :count], lengths.gather(1, order))
+        return _Finished(kept, best[:, :count], lengths.gather(1, order))
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class SearchResult:
     """The result of a search, as tensors on its device.
 
     Attributes:
-        ended: the complete captions.
+        finished: the complete captions.
         finite: () whether all logits were finite.
     """
 
-    ended: _Ended
+    finished: _Finished
     finite: Tensor
 
     def hypotheses(self, count: int, images: int | None = None) -> list[list[Hypothesis]]:
@@ -121,11 +121,11 @@ class SearchResult:
         Raises:
             ModelError: the decoder's logits are not finite.
         """
-        return _to_hypotheses(self.ended, self.finite, count, images)
+        return _to_hypotheses(self.finished, self.finite, count, images)
 
 
-class TensorBeams:
-    """The search of `showtell.search.beams.Beams` without diversity, over tensors.
+class TensorBeamSearch:
+    """The search of `showtell.search.beams.BeamSearch` without diversity, over tensors.
 
     Args:
         step: the decoder's step.
@@ -138,7 +138,7 @@ class TensorBeams:
         self, step: TensorStep, specials: SpecialTokens, config: SearchConfig, attention: bool
     ) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
-        self._never: Tensor | None = None
+        self._banned: Tensor | None = None
 
     def run(self, state: SearchState) -> list[list[Hypothesis]]:
         """The captions of each image, best first.
@@ -157,52 +157,56 @@ class TensorBeams:
                 until the longest caption would be.
         """
         images, device = state.images, state.device
-        if self._never is None:
-            self._never = to_device(torch.tensor(self.specials.never), device)
-        last = torch.full((images, 1), self.specials.start, device=device)
+        if self._banned is None:
+            self._banned = to_device(torch.tensor(self.specials.banned), device)
+        last = torch.full((images, 1), self.specials.bos, device=device)
         is_open = torch.ones(images, dtype=torch.bool, device=device)
         finite = torch.ones((), dtype=torch.bool, device=device)
-        totals = torch.zeros(images, 1, device=device)
-        beams = ended = None
+        sum_log_probs = torch.zeros(images, 1, device=device)
+        beams = finished = None
         for position in range(self.config.max_length + 1):
             output = self.step(last, state)
             log_probs = output.logits.float().log_softmax(dim=2)  # (B, K, V)
             finite = finite & log_probs.sum().isfinite()
-            looked = output.attention if self.keep_attention else None
-            if beams is None or ended is None:
-                beams, ended = self._start(images, device, looked)
-            end = log_probs[:, :, self.specials.end].clone()
+            attention = output.attention if self.keep_attention else None
+            if beams is None or finished is None:
+                beams, finished = self._start(images, device, attention)
+            end = log_probs[:, :, self.specials.eos].clone()
             words = self._allowed(log_probs, end, beams.tokens[:, :, :position])
-            ended, beams, totals, parents = self._extend(
-                words, end, beams, totals, ended, is_open, position, looked
+            finished, beams, sum_log_probs, parents = self._extend(
+                words, end, beams, sum_log_probs, finished, is_open, position, attention
             )
-            is_open = is_open & self._may_improve(totals, ended)
+            is_open = is_open & self._may_improve(sum_log_probs, finished)
             last = beams.tokens[:, :, position]
             state = output.state.select_hypotheses(parents)
-            asks = wait and (images <= _FEW or position % _STEPS == _STEPS - 1)
+            asks = wait and (
+                images <= _CHECK_EVERY_STEP_UP_TO or position % _CHECK_EVERY_STEPS == _CHECK_EVERY_STEPS - 1
+            )
             if asks and not bool(is_open.any()):
                 break
-        assert ended is not None
-        return SearchResult(ended, finite)
+        assert finished is not None
+        return SearchResult(finished, finite)
 
-    def _start(self, images: int, device: torch.device, looked: Tensor | None) -> tuple[_Hypotheses, _Ended]:
+    def _start(
+        self, images: int, device: torch.device, attention: Tensor | None
+    ) -> tuple[_Hypotheses, _Finished]:
         """One empty hypothesis an image, and no complete caption."""
         longest = self.config.max_length + 1
 
         def empty(count: int) -> _Hypotheses:
-            attention = None
-            if looked is not None:
-                attention = torch.zeros(images, count, longest, looked.shape[2], device=device)
+            weights = None
+            if attention is not None:
+                weights = torch.zeros(images, count, longest, attention.shape[2], device=device)
             return _Hypotheses(
                 torch.zeros(images, count, longest, dtype=torch.long, device=device),
                 torch.zeros(images, count, longest, device=device),
                 torch.zeros(images, count, dtype=torch.float64, device=device),
-                attention,
+                weights,
             )
 
         count = self.config.beam_size
         scores = torch.full((images, count), NEG_INF, dtype=torch.float64, device=device)
-        return empty(1), _Ended(empty(count), scores, torch.zeros_like(scores, dtype=torch.long))
+        return empty(1), _Finished(empty(count), scores, torch.zeros_like(scores, dtype=torch.long))
 
     def _allowed(self, log_probs: Tensor, end: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The likeliest words that may follow: log-probabilities and ids (B, K, C), best first.
@@ -214,11 +218,11 @@ class TensorBeams:
             end: (B, K) log-probability of the end.
             tokens: (B, K, T) so far.
         """
-        config, position, stop = self.config, tokens.shape[2], self.specials.end
+        config, position, stop = self.config, tokens.shape[2], self.specials.eos
         if position == config.max_length:
             return end.unsqueeze(2), torch.full_like(end, stop, dtype=torch.long).unsqueeze(2)
-        assert self._never is not None
-        log_probs.index_fill_(2, self._never, NEG_INF)
+        assert self._banned is not None
+        log_probs.index_fill_(2, self._banned, NEG_INF)
         if position < config.min_length:
             log_probs[:, :, stop] = NEG_INF
         if config.block_ngram and position >= config.block_ngram:
@@ -235,44 +239,44 @@ class TensorBeams:
         words: tuple[Tensor, Tensor],
         end: Tensor,
         beams: _Hypotheses,
-        totals: Tensor,
-        ended: _Ended,
+        sum_log_probs: Tensor,
+        finished: _Finished,
         is_open: Tensor,
         position: int,
-        looked: Tensor | None,
-    ) -> tuple[_Ended, _Hypotheses, Tensor, Tensor]:
+        attention: Tensor | None,
+    ) -> tuple[_Finished, _Hypotheses, Tensor, Tensor]:
         """Take the K best open continuations; of the 2 K best, those that end are kept apart.
 
         Returns:
-            The complete captions, the open ones, their totals (B, K), and their parents (B, K).
+            The complete captions, the open ones, their summed log-probabilities and parents (B, K each).
         """
         size, count = self.config.beam_size, words[0].shape[2]
-        ranks = (totals.unsqueeze(2) + words[0]).flatten(1)  # (B, K C)
+        ranks = (sum_log_probs.unsqueeze(2) + words[0]).flatten(1)  # (B, K C)
         ranks, flat = ranks.sort(dim=1, descending=True, stable=True)
         ranks, flat = ranks[:, : 2 * size], flat[:, : 2 * size]
         parents, tokens = flat // count, words[1].flatten(1).gather(1, flat)
-        ends = tokens == self.specials.end
+        ends = tokens == self.specials.eos
         # An end counts where it is among the K best; a hypothesis of probability 0 does not count.
         counts = (ends & (ranks > NEG_INF) & is_open.unsqueeze(1))[:, :size]
         completed = beams.select(parents[:, :size])
-        completed = completed.extended(position, self.specials.end, end.gather(1, parents[:, :size]), None)
+        completed = completed.extended(position, self.specials.eos, end.gather(1, parents[:, :size]), None)
         length = position + 1
         scores = completed.exact / length**self.config.length_penalty
         scores = torch.where(counts, scores, NEG_INF)
-        ended = ended.merged(completed, scores, length, size)
+        finished = finished.merged(completed, scores, length, size)
         keep = ends.to(torch.uint8).sort(dim=1, stable=True).indices[:, :size]  # (B, K), best first
-        totals = torch.where(ends.gather(1, keep), NEG_INF, ranks.gather(1, keep))
+        sum_log_probs = torch.where(ends.gather(1, keep), NEG_INF, ranks.gather(1, keep))
         kept = flat.gather(1, keep)
         parents = parents.gather(1, keep)
-        seen = None if looked is None else _take(looked, parents)
+        attention = None if attention is None else _take(attention, parents)
         log_probs = words[0].flatten(1).gather(1, kept)
-        beams = beams.select(parents).extended(position, tokens.gather(1, keep), log_probs, seen)
-        return ended, beams, totals, parents
+        beams = beams.select(parents).extended(position, tokens.gather(1, keep), log_probs, attention)
+        return finished, beams, sum_log_probs, parents
 
-    def _may_improve(self, totals: Tensor, ended: _Ended) -> Tensor:
-        """Images (B,) that may still get a better caption: see `Beams`."""
-        best_open = totals.amax(dim=1)
-        worst = ended.scores[:, self.config.num_captions - 1]  # -inf where captions are wanted yet
+    def _may_improve(self, sum_log_probs: Tensor, finished: _Finished) -> Tensor:
+        """Images (B,) that may still get a better caption: see `BeamSearch`."""
+        best_open = sum_log_probs.amax(dim=1)
+        worst = finished.scores[:, self.config.num_captions - 1]  # -inf where captions are wanted yet
         if self.config.beam_size == 1:
             return (best_open > NEG_INF) & (worst == NEG_INF)
         longest = self.config.max_length + 1
@@ -286,7 +290,7 @@ def _take(values: Tensor, parents: Tensor) -> Tensor:
 
 
 def _mask_repeated_ngrams(log_probs: Tensor, tokens: Tensor, n: int) -> None:
-    """Strike out in place the words (B, K, V) that would repeat an n-gram of `tokens` (B, K, T)."""
+    """Mask in place the words (B, K, V) that would repeat an n-gram of `tokens` (B, K, T)."""
     starts = tokens.shape[2] - n + 1  # places where n - 1 words are followed by another
     again = torch.ones(*tokens.shape[:2], starts, dtype=torch.bool, device=tokens.device)
     for offset in range(n - 1):
@@ -295,16 +299,18 @@ def _mask_repeated_ngrams(log_probs: Tensor, tokens: Tensor, n: int) -> None:
     log_probs.scatter_add_(2, followers, torch.where(again, NEG_INF, 0.0))
 
 
-def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None) -> list[list[Hypothesis]]:
+def _to_hypotheses(
+    finished: _Finished, finite: Tensor, count: int, images: int | None
+) -> list[list[Hypothesis]]:
     """See `SearchResult.hypotheses`."""
-    kept = ended.hypotheses
-    tensors = [ended.scores, ended.lengths, kept.tokens, kept.log_probs]
+    kept = finished.hypotheses
+    tensors = [finished.scores, finished.lengths, kept.tokens, kept.log_probs]
     copies = [CopyToCPU(tensor[:images, :count]) for tensor in tensors]
-    looked = None if kept.attention is None else CopyToCPU(kept.attention[:images, :count])
+    attention_copy = None if kept.attention is None else CopyToCPU(kept.attention[:images, :count])
     if not bool(finite):
         raise ModelError(LOGITS_NOT_FINITE)
     scores, lengths, tokens, log_probs = (copy.wait().tolist() for copy in copies)
-    attention = None if looked is None else looked.wait().numpy()
+    attention = None if attention_copy is None else attention_copy.wait().numpy()
     results: list[list[Hypothesis]] = []
     for image, of_image in enumerate(scores):
         captions = []
@@ -312,10 +318,10 @@ def _to_hypotheses(ended: _Ended, finite: Tensor, count: int, images: int | None
             length = lengths[image][place]
             if score == NEG_INF:
                 break
-            seen = None
+            weights = None
             if attention is not None and length > 1:
-                seen = attention[image, place, : length - 1].copy()
+                weights = attention[image, place, : length - 1].copy()
             words, numbers = tokens[image][place][: length - 1], log_probs[image][place][:length]
-            captions.append(Hypothesis(tuple(words), tuple(numbers), score, seen))
+            captions.append(Hypothesis(tuple(words), tuple(numbers), score, weights))
         results.append(captions)
     return results

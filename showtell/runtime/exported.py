@@ -225,7 +225,7 @@ class ExportedCaptioner(CaptioningModel):
         outputs = self._step.run([tokens, *state.context, *state.recurrent])
         recurrent = tuple(outputs[-len(state.recurrent) :])
         return _ArrayStepScores(
-            ArrayState(state.context, recurrent), outputs, self._specials.end, self.manifest.has_attention
+            ArrayState(state.context, recurrent), outputs, self._specials.eos, self.manifest.has_attention
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from showtell.config import SearchConfig
-from showtell.search.beams import Beams
+from showtell.search.beams import BeamSearch
 from showtell.search.interface import Hypothesis, SpecialTokens, State, Step, StepScores, TopWords
 from showtell.search.sampling import Sampling, filter_logits
 
@@ -38,7 +38,7 @@ def search(
         return []
     if config.sample:
         return Sampling(step, specials, config, attention).run(state)
-    return Beams(step, specials, config, attention).run(state)
+    return BeamSearch(step, specials, config, attention).run(state)
 
 
 __all__ = [

@@ -33,7 +33,7 @@ _SORT_UP_TO = 64
 """Candidates that are sorted whole: selecting the best of so few first takes longer."""
 
 
-class Beams(Generic[S]):
+class BeamSearch(Generic[S]):
     """Batched beam search (Graves 2012), ranked by log-probability / length ** length_penalty.
 
     A hypothesis that ends leaves the beam. An image is done when as many hypotheses have ended as captions
@@ -53,7 +53,7 @@ class Beams(Generic[S]):
     def run(self, state: S) -> list[list[Hypothesis]]:
         """The captions of each image, best first."""
         batch = state.images
-        trace = BeamHypotheses.start(batch, self.groups, self.specials.start, self.config.max_length + 1)
+        hypotheses = BeamHypotheses.start(batch, self.groups, self.specials.bos, self.config.max_length + 1)
         if self.groups > 1:
             state = state.select_hypotheses(np.zeros((batch, self.groups), np.int64))
         self.ended: list[list[list[Hypothesis]]] = [[[] for _ in range(self.groups)] for _ in range(batch)]
@@ -62,49 +62,49 @@ class Beams(Generic[S]):
         images = np.arange(batch)  # (B,): which image a row of the batch is
         is_open = np.ones(batch, bool)  # (B,): whether it is still searched
         for _ in range(self.config.max_length + 1):
-            following = self.step(trace.last, state)
-            trace, parents = self._extend(trace, following, images, is_open)
-            is_open = is_open & self._may_improve(trace, images)
+            step_scores = self.step(hypotheses.last, state)
+            hypotheses, parents = self._extend(hypotheses, step_scores, images, is_open)
+            is_open = is_open & self._may_improve(hypotheses, images)
             remaining = np.count_nonzero(is_open)
             if not remaining:
                 break
-            state = following.state
+            state = step_scores.state
             if parents is not None:
                 state = state.select_hypotheses(parents)
             if remaining <= _COMPACT_BELOW * len(is_open):
                 rows = np.flatnonzero(is_open)
                 images, is_open = images[rows], is_open[rows]
-                trace, state = trace.select_images(rows), state.select_images(rows)
+                hypotheses, state = hypotheses.select_images(rows), state.select_images(rows)
         return [self._best(groups) for groups in self.ended]
 
     def _extend(
         self,
-        trace: BeamHypotheses,
-        following: StepScores[S],
+        hypotheses: BeamHypotheses,
+        step_scores: StepScores[S],
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
     ) -> tuple[BeamHypotheses, IntArray | None]:
         """Give each beam its best continuations; also returns whose they are (B, G K), None: each its own."""
-        words, end = allowed_words(following, trace.tokens, self.specials, self.config, self.groups)
+        words, end = allowed_words(step_scores, hypotheses.tokens, self.specials, self.config, self.groups)
         beams = words.tokens.shape[1] // self.groups
         taken: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
         for group in range(self.groups):
             members = slice(group * beams, (group + 1) * beams)
             own = TopWords(words.log_probs[:, members], words.tokens[:, members])
             chosen = [tokens for _, tokens, _, _ in taken]  # of the beams before
-            taken.append(self._continue(trace, group, own, chosen, end, images, is_open))
-        parents, tokens, log_probs, totals = (
+            taken.append(self._continue(hypotheses, group, own, chosen, end, images, is_open))
+        parents, tokens, log_probs, sum_log_probs = (
             taken[0]
             if self.groups == 1
             else (np.concatenate(parts, axis=1) for parts in zip(*taken, strict=True))
         )
-        looked = following.attention() if self.keep_attention else None
+        attention = step_scores.attention() if self.keep_attention else None
         moved = None if parents.shape[1] == beams == 1 else parents
-        return trace.append(moved, tokens, log_probs, totals, looked), moved
+        return hypotheses.append(moved, tokens, log_probs, sum_log_probs, attention), moved
 
     def _continue(
         self,
-        trace: BeamHypotheses,
+        hypotheses: BeamHypotheses,
         group: int,
         words: TopWords,
         chosen: Sequence[IntArray],
@@ -112,37 +112,44 @@ class Beams(Generic[S]):
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
     ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-        """The K best open continuations of a beam: parents, words, their log-probabilities, and totals.
+        """The K best open continuations of a beam: parents, words, their log-probabilities, and their sums.
 
         Of the 2 K best, those that end are kept apart.
         """
         batch, beams, count = words.tokens.shape
         size = self.config.beam_size
         first = group * beams
-        totals = trace.totals[:, first : first + beams, None] + words.log_probs  # (B, K, C)
-        ranks = totals
+        sum_log_probs = (
+            hypotheses.sum_log_probs[:, first : first + beams, None] + words.log_probs
+        )  # (B, K, C)
+        ranks = sum_log_probs
         if chosen:
             before = np.concatenate(chosen, axis=1)
             times = (words.tokens[..., None] == before[:, None, None, :]).sum(axis=3)
-            ranks = totals - np.float32(self.config.diversity) * times.astype(np.float32)
+            ranks = sum_log_probs - np.float32(self.config.diversity) * times.astype(np.float32)
         best = _best_first(ranks.reshape(batch, -1), 2 * size)  # (B, 2 K), places among K C
         flat = best + (np.arange(batch) * (beams * count))[:, None]  # among B K C
-        ends = words.tokens.take(flat) == self.specials.end
+        ends = words.tokens.take(flat) == self.specials.eos
         if ends.any():
             # An end counts where it is among the K best; a hypothesis that is not allowed does not count.
             counts = ends[:, :size] & (ranks.take(flat[:, :size]) > NEG_INF) & is_open[:, None]
             for row, rank in np.argwhere(counts).tolist():
                 parent = int(best[row, rank]) // count + first
-                hypothesis = trace.hypothesis(
+                hypothesis = hypotheses.hypothesis(
                     row, parent, float(end[row, parent]), self.config.length_penalty
                 )
                 self._complete(int(images[row]), group, hypothesis)
             order = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that go on first, best first
             order += (np.arange(batch) * ends.shape[1])[:, None]  # among B 2 K
             best, flat = best.take(order), flat.take(order)
-            totals = np.where(words.tokens == self.specials.end, np.float32(NEG_INF), totals)
+            sum_log_probs = np.where(words.tokens == self.specials.eos, np.float32(NEG_INF), sum_log_probs)
         best, flat = best[:, :size], flat[:, :size]
-        return best // count + first, words.tokens.take(flat), words.log_probs.take(flat), totals.take(flat)
+        return (
+            best // count + first,
+            words.tokens.take(flat),
+            words.log_probs.take(flat),
+            sum_log_probs.take(flat),
+        )
 
     def _complete(self, image: int, group: int, hypothesis: Hypothesis) -> None:
         """Add a complete caption to those of a beam."""
@@ -153,16 +160,16 @@ class Beams(Generic[S]):
         if len(ended) >= wanted:
             self.worst[image, group] = self._ranked(ended)[wanted - 1].score
 
-    def _may_improve(self, trace: BeamHypotheses, images: IntArray) -> npt.NDArray[np.bool_]:
+    def _may_improve(self, hypotheses: BeamHypotheses, images: IntArray) -> npt.NDArray[np.bool_]:
         """Rows (B,) whose image may still get a better caption from an open hypothesis."""
-        best_open = trace.totals.reshape(len(images), self.groups, -1).max(axis=2)  # (B, G)
+        best_open = hypotheses.sum_log_probs.reshape(len(images), self.groups, -1).max(axis=2)  # (B, G)
         worst = self.worst[images]
         if self.config.beam_size == 1:
             return ((best_open > NEG_INF) & (worst == NEG_INF)).any(axis=1)
-        # log-probabilities only fall, so at the largest divisor an open hypothesis is at its most hopeful.
+        # log-probabilities only fall, so at the largest divisor an open hypothesis is at its best.
         longest = self.config.max_length + 1
-        hopeful = best_open.astype(np.float64) / longest**self.config.length_penalty > worst
-        return hopeful.any(axis=1)
+        can_improve = best_open.astype(np.float64) / longest**self.config.length_penalty > worst
+        return can_improve.any(axis=1)
 
     def _best(self, groups: Sequence[Sequence[Hypothesis]]) -> list[Hypothesis]:
         ranked = [self._ranked(ended) for ended in groups]

@@ -21,7 +21,7 @@ from showtell.search.interface import (
 
 
 def allowed_words(
-    following: StepScores[Any], prefix: IntArray, specials: SpecialTokens, config: SearchConfig, groups: int
+    step_scores: StepScores[Any], prefix: IntArray, specials: SpecialTokens, config: SearchConfig, groups: int
 ) -> tuple[TopWords, FloatArray]:
     """The likeliest words that may follow, of each hypothesis as many as its beam may need.
 
@@ -30,7 +30,7 @@ def allowed_words(
     now and then words that would repeat an n-gram. Where these are too many, more are asked for.
 
     Args:
-        following: the decoder's answer.
+        step_scores: the decoder's answer.
         prefix: (B, K, T), so far, without the start.
         specials: ids of the special tokens.
         config: how to search.
@@ -43,15 +43,15 @@ def allowed_words(
         ModelError: the logits are not finite.
     """
     wanted = (groups + 1) * config.beam_size
-    count = wanted + len(specials.never) + 1
-    end = following.end()
+    count = wanted + len(specials.banned) + 1
+    end = step_scores.end()
     repeats = repeated_ngrams(prefix, config.block_ngram)
-    top = _in_order(following.top(count))
+    top = _in_order(step_scores.top(count))
     words = mask_disallowed(top, end, repeats, prefix.shape[2], specials, config)
     if repeats and top.tokens.shape[2] == count and prefix.shape[2] < config.max_length:
         few = (words.log_probs > NEG_INF).sum(axis=2) < wanted
         if few.any():
-            more = _in_order(following.top(count + prefix.shape[2]))
+            more = _in_order(step_scores.top(count + prefix.shape[2]))
             words = mask_disallowed(more, end, repeats, prefix.shape[2], specials, config)
     return words, end
 
@@ -94,7 +94,7 @@ def mask_disallowed(
     log_probs, tokens = words
     if not np.isfinite(end).all():  # one that is not makes all log-probabilities of its hypothesis NaN
         raise ModelError(LOGITS_NOT_FINITE)
-    for token in specials.never if position >= config.min_length else (*specials.never, specials.end):
+    for token in specials.banned if position >= config.min_length else (*specials.banned, specials.eos):
         log_probs[tokens == token] = NEG_INF
     for row, column, token in repeats:
         log_probs[row, column, tokens[row, column] == token] = NEG_INF
@@ -103,7 +103,7 @@ def mask_disallowed(
     speechless = log_probs.max(axis=2) == NEG_INF  # (B, K)
     if speechless.any():
         tokens = tokens.copy()
-        tokens[speechless, 0] = specials.end
+        tokens[speechless, 0] = specials.eos
         log_probs[speechless, 0] = end[speechless]
     return TopWords(log_probs, tokens)
 

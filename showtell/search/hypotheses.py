@@ -18,14 +18,14 @@ class BeamHypotheses:
         length: T.
         all_tokens: (B, K, 1 + L), with the start token.
         all_log_probs: (B, K, L), of each token.
-        totals: (B, K), their sums.
+        sum_log_probs: (B, K), their sums.
         all_attention: (B, K, L, R), attention weights for each token, or None.
     """
 
     length: int
     all_tokens: IntArray
     all_log_probs: FloatArray
-    totals: FloatArray
+    sum_log_probs: FloatArray
     all_attention: FloatArray | None
 
     @classmethod
@@ -56,16 +56,16 @@ class BeamHypotheses:
         parents: IntArray | None,
         tokens: IntArray,
         log_probs: FloatArray,
-        totals: FloatArray,
+        sum_log_probs: FloatArray,
         attention: FloatArray | None,
     ) -> BeamHypotheses:
         """The hypotheses `parents` (B, K') (None: all as they are) with a token more.
 
         Args:
-            parents: (B, K') or None. Then this trace's tables are overwritten.
+            parents: (B, K') or None. Then these hypotheses' tables are overwritten.
             tokens: (B, K').
             log_probs: (B, K').
-            totals: (B, K').
+            sum_log_probs: (B, K').
             attention: (B, K, R) from which the tokens were chosen, or None.
         """
         rows = None if parents is None else np.arange(len(parents))[:, None]
@@ -83,7 +83,7 @@ class BeamHypotheses:
                 all_attention = np.empty(shape, np.float32)
             all_attention = of_parents(all_attention)
             all_attention[:, :, self.length] = of_parents(attention)
-        return BeamHypotheses(self.length + 1, all_tokens, all_log_probs, totals, all_attention)
+        return BeamHypotheses(self.length + 1, all_tokens, all_log_probs, sum_log_probs, all_attention)
 
     def select_images(self, rows: IntArray) -> BeamHypotheses:
         """Keep the images `rows` (B',)."""
@@ -91,7 +91,7 @@ class BeamHypotheses:
             self.length,
             self.all_tokens[rows],
             self.all_log_probs[rows],
-            self.totals[rows],
+            self.sum_log_probs[rows],
             None if self.all_attention is None else self.all_attention[rows],
         )
 
@@ -99,7 +99,7 @@ class BeamHypotheses:
         """The hypothesis that ends now, with the log-probability of its end."""
         tokens = tuple(self.tokens[row, column].tolist())
         log_probs = (*self.all_log_probs[row, column, : self.length].tolist(), end_log_prob)
-        looked = None
+        attention = None
         if self.all_attention is not None:
-            looked = self.all_attention[row, column, : self.length].copy()
-        return Hypothesis(tokens, log_probs, sum(log_probs) / len(log_probs) ** length_penalty, looked)
+            attention = self.all_attention[row, column, : self.length].copy()
+        return Hypothesis(tokens, log_probs, sum(log_probs) / len(log_probs) ** length_penalty, attention)

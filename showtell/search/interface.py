@@ -83,11 +83,11 @@ Step = Callable[[IntArray, S], StepScores[S]]
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The ids that search treats apart; `never` are ids that are never generated."""
+    """The ids that search treats apart; `banned` are never generated."""
 
-    start: int
-    end: int
-    never: tuple[int, ...]
+    bos: int
+    eos: int
+    banned: tuple[int, ...]
 
 
 @dataclass(frozen=True)

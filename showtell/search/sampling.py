@@ -1,4 +1,4 @@
-"""Captions of words drawn at random."""
+"""Captions of words sampled at random."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Floats = TypeVar("Floats", bound=npt.NDArray[np.floating])
 
 
 class Sampling(Generic[S]):
-    """Draws words: temperature, then the top k, then the nucleus (Holtzman et al. 2020, arXiv:1904.09751).
+    """Samples words: temperature, then the top k, then the nucleus (Holtzman et al. 2020, arXiv:1904.09751).
 
-    Where more captions are drawn than asked for (`draws`), the likeliest by the ranking of beam search are
+    Where more captions are sampled than asked for (`draws`), the likeliest by the ranking of beam search are
     kept, each once as far as there are others.
     """
 
@@ -31,35 +31,37 @@ class Sampling(Generic[S]):
         """The captions of each image, best first."""
         batch, samples = state.images, max(self.config.draws, self.config.num_captions)
         random = np.random.default_rng(self.config.seed)
-        trace = BeamHypotheses.start(batch, samples, self.specials.start, self.config.max_length + 1)
+        hypotheses = BeamHypotheses.start(batch, samples, self.specials.bos, self.config.max_length + 1)
         state = state.select_hypotheses(np.zeros((batch, samples), np.int64))
         done: list[list[Hypothesis | None]] = [[None] * samples for _ in range(batch)]
         for _ in range(self.config.max_length + 1):
-            following = self.step(trace.last, state)
-            log_probs = following.log_probs()
+            step_scores = self.step(hypotheses.last, state)
+            log_probs = step_scores.log_probs()
             every = np.broadcast_to(np.arange(log_probs.shape[2]), log_probs.shape)
             words = mask_disallowed(
                 TopWords(log_probs, every),
-                following.end(),
-                repeated_ngrams(trace.tokens, self.config.block_ngram),
-                trace.length,
+                step_scores.end(),
+                repeated_ngrams(hypotheses.tokens, self.config.block_ngram),
+                hypotheses.length,
                 self.specials,
                 self.config,
             )
-            tokens, drawn = self._draw(words, random)
-            for row, column in np.argwhere(tokens == self.specials.end).tolist():
+            tokens, token_log_probs = self._sample(words, random)
+            for row, column in np.argwhere(tokens == self.specials.eos).tolist():
                 if done[row][column] is None:
-                    done[row][column] = trace.hypothesis(
-                        row, column, float(drawn[row, column]), self.config.length_penalty
+                    done[row][column] = hypotheses.hypothesis(
+                        row, column, float(token_log_probs[row, column]), self.config.length_penalty
                     )
             if all(hypothesis is not None for row_done in done for hypothesis in row_done):
                 break
-            looked = following.attention() if self.keep_attention else None
-            trace = trace.append(None, tokens, drawn, trace.totals + drawn, looked)
-            state = following.state
+            attention = step_scores.attention() if self.keep_attention else None
+            hypotheses = hypotheses.append(
+                None, tokens, token_log_probs, hypotheses.sum_log_probs + token_log_probs, attention
+            )
+            state = step_scores.state
         return [self._best([h for h in row if h is not None]) for row in done]
 
-    def _draw(
+    def _sample(
         self, words: TopWords, random: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """A word (B, K) of each hypothesis, and its log-probability."""
@@ -71,8 +73,8 @@ class Sampling(Generic[S]):
         place = (held <= shares).sum(axis=2, keepdims=True)  # (B, K, 1)
         return tuple(np.take_along_axis(array, place, axis=2)[:, :, 0] for array in words[::-1])  # type: ignore[return-value]
 
-    def _best(self, drawn: Sequence[Hypothesis]) -> list[Hypothesis]:
-        ranked = sorted(drawn, key=lambda h: -h.score)
+    def _best(self, sampled: Sequence[Hypothesis]) -> list[Hypothesis]:
+        ranked = sorted(sampled, key=lambda h: -h.score)
         seen: set[tuple[int, ...]] = set()
         new: list[Hypothesis] = []
         again: list[Hypothesis] = []
@@ -83,7 +85,7 @@ class Sampling(Generic[S]):
 
 
 def filter_logits(logits: Floats, top_k: int, top_p: float) -> Floats:
-    """Strike out (-inf) all but the `top_k` likeliest (0: all), then all outside the nucleus `top_p`.
+    """Mask (-inf) all but the `top_k` likeliest (0: all), then all outside the nucleus `top_p`.
 
     The nucleus holds the likeliest words until their probability reaches `top_p`; never less than one.
 

@@ -81,7 +81,7 @@ def sample_captions(
     state = decoder.init_state(features)
     device = features.device
     state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=device))
-    tokens = torch.full((images, samples), specials.start, device=device)
+    tokens = torch.full((images, samples), specials.bos, device=device)
     done = torch.zeros_like(tokens, dtype=torch.bool)
     drawn: list[Tensor] = []
     while len(drawn) < max_length and not (device.type == "cpu" and bool(done.all())):
@@ -90,14 +90,14 @@ def sample_captions(
         logits = output.logits.float() / temperature + struck_out  # (B, K, V)
         tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
         drawn.append(tokens)
-        done = done | (tokens == specials.end)
+        done = done | (tokens == specials.eos)
     torch.clear_autocast_cache()  # of weights converted without gradients (pytorch#112583)
     return torch.stack(drawn, dim=2)
 
 
 def strike_out(bias: Tensor, specials: SpecialTokens) -> Tensor:
     """`bias` (V,) of the words, very low for those that are never drawn."""
-    return bias.index_fill(0, to_device(torch.tensor(specials.never), bias.device), MASKED_LOGIT)
+    return bias.index_fill(0, to_device(torch.tensor(specials.banned), bias.device), MASKED_LOGIT)
 
 
 def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class SampledBatch(NamedTuple):
         flat = sampled.flatten(0, 1)
         tokens = (flat != pad_id).sum(dim=1) + 1  # with the start
         lengths, order = tokens.sort(descending=True, stable=True)
-        captions = torch.nn.functional.pad(flat, (1, 0), value=specials.start)[order]  # (N, 1 + T)
+        captions = torch.nn.functional.pad(flat, (1, 0), value=specials.bos)[order]  # (N, 1 + T)
         image_index = (torch.arange(images * samples) // samples)[order]
         return cls(to_device(captions, device), lengths, image_index, order)
 

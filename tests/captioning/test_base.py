@@ -104,7 +104,7 @@ def test_it_describes_itself() -> None:
 
 def test_special_tokens_are_never_words_of_a_caption() -> None:
     specials = special_tokens(VOCABULARY)
-    words = [VOCABULARY.word(token) for token in (specials.start, specials.end, *specials.never)]
+    words = [VOCABULARY.word(token) for token in (specials.bos, specials.eos, *specials.banned)]
     assert words == ["<start>", "<end>", "<pad>", "<start>", "<unk>"]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from showtell.config import SearchConfig
 from showtell.decoder import captured
 from showtell.decoder.captured import CapturedSearch, _next_size
-from showtell.decoder.tensor_search import TensorBeams
+from showtell.decoder.tensor_search import TensorBeamSearch
 from showtell.search import Hypothesis, SpecialTokens
 from tests.decoder.tiny import CELLS, END, FEATURES, PAD, START, UNK, tiny
 
@@ -54,7 +54,7 @@ def features_of(images: int) -> Tensor:
 
 def plain(search: CapturedSearch, features: Tensor) -> list[list[Hypothesis]]:
     decoder = search.decoder
-    return TensorBeams(decoder.step, SPECIALS, CONFIG, attention=False).run(decoder.init_state(features))
+    return TensorBeamSearch(decoder.step, SPECIALS, CONFIG, attention=False).run(decoder.init_state(features))
 
 
 @torch.inference_mode()

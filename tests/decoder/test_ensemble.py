@@ -27,10 +27,10 @@ def test_probabilities_are_the_mean_of_the_members() -> None:
         outputs = [member.step(tokens, state) for member, state in zip(members, apart, strict=True)]
         mean = torch.stack([one.logits.softmax(dim=-1) for one in outputs]).mean(dim=0)
         torch.testing.assert_close(output.logits.exp(), mean)
-        looked = [one.attention for one in outputs if one.attention is not None]
-        assert len(looked) == 2
+        weights = [one.attention for one in outputs if one.attention is not None]
+        assert len(weights) == 2
         assert output.attention is not None
-        torch.testing.assert_close(output.attention, (looked[0] + looked[1]) / 2)
+        torch.testing.assert_close(output.attention, (weights[0] + weights[1]) / 2)
         together, apart = output.state, [one.state for one in outputs]
     assert ensemble.has_attention
     assert not EnsembleDecoder([members[2]]).has_attention

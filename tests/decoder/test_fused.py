@@ -46,7 +46,7 @@ def decoder_of(seed: int = 0, **config: Any) -> RNNDecoder:
 def captions_of(decoder: StepDecoder, features: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
     """By the search over arrays."""
     with torch.inference_mode():
-        step = as_search_step(decoder.step, SPECIALS.end)
+        step = as_search_step(decoder.step, SPECIALS.eos)
         return search(step, decoder.init_state(features), SPECIALS, config, attention=True)
 
 
@@ -123,7 +123,7 @@ def test_captions_of_photos_are_those_of_the_plain_decoder(shared_data: Path) ->
     features = captioner.encode_pixels([captioner.transform.pixels(path) for path in paths]).float()
     decoder, specials = captioner.decoder, special_tokens(captioner.vocabulary)
     with torch.inference_mode():
-        step = as_search_step(decoder.step, specials.end)
+        step = as_search_step(decoder.step, specials.eos)
         expected = search(step, decoder.init_state(features), specials, SearchConfig())
     results = captioner.generate(features, SearchConfig())
     assert [one[0].tokens for one in results] == [one[0].tokens for one in expected]

@@ -66,9 +66,9 @@ def test_scores_of_a_step_are_log_probabilities() -> None:
     assert top.log_probs.shape == (2, 3, 7), "no more than there are words"
     np.testing.assert_allclose(top.log_probs, -np.sort(-expected, axis=2), rtol=1e-5)
     np.testing.assert_array_equal(top.tokens, np.argsort(-expected, axis=2))
-    looked = scores.attention()
-    assert looked is not None
-    assert looked.sum(axis=2).tolist() == [[1.0] * 3] * 2
+    attention = scores.attention()
+    assert attention is not None
+    assert attention.sum(axis=2).tolist() == [[1.0] * 3] * 2
     assert scores_of(logits).attention() is None
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from showtell.config import SearchConfig
 from showtell.decoder import as_search_step
 from showtell.decoder.state import SearchState, StepOutput
-from showtell.decoder.tensor_search import TensorBeams, _mask_repeated_ngrams, searches_on_device
+from showtell.decoder.tensor_search import TensorBeamSearch, _mask_repeated_ngrams, searches_on_device
 from showtell.errors import ModelError
 from showtell.search import SpecialTokens, search
 from tests.decoder.tiny import CELLS, END, FEATURES, PAD, START, UNK, each_decoder, tiny
@@ -32,7 +32,7 @@ def test_captions_are_those_of_the_search_over_arrays(kind: str, cell: str) -> N
     looks = decoder.has_attention
     state = decoder.init_state(features)
     expected = search(as_search_step(decoder.step, END), state, SPECIALS, config, attention=looks)
-    results = TensorBeams(decoder.step, SPECIALS, config, attention=looks).run(state)
+    results = TensorBeamSearch(decoder.step, SPECIALS, config, attention=looks).run(state)
     assert [[h.tokens for h in each] for each in results] == [[h.tokens for h in each] for each in expected]
     for ours, theirs in zip(itertools.chain(*results), itertools.chain(*expected), strict=True):
         assert ours.score == pytest.approx(theirs.score, abs=1e-5)
@@ -56,7 +56,7 @@ def test_a_wide_beam_finds_the_best_of_all_captions() -> None:
     config = SearchConfig(
         beam_size=40, num_captions=5, max_length=longest, min_length=1, length_penalty=0, block_ngram=0
     )
-    (best,) = TensorBeams(step, SPECIALS, config, attention=False).run(state)
+    (best,) = TensorBeamSearch(step, SPECIALS, config, attention=False).run(state)
     scores = {
         caption: sum(float(log_probs[a, b]) for a, b in itertools.pairwise([START, *caption, END]))
         for length in range(1, longest + 1)
@@ -83,7 +83,7 @@ def test_a_word_that_would_repeat_an_ngram_is_struck_out(tokens: list[int], n: i
 def test_logits_that_are_not_finite_are_refused() -> None:
     decoder = tiny("topdown", "lstm")
     decoder.word_bias[5] = torch.nan
-    beams = TensorBeams(decoder.step, SPECIALS, SearchConfig(), attention=False)
+    beams = TensorBeamSearch(decoder.step, SPECIALS, SearchConfig(), attention=False)
     with pytest.raises(ModelError, match="not finite"):
         beams.run(decoder.init_state(torch.randn(2, CELLS, FEATURES)))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from showtell.config import SearchConfig
 from showtell.decoder import SearchState, StepOutput, as_search_step
 from showtell.decoder.state import TensorStep
-from showtell.decoder.tensor_search import TensorBeams, searches_on_device
+from showtell.decoder.tensor_search import TensorBeamSearch, searches_on_device
 from showtell.search import Hypothesis, SpecialTokens
 from showtell.search import search as search_arrays
 
@@ -36,8 +36,8 @@ def search(
     """Search with a step over tensors."""
     with torch.inference_mode():
         if ENGINE["name"] == "tensors" and searches_on_device(config) and state.images:
-            return TensorBeams(step, specials, config, attention).run(state)
-        return search_arrays(as_search_step(step, specials.end), state, specials, config, attention=attention)
+            return TensorBeamSearch(step, specials, config, attention).run(state)
+        return search_arrays(as_search_step(step, specials.eos), state, specials, config, attention=attention)
 
 
 class HashModel:

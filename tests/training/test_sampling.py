@@ -15,19 +15,19 @@ def test_captions_are_drawn_as_often_as_they_are_likely() -> None:
     torch.manual_seed(0)
     drawn = draw(decoder, features, samples=20_000)[0, :, 0]
     state = decoder.init_state(features)
-    logits = decoder.step(torch.tensor([[SPECIALS.start]]), state).logits[0, 0] / 0.7
-    logits[list(SPECIALS.never)] = MASKED_LOGIT
+    logits = decoder.step(torch.tensor([[SPECIALS.bos]]), state).logits[0, 0] / 0.7
+    logits[list(SPECIALS.banned)] = MASKED_LOGIT
     expected = logits.softmax(0).detach()
     share = torch.bincount(drawn, minlength=len(VOCABULARY)) / len(drawn)
     assert float((share - expected).abs().max()) < 4 * 0.5 / math.sqrt(len(drawn))
-    assert float(share[list(SPECIALS.never)].sum()) == 0
+    assert float(share[list(SPECIALS.banned)].sum()) == 0
 
 
 def test_drawn_captions_end_once_and_are_padded() -> None:
     drawn = draw(decoder_of("topdown"), torch.randn(8, 4, 6))
     assert drawn.shape[2] <= 6
     for words in drawn.flatten(0, 1).tolist():
-        end = words.index(SPECIALS.end) if SPECIALS.end in words else len(words)
+        end = words.index(SPECIALS.eos) if SPECIALS.eos in words else len(words)
         assert VOCABULARY.pad_id not in words[:end]
         assert set(words[end + 1 :]) <= {VOCABULARY.pad_id}
 
@@ -42,5 +42,5 @@ def test_a_batch_of_them_holds_each_with_its_start_and_its_image_longest_first()
     ):
         assert image == place // 5
         words = [word for word in drawn[image, place % 5].tolist() if word != VOCABULARY.pad_id]
-        assert batch.captions[row, :length].tolist() == [SPECIALS.start, *words]
+        assert batch.captions[row, :length].tolist() == [SPECIALS.bos, *words]
         assert not batch.captions[row, length:].any()

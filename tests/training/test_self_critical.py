@@ -22,12 +22,12 @@ def step_by_step(decoder: RNNDecoder, features: Tensor, words: list[int], temper
     """Log-probability of a caption, one word after the other."""
     state = decoder.init_state(features)
     total = torch.zeros(())
-    for before, after in itertools.pairwise([SPECIALS.start, *words]):
+    for before, after in itertools.pairwise([SPECIALS.bos, *words]):
         output = decoder.step(torch.tensor([[before]]), state)
         state = output.state
         logits = output.logits[0, 0].float()
         allowed = torch.ones(len(logits), dtype=torch.bool)
-        allowed[list(SPECIALS.never)] = False
+        allowed[list(SPECIALS.banned)] = False
         total = total + (logits / temperature).masked_fill(~allowed, -math.inf).log_softmax(0)[after]
     return total
 
