@@ -34,7 +34,7 @@ from showtell.decoder import (
     for_search,
     make_decoder,
 )
-from showtell.decoder.captured import CapturedSearch
+from showtell.decoder.cuda_graphs import CudaGraphSearch
 from showtell.decoder.tensor_search import searches_on_device
 from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.networks import make_network
@@ -72,7 +72,7 @@ class Captioner(nn.Module, CaptioningModel):
         self.vocabulary, self.encoder_name = vocabulary, encoder_name
         self.calibration = calibration
         self._copied: tuple[object, StepDecoder] | None = None
-        self._captured: CapturedSearch | None = None
+        self._captured: CudaGraphSearch | None = None
 
     __call__ = CaptioningModel.__call__  # nn.Module comes first in the order of bases
     __repr__ = CaptioningModel.__repr__
@@ -140,7 +140,7 @@ class Captioner(nn.Module, CaptioningModel):
             decoder = self._search_decoder(bf16=bf16)
             if features.is_cuda and len(features) and searches_on_device(config):
                 if self._captured is None:
-                    self._captured = CapturedSearch(decoder, special_tokens(self.vocabulary))
+                    self._captured = CudaGraphSearch(decoder, special_tokens(self.vocabulary))
                 return self._captured(features, config, attention=attention)
             return search_captions(decoder, self.vocabulary, features, config, attention)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from showtell.decoder import RNNDecoder
 from showtell.decoder.base import LockedDropout
-from showtell.decoder.captured import Captured
+from showtell.decoder.cuda_graphs import CudaGraphFunction
 from showtell.search import SpecialTokens
 from showtell.utils.devices import CopyToCPU, to_device
 
@@ -131,7 +131,7 @@ class CaptionSampler(nn.Module):
         self._decoder = (decoder,)
         self.specials, self.samples, self.max_length = specials, samples, max_length
         self.temperature = temperature
-        self._captured: dict[torch.Size, Captured[Tensor]] = {}
+        self._captured: dict[torch.Size, CudaGraphFunction[Tensor]] = {}
         self.struck_out: Tensor
         struck_out = strike_out(torch.zeros(decoder.vocab_size), specials)
         self.register_buffer("struck_out", struck_out, persistent=False)
@@ -146,7 +146,7 @@ class CaptionSampler(nn.Module):
         if not features.is_cuda:
             return self._sample(features, uniform)
         if features.shape not in self._captured:
-            self._captured[features.shape] = Captured(self._sample_uncached, features, uniform)
+            self._captured[features.shape] = CudaGraphFunction(self._sample_uncached, features, uniform)
         return self._captured[features.shape](features, uniform)
 
     def _sample(self, features: Tensor, uniform: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Searches and drawn captions recorded as CUDA graphs: a GPU repeats them without waiting for Python.
+"""Searches and sampled captions recorded as CUDA graphs: a GPU repeats them without waiting for Python.
 
 A step of a decoder is some eighty small kernels, which take a GPU less time than Python takes to launch them.
 A graph holds all kernels of a batch of one size, and is launched at once.
@@ -22,12 +22,12 @@ from showtell.search import Hypothesis, SpecialTokens
 
 R = TypeVar("R")
 
-_RUNS_BEFORE: Final = 1
+_WARMUP_RUNS: Final = 1
 """Runs of a batch size before it is recorded, which costs as much as a few."""
-_MOST_GRAPHS: Final = 12
+_MAX_GRAPHS: Final = 12
 
 
-class Captured(Generic[R]):
+class CudaGraphFunction(Generic[R]):
     """A function of tensors of fixed shapes, recorded.
 
     What it reads besides its arguments, such as weights, is read anew where it lies at each call. One thread
@@ -67,7 +67,7 @@ class Captured(Generic[R]):
         return self._result
 
 
-class CapturedSearch:
+class CudaGraphSearch:
     """The beam searches of a decoder whose weights stay: recorded for batch sizes that come again.
 
     Several threads may call it.
@@ -80,7 +80,7 @@ class CapturedSearch:
     def __init__(self, decoder: StepDecoder, specials: SpecialTokens) -> None:
         self.decoder, self.specials = decoder, specials
         self._runs: Counter[Hashable] = Counter()
-        self._captured: OrderedDict[Hashable, Captured[SearchResult]] = OrderedDict()
+        self._captured: OrderedDict[Hashable, CudaGraphFunction[SearchResult]] = OrderedDict()
         self._pool: Any = None
         self._lock = threading.Lock()
 
@@ -97,7 +97,7 @@ class CapturedSearch:
         beams = TensorBeamSearch(self.decoder.step, self.specials, config, attention)
         with self._lock:
             self._runs[key] += 1
-            if key not in self._captured and self._runs[key] == _RUNS_BEFORE + 1:
+            if key not in self._captured and self._runs[key] == _WARMUP_RUNS + 1:
                 self._capture(key, beams, features, size)
             if key in self._captured:
                 self._captured.move_to_end(key)
@@ -107,7 +107,7 @@ class CapturedSearch:
 
     def _capture(self, key: Hashable, beams: TensorBeamSearch, features: Tensor, size: int) -> None:
         """Record a search of `size` images, if the GPU has room; the graph used least recently may go."""
-        if len(self._captured) >= _MOST_GRAPHS:
+        if len(self._captured) >= _MAX_GRAPHS:
             gone, _ = self._captured.popitem(last=False)
             self._runs[gone] = 0
         if self._pool is None:
@@ -115,7 +115,7 @@ class CapturedSearch:
         padded = features.new_zeros(size, *features.shape[1:])
         padded[: len(features)] = features
         with contextlib.suppress(torch.OutOfMemoryError):  # without a graph it takes less
-            self._captured[key] = Captured(
+            self._captured[key] = CudaGraphFunction(
                 lambda features: beams.tensors(self.decoder.init_state(features), wait=False),
                 padded,
                 pool=self._pool,

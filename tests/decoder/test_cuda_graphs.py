@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from showtell.config import SearchConfig
-from showtell.decoder import captured
-from showtell.decoder.captured import CapturedSearch, _next_size
+from showtell.decoder import cuda_graphs
+from showtell.decoder.cuda_graphs import CudaGraphSearch, _next_size
 from showtell.decoder.tensor_search import TensorBeamSearch
 from showtell.search import Hypothesis, SpecialTokens
 from tests.decoder.tiny import CELLS, END, FEATURES, PAD, START, UNK, tiny
@@ -23,7 +23,7 @@ CONFIG = SearchConfig(max_length=5)
 
 
 class Recording:
-    """A stand-in of `Captured`, which counts how often it is made and called."""
+    """A stand-in of `CudaGraphFunction`, which counts how often it is made and called."""
 
     made: ClassVar[list[int]] = []
     calls: ClassVar[list[int]] = []
@@ -40,25 +40,25 @@ class Recording:
 
 
 @pytest.fixture
-def search(monkeypatch: pytest.MonkeyPatch) -> CapturedSearch:
-    monkeypatch.setattr(captured, "Captured", Recording)
+def search(monkeypatch: pytest.MonkeyPatch) -> CudaGraphSearch:
+    monkeypatch.setattr(cuda_graphs, "CudaGraphFunction", Recording)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     monkeypatch.setattr(Recording, "made", [])
     monkeypatch.setattr(Recording, "calls", [])
-    return CapturedSearch(tiny("topdown", "lstm"), SPECIALS)
+    return CudaGraphSearch(tiny("topdown", "lstm"), SPECIALS)
 
 
 def features_of(images: int) -> Tensor:
     return torch.randn(images, CELLS, FEATURES, generator=torch.Generator().manual_seed(images))
 
 
-def plain(search: CapturedSearch, features: Tensor) -> list[list[Hypothesis]]:
+def plain(search: CudaGraphSearch, features: Tensor) -> list[list[Hypothesis]]:
     decoder = search.decoder
     return TensorBeamSearch(decoder.step, SPECIALS, CONFIG, attention=False).run(decoder.init_state(features))
 
 
 @torch.inference_mode()
-def test_a_size_that_comes_again_is_recorded_and_finds_the_same(search: CapturedSearch) -> None:
+def test_a_size_that_comes_again_is_recorded_and_finds_the_same(search: CudaGraphSearch) -> None:
     for images, made, calls in ((3, 0, 0), (4, 1, 1), (3, 1, 2), (5, 1, 2), (1, 1, 2)):
         features = features_of(images)
         results, expected = search(features, CONFIG), plain(search, features)
@@ -70,7 +70,7 @@ def test_a_size_that_comes_again_is_recorded_and_finds_the_same(search: Captured
 
 
 @torch.inference_mode()
-def test_other_settings_and_shapes_are_recorded_apart(search: CapturedSearch) -> None:
+def test_other_settings_and_shapes_are_recorded_apart(search: CudaGraphSearch) -> None:
     for config, attention in ((CONFIG, False), (CONFIG, True), (SearchConfig(max_length=4), False)):
         for _ in range(2):
             search(features_of(2), config, attention=attention)
@@ -79,9 +79,9 @@ def test_other_settings_and_shapes_are_recorded_apart(search: CapturedSearch) ->
 
 @torch.inference_mode()
 def test_the_recording_used_least_recently_goes(
-    search: CapturedSearch, monkeypatch: pytest.MonkeyPatch
+    search: CudaGraphSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(captured, "_MOST_GRAPHS", 2)
+    monkeypatch.setattr(cuda_graphs, "_MAX_GRAPHS", 2)
     for images in (1, 1, 2, 2, 1, 4, 4):  # the third one takes the place of that of two images
         search(features_of(images), CONFIG)
     assert Recording.made == [1, 2, 4]
@@ -95,12 +95,12 @@ def test_the_recording_used_least_recently_goes(
 
 @torch.inference_mode()
 def test_without_room_for_a_recording_it_searches_plainly(
-    search: CapturedSearch, monkeypatch: pytest.MonkeyPatch
+    search: CudaGraphSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(captured, "Captured", full)
+    monkeypatch.setattr(cuda_graphs, "CudaGraphFunction", full)
     for _ in range(3):
         results = search(features_of(2), CONFIG)
     assert [each[0].tokens for each in results] == [each[0].tokens for each in plain(search, features_of(2))]
