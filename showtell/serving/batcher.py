@@ -19,7 +19,7 @@ from showtell.captioning.base import CaptioningModel
 from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig, ServingConfig
 from showtell.errors import ShowtellError
-from showtell.serving.decoders import Decoders, Decoding
+from showtell.serving.image_decoder_pool import DecodeTask, ImageDecoderPool
 from showtell.utils.malloc import malloc_trim
 
 log = logging.getLogger(__name__)
@@ -74,11 +74,11 @@ class _Job:
 class Batcher:
     """Captions images as they come, from any thread, in batches.
 
-    An image is decoded in a process whose time and memory are limited (see `Decoders`). Decoded images wait
-    until the model is free; then as many as there are, up to `batch_size`, go through it together. A batch
-    that is not full waits up to `max_wait` seconds, as long as other images are being decoded quickly: a lone
-    image never waits. Images with different search settings share the encoder's batch and are searched
-    separately.
+    An image is decoded in a process whose time and memory are limited (see `ImageDecoderPool`). Decoded
+    images wait until the model is free; then as many as there are, up to `batch_size`, go through it
+    together. A batch that is not full waits up to `max_wait` seconds, as long as other images are being
+    decoded quickly: a lone image never waits. Images with different search settings share the encoder's batch
+    and are searched separately.
 
     Args:
         captioner: computes, in one thread only; never changed.
@@ -93,7 +93,7 @@ class Batcher:
         observe: Callable[[int, float], None] | None = None,
     ) -> None:
         self.captioner, self.config, self._observe = captioner, config, observe
-        self._decoders = Decoders(captioner.transform.size, config)
+        self._decoder_pool = ImageDecoderPool(captioner.transform.size, config)
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._changed = threading.Condition()
         # All below is read and written with `_changed` held.
@@ -107,7 +107,7 @@ class Batcher:
 
     def start(self) -> None:
         """Start the thread and the decoders, and caption one image: the first time is slow."""
-        self._decoders.start()
+        self._decoder_pool.start()
         self._thread.start()
         side = self.captioner.transform.size
         warm = _Job(SearchConfig(), False, pixels=np.zeros((side, side, 3), np.uint8))
@@ -145,9 +145,9 @@ class Batcher:
             self._pending += len(jobs)
             self._decoding += len(jobs)
         for job, image in zip(jobs, images, strict=True):
-            decoding = self._decoders.submit(image, partial(self._decoded, job))
+            task = self._decoder_pool.submit(image, partial(self._decoded, job))
             self._unfinished.add(job.future)
-            job.future.add_done_callback(partial(self._finished, decoding))
+            job.future.add_done_callback(partial(self._finished, task))
         return [job.future for job in jobs]
 
     @property
@@ -172,10 +172,10 @@ class Batcher:
         It is not when the queue is full, when decoders cannot be started, or when usual images have been
         waiting for `time_limit` seconds and none was captioned.
         """
-        waiting = self._ready or self._decoders.quick_pending
+        waiting = self._ready or self._decoder_pool.quick_pending
         stalled = waiting and time.monotonic() - self._progress > self.config.time_limit
         full = self._pending >= self.config.queue_length
-        return self.alive and self._decoders.works and not full and not stalled
+        return self.alive and self._decoder_pool.works and not full and not stalled
 
     def retry_after(self) -> float:
         """Seconds that the images taken so far should still need."""
@@ -194,7 +194,7 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._decoders.close(until - time.monotonic())
+        self._decoder_pool.close(until - time.monotonic())
         if self._thread.ident is not None:
             self._thread.join(max(0.1, until - time.monotonic()))
         return not self._thread.is_alive()
@@ -206,15 +206,15 @@ class Batcher:
 
     def kill_decoders(self) -> None:
         """End the decoders, whatever they do: the process is about to end."""
-        self._decoders.kill()
+        self._decoder_pool.kill()
 
-    def _finished(self, decoding: Decoding, future: Future[Answer]) -> None:
+    def _finished(self, task: DecodeTask, future: Future[Answer]) -> None:
         self._unfinished.discard(future)
         if future.cancelled():
-            self._decoders.cancel(decoding)
+            self._decoder_pool.cancel(task)
 
-    def _decoded(self, job: _Job, decoding: Decoding) -> None:
-        job.pixels, job.decode_seconds = decoding.pixels, decoding.seconds
+    def _decoded(self, job: _Job, task: DecodeTask) -> None:
+        job.pixels, job.decode_seconds = task.pixels, task.seconds
         with self._changed:
             self._decoding -= 1
             if job.pixels is not None:
@@ -224,7 +224,7 @@ class Batcher:
                 self._progress = time.monotonic()
             self._changed.notify_all()
         if job.pixels is None and job.future.set_running_or_notify_cancel():
-            job.future.set_exception(decoding.error or CancelledError())
+            job.future.set_exception(task.error or CancelledError())
 
     def _run(self) -> None:
         tidied = time.monotonic()
@@ -243,7 +243,7 @@ class Batcher:
         with self._changed:
             self._changed.wait_for(lambda: self._ready or (self._closed and not self._decoding))
             self._changed.wait_for(
-                lambda: len(self._ready) >= self.config.batch_size or not self._decoders.quick_pending,
+                lambda: len(self._ready) >= self.config.batch_size or not self._decoder_pool.quick_pending,
                 timeout=self.config.max_wait,
             )
             size = min(len(self._ready), self.config.batch_size)

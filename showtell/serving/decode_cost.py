@@ -1,7 +1,7 @@
 """The cost of decoding an image, estimated from its header without decoding anything.
 
 Decoding an image costs anything between a millisecond and minutes. The estimate only decides which decoder
-gets an image first; what it gets wrong is limited by the decoder (see `showtell.serving.decoders`).
+gets an image first; what it gets wrong is limited by the decoder (see `showtell.serving.image_decoder_pool`).
 """
 
 from __future__ import annotations

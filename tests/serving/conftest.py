@@ -42,7 +42,7 @@ class Gate:
 @pytest.fixture(autouse=True)
 def one_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick and a patient decoder are enough for services of these tests, and start sooner."""
-    monkeypatch.setattr("showtell.serving.decoders.decode_threads", lambda: 1)
+    monkeypatch.setattr("showtell.serving.image_decoder_pool.decode_threads", lambda: 1)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def shared_captioner(model: Path) -> Captioner:
 def shared_client(shared_captioner: Captioner) -> Iterator[TestClient]:
     """A service that no test changes; its decoder processes are started once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("showtell.serving.decoders.decode_threads", lambda: 1)
+        patch.setattr("showtell.serving.image_decoder_pool.decode_threads", lambda: 1)
         with TestClient(create_app(shared_captioner, "tiny", ServingConfig())) as client:
             yield client
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from showtell.data.decoder_worker import WorkerSettings
+from showtell.data.image_decoder_worker import WorkerSettings
 from tests.serving.hostile import progressive_jpeg
 
 SLOW = progressive_jpeg(4096, 20_000)  # minutes

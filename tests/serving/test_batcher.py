@@ -67,7 +67,7 @@ def test_what_waits_goes_together_up_to_the_batch_size(
     first = batcher.submit(images[:1], SETTINGS[0])
     assert held.reached.wait(WAIT)
     rest = batcher.submit(images[1:10], SETTINGS[0])
-    while batcher._decoders.quick_pending:
+    while batcher._decoder_pool.quick_pending:
         time.sleep(0.01)
     held.open()
     assert {len(future.result(WAIT).captions) for future in first + rest} == {1}

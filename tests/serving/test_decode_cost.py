@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from showtell.serving.decode_cost import UNKNOWN, estimate_decode_seconds
-from showtell.serving.decoders import QUICK_SECONDS
+from showtell.serving.image_decoder_pool import QUICK_SECONDS
 from tests.serving.hostile import gif_of_blocks, jpeg_of_segments, png, png_of_chunks, progressive_jpeg
 
 PHOTOS = {

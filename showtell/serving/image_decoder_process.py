@@ -15,16 +15,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from showtell.data.decoder_worker import REPLY, REQUEST, Outcome, WorkerSettings
+from showtell.data.image_decoder_worker import REPLY, REQUEST, Outcome, WorkerSettings
 from showtell.errors import ImageError, ShowtellError
 
 _BOOT: Final = (
-    "import sys; sys.path[:] = sys.argv[2:]; from showtell.data.decoder_worker import main; main(sys.argv[1])"
+    "import sys; sys.path[:] = sys.argv[2:];"
+    " from showtell.data.image_decoder_worker import main; main(sys.argv[1])"
 )
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TMPDIR")
 
 
-class TooCostlyError(Exception):
+class DecodeLimitError(Exception):
     """An image took more time or memory than it was given."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -32,15 +33,15 @@ class TooCostlyError(Exception):
         self.outcome = outcome
 
 
-class DecoderStoppedError(Exception):
+class ImageDecoderStoppedError(Exception):
     """The process ended, or was ended by `kill`, before it had replied."""
 
 
-class DecoderStartError(ShowtellError):
+class ImageDecoderStartError(ShowtellError):
     """The process cannot be started."""
 
 
-class DecoderProcess:
+class ImageDecoderProcess:
     """A process that decodes one image at a time; it is started when it is first needed.
 
     All may be called by one thread only, except `kill`.
@@ -57,8 +58,8 @@ class DecoderProcess:
         """Start the process, unless it runs, and wait until it is ready.
 
         Raises:
-            DecoderStartError: it cannot be started.
-            DecoderStoppedError: `kill` was called.
+            ImageDecoderStartError: it cannot be started.
+            ImageDecoderStoppedError: `kill` was called.
         """
         if self._process is not None and (self._killed or self._process.poll() is not None):
             self.close()  # it was ended after its last reply
@@ -69,8 +70,10 @@ class DecoderProcess:
             except (OSError, EOFError, ValueError) as error:
                 code = self.close()
                 if self._killed:
-                    raise DecoderStoppedError("ended before it was ready") from error
-                raise DecoderStartError(f"a decoder process cannot be started (exit code {code})") from error
+                    raise ImageDecoderStoppedError("ended before it was ready") from error
+                raise ImageDecoderStartError(
+                    f"an image decoder process cannot be started (exit code {code})"
+                ) from error
 
     def _start(self) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -105,21 +108,21 @@ class DecoderProcess:
 
         Raises:
             ImageError: the image cannot be decoded.
-            TooCostlyError: it takes more time or memory than is allowed.
-            DecoderStoppedError: `kill` was called, `cancelled` returned true, or the process was ended
+            DecodeLimitError: it takes more time or memory than is allowed.
+            ImageDecoderStoppedError: `kill` was called, `cancelled` returned true, or the process was ended
                 from outside.
-            DecoderStartError: the process cannot be started.
+            ImageDecoderStartError: the process cannot be started.
             RuntimeError: decoding failed for another reason than the image.
         """
         self.prepare()
         if cancelled():
-            raise DecoderStoppedError("cancelled before it was decoded")
+            raise ImageDecoderStoppedError("cancelled before it was decoded")
         number = next(self._numbers)
         try:
             self._send(REQUEST.pack(number, len(image), cpu_seconds, seconds), image)
             outcome, payload, shape = self._receive(number)
         except (OSError, EOFError, ValueError) as error:
-            raise DecoderStoppedError(f"exit code {self.close()}") from error
+            raise ImageDecoderStoppedError(f"exit code {self.close()}") from error
         match outcome:
             case Outcome.PIXELS:
                 return np.frombuffer(bytearray(payload), np.uint8).reshape(*shape, 3)
@@ -127,7 +130,7 @@ class DecoderProcess:
                 raise ImageError(f"<image data of {len(image)} bytes>", payload.decode())
             case Outcome.FAILED:
                 raise RuntimeError(f"decoding failed: {payload.decode()}")
-        raise TooCostlyError(outcome)
+        raise DecodeLimitError(outcome)
 
     def _send(self, *parts: bytes) -> None:
         process = self._process

@@ -1,7 +1,7 @@
-"""Decoder processes: images of strangers are decoded within limits that are enforced, and beside each other.
+"""A pool of processes that decode the images of strangers, within limits that are enforced.
 
 An image is decoded in a process whose processor time, time and memory are limited by the operating system,
-and which is replaced when it was ended (see `showtell.data.decoder_worker`). Images that should decode
+and which is replaced when it was ended (see `showtell.data.image_decoder_worker`). Images that should decode
 quickly by their headers share the quick decoders, one a core. The others, and those that turned out to be
 slower or larger than that, share a few patient decoders of lower priority, the cheapest image first: ordinary
 photos are decoded whatever the patient decoders are busy with.
@@ -24,14 +24,14 @@ import numpy.typing as npt
 
 from showtell.config import ServingConfig
 from showtell.data.decode_ahead import decode_threads
-from showtell.data.decoder_worker import Outcome, WorkerSettings
+from showtell.data.image_decoder_worker import Outcome, WorkerSettings
 from showtell.errors import ImageError
 from showtell.serving.decode_cost import estimate_decode_seconds
-from showtell.serving.decoder_process import (
-    DecoderProcess,
-    DecoderStartError,
-    DecoderStoppedError,
-    TooCostlyError,
+from showtell.serving.image_decoder_process import (
+    DecodeLimitError,
+    ImageDecoderProcess,
+    ImageDecoderStartError,
+    ImageDecoderStoppedError,
 )
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ _NICENESS: Final = 10
 
 
 @dataclass(eq=False)
-class Decoding:
+class DecodeTask:
     """An image on its way through the decoders.
 
     Attributes:
@@ -64,31 +64,31 @@ class Decoding:
     """
 
     image: bytes
-    done: Callable[[Decoding], None]
+    done: Callable[[DecodeTask], None]
     estimate: float
     pixels: npt.NDArray[np.uint8] | None = None
     error: BaseException | None = None
     seconds: float = 0.0
     cancelled: bool = False
-    patient_process: DecoderProcess | None = field(default=None, repr=False)
+    patient_process: ImageDecoderProcess | None = field(default=None, repr=False)
 
 
 class _Lane:
     """A queue, cheapest first or in order, and decoders that share it."""
 
     def __init__(
-        self, name: str, processes: int, settings: WorkerSettings, work: Callable[[DecoderProcess], None]
+        self, name: str, processes: int, settings: WorkerSettings, work: Callable[[ImageDecoderProcess], None]
     ) -> None:
-        self.queue: queue.PriorityQueue[tuple[float, int, Decoding | None]] = queue.PriorityQueue()
-        self.processes = [DecoderProcess(settings) for _ in range(processes)]
+        self.queue: queue.PriorityQueue[tuple[float, int, DecodeTask | None]] = queue.PriorityQueue()
+        self.processes = [ImageDecoderProcess(settings) for _ in range(processes)]
         self.threads = [
             threading.Thread(target=work, args=(process,), name=f"{name}-decoder-{number}", daemon=True)
             for number, process in enumerate(self.processes)
         ]
         self._numbers = itertools.count()
 
-    def put(self, rank: float, decoding: Decoding | None) -> None:
-        self.queue.put((rank, next(self._numbers), decoding))
+    def put(self, rank: float, task: DecodeTask | None) -> None:
+        self.queue.put((rank, next(self._numbers), task))
 
     def finish(self, until: float) -> None:
         """Let the threads end when the queue is empty; those that are not done by then are ended."""
@@ -99,7 +99,7 @@ class _Lane:
             thread.join(max(0.0, until - time.monotonic()))
 
 
-class Decoders:
+class ImageDecoderPool:
     """Decodes images within the limits of a service.
 
     Args:
@@ -138,37 +138,37 @@ class Decoders:
         """Start the decoders, and wait until one of them is ready.
 
         Raises:
-            DecoderStartError: the processes cannot be started.
+            ImageDecoderStartError: the processes cannot be started.
         """
         for lane in (self._quick, self._patient):
             for thread in lane.threads:
                 thread.start()
         self._prepared.wait()
         if not self._works:
-            raise DecoderStartError("decoder processes cannot be started; see the line before")
+            raise ImageDecoderStartError("image decoder processes cannot be started; see the line before")
 
-    def submit(self, image: bytes, done: Callable[[Decoding], None]) -> Decoding:
+    def submit(self, image: bytes, done: Callable[[DecodeTask], None]) -> DecodeTask:
         """Decode an image.
 
         Args:
             image: the bytes of its file.
             done: is called in another thread when it is decoded, or cannot be.
         """
-        decoding = Decoding(image, done, estimate_decode_seconds(image))
-        if decoding.estimate <= QUICK_SECONDS:
+        task = DecodeTask(image, done, estimate_decode_seconds(image))
+        if task.estimate <= QUICK_SECONDS:
             self._count_quick(1)
-            self._quick.put(0.0, decoding)
+            self._quick.put(0.0, task)
         else:
-            self._patient.put(decoding.estimate, decoding)
-        return decoding
+            self._patient.put(task.estimate, task)
+        return task
 
-    def cancel(self, decoding: Decoding) -> None:
+    def cancel(self, task: DecodeTask) -> None:
         """Do not decode an image that nobody waits for any more; if a patient decoder is at it, end that."""
         with self._lock:
-            decoding.cancelled = True
-            decoding.image = b""  # it may stay in its queue for long
-            if decoding.patient_process is not None:
-                decoding.patient_process.kill()
+            task.cancelled = True
+            task.image = b""  # it may stay in its queue for long
+            if task.patient_process is not None:
+                task.patient_process.kill()
 
     def close(self, patience: float) -> None:
         """Finish what was taken, for up to `patience` seconds, and end all processes."""
@@ -193,30 +193,30 @@ class Decoders:
         with self._lock:
             self._quick_pending += change
 
-    def _work_quickly(self, process: DecoderProcess) -> None:
-        while (decoding := self._next_quick(process)) is not None:
+    def _work_quickly(self, process: ImageDecoderProcess) -> None:
+        while (task := self._next_quick(process)) is not None:
             promoted = False
-            if not self._skips(decoding):
+            if not self._skips(task):
                 try:
-                    self._decode(decoding, process, 0.15 + 3 * decoding.estimate)
-                except TooCostlyError as error:
+                    self._decode(task, process, 0.15 + 3 * task.estimate)
+                except DecodeLimitError as error:
                     promoted = error.outcome in (Outcome.TOO_SLOW, Outcome.TOO_LARGE)
-                    decoding.error = _as_image_error(error.outcome)
+                    task.error = _as_image_error(error.outcome)
             self._count_quick(-1)
             if promoted and not self._ended:
-                decoding.error, decoding.estimate = None, self.config.decode_seconds
-                self._patient.put(decoding.estimate, decoding)
+                task.error, task.estimate = None, self.config.decode_seconds
+                self._patient.put(task.estimate, task)
             else:
-                _finish(decoding)
+                _finish(task)
 
-    def _next_quick(self, process: DecoderProcess) -> Decoding | None:
+    def _next_quick(self, process: ImageDecoderProcess) -> DecodeTask | None:
         """The next image, taken when the process is ready: others may be so before."""
         while True:
             try:
                 if not self._ended:
                     process.prepare()
                     self._works = True
-            except DecoderStoppedError:  # the service ends
+            except ImageDecoderStoppedError:  # the service ends
                 pass
             except Exception as error:  # so long as that lasts, each image gets this error
                 log.error("%s", error)  # noqa: TRY400 - one line
@@ -227,40 +227,40 @@ class Decoders:
             except queue.Empty:
                 continue
 
-    def _work_patiently(self, process: DecoderProcess) -> None:
-        while (decoding := self._patient.queue.get()[2]) is not None:
+    def _work_patiently(self, process: ImageDecoderProcess) -> None:
+        while (task := self._patient.queue.get()[2]) is not None:
             with self._lock:
-                decoding.patient_process = process
-            if not self._skips(decoding):
+                task.patient_process = process
+            if not self._skips(task):
                 try:
-                    self._decode(decoding, process, self.config.decode_seconds)
-                except TooCostlyError as error:
-                    decoding.error = _as_image_error(error.outcome)
+                    self._decode(task, process, self.config.decode_seconds)
+                except DecodeLimitError as error:
+                    task.error = _as_image_error(error.outcome)
             with self._lock:  # from here on a call of `cancel` must not end the process
-                decoding.patient_process = None
-            _finish(decoding)
+                task.patient_process = None
+            _finish(task)
 
-    def _skips(self, decoding: Decoding) -> bool:
-        return decoding.cancelled or self._ended
+    def _skips(self, task: DecodeTask) -> bool:
+        return task.cancelled or self._ended
 
-    def _decode(self, decoding: Decoding, process: DecoderProcess, cpu_seconds: float) -> None:
+    def _decode(self, task: DecodeTask, process: ImageDecoderProcess, cpu_seconds: float) -> None:
         start = time.monotonic()
         try:
-            decoding.pixels = process.decode(
-                decoding.image, cpu_seconds, self.config.time_limit, lambda: self._skips(decoding)
+            task.pixels = process.decode(
+                task.image, cpu_seconds, self.config.time_limit, lambda: self._skips(task)
             )
             self._works = True
         except ImageError as error:
-            decoding.error = error
-        except DecoderStoppedError:
-            decoding.error = _as_image_error(Outcome.CRASHED)
-        except TooCostlyError:
+            task.error = error
+        except ImageDecoderStoppedError:
+            task.error = _as_image_error(Outcome.CRASHED)
+        except DecodeLimitError:
             raise
         except Exception as error:  # whatever it is, who waits for it must get it
             log.exception("a decoder failed")
-            decoding.error, self._works = error, not isinstance(error, DecoderStartError)
+            task.error, self._works = error, not isinstance(error, ImageDecoderStartError)
         finally:
-            decoding.seconds += time.monotonic() - start
+            task.seconds += time.monotonic() - start
 
 
 def _settings(size: int, config: ServingConfig, pixels: int, niceness: int) -> WorkerSettings:
@@ -276,6 +276,6 @@ def _as_image_error(outcome: Outcome) -> ImageError:
     return ImageError("<image data>", reasons.get(outcome, "damaged: its decoder crashed"))
 
 
-def _finish(decoding: Decoding) -> None:
-    decoding.image = b""
-    decoding.done(decoding)
+def _finish(task: DecodeTask) -> None:
+    task.image = b""
+    task.done(task)

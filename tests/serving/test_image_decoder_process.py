@@ -13,36 +13,36 @@ import psutil
 import pytest
 
 from showtell.config import ServingConfig
-from showtell.data.decoder_worker import Outcome
+from showtell.data.image_decoder_worker import Outcome
 from showtell.data.transforms import ImageTransform
 from showtell.errors import ImageError
-from showtell.serving import decoder_process
-from showtell.serving.decoder_process import (
-    DecoderProcess,
-    DecoderStartError,
-    DecoderStoppedError,
-    TooCostlyError,
+from showtell.serving import image_decoder_process
+from showtell.serving.image_decoder_pool import ImageDecoderPool
+from showtell.serving.image_decoder_process import (
+    DecodeLimitError,
+    ImageDecoderProcess,
+    ImageDecoderStartError,
+    ImageDecoderStoppedError,
 )
-from showtell.serving.decoders import Decoders
 from tests.serving.decoding import SETTINGS, SLOW, WAIT
 from tests.serving.hostile import png
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[DecoderProcess]:
-    process = DecoderProcess(SETTINGS)
+def process() -> Iterator[ImageDecoderProcess]:
+    process = ImageDecoderProcess(SETTINGS)
     yield process
     process.close()
 
 
-def test_pixels_are_those_of_this_process(process: DecoderProcess, photos: list[Path]) -> None:
+def test_pixels_are_those_of_this_process(process: ImageDecoderProcess, photos: list[Path]) -> None:
     for path in photos:
         pixels = process.decode(path.read_bytes(), 5, 20)
         np.testing.assert_array_equal(pixels, ImageTransform(64).pixels(path))
         assert pixels.flags.writeable  # as PyTorch wants them
 
 
-def test_errors_are_those_of_this_process(process: DecoderProcess, photos: list[Path]) -> None:
+def test_errors_are_those_of_this_process(process: ImageDecoderProcess, photos: list[Path]) -> None:
     for image in (b"", b"nothing", photos[0].read_bytes()[:999], png(8000, 8000, depth=8, colours=0)):
         with pytest.raises(ImageError) as expected:
             ImageTransform(64).pixels(image, max_pixels=SETTINGS.max_pixels)
@@ -51,22 +51,24 @@ def test_errors_are_those_of_this_process(process: DecoderProcess, photos: list[
         assert caught.value.reason == expected.value.reason
 
 
-def test_limits_of_time_and_memory_end_one_image_only(process: DecoderProcess, photos: list[Path]) -> None:
+def test_limits_of_time_and_memory_end_one_image_only(
+    process: ImageDecoderProcess, photos: list[Path]
+) -> None:
     for image, cpu_seconds, seconds, outcome in (
         (SLOW, 0.1, 20.0, Outcome.TOO_SLOW),
         (SLOW, 20.0, 0.2, Outcome.TOO_SLOW),
         (png(6900, 6900, depth=8), 20.0, 20.0, Outcome.TOO_LARGE),
     ):
-        with pytest.raises(TooCostlyError) as caught:
+        with pytest.raises(DecodeLimitError) as caught:
             process.decode(image, cpu_seconds, seconds)
         assert caught.value.outcome == outcome
         assert process.decode(photos[0].read_bytes(), 5, 20).shape == (64, 64, 3)
 
 
-def test_a_crash_in_a_library_ends_one_image_only(process: DecoderProcess, photos: list[Path]) -> None:
+def test_a_crash_in_a_library_ends_one_image_only(process: ImageDecoderProcess, photos: list[Path]) -> None:
     (child,) = children(process)
     threading.Timer(0.2, child.send_signal, (signal.SIGSEGV,)).start()
-    with pytest.raises(TooCostlyError) as caught:
+    with pytest.raises(DecodeLimitError) as caught:
         process.decode(SLOW, 10, 20)
     assert caught.value.outcome == Outcome.CRASHED
     assert process.decode(photos[0].read_bytes(), 5, 20).shape == (64, 64, 3)
@@ -74,7 +76,7 @@ def test_a_crash_in_a_library_ends_one_image_only(process: DecoderProcess, photo
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_process_that_ended_while_idle_is_started_again(
-    process: DecoderProcess, photos: list[Path], number: int
+    process: ImageDecoderProcess, photos: list[Path], number: int
 ) -> None:
     process.prepare()
     (child,) = children(process)
@@ -85,18 +87,18 @@ def test_a_process_that_ended_while_idle_is_started_again(
 
 
 def test_killing_ends_what_it_decodes_and_the_next_image_has_a_new_process(
-    process: DecoderProcess, photos: list[Path]
+    process: ImageDecoderProcess, photos: list[Path]
 ) -> None:
     process.prepare()
     threading.Timer(0.2, process.kill).start()
-    with pytest.raises(DecoderStoppedError):
+    with pytest.raises(ImageDecoderStoppedError):
         process.decode(SLOW, 10, 20)
     process.prepare()
     process.kill()  # while it has nothing to do
     assert process.decode(photos[0].read_bytes(), 5, 20).shape == (64, 64, 3)
 
 
-def children(process: DecoderProcess) -> list[psutil.Process]:
+def children(process: ImageDecoderProcess) -> list[psutil.Process]:
     process.prepare()
     assert process._process is not None
     until = time.monotonic() + WAIT
@@ -109,7 +111,7 @@ def test_signals_and_secrets_of_the_service_are_not_passed_on(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHOWTELL_TOKEN", "secret")
-    process = DecoderProcess(SETTINGS)
+    process = ImageDecoderProcess(SETTINGS)
     try:
         (child,) = children(process)
         assert "SHOWTELL_TOKEN" not in child.environ()
@@ -125,11 +127,11 @@ def test_signals_and_secrets_of_the_service_are_not_passed_on(
 
 
 def test_a_process_that_cannot_be_started_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder_process, "_BOOT", "raise SystemExit(3)")
-    with pytest.raises(DecoderStartError, match="cannot be started \\(exit code 3\\)"):
-        DecoderProcess(SETTINGS).decode(b"x", 1, 1)
-    decoders = Decoders(64, ServingConfig())
-    with pytest.raises(DecoderStartError):
-        decoders.start()
-    assert not decoders.works
-    decoders.close(0)
+    monkeypatch.setattr(image_decoder_process, "_BOOT", "raise SystemExit(3)")
+    with pytest.raises(ImageDecoderStartError, match="cannot be started \\(exit code 3\\)"):
+        ImageDecoderProcess(SETTINGS).decode(b"x", 1, 1)
+    pool = ImageDecoderPool(64, ServingConfig())
+    with pytest.raises(ImageDecoderStartError):
+        pool.start()
+    assert not pool.works
+    pool.close(0)

@@ -1,10 +1,10 @@
-"""The program of a decoder process: it decodes images within limits of time and memory.
+"""The program of an image decoder process: it decodes images within limits of time and memory.
 
-`showtell.serving.decoders` starts it with pipes as standard input and output. A request is `REQUEST` and the
-bytes of an image's file; the reply is `REPLY` and (H, W, 3) uint8 pixels or a reason in UTF-8. Processor
-time, time and memory of each image are limited by the operating system, so the limits hold inside any C
-library. Where the system can fork, the decoding is done by a child that is replaced in a millisecond when it
-was ended; elsewhere the whole process ends and is started again.
+`showtell.serving.image_decoder_pool` starts it with pipes as standard input and output. A request is
+`REQUEST` and the bytes of an image's file; the reply is `REPLY` and (H, W, 3) uint8 pixels or a reason in
+UTF-8. Processor time, time and memory of each image are limited by the operating system, so the limits hold
+inside any C library. Where the system can fork, the decoding is done by a child that is replaced in a
+millisecond when it was ended; elsewhere the whole process ends and is started again.
 
 It imports neither PyTorch nor the rest of showtell: it starts in a fraction of a second and takes 30 MB.
 """
@@ -52,7 +52,7 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """The settings of a decoder process.
+    """The settings of an image decoder process.
 
     Attributes:
         size: of the images for the encoder (`ImageTransform.size`).

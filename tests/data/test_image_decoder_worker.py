@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from showtell.data.decoder_worker import REPLY, REQUEST, Outcome, WorkerSettings
+from showtell.data.image_decoder_worker import REPLY, REQUEST, Outcome, WorkerSettings
 from showtell.data.transforms import ImageTransform
 from tests.serving.hostile import png, progressive_jpeg
 
@@ -37,7 +37,7 @@ def ask(worker: Worker, number: int, image: bytes, cpu_seconds: float = 10.0) ->
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     code = (
-        "import sys; from showtell.data.decoder_worker import main; main(sys.argv[1]);"
+        "import sys; from showtell.data.image_decoder_worker import main; main(sys.argv[1]);"
         " sys.exit('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, SETTINGS.to_json()]

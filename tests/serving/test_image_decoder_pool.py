@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from showtell.config import ServingConfig
-from showtell.serving.decoder_process import (
-    DecoderProcess,
-    DecoderStartError,
+from showtell.serving.image_decoder_pool import DecodeTask, ImageDecoderPool
+from showtell.serving.image_decoder_process import (
+    ImageDecoderProcess,
+    ImageDecoderStartError,
 )
-from showtell.serving.decoders import Decoders, Decoding
 from tests.serving.decoding import SLOW, WAIT
 from tests.serving.hostile import png, sequential_jpeg
 
@@ -24,11 +24,11 @@ from tests.serving.hostile import png, sequential_jpeg
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Decoders]]:
-    made: list[Decoders] = []
+def make() -> Iterator[Callable[..., ImageDecoderPool]]:
+    made: list[ImageDecoderPool] = []
 
-    def call(**limits: float) -> Decoders:
-        made.append(Decoders(64, ServingConfig(**limits)))  # type: ignore[arg-type]
+    def call(**limits: float) -> ImageDecoderPool:
+        made.append(ImageDecoderPool(64, ServingConfig(**limits)))  # type: ignore[arg-type]
         made[-1].start()
         return made[-1]
 
@@ -40,28 +40,28 @@ def make() -> Iterator[Callable[..., Decoders]]:
 class Waiting:
     """Images that are being decoded."""
 
-    def __init__(self, decoders: Decoders) -> None:
-        self.decoders, self.order = decoders, list[Decoding]()
+    def __init__(self, pool: ImageDecoderPool) -> None:
+        self.pool, self.order = pool, list[DecodeTask]()
         self.events: dict[int, threading.Event] = {}
 
-    def submit(self, image: bytes) -> Decoding:
+    def submit(self, image: bytes) -> DecodeTask:
         event = threading.Event()
 
-        def done(decoding: Decoding) -> None:
-            self.order.append(decoding)
+        def done(task: DecodeTask) -> None:
+            self.order.append(task)
             event.set()
 
-        decoding = self.decoders.submit(image, done)
-        self.events[id(decoding)] = event
-        return decoding
+        task = self.pool.submit(image, done)
+        self.events[id(task)] = event
+        return task
 
-    def result(self, decoding: Decoding) -> Decoding:
-        assert self.events[id(decoding)].wait(WAIT)
-        return decoding
+    def result(self, task: DecodeTask) -> DecodeTask:
+        assert self.events[id(task)].wait(WAIT)
+        return task
 
 
 def test_ordinary_photos_pass_whatever_the_patient_decoder_does(
-    make: Callable[..., Decoders], photos: list[Path]
+    make: Callable[..., ImageDecoderPool], photos: list[Path]
 ) -> None:
     waiting = Waiting(make(decode_seconds=60))
     slow = [waiting.submit(SLOW) for _ in range(3)]
@@ -69,13 +69,13 @@ def test_ordinary_photos_pass_whatever_the_patient_decoder_does(
     assert all(waiting.result(one).pixels is not None for one in quick)
     assert not any(waiting.events[id(one)].is_set() for one in slow)
     for one in slow:
-        waiting.decoders.cancel(one)
+        waiting.pool.cancel(one)
     for one in slow:
         assert waiting.result(one).pixels is None
 
 
 def test_an_image_that_is_slower_than_its_estimate_goes_to_the_patient_decoder(
-    make: Callable[..., Decoders], photos: list[Path]
+    make: Callable[..., ImageDecoderPool], photos: list[Path]
 ) -> None:
     waiting = Waiting(make(decode_seconds=0.3))
     hidden = waiting.submit(sequential_jpeg(1024, 5_000))
@@ -83,89 +83,91 @@ def test_an_image_that_is_slower_than_its_estimate_goes_to_the_patient_decoder(
     assert "too long to decode" in str(waiting.result(hidden).error)
     assert hidden.estimate == 0.3  # it was in both
     assert waiting.result(waiting.submit(photos[0].read_bytes())).pixels is not None
-    assert waiting.decoders.quick_pending == 0
+    assert waiting.pool.quick_pending == 0
 
 
-def test_of_slow_images_the_cheapest_is_next(make: Callable[..., Decoders]) -> None:
+def test_of_slow_images_the_cheapest_is_next(make: Callable[..., ImageDecoderPool]) -> None:
     waiting = Waiting(make(decode_seconds=20))
     first = waiting.submit(SLOW)
     while first.patient_process is None:  # the others would be taken before it
         time.sleep(0.01)
     dear = waiting.submit(png(2600, 2000, depth=8))
     cheap = waiting.submit(png(2400, 2000, depth=8))
-    waiting.decoders.cancel(first)
+    waiting.pool.cancel(first)
     for one in (cheap, dear):
         assert waiting.result(one).pixels is not None
     assert waiting.order == [first, cheap, dear]
 
 
 def test_an_image_cancelled_while_its_process_starts_is_not_decoded(
-    make: Callable[..., Decoders], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., ImageDecoderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoders = make(decode_seconds=60)
+    pool = make(decode_seconds=60)
     starting, go_on = threading.Event(), threading.Event()
-    prepare = DecoderProcess.prepare
+    prepare = ImageDecoderProcess.prepare
 
-    def prepare_slowly(process: DecoderProcess) -> None:
-        if process in decoders._patient.processes:
+    def prepare_slowly(process: ImageDecoderProcess) -> None:
+        if process in pool._patient.processes:
             starting.set()
             assert go_on.wait(WAIT)
         prepare(process)
 
-    monkeypatch.setattr(DecoderProcess, "prepare", prepare_slowly)
-    waiting = Waiting(decoders)
+    monkeypatch.setattr(ImageDecoderProcess, "prepare", prepare_slowly)
+    waiting = Waiting(pool)
     slow = waiting.submit(SLOW)
     assert starting.wait(WAIT)
-    decoders.cancel(slow)  # there is no process to end yet
+    pool.cancel(slow)  # there is no process to end yet
     go_on.set()
     assert waiting.result(slow).pixels is None
 
 
-def test_closing_ends_in_time_whatever_is_decoded(make: Callable[..., Decoders], photos: list[Path]) -> None:
+def test_closing_ends_in_time_whatever_is_decoded(
+    make: Callable[..., ImageDecoderPool], photos: list[Path]
+) -> None:
     before = set(psutil.Process(os.getpid()).children(recursive=True))
     waiting = Waiting(make(decode_seconds=60))
     slow = [waiting.submit(SLOW) for _ in range(2)]
     quick = waiting.submit(photos[0].read_bytes())
     start = time.monotonic()
-    waiting.decoders.close(0.5)
+    waiting.pool.close(0.5)
     assert time.monotonic() - start < 30  # decoding may take 60
     assert waiting.result(quick).pixels is not None
     assert all(waiting.result(one).pixels is None for one in slow)
     assert set(psutil.Process(os.getpid()).children(recursive=True)) <= before
 
 
-def test_a_cancelled_image_keeps_no_memory_in_its_queue(make: Callable[..., Decoders]) -> None:
-    decoders = make(decode_seconds=60)
-    waiting = Waiting(decoders)
+def test_a_cancelled_image_keeps_no_memory_in_its_queue(make: Callable[..., ImageDecoderPool]) -> None:
+    pool = make(decode_seconds=60)
+    waiting = Waiting(pool)
     first, queued = waiting.submit(SLOW), waiting.submit(SLOW)
-    decoders.cancel(queued)
+    pool.cancel(queued)
     assert queued.image == b""
-    decoders.cancel(first)
+    pool.cancel(first)
     assert waiting.result(queued).pixels is None
 
 
 def test_decoders_are_ready_again_without_an_image(
-    make: Callable[..., Decoders], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., ImageDecoderPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("showtell.serving.decoders._RETRY_SECONDS", 0.05)
-    decoders = make()
+    monkeypatch.setattr("showtell.serving.image_decoder_pool._RETRY_SECONDS", 0.05)
+    pool = make()
     broken = threading.Event()
     broken.set()
-    prepare = DecoderProcess.prepare
+    prepare = ImageDecoderProcess.prepare
 
-    def fail_at_first(process: DecoderProcess) -> None:
+    def fail_at_first(process: ImageDecoderProcess) -> None:
         if broken.is_set():
-            raise DecoderStartError("no memory")
+            raise ImageDecoderStartError("no memory")
         prepare(process)
 
-    monkeypatch.setattr(DecoderProcess, "prepare", fail_at_first)
-    waiting = Waiting(decoders)
+    monkeypatch.setattr(ImageDecoderProcess, "prepare", fail_at_first)
+    waiting = Waiting(pool)
     waiting.result(waiting.submit(png(8, 8)))  # after it each quick decoder looks whether it is ready
     until = time.monotonic() + WAIT
-    while decoders.works and time.monotonic() < until:
+    while pool.works and time.monotonic() < until:
         time.sleep(0.01)
-    assert not decoders.works
+    assert not pool.works
     broken.clear()
-    while not decoders.works and time.monotonic() < until:
+    while not pool.works and time.monotonic() < until:
         time.sleep(0.01)
-    assert decoders.works
+    assert pool.works
