@@ -27,7 +27,7 @@ class Caption:
         word_log_probs: natural logarithm of each word's probability, and of the end's.
         attention: (T, rows, columns), where the decoder looked for each word, or None.
         confidence: probability that it is good (see `caption_labels`); None of a model that has not been
-            calibrated, and of drawn captions. It holds for the best caption of the run's own search; for
+            calibrated, and of sampled captions. It holds for the best caption of the run's own search; for
             further and diverse captions it is too low.
         word_confidences: (T,), probability that each word is one that people use for the image, or None.
         doubtful: whether the confidence is below the model's threshold (see `Calibration`); False where there

@@ -20,8 +20,8 @@ SCORES: Final[tuple[str, ...]] = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """A run, as its folder tells it.
+class RunSummary:
+    """Settings and scores of a run, read from its folder.
 
     Attributes:
         settings: those of `RunConfig`, by section.
@@ -52,7 +52,7 @@ class RunFacts:
         return None if name in ("none", "auto") else Path(name).name
 
 
-def read_run(folder: Path) -> RunFacts | None:
+def read_run(folder: Path) -> RunSummary | None:
     """Read config.yaml, history.csv and reliability.json of a run's folder; None where it is no run's.
 
     Raises:
@@ -73,7 +73,7 @@ def read_run(folder: Path) -> RunFacts | None:
         reason = " ".join(str(error).split())
         raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); mend it") from error
     scores = {name: best[name] for name in SCORES if name in best}
-    return RunFacts(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
+    return RunSummary(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
 
 
 def _rows(history: Path) -> list[dict[str, float]]:

@@ -115,7 +115,7 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
     if args.batch_size is not None and args.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
     if args.min_confidence is not None and args.sample:
-        raise UsageError("--min-confidence has no effect with --sample: drawn captions have no confidence")
+        raise UsageError("--min-confidence has no effect with --sample: sampled captions have no confidence")
     check_min_confidence(args.min_confidence)
     piped = args.output == STANDARD_OUTPUT
     writer = make_writer(Path(args.output)) if args.output and not piped else None

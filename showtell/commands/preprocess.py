@@ -91,7 +91,7 @@ def _extract(config: RunConfig, data: PreparedData) -> None:
     if initial is None:
         encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
     else:
-        config, encoder = initial.settle(config), initial.captioner.encoder
+        config, encoder = initial.run_config(config), initial.captioner.encoder
     store = FeatureStore(Path(config.cache.dir), feature_encoder(config.cache, encoder), config.cache.dtype)
     with MemoryByStage(find_gpu()).stage("extracting features"):
         extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)

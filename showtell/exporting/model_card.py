@@ -12,7 +12,7 @@ import yaml
 
 from showtell import __version__
 from showtell.captioning.captioner import Captioner
-from showtell.checkpoints.run_summary import RunFacts
+from showtell.checkpoints.run_summary import RunSummary
 from showtell.decoder import single_decoder
 from showtell.errors import UsageError
 from showtell.utils.files import read_small
@@ -33,7 +33,7 @@ def make_card(
     captioner: Captioner,
     source: Path,
     name: str,
-    run: RunFacts | None,
+    run: RunSummary | None,
     files: Collection[str],
     language: str | None = None,
 ) -> str:
@@ -81,7 +81,7 @@ def _language_of(captioner: Captioner) -> str | None:
     return "en" if all(word in captioner.vocabulary for word in _ENGLISH) else None
 
 
-def _metadata(name: str, run: RunFacts | None, language: str | None) -> ModelCardData:
+def _metadata(name: str, run: RunSummary | None, language: str | None) -> ModelCardData:
     """The metadata by which the hub sorts and filters."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -140,7 +140,7 @@ def _link_within(link: re.Match[str], files: Collection[str]) -> str:
     return "" if image else text
 
 
-def _recipe(run: RunFacts) -> str:
+def _recipe(run: RunSummary) -> str:
     """The settings that made the model, without the paths of the machine that it was trained on."""
     sections = (
         "data",

@@ -16,7 +16,7 @@ class JsonlWriter(FileWriter):
     """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` a line.
 
     `captions` are all of them, best first; the best one stands outside too. Captions of a calibrated model,
-    unless drawn, also have their `confidence`, `words` and `word_confidences`, and whether they are
+    unless sampled, also have their `confidence`, `words` and `word_confidences`, and whether they are
     `doubtful`. A photo that cannot be shown has `{"image", "error"}`.
     """
 

@@ -21,7 +21,7 @@ from showtell.checkpoints.tensor_files import misfit, read_pickled
 from showtell.data.vocabulary import Vocabulary
 from showtell.decoder import RNNDecoder
 from showtell.errors import CheckpointError, ConfigError, ShowtellError
-from showtell.training.distributed import MeanLoss, processes
+from showtell.training.distributed import MeanLoss, world
 from showtell.utils.files import write_atomic
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint, whole or not at all; all processes call it, and process 0 writes."""
     mean = state.mean.sums()
-    if not processes().is_rank_zero:
+    if not world().is_rank_zero:
         return
     content = {
         "format": FORMAT,
@@ -156,7 +156,7 @@ def load_checkpoint(path: Path, vocabulary: Vocabulary) -> Checkpoint:
         rows = content["rows"]
         if not all(isinstance(value, float) for row in rows for value in row.values()):
             raise TypeError("the history holds something else than numbers")
-        mean = MeanLoss(loss, weight) if processes().is_rank_zero else MeanLoss()
+        mean = MeanLoss(loss, weight) if world().is_rank_zero else MeanLoss()
         position = int(content["epoch"]), int(content["batch"])
         state = TrainingState(str(content["stage"]), *position, mean, rows)
         return Checkpoint(path, state, content["decoder"], content["optimizer"])
@@ -183,11 +183,11 @@ class StopSignals:
     """Ctrl-C and SIGTERM ask training to stop after the present step; a second one stops at once.
 
     Attributes:
-        asked: whether training is to stop.
+        stop_requested: whether training is to stop.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.stop_requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -203,7 +203,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if self.asked:
+        if self.stop_requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.stop_requested = True
         log.info("Stopping after this step (once more to stop at once)")

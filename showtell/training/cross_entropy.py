@@ -76,7 +76,7 @@ class CrossEntropy(nn.Module):
             self.decoder, batch, states, label_smoothing, None if weights is None else weights[place]
         )
 
-    def rate_factor(self, step: int, steps: int) -> float:
+    def lr_factor(self, step: int, steps: int) -> float:
         """Of the peak learning rate: it rises linearly, then falls to zero by a cosine over all `steps`."""
         warmup = max(1, round(self.config.warmup * steps))
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))

@@ -26,22 +26,22 @@ from showtell.utils.devices import pick_device
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=1)
+PROCESS_GROUP_TIMEOUT = timedelta(days=1)
 """How long a process waits for the others: one may be extracting features for hours. One that dies is seen at
 once: its connection closes, and whoever started it ends the others."""
 
 
 @dataclass(frozen=True)
-class Processes:
+class WorldInfo:
     """This process among those that train together.
 
     Attributes:
         rank: its number; process 0 writes the files and talks to the user.
-        count: how many there are.
+        world_size: how many there are.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
     def is_rank_zero(self) -> bool:
@@ -49,11 +49,11 @@ class Processes:
         return self.rank == 0
 
 
-def processes() -> Processes:
+def world() -> WorldInfo:
     """This process among those that train together."""
     if dist.is_available() and dist.is_initialized():
-        return Processes(dist.get_rank(), dist.get_world_size())
-    return Processes()
+        return WorldInfo(dist.get_rank(), dist.get_world_size())
+    return WorldInfo()
 
 
 def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def accelerator_of(device: torch.device) -> str:
     return {"cuda": "gpu", "mps": "mps"}.get(device.type, "cpu")
 
 
-def start_processes(config: TrainerConfig) -> Processes:
+def start_processes(config: TrainerConfig) -> WorldInfo:
     """Start the processes that are asked for, or join them; each goes on from here.
 
     Without torchrun or SLURM, this process starts the others of its machine by running its own command again.
@@ -98,7 +98,7 @@ def start_processes(config: TrainerConfig) -> Processes:
         )
     if devices * nodes > 1 and not dist.is_initialized():
         _launch(device, devices, nodes)
-    return processes()
+    return world()
 
 
 def _launch(device: torch.device, devices: int, nodes: int) -> None:
@@ -113,13 +113,13 @@ def _launch(device: torch.device, devices: int, nodes: int) -> None:
             accelerator=accelerator_of(device),
             devices=devices,
             num_nodes=nodes,
-            strategy=DDPStrategy(timeout=PATIENCE),
+            strategy=DDPStrategy(timeout=PROCESS_GROUP_TIMEOUT),
         ).launch()
 
 
 def all_reduce_sum(*values: float) -> list[float]:
     """The sums of values over all processes."""
-    if processes().count == 1:
+    if world().world_size == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=pick_device())
     dist.all_reduce(sums)
@@ -133,7 +133,7 @@ def ddp_loss_scale(items: float) -> float:
     Gradients are averaged over the processes; with this factor that is the mean over all items.
     """
     (everything,) = all_reduce_sum(items)
-    return items * processes().count / everything if everything else 0.0
+    return items * world().world_size / everything if everything else 0.0
 
 
 @dataclass
@@ -163,7 +163,7 @@ class MeanLoss:
 
 def all_gather_object(item: T) -> list[T]:
     """The items of all processes, in the order of their ranks."""
-    count = processes().count
+    count = world().world_size
     if count == 1:
         return [item]
     items: list[Any] = [None] * count
@@ -173,7 +173,7 @@ def all_gather_object(item: T) -> list[T]:
 
 def broadcast_object(item: T) -> T:
     """The item of rank 0, on all ranks."""
-    if processes().count == 1:
+    if world().world_size == 1:
         return item
     holder: list[Any] = [item]
     dist.broadcast_object_list(holder, src=0)
@@ -197,14 +197,14 @@ def rank_zero_first() -> Iterator[None]:
     Raises:
         RankZeroFailedError: process 0 did not come to the block's end.
     """
-    if not processes().is_rank_zero and not broadcast_object(False):
+    if not world().is_rank_zero and not broadcast_object(False):
         raise RankZeroFailedError
     done = False
     try:
         yield
         done = True
     finally:
-        if processes().is_rank_zero:
+        if world().is_rank_zero:
             broadcast_object(done)
 
 

@@ -13,8 +13,8 @@ from showtell.errors import TrainingDivergedError
 
 log = logging.getLogger(__name__)
 
-WORSE_THAN_GUESSING: Final = 3.0
-"""A validation loss is absurd from so many times that of a decoder to which all words are equally likely."""
+MAX_LOSS_RATIO: Final = 3.0
+"""A validation loss above this multiple of the uniform-guessing loss, log(V), counts as diverged."""
 RISING_EPOCHS: Final = 3
 """Training stops where the validation loss has only risen in so many epochs, from the first on."""
 
@@ -22,9 +22,9 @@ RISING_EPOCHS: Final = 3
 def check_divergence(losses: Sequence[float], words: int, config: TrainingConfig) -> None:
     """Look whether a cross-entropy training diverges after its last epoch; what is wrong is logged.
 
-    An absurd loss (see `is_absurd`) ends training: without a model where none was saved, else with the best
-    one. So does a loss that has only risen from the first epoch on, unless the patience has no end: then this
-    is logged only.
+    A diverged loss (see `is_diverged_loss`) ends training: without a model where none was saved, else with
+    the best one. So does a loss that has only risen from the first epoch on, unless the patience has no end:
+    then this is logged only.
 
     Args:
         losses: the validation losses of all epochs, the last one of which was not saved yet.
@@ -32,16 +32,16 @@ def check_divergence(losses: Sequence[float], words: int, config: TrainingConfig
         config: the optimisation.
 
     Raises:
-        TrainingDivergedError: the losses of all epochs are absurd.
+        TrainingDivergedError: the losses of all epochs have diverged.
     """
     epoch, loss, rate = len(losses), losses[-1], config.learning_rate
-    if all(is_absurd(each, words) for each in losses):
+    if all(is_diverged_loss(each, words) for each in losses):
         raise TrainingDivergedError(
             f"the validation loss is {_number(loss)} after epoch {epoch}, and that of guessing is"
             f" {math.log(words):.1f}: training diverges, and no model was saved; lower"
             f" training.learning_rate ({rate:g} here, 0.0015 by default)"
         )
-    if is_absurd(loss, words):
+    if is_diverged_loss(loss, words):
         log.warning(
             "the validation loss is %s after epoch %d: training diverges and is stopped; the best model"
             " is kept. Lower training.learning_rate (%g here)",
@@ -64,12 +64,12 @@ def check_divergence(losses: Sequence[float], words: int, config: TrainingConfig
 def has_diverged(losses: Sequence[float], words: int, config: TrainingConfig) -> bool:
     """Whether a training was stopped after one of these epochs: see `check_divergence`."""
     rising = config.patience > 0 and only_rises(losses[:RISING_EPOCHS])
-    return rising or any(is_absurd(loss, words) for loss in losses)
+    return rising or any(is_diverged_loss(loss, words) for loss in losses)
 
 
-def is_absurd(loss: float, words: int) -> bool:
+def is_diverged_loss(loss: float, words: int) -> bool:
     """Whether a loss a word is not finite, or far worse than that of guessing among `words` words."""
-    return not loss < WORSE_THAN_GUESSING * math.log(words)
+    return not loss < MAX_LOSS_RATIO * math.log(words)
 
 
 def only_rises(losses: Sequence[float]) -> bool:

@@ -20,8 +20,8 @@ from showtell.data.dataset import CaptionBatch
 from showtell.decoder import RNNDecoder
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, decoder_features, hidden_states
 from showtell.training.distributed import ddp_loss_scale
-from showtell.training.initial import known_tokens
 from showtell.training.losses import soft_cross_entropy
+from showtell.training.vocabulary_extension import map_new_words_to_unk
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Retention:
 
 
 class FineTuning(CrossEntropy):
-    """Cross-entropy, and the distance from the initial model.
+    """Cross-entropy, and distillation of the initial model.
 
     Args:
         captioner: the whole model, with the weights that training starts from.
@@ -67,20 +67,20 @@ class FineTuning(CrossEntropy):
         loss, words = self.cross_entropy(batch, states, self.config.label_smoothing)
         total, kept = loss * ddp_loss_scale(words), self.retention.distillation
         if kept:
-            distance = self._distance(batch, *states) * ddp_loss_scale(len(states[1]))
-            total = (1 - kept) * total + kept * distance
+            distillation_loss = self._distillation_loss(batch, *states) * ddp_loss_scale(len(states[1]))
+            total = (1 - kept) * total + kept * distillation_loss
         return StepLoss(total, loss.detach(), words)
 
-    def _distance(self, batch: CaptionBatch, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _distillation_loss(self, batch: CaptionBatch, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with the initial model's word probabilities; 0 where the next word is new."""
         with torch.no_grad():
-            tokens = known_tokens(batch.captions, self.teacher)
+            tokens = map_new_words_to_unk(batch.captions, self.teacher)
             features = decoder_features(self.captioner, batch.images)
             before = self.teacher(features, tokens, batch.lengths, batch.image_index)
             probabilities = self.teacher.logits(before).float().softmax(dim=1)
         weight, bias = self.decoder.embedding.weight, self.decoder.word_bias
-        distances = soft_cross_entropy(hidden, weight, bias, probabilities)
-        return (distances * (targets < self.teacher.vocab_size)).mean()
+        losses = soft_cross_entropy(hidden, weight, bias, probabilities)
+        return (losses * (targets < self.teacher.vocab_size)).mean()
 
     @contextmanager
     def validated_weights(self) -> Iterator[None]:

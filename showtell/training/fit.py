@@ -24,11 +24,11 @@ from showtell.training.checkpointing import (
 )
 from showtell.training.cross_entropy import CrossEntropy
 from showtell.training.distillation import Distillation, distillation_images
-from showtell.training.distributed import barrier, processes, rank_zero_first
+from showtell.training.distributed import barrier, rank_zero_first, world
 from showtell.training.finetuning import FineTuning, Retention
 from showtell.training.history import best_of
 from showtell.training.loggers import open_logger
-from showtell.training.loop import OnEpoch, Run, Stage, train_stage
+from showtell.training.loop import OnEpoch, Stage, TrainingContext, train_stage
 from showtell.training.self_critical import CaptionReward, SelfCritical
 from showtell.training.validation import validate
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
@@ -108,7 +108,7 @@ def fit(
         CheckpointError: there is nothing to resume, or it does not fit.
         ConfigError: a batch, or the validation images, are too few to give each process one.
         RankZeroFailedError: another process tells of one of these.
-        TrainingDivergedError: the validation loss is absurd from the first epoch on; no model was saved.
+        TrainingDivergedError: the validation loss has diverged from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
     state, saved = TrainingState(CrossEntropy.stage), None
@@ -117,35 +117,37 @@ def fit(
             saved = load_checkpoint(folder / CHECKPOINT, captioner.vocabulary)
         state = saved.state
     loader = _training_loader(train, config, len(val))
-    ours = processes()
+    info = world()
     val_loader = EvalLoader(
         val,
         batch_size=config.batch_size,
         num_workers=config.num_workers,
-        rank=ours.rank,
-        world_size=ours.count,
+        rank=info.rank,
+        world_size=info.world_size,
     )
     memory = memory or MemoryByStage(find_gpu())
     with ExitStack() as held:
         with rank_zero_first():
-            logger = held.enter_context(open_logger(config.logger, folder, writes=ours.is_rank_zero))
+            logger = held.enter_context(open_logger(config.logger, folder, writes=info.is_rank_zero))
         signals = held.enter_context(StopSignals())
-        run = Run(captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch, on_start)
+        context = TrainingContext(
+            captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch, on_start
+        )
         if state.stage == CrossEntropy.stage:
             parts = captioner, config, train.caption_weights
             objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)
-            train_stage(Stage(run, objective, loader, config.epochs, state, saved))
+            train_stage(Stage(context, objective, loader, config.epochs, state, saved))
         if self_critical is not None and self_critical.epochs and state.stage != Distillation.stage:
-            state = _train_self_critical(run, train, self_critical, state, saved)
+            state = _train_self_critical(context, train, self_critical, state, saved)
         if distillation is not None and teachers:
-            state = _distill(run, train, distillation, teachers, state, saved)
+            state = _distill(context, train, distillation, teachers, state, saved)
     barrier()  # process 0 may still be writing the best model
     load_best_weights(single_decoder(captioner.decoder), folder)
     captioner.eval()
     if calibrate:
         with memory.stage("calibration"):
-            captions = run.captions or validate(captioner, val_loader, search, config.precision).captions
-            if ours.is_rank_zero:
+            captions = context.captions or validate(captioner, val_loader, search, config.precision).captions
+            if info.is_rank_zero:
                 calibrate_model(captioner, folder, captions, val.images)
         barrier()
     return TrainingResult(state.rows)
@@ -158,48 +160,48 @@ def _training_loader(train: CaptionDataset, config: TrainingConfig, val_images: 
         ConfigError: they, or the validation images, are too few to give each process one.
         RankZeroFailedError: in another process than the first.
     """
-    ours, size = processes(), config.batch_size
+    info, size = world(), config.batch_size
     loader = CaptionLoader(
         train,
         batch_size=size,
         seed=config.seed,
         num_workers=config.num_workers,
-        rank=ours.rank,
-        world_size=ours.count,
+        rank=info.rank,
+        world_size=info.world_size,
     )
     with rank_zero_first():
         smallest = loader.epochs.size // len(loader)
-        if smallest < ours.count:
+        if smallest < info.world_size:
             raise ConfigError(
-                f"batches of {smallest} images are too small for {ours.count} processes: raise"
+                f"batches of {smallest} images are too small for {info.world_size} processes: raise"
                 " training.batch_size, or lower trainer.devices"
             )
-        if val_images < ours.count:
+        if val_images < info.world_size:
             raise ConfigError(
-                f"{val_images} validation images for {ours.count} processes: lower trainer.devices"
+                f"{val_images} validation images for {info.world_size} processes: lower trainer.devices"
             )
     return loader
 
 
 def _train_self_critical(
-    run: Run,
+    context: TrainingContext,
     train: CaptionDataset,
     policy: SelfCriticalConfig,
     state: TrainingState,
     saved: Checkpoint | None,
 ) -> TrainingState:
     """Train from the best model so far, or go on from `saved`; returns where training is then."""
-    captioner, config = run.captioner, run.config
+    captioner, config = context.captioner, context.config
     rewarded, reward = _rewarded(train, policy, captioner)
-    loader = _training_loader(rewarded, config, len(run.val_loader.captions))
-    state, saved = _stage_state(run, SelfCritical.stage, state, saved)
+    loader = _training_loader(rewarded, config, len(context.val_loader.captions))
+    state, saved = _stage_state(context, SelfCritical.stage, state, saved)
     objective = SelfCritical(captioner, config, rewarded.caption_weights, policy, reward)
-    train_stage(Stage(run, objective, loader, policy.epochs, state, saved))
+    train_stage(Stage(context, objective, loader, policy.epochs, state, saved))
     return state
 
 
 def _distill(
-    run: Run,
+    context: TrainingContext,
     train: CaptionDataset,
     config: DistillationConfig,
     teachers: Sequence[RNNDecoder],
@@ -208,15 +210,15 @@ def _distill(
 ) -> TrainingState:
     """Distill teachers into the best model so far, or go on from `saved`; returns where training is then."""
     images = distillation_images(train, len(teachers))
-    loader = _training_loader(images, run.config, len(run.val_loader.captions))
-    state, saved = _stage_state(run, Distillation.stage, state, saved)
-    objective = Distillation(run.captioner, run.config, config, teachers)
-    train_stage(Stage(run, objective, loader, config.epochs, state, saved))
+    loader = _training_loader(images, context.config, len(context.val_loader.captions))
+    state, saved = _stage_state(context, Distillation.stage, state, saved)
+    objective = Distillation(context.captioner, context.config, config, teachers)
+    train_stage(Stage(context, objective, loader, config.epochs, state, saved))
     return state
 
 
 def _stage_state(
-    run: Run, stage: str, state: TrainingState, saved: Checkpoint | None
+    context: TrainingContext, stage: str, state: TrainingState, saved: Checkpoint | None
 ) -> tuple[TrainingState, Checkpoint | None]:
     """The state of a stage: where it was saved, or its start, with the weights of the best model so far."""
     if state.stage == stage:
@@ -225,14 +227,14 @@ def _stage_state(
         epoch = best_of(state.rows)["epoch"]
         log.info("Next stage: %s, from the best model so far (epoch %.0f)", stage, epoch)
         barrier()  # process 0 may still be writing it
-        load_best_weights(single_decoder(run.captioner.decoder), run.folder)
+        load_best_weights(single_decoder(context.captioner.decoder), context.folder)
     return TrainingState(stage, rows=state.rows), None
 
 
 def _rewarded(
     train: CaptionDataset, config: SelfCriticalConfig, captioner: Captioner
 ) -> tuple[CaptionDataset, CaptionReward]:
-    """The images of self-critical training, and the reward of captions drawn for them.
+    """The images of self-critical training, and the reward of captions sampled for them.
 
     Raises:
         ConfigError: no image has enough references.

@@ -48,7 +48,7 @@ class Initial:
         teacher = self.decoder.eval().requires_grad_(False)
         return Retention(teacher, config.distillation, config.mixing)
 
-    def settle(self, config: RunConfig) -> RunConfig:
+    def run_config(self, config: RunConfig) -> RunConfig:
         """The settings of a run that starts from it: encoder and decoder are its own."""
         model = self.captioner
         encoder = replace(config.encoder, weights=model.encoder_name, image_size=model.encoder.transform.size)

@@ -27,7 +27,7 @@ from showtell.training.checkpointing import (
     save_checkpoint,
 )
 from showtell.training.cross_entropy import CrossEntropy, StepLoss
-from showtell.training.distributed import MeanLoss, all_reduce_sum, processes
+from showtell.training.distributed import MeanLoss, all_reduce_sum, world
 from showtell.training.divergence import check_divergence, has_diverged
 from showtell.training.history import (
     best_of,
@@ -37,7 +37,7 @@ from showtell.training.history import (
 )
 from showtell.training.logged_photos import chosen_photos
 from showtell.training.loggers import RunLogger
-from showtell.training.progress import Every, Progress
+from showtell.training.progress import IntervalTimer, Progress
 from showtell.training.validation import Predicted, Validation, validate
 from showtell.utils.devices import autocast, pick_device
 from showtell.utils.gpu_memory import MemoryByStage
@@ -53,7 +53,7 @@ TRIM_EVERY_SECONDS = 5.0
 
 
 @dataclass
-class Run:
+class TrainingContext:
     """The state that the stages of training share.
 
     Attributes:
@@ -75,9 +75,9 @@ class Run:
     captions: list[Predicted] | None = None
 
     @cached_property
-    def checkpoint_timer(self) -> Every:
+    def checkpoint_timer(self) -> IntervalTimer:
         """Timer of the checkpoints within an epoch."""
-        return Every(60 * self.config.checkpoint_minutes)
+        return IntervalTimer(60 * self.config.checkpoint_minutes)
 
 
 class Stage:
@@ -90,25 +90,31 @@ class Stage:
 
     def __init__(
         self,
-        run: Run,
+        context: TrainingContext,
         objective: CrossEntropy,
         loader: CaptionLoader,
         epochs: int,
         state: TrainingState,
         resumed: Checkpoint | None = None,
     ) -> None:
-        self.run, self.objective, self.loader, self.epochs, self.state = run, objective, loader, epochs, state
+        self.context, self.objective, self.loader, self.epochs, self.state = (
+            context,
+            objective,
+            loader,
+            epochs,
+            state,
+        )
         self.decoder: RNNDecoder = objective.to(pick_device()).decoder
-        self.optimizer = adamw(self.decoder, run.config.weight_decay)
+        self.optimizer = adamw(self.decoder, context.config.weight_decay)
         if resumed is not None:
             resumed.check(self.decoder, f"{objective.settings}.epochs", epochs)
             resumed.restore(self.decoder, self.optimizer)
         self.loss: nn.Module = objective
-        if processes().count > 1:  # gradients are averaged over the processes while they are computed
+        if world().world_size > 1:  # gradients are averaged over the processes while they are computed
             self.loss = DistributedDataParallel(objective)
 
     @property
-    def is_guarded(self) -> bool:
+    def checks_divergence(self) -> bool:
         """Whether the validation loss may end the stage: by rewards and by teachers, it may well rise."""
         return self.objective.stage == CrossEntropy.stage
 
@@ -121,7 +127,7 @@ class Stage:
     def learning_rate(self) -> float:
         """Of the next step."""
         objective = self.objective
-        return objective.peak_rate * objective.rate_factor(self.step, self.epochs * len(self.loader))
+        return objective.peak_rate * objective.lr_factor(self.step, self.epochs * len(self.loader))
 
     def save(self) -> None:
         """Save the state of training; stop if any process was asked to.
@@ -129,30 +135,32 @@ class Stage:
         Raises:
             InterruptedTrainingError: one was.
         """
-        run, path = self.run, self.run.folder / CHECKPOINT
-        save_checkpoint(path, self.state, self.decoder, self.optimizer, run.captioner.vocabulary)
-        run.checkpoint_timer.restart()
-        if any_process(run.signals.asked):
+        context, path = self.context, self.context.folder / CHECKPOINT
+        save_checkpoint(path, self.state, self.decoder, self.optimizer, context.captioner.vocabulary)
+        context.checkpoint_timer.restart()
+        if any_rank(context.signals.stop_requested):
             raise InterruptedTrainingError(f"stopped; {path} is saved, go on with --resume")
 
 
 def train_stage(stage: Stage) -> None:
     """Train for all epochs of a stage, or until the validation loss is lower no more."""
-    run, state, objective = stage.run, stage.state, stage.objective
-    if run.on_start is not None:
-        run.on_start(objective.stage)
-        run.on_start = None
+    context, state, objective = stage.context, stage.state, stage.objective
+    if context.on_start is not None:
+        context.on_start(objective.stage)
+        context.on_start = None
     if state.rows and not stage.step:  # before this stage replaces the best model of the one before
         stage.save()
     while state.epoch < stage.epochs and not is_over(stage):
         rates = train_epoch(stage)
         with objective.validated_weights():
-            run.memory.begin()
-            validation = validate(run.captioner, run.val_loader, run.search, run.config.precision)
-            run.memory.end("validation")
-            if stage.is_guarded:
+            context.memory.begin()
+            validation = validate(
+                context.captioner, context.val_loader, context.search, context.config.precision
+            )
+            context.memory.end("validation")
+            if stage.checks_divergence:
                 losses = [row["val_loss"] for row in state.rows] + [validation.metrics["val_loss"]]
-                check_divergence(losses, stage.decoder.vocab_size, run.config)
+                check_divergence(losses, stage.decoder.vocab_size, context.config)
             saved = save_if_best(stage, validation)
         add_row(stage, validation, rates, saved=saved)
         state.epoch, state.batch, state.mean = state.epoch + 1, 0, MeanLoss()
@@ -161,9 +169,9 @@ def train_stage(stage: Stage) -> None:
 
 def is_over(stage: Stage) -> bool:
     """Whether a stage ends before its last epoch: it has diverged, or is out of patience."""
-    state, config = stage.state, stage.run.config
+    state, config = stage.state, stage.context.config
     losses = [row["val_loss"] for row in state.rows]
-    if stage.is_guarded:
+    if stage.checks_divergence:
         return out_of_patience(state, config) or has_diverged(losses, stage.decoder.vocab_size, config)
     if state.epoch and not math.isfinite(losses[-1]):
         log.warning("the validation loss is not a finite number: %s is stopped", stage.objective.stage)
@@ -173,12 +181,12 @@ def is_over(stage: Stage) -> bool:
 
 def train_epoch(stage: Stage) -> dict[str, float]:
     """Train on the batches that remain of an epoch; returns how many captions and images a second."""
-    run, state, loader = stage.run, stage.state, stage.loader
-    trim, device = Every(TRIM_EVERY_SECONDS), pick_device()
+    context, state, loader = stage.context, stage.state, stage.loader
+    trim, device = IntervalTimer(TRIM_EVERY_SECONDS), pick_device()
     steps_left = stage.epochs * len(loader) - stage.step
     loader.start(state.epoch, state.batch)
     stage.decoder.train()
-    run.memory.begin()
+    context.memory.begin()
     with Progress(len(state.rows) + 1, len(loader), state.batch, steps_left) as progress:
         for batch in loader:
             loss = train_step(stage, batch.to(device))
@@ -187,18 +195,18 @@ def train_epoch(stage: Stage) -> dict[str, float]:
             progress.update(batch, loss.loss)
             if trim.due():
                 malloc_trim()
-            due = run.signals.asked or run.checkpoint_timer.due()
-            if any_process(due) and state.batch < len(loader):  # after the last batch comes validation
+            due = context.signals.stop_requested or context.checkpoint_timer.due()
+            if any_rank(due) and state.batch < len(loader):  # after the last batch comes validation
                 stage.save()
-        run.memory.end(f"{stage.objective.stage} training")
+        context.memory.end(f"{stage.objective.stage} training")
         return progress.rates()
 
 
 def train_step(stage: Stage, batch: CaptionBatch) -> StepLoss:
     """A step of the optimizer; nothing here waits for a GPU."""
-    config, optimizer = stage.run.config, stage.optimizer
+    config, optimizer = stage.context.config, stage.optimizer
     # Dropout depends on the step, so that a resumed run drops what an uninterrupted one drops.
-    torch.manual_seed((processes().rank * 1_000_033 + config.seed) * 1_000_003 + stage.step)
+    torch.manual_seed((world().rank * 1_000_033 + config.seed) * 1_000_003 + stage.step)
     for group in optimizer.param_groups:
         group["lr"] = stage.learning_rate
     with autocast(config.precision):
@@ -213,19 +221,19 @@ def train_step(stage: Stage, batch: CaptionBatch) -> StepLoss:
 
 def save_if_best(stage: Stage, validation: Validation) -> bool:
     """Save the model if it is better than all before, of the stages before too."""
-    run, rows, value = stage.run, stage.state.rows, stage.objective.monitored
+    context, rows, value = stage.context, stage.state.rows, stage.objective.monitored
     best = value(best_of(rows)) if rows else math.inf
     if not value(validation.metrics) < best:
         return False
-    run.captions = validation.captions
-    if processes().is_rank_zero:
-        run.captioner.save(run.folder)
+    context.captions = validation.captions
+    if world().is_rank_zero:
+        context.captioner.save(context.folder)
     return True
 
 
 def add_row(stage: Stage, validation: Validation, rates: dict[str, float], *, saved: bool) -> None:
     """Add the row of an epoch to the history."""
-    run, state, metrics, metric = stage.run, stage.state, validation.metrics, stage.objective.metric
+    context, state, metrics, metric = stage.context, stage.state, validation.metrics, stage.objective.metric
     row = {
         "epoch": float(len(state.rows) + 1),
         metric: state.mean.mean(),
@@ -233,20 +241,20 @@ def add_row(stage: Stage, validation: Validation, rates: dict[str, float], *, sa
         "saved": float(saved),
         "learning_rate": stage.learning_rate,
         **rates,
-        **gpu_memory(run.memory, (f"{stage.objective.stage} training", "validation")),
+        **gpu_memory(context.memory, (f"{stage.objective.stage} training", "validation")),
     }
     epochs = len(state.rows) - state.epoch + stage.epochs
     state.rows.append(row)
-    if processes().is_rank_zero:
-        write_history(state.rows, run.folder)
+    if world().is_rank_zero:
+        write_history(state.rows, context.folder)
         images, texts = (
-            run.val_loader.captions.images,
+            context.val_loader.captions.images,
             [detokenize(words) for words, _ in validation.captions],
         )
-        run.logger.log_epoch(row, chosen_photos(images, texts, run.config.logged_photos))
-    log_epoch(row, epochs, metric, len(run.val_loader.captions))
-    if run.on_epoch is not None:
-        run.on_epoch(row)
+        context.logger.log_epoch(row, chosen_photos(images, texts, context.config.logged_photos))
+    log_epoch(row, epochs, metric, len(context.val_loader.captions))
+    if context.on_epoch is not None:
+        context.on_epoch(row)
 
 
 def out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
@@ -255,9 +263,9 @@ def out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
     return 0 < config.patience <= len(saved) and not any(saved)
 
 
-def any_process(wish: bool) -> bool:
-    """Whether any process has this wish: they save and stop together."""
-    return all_reduce_sum(wish)[0] > 0
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on any rank: they save and stop together."""
+    return all_reduce_sum(flag)[0] > 0
 
 
 def adamw(decoder: RNNDecoder, weight_decay: float) -> torch.optim.AdamW:

@@ -9,14 +9,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from showtell.data.dataset import CaptionBatch
-from showtell.training.distributed import all_reduce_sum, processes
+from showtell.training.distributed import all_reduce_sum, world
 from showtell.utils.progress import bars_hidden
 
 REFRESH_SECONDS: Final = 0.5
 """Seconds between two readings of the loss for the progress bar, which wait for a GPU."""
 
 
-class Every:
+class IntervalTimer:
     """Says when so many seconds have passed."""
 
     def __init__(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Progress:
             unit="batch",
             disable=bars_hidden(),
         )
-        self._start, self._refresh, self._left = time.monotonic(), Every(REFRESH_SECONDS), steps_left
+        self._start, self._refresh, self._left = time.monotonic(), IntervalTimer(REFRESH_SECONDS), steps_left
         self._steps = self._captions = self._images = 0
 
     def __enter__(self) -> Progress:
@@ -73,7 +73,7 @@ class Progress:
             return
         seconds = time.monotonic() - self._start
         left = (self._left - self._steps) * seconds / self._steps
-        rate = self._captions * processes().count / seconds
+        rate = self._captions * world().world_size / seconds
         self._bar.set_postfix_str(
             f"loss {float(loss.detach()):.3f}, {rate:.0f} captions/s, "
             f"{tqdm.format_interval(left)} left for all epochs"

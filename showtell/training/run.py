@@ -37,9 +37,8 @@ from showtell.data.summary import log_summary, warn_of_few_images
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError
 from showtell.training.distillation import load_teachers
-from showtell.training.distributed import broadcast_object, processes, rank_zero_first, start_processes
+from showtell.training.distributed import broadcast_object, rank_zero_first, start_processes, world
 from showtell.training.fit import TrainingResult, fit
-from showtell.training.initial import extended_captioner, place_new_words
 from showtell.training.initial_model import NONE, Initial, load_initial
 from showtell.training.loggers import require_logger
 from showtell.training.resuming import (
@@ -49,6 +48,7 @@ from showtell.training.resuming import (
     with_settings_of,
 )
 from showtell.training.setup import caption_sets, image_source, new_captioner
+from showtell.training.vocabulary_extension import extended_captioner, init_new_word_embeddings
 from showtell.utils.devices import log_gpu_memory, pick_device
 from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
@@ -195,7 +195,7 @@ def train(
     Raises:
         ConfigError: a setting is out of range, of another type, or cannot change within a run.
         ShowtellError: the data or the model to start from cannot be used.
-        TrainingDivergedError: the validation loss is absurd from the first epoch on; no model was saved.
+        TrainingDivergedError: the validation loss has diverged from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop (Ctrl-C, SIGTERM) and has saved its state.
         RankZeroFailedError: in another process than the first: that has raised one of these.
     """
@@ -244,7 +244,7 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     folder = resume or config.out_dir
     changes: list[str] = []
     with rank_zero_first():
-        if processes().is_rank_zero:
+        if world().is_rank_zero:
             config = with_last_named(config)
             folder = held.enter_context(run_folder(folder, resume=resume is not None))
             if resume:
@@ -259,7 +259,7 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
         data = prepare_data(config.data, Path(config.cache.dir))
         initial = load_initial(config, data)
         config = replace(config, data=replace(config.data, min_count=data.min_count))
-        config = replace(config, init=NONE) if initial is None else initial.settle(config)
+        config = replace(config, init=NONE) if initial is None else initial.run_config(config)
     if initial is not None and config.training.epochs:
         log.info(
             "Fine-tuning: %d epochs at most (patience %d), batches of %d images, learning rate %g",
@@ -270,7 +270,7 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
     warn_of_few_images(data, config)
     if changes:
         log.info("Settings of %s that change: %s", folder, "; ".join(changes))
-    if processes().is_rank_zero and not resume:
+    if world().is_rank_zero and not resume:
         write_atomic(folder / CONFIG, settings_yaml(config))
 
     def on_start(stage: str) -> None:
@@ -325,7 +325,7 @@ def _fit(
         load, images = image_source(config, captioner.encoder, data.train + data.val)
     train, val = caption_sets(config, images, captioner.vocabulary, load)
     if initial is not None:  # a resumed run also needs the weights that it started from
-        place_new_words(captioner, initial.decoder, train)
+        init_new_word_embeddings(captioner, initial.decoder, train)
     result = fit(
         captioner,
         train,

@@ -55,14 +55,14 @@ def sample_captions(
     features: Tensor,
     specials: SpecialTokens,
     uniform: Tensor,
-    struck_out: Tensor,
+    banned_bias: Tensor,
     *,
     temperature: float,
     pad_id: int = 0,
 ) -> Tensor:
-    """Draw captions from softmax(logits / temperature).
+    """Sample captions from softmax(logits / temperature).
 
-    On a GPU all T words are drawn without asking whether the captions have ended, which would wait for it.
+    On a GPU all T words are sampled without asking whether the captions have ended, which would wait for it.
 
     Args:
         decoder: its dropout in evaluation mode.
@@ -70,7 +70,7 @@ def sample_captions(
         specials: ids of the special tokens.
         uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
             reaches T has no end.
-        struck_out: (V,) what is added to the logits, by `strike_out`.
+        banned_bias: (V,) what is added to the logits, by `mask_banned`.
         temperature: what logits are divided by.
         pad_id: what follows a caption's end.
 
@@ -83,24 +83,24 @@ def sample_captions(
     state = state.select_hypotheses(torch.zeros(images, samples, dtype=torch.long, device=device))
     tokens = torch.full((images, samples), specials.bos, device=device)
     done = torch.zeros_like(tokens, dtype=torch.bool)
-    drawn: list[Tensor] = []
-    while len(drawn) < max_length and not (device.type == "cpu" and bool(done.all())):
+    sampled: list[Tensor] = []
+    while len(sampled) < max_length and not (device.type == "cpu" and bool(done.all())):
         output = decoder.step(tokens, state)
         state = output.state
-        logits = output.logits.float() / temperature + struck_out  # (B, K, V)
-        tokens = _draw(logits.softmax(dim=2), uniform[:, :, len(drawn)]).masked_fill_(done, pad_id)
-        drawn.append(tokens)
+        logits = output.logits.float() / temperature + banned_bias  # (B, K, V)
+        tokens = _sample_index(logits.softmax(dim=2), uniform[:, :, len(sampled)]).masked_fill_(done, pad_id)
+        sampled.append(tokens)
         done = done | (tokens == specials.eos)
     torch.clear_autocast_cache()  # of weights converted without gradients (pytorch#112583)
-    return torch.stack(drawn, dim=2)
+    return torch.stack(sampled, dim=2)
 
 
-def strike_out(bias: Tensor, specials: SpecialTokens) -> Tensor:
-    """`bias` (V,) of the words, very low for those that are never drawn."""
+def mask_banned(bias: Tensor, specials: SpecialTokens) -> Tensor:
+    """`bias` (V,) of the words, very low for those that are never sampled."""
     return bias.index_fill(0, to_device(torch.tensor(specials.banned), bias.device), MASKED_LOGIT)
 
 
-def _draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
+def _sample_index(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """An index (...) of probabilities (..., V): where their running sum passes a random number (...)."""
     sums = probabilities.cumsum(dim=-1)
     threshold = uniform.unsqueeze(-1) * sums[..., -1:]
@@ -132,17 +132,17 @@ class CaptionSampler(nn.Module):
         self.specials, self.samples, self.max_length = specials, samples, max_length
         self.temperature = temperature
         self._captured: dict[torch.Size, CudaGraphFunction[Tensor]] = {}
-        self.struck_out: Tensor
-        struck_out = strike_out(torch.zeros(decoder.vocab_size), specials)
-        self.register_buffer("struck_out", struck_out, persistent=False)
+        self.banned_bias: Tensor
+        banned_bias = mask_banned(torch.zeros(decoder.vocab_size), specials)
+        self.register_buffer("banned_bias", banned_bias, persistent=False)
 
     def forward(self, features: Tensor, number: Tensor, seed: tuple[int, ...]) -> CopyToCPU:
         """Captions (B, K, T) for features (B, R, D) of the images `number` (B,), on their way to the CPU."""
         uniform = random_numbers(seed, number, self.samples, self.max_length)
         with without_dropout(self._decoder[0]):
-            return CopyToCPU(self._draw(features, to_device(uniform, features.device)))
+            return CopyToCPU(self._sample_or_replay(features, to_device(uniform, features.device)))
 
-    def _draw(self, features: Tensor, uniform: Tensor) -> Tensor:
+    def _sample_or_replay(self, features: Tensor, uniform: Tensor) -> Tensor:
         if not features.is_cuda:
             return self._sample(features, uniform)
         if features.shape not in self._captured:
@@ -155,7 +155,7 @@ class CaptionSampler(nn.Module):
             features,
             self.specials,
             uniform,
-            self.struck_out,
+            self.banned_bias,
             temperature=self.temperature,
         )
 

@@ -1,8 +1,8 @@
-"""Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563): draw captions, reward the better.
+"""Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563): sample captions, reward the better.
 
-The baseline of a drawn caption is the mean reward of the others of its image (Luo 2020, arXiv:2003.09971).
-Captions are drawn from the very distribution whose log-probabilities are then raised or lowered: no dropout,
-the same temperature, the same words struck out.
+The baseline of a sampled caption is the mean reward of the others of its image (Luo 2020, arXiv:2003.09971).
+Captions are sampled from the very distribution whose log-probabilities are then raised or lowered: no
+dropout, the same temperature, the same words masked.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from showtell.search import SpecialTokens
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, decoder_features, hidden_states
 from showtell.training.distributed import ddp_loss_scale
 from showtell.training.losses import linear_cross_entropy
-from showtell.training.sampling import CaptionSampler, SampledBatch, strike_out, without_dropout
+from showtell.training.sampling import CaptionSampler, SampledBatch, mask_banned, without_dropout
 from showtell.utils.devices import to_device
 
 
 class CaptionReward:
-    """CIDEr-D of drawn captions against the captions of people, the end counted as a word.
+    """CIDEr-D of sampled captions against the captions of people, the end counted as a word.
 
     Words that the vocabulary lacks keep numbers of their own: nothing the model says is equal to them.
 
@@ -55,13 +55,13 @@ class CaptionReward:
             ]
         )
 
-    def __call__(self, number: Tensor, drawn: Tensor) -> Tensor:
+    def __call__(self, number: Tensor, sampled: Tensor) -> Tensor:
         """Rewards (B, K) in 0..10 of captions (B, K, T), of the images `number` (B,) of the dataset.
 
         All three are on the CPU.
         """
-        images, samples, _ = drawn.shape
-        flat = drawn.flatten(0, 1)
+        images, samples, _ = sampled.shape
+        flat = sampled.flatten(0, 1)
         lengths = (flat != self._pad).sum(dim=1)
         scores = self._cider.score(number.repeat_interleave(samples).numpy(), flat.numpy(), lengths.numpy())
         return torch.from_numpy(scores).float().view(images, samples)
@@ -76,7 +76,7 @@ def advantages(rewards: Tensor) -> Tensor:
 def policy_loss(
     decoder: RNNDecoder,
     features: Tensor,
-    drawn: Tensor,
+    sampled: Tensor,
     advantage: Tensor,
     specials: SpecialTokens,
     *,
@@ -86,25 +86,25 @@ def policy_loss(
     """Minus the mean over captions of advantage x log-probability: its gradient is the policy gradient.
 
     Args:
-        decoder: its dropout in evaluation mode, as when the captions were drawn.
+        decoder: its dropout in evaluation mode, as when the captions were sampled.
         features: (B, R, D).
-        drawn: (B, K, T), by `sample_captions`, on the CPU.
+        sampled: (B, K, T), by `sample_captions`, on the CPU.
         advantage: (B, K), on the CPU.
         specials: ids of the special tokens.
-        temperature: as when the captions were drawn.
+        temperature: as when the captions were sampled.
         pad_id: what follows a caption's end.
 
     Returns:
         Scalar.
     """
-    batch = SampledBatch.of(drawn, specials, features.device, pad_id)
+    batch = SampledBatch.of(sampled, specials, features.device, pad_id)
     hidden = decoder(features, batch.captions, batch.lengths, batch.image_index)
     targets = packed_targets(batch.captions, batch.lengths)
     rows = Packing.of(batch.lengths - 1, torch.device("cpu")).sequence
     loss = linear_cross_entropy(
         hidden / temperature,
         decoder.embedding.weight,
-        strike_out(decoder.word_bias, specials) / temperature,
+        mask_banned(decoder.word_bias, specials) / temperature,
         targets,
         row_weights=to_device(advantage.flatten()[batch.order][rows], features.device),
     )
@@ -145,21 +145,21 @@ class SelfCritical(CrossEntropy):
         )
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
-        """Policy loss of drawn captions, and the cross-entropy of people's as a guard against drifting.
+        """Policy loss of sampled captions, and the cross-entropy of people's as a guard against drifting.
 
         On a GPU the cross-entropy is computed while the CPU computes the rewards.
         """
         features, policy = decoder_features(self.captioner, batch.images), self.policy
-        drawn = self.sample(features, batch.number, (self.config.seed, step))
+        sampled = self.sample(features, batch.number, (self.config.seed, step))
         guard = None
         if policy.cross_entropy:
             guard, words = self.cross_entropy(batch, hidden_states(self.captioner, batch), 0.0)
-        rewards = self.reward(batch.number, drawn.wait())
+        rewards = self.reward(batch.number, sampled.wait())
         with without_dropout(self.decoder):
             loss = policy_loss(
                 self.decoder,
                 features,
-                drawn.wait(),
+                sampled.wait(),
                 advantages(rewards),
                 special_tokens(self.captioner.vocabulary),
                 temperature=policy.temperature,
@@ -169,7 +169,7 @@ class SelfCritical(CrossEntropy):
             loss = loss + policy.cross_entropy * guard * ddp_loss_scale(words)
         return StepLoss(loss, float(rewards.mean()), rewards.numel())
 
-    def rate_factor(self, step: int, steps: int) -> float:
+    def lr_factor(self, step: int, steps: int) -> float:
         """Of the learning rate: after a short rise it falls linearly to a tenth."""
         return min((step + 1) / 20, 1 - 0.9 * min(1.0, step / steps))
 

@@ -25,7 +25,7 @@ from showtell.features.extraction import (
     without_failed,
 )
 from showtell.features.store import CachedFeatures, FeatureStore
-from showtell.training.distributed import processes
+from showtell.training.distributed import world
 
 _SHARE_OF_GPU: Final = 0.6
 """Of a GPU's free memory, what features may take where they are kept there by default."""
@@ -59,7 +59,7 @@ def image_source(
 
 def _fits(encoder: CNNEncoder, images: Sequence[CaptionedImage], config: RunConfig) -> bool:
     """Whether the features are to stay in the memory of a GPU: one process trains, and it is large enough."""
-    if encoder.device.type != "cuda" or config.cache.exported or processes().count > 1:
+    if encoder.device.type != "cuda" or config.cache.exported or world().world_size > 1:
         return False
     free, _ = torch.cuda.mem_get_info(encoder.device)
     return table_bytes(encoder, len(views_of(images, config.cache.views))) <= free * _SHARE_OF_GPU

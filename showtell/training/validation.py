@@ -21,7 +21,7 @@ from showtell.training.distributed import (
     all_gather_object,
     broadcast_object,
     interleave_shards,
-    processes,
+    world,
 )
 from showtell.utils.devices import autocast, pick_device
 
@@ -77,7 +77,7 @@ def validate(
             captions += _best_captions(captioner, batch, search) if is_finite else [_NONE] * len(of_image)
     captions = interleave_shards(all_gather_object(captions))
     metrics = with_means({dataset: {"val_loss": loss.mean()} for dataset, loss in losses.items()})
-    scores = _scores(loader, captions) if processes().is_rank_zero else {}
+    scores = _scores(loader, captions) if world().is_rank_zero else {}
     return Validation(metrics | broadcast_object(scores), captions)
 
 

@@ -140,8 +140,8 @@ def test_search_settings_are_keywords(tiny_captioner: Captioner, photos: list[Pa
     assert [len(some) for some in tiny_captioner(photos[:2], num_captions=1)] == [1, 1]
     short = tiny_captioner(photos[0], beam_size=1, max_length=2)
     assert len(short.words) <= 2
-    drawn = [tiny_captioner(photos[0], sample=True, temperature=2.0, seed=seed).text for seed in range(4)]
-    assert len(set(drawn)) > 1
+    sampled = [tiny_captioner(photos[0], sample=True, temperature=2.0, seed=seed).text for seed in range(4)]
+    assert len(set(sampled)) > 1
     assert tiny_captioner(photos[0], temperature=1.0) == tiny_captioner(photos[0])  # its default
     assert tiny_captioner(photos[0], attention=True).attention is not None
 

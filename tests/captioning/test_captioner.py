@@ -121,8 +121,8 @@ def test_confidence_is_kept_in_the_file(captioner: Captioner, photos: list[Path]
         assert caption.word_confidences == pytest.approx(
             [1 / (1 + np.exp(-2 - log_prob)) for log_prob in caption.word_log_probs[:-1]]
         )
-    for (drawn,) in again.caption(photos, SearchConfig(sample=True)):
-        assert drawn.confidence is drawn.word_confidences is None
+    for (sampled,) in again.caption(photos, SearchConfig(sample=True)):
+        assert sampled.confidence is sampled.word_confidences is None
 
 
 def test_the_threshold_of_doubt_is_kept_in_the_file(
@@ -132,8 +132,8 @@ def test_the_threshold_of_doubt_is_kept_in_the_file(
     captioner.save(tmp_path)
     assert load(tmp_path).calibration == captioner.calibration
     assert all(caption.doubtful for (caption,) in captioner.caption(photos))
-    for (drawn,) in captioner.caption(photos, SearchConfig(sample=True)):
-        assert not drawn.doubtful
+    for (sampled,) in captioner.caption(photos, SearchConfig(sample=True)):
+        assert not sampled.doubtful
     captioner.calibration = replace(captioner.calibration, doubtful=0.5)
     assert not any(caption.doubtful for (caption,) in captioner.caption(photos))
 

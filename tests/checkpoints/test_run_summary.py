@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from showtell.checkpoints.run_summary import RunFacts, read_run
+from showtell.checkpoints.run_summary import RunSummary, read_run
 from showtell.config import RunConfig
 from showtell.errors import UsageError
 from tests.exporting.runs import RELIABILITY, SETTINGS, write_run
@@ -45,7 +45,7 @@ def test_the_scores_are_those_of_the_epoch_that_was_saved_last(tmp_path: Path) -
 def test_a_run_without_history_has_no_scores(tmp_path: Path) -> None:
     assert read_run(tmp_path) is None
     (tmp_path / "config.yaml").write_text("seed: 1\n")
-    assert read_run(tmp_path) == RunFacts({"seed": 1}, 0, 0, {})
+    assert read_run(tmp_path) == RunSummary({"seed": 1}, 0, 0, {})
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_run_without_history_has_no_scores(tmp_path: Path) -> None:
     ],
 )
 def test_the_dataset_is_named_without_its_path(root: object, name: str) -> None:
-    assert RunFacts({"data": {"root": root}}, 0, 0, {}).dataset == name
+    assert RunSummary({"data": {"root": root}}, 0, 0, {}).dataset == name
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_dataset_is_named_without_its_path(root: object, name: str) -> None:
     [({}, None), ({"init": "none"}, None), ({"init": "auto"}, None), ({"init": "/home/me/runs/a"}, "a")],
 )
 def test_the_initial_model_is_named_without_its_path(init: dict[str, str], name: str | None) -> None:
-    assert RunFacts(init, 0, 0, {}).initial == name
+    assert RunSummary(init, 0, 0, {}).initial == name
 
 
 def test_the_settings_are_those_of_a_run() -> None:

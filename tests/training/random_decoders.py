@@ -9,7 +9,7 @@ from showtell.captioning.base import special_tokens
 from showtell.config import DecoderKind
 from showtell.data.vocabulary import build_vocab
 from showtell.decoder import RNNDecoder, make_decoder
-from showtell.training.sampling import sample_captions, strike_out
+from showtell.training.sampling import mask_banned, sample_captions
 from tests.conftest import tiny_decoder_config
 
 CAPTIONS = [
@@ -29,7 +29,7 @@ def decoder_of(kind: DecoderKind) -> RNNDecoder:
     return decoder.eval()
 
 
-def draw(decoder: RNNDecoder, features: Tensor, samples: int = 5, temperature: float = 0.7) -> Tensor:
+def sample_from(decoder: RNNDecoder, features: Tensor, samples: int = 5, temperature: float = 0.7) -> Tensor:
     uniform = torch.rand(len(features), samples, 6)
-    struck_out = strike_out(torch.zeros(decoder.vocab_size), SPECIALS)
-    return sample_captions(decoder, features, SPECIALS, uniform, struck_out, temperature=temperature)
+    banned_bias = mask_banned(torch.zeros(decoder.vocab_size), SPECIALS)
+    return sample_captions(decoder, features, SPECIALS, uniform, banned_bias, temperature=temperature)

@@ -24,8 +24,8 @@ from showtell.training.distributed import (
     broadcast_object,
     devices_and_nodes,
     interleave_shards,
-    processes,
     start_processes,
+    world,
 )
 from tests.training.together import EPOCHS
 
@@ -124,7 +124,7 @@ def test_the_shape_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_alone_everything_is_answered_at_once() -> None:
-    assert (processes().rank, processes().count, processes().is_rank_zero) == (0, 1, True)
+    assert (world().rank, world().world_size, world().is_rank_zero) == (0, 1, True)
     assert all_reduce_sum(1.5, 2) == [1.5, 2]
     assert broadcast_object("x") == "x"
 

@@ -16,21 +16,21 @@ from showtell.config import TrainingConfig
 from showtell.data.records import CaptionedImage
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import TrainingDivergedError
-from showtell.training.divergence import check_divergence, is_absurd, only_rises
+from showtell.training.divergence import check_divergence, is_diverged_loss, only_rises
 from tests.training.toy import CONFIG, CRITICAL, PER_EPOCH, Features, train
 
 LOSSES = st.floats(min_value=0.01, max_value=1e9)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf + math.inf, 1_043_094.0, 25.0])
-def test_absurd_losses(loss: float) -> None:
-    assert is_absurd(loss, 4000)
+def test_diverged_losses(loss: float) -> None:
+    assert is_diverged_loss(loss, 4000)
 
 
 @settings(max_examples=30)
 @given(st.integers(4, 500_000), st.floats(0, 1.5))
-def test_the_loss_of_an_untrained_decoder_is_not_absurd(words: int, times: float) -> None:
-    assert not is_absurd(times * math.log(words), words)
+def test_the_loss_of_an_untrained_decoder_has_not_diverged(words: int, times: float) -> None:
+    assert not is_diverged_loss(times * math.log(words), words)
 
 
 @settings(max_examples=30)
@@ -68,14 +68,14 @@ def test_a_loss_that_only_rises_stops_with_advice(
     assert ("training is stopped" in caplog.text) == bool(patience)
 
 
-def test_a_loss_that_becomes_absurd_keeps_the_best_model(
+def test_a_loss_that_diverges_keeps_the_best_model(
     tiny_encoder: CNNEncoder,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "showtell.training.divergence.is_absurd", lambda loss, _: loss == seen[-1] and len(seen) > 2
+        "showtell.training.divergence.is_diverged_loss", lambda loss, _: loss == seen[-1] and len(seen) > 2
     )
     seen: list[float] = []
 

@@ -17,7 +17,7 @@ from showtell.decoder import RNNDecoder, single_decoder
 from showtell.training import history
 from showtell.training.finetuning import Retention
 from showtell.training.fit import TrainingResult, fit
-from showtell.training.initial import extended_captioner, place_new_words
+from showtell.training.vocabulary_extension import extended_captioner, init_new_word_embeddings
 from tests.training.toy import CONFIG, IMAGES, NEW, PER_EPOCH, WORDS, Features, datasets, losses
 
 Finetuned = tuple[TrainingResult, Captioner]
@@ -36,7 +36,7 @@ def finetune(
     teacher = initial.decoder
     assert isinstance(teacher, RNNDecoder)
     captioner = extended_captioner(initial, WORDS)
-    place_new_words(captioner, teacher, datasets(captioner, NEW)[0])
+    init_new_word_embeddings(captioner, teacher, datasets(captioner, NEW)[0])
     train, val = datasets(captioner, NEW, fail_at)
     retention = Retention(teacher.eval().requires_grad_(False), distillation, mixing)
     options |= {"retention": retention, "calibrate": False}
@@ -92,7 +92,7 @@ def test_the_mixed_weights_are_saved(trained: Captioner, tmp_path: Path) -> None
     one = replace(CONFIG, epochs=1)
     models = {m: finetune(trained, tmp_path / str(m), config=one, mixing=m)[1] for m in (0.25, 1.0)}
     start = extended_captioner(trained, WORDS)
-    place_new_words(start, single_decoder(trained.decoder), datasets(start, NEW)[0])
+    init_new_word_embeddings(start, single_decoder(trained.decoder), datasets(start, NEW)[0])
     begin, end = start.decoder.state_dict(), models[1.0].decoder.state_dict()
     for name, mixed in models[0.25].decoder.state_dict().items():
         expected = torch.lerp(begin[name], end[name], 0.25)

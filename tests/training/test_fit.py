@@ -64,7 +64,7 @@ def test_training_lowers_the_loss_and_writes_its_files(
 def test_saved_model_is_the_one_of_the_lowest_validation_loss(
     tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CrossEntropy, "rate_factor", lambda _, step, steps: 1 if step < steps / 2 else 100)
+    monkeypatch.setattr(CrossEntropy, "lr_factor", lambda _, step, steps: 1 if step < steps / 2 else 100)
     config = TrainingConfig(epochs=2, batch_size=8, learning_rate=0.01, patience=0, precision="fp32")
     result = train(tiny_encoder, tmp_path, config=config)
     assert [row["saved"] for row in result.epochs] == [1, 0], "else this test shows nothing"

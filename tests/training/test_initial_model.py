@@ -82,7 +82,7 @@ def test_a_contradiction_is_refused_where_a_model_is_named(
 def test_encoder_and_decoder_are_the_models(in_the_box: str) -> None:
     initial = load_initial(MINE, photos(10))
     assert initial is not None
-    settled = initial.settle(replace(MINE, decoder=DecoderConfig(dropout=0.5)))
+    settled = initial.run_config(replace(MINE, decoder=DecoderConfig(dropout=0.5)))
     assert settled.init == in_the_box
     assert settled.decoder == replace(initial.decoder.config, dropout=0.5)
     assert (settled.encoder.weights, settled.encoder.image_size) == ("tiny", 64)

@@ -9,7 +9,7 @@ import torch
 
 from showtell.data.dataset import CaptionBatch
 from showtell.training import progress
-from showtell.training.progress import Every, Progress
+from showtell.training.progress import IntervalTimer, Progress
 
 
 class Clock:
@@ -35,7 +35,7 @@ def batch_of(images: int, captions: int) -> CaptionBatch:
 
 
 def test_a_timer_is_due_once_after_each_interval(clock: Clock) -> None:
-    timer = Every(10)
+    timer = IntervalTimer(10)
     due = []
     for seconds in (5, 4, 2, 1, 10, 25):
         clock.now += seconds

@@ -13,7 +13,7 @@ from torch import Tensor
 from showtell.config import DecoderKind
 from showtell.decoder import RNNDecoder
 from showtell.training.self_critical import CaptionReward, advantages, policy_loss
-from tests.training.random_decoders import CAPTIONS, SPECIALS, VOCABULARY, decoder_of, draw
+from tests.training.random_decoders import CAPTIONS, SPECIALS, VOCABULARY, decoder_of, sample_from
 
 KINDS: list[DecoderKind] = ["topdown", "attention", "pooled"]
 
@@ -36,12 +36,12 @@ def step_by_step(decoder: RNNDecoder, features: Tensor, words: list[int], temper
 @pytest.mark.parametrize("temperature", [0.7, 1.0])
 def test_policy_loss_is_that_of_the_drawn_distribution(kind: DecoderKind, temperature: float) -> None:
     decoder, features = decoder_of(kind), torch.randn(3, 4, 6)
-    drawn = draw(decoder, features, 4, temperature)
+    sampled = sample_from(decoder, features, 4, temperature)
     advantage = torch.randn(3, 4)
-    loss = policy_loss(decoder, features, drawn, advantage, SPECIALS, temperature=temperature)
+    loss = policy_loss(decoder, features, sampled, advantage, SPECIALS, temperature=temperature)
     expected = torch.zeros(())
     for image, sample in itertools.product(range(3), range(4)):
-        words = [word for word in drawn[image, sample].tolist() if word != VOCABULARY.pad_id]
+        words = [word for word in sampled[image, sample].tolist() if word != VOCABULARY.pad_id]
         log_probability = step_by_step(decoder, features[image : image + 1], words, temperature)
         expected = expected - advantage[image, sample] * log_probability / 12
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
@@ -74,12 +74,12 @@ def test_reward_is_the_reference_cider_with_ends_as_words() -> None:
         ["the cat sits <end>", "a mat on"],
         ["a boy <end>", "a <end>"],
     ]
-    drawn = padded([[text.replace("<end>", "").strip() for text in texts] for texts in candidates])
-    drawn = torch.nn.functional.pad(drawn, (0, 1))
+    sampled = padded([[text.replace("<end>", "").strip() for text in texts] for texts in candidates])
+    sampled = torch.nn.functional.pad(sampled, (0, 1))
     for image, sample in itertools.product(range(3), range(2)):
         if candidates[image][sample].endswith("<end>"):
-            drawn[image, sample, int((drawn[image, sample] != 0).sum())] = VOCABULARY.end_id
-    rewards = CaptionReward(CAPTIONS, VOCABULARY)(torch.arange(3), drawn)
+            sampled[image, sample, int((sampled[image, sample] != 0).sum())] = VOCABULARY.end_id
+    rewards = CaptionReward(CAPTIONS, VOCABULARY)(torch.arange(3), sampled)
     references = {i: [f"{text} <end>" for text in texts] for i, texts in enumerate(CAPTIONS)}
     for sample in range(2):
         _, expected = reference.compute_score(references, {i: [candidates[i][sample]] for i in range(3)})
@@ -88,6 +88,6 @@ def test_reward_is_the_reference_cider_with_ends_as_words() -> None:
 
 def test_a_word_that_cannot_be_said_is_not_rewarded() -> None:
     reward = CaptionReward(CAPTIONS, VOCABULARY)
-    drawn = torch.tensor([[[VOCABULARY.unk_id, VOCABULARY.end_id], [VOCABULARY.end_id, 0]]])
-    unknown, empty = reward(torch.tensor([2]), drawn)[0].tolist()
+    sampled = torch.tensor([[[VOCABULARY.unk_id, VOCABULARY.end_id], [VOCABULARY.end_id, 0]]])
+    unknown, empty = reward(torch.tensor([2]), sampled)[0].tolist()
     assert unknown <= empty

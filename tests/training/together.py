@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--distill", action="store_true", help="the third stage too")
     args = parser.parse_args()
     trainer = TrainerConfig(devices="auto" if args.processes == "auto" else int(args.processes))
-    ours = start_processes(trainer)
+    info = start_processes(trainer)
     encoder = make_tiny_encoder()
     torch.manual_seed(0)
     config = DecoderConfig(kind=args.kind, embedding_dim=16, hidden_dim=16, attention_dim=16, dropout=0.0)
@@ -88,9 +88,9 @@ def main() -> None:
         resume=args.resume,
     )
     seen = all_gather_object(load.seen)
-    if ours.is_rank_zero:
+    if info.is_rank_zero:
         answer = {
-            "processes": ours.count,
+            "processes": info.world_size,
             "rows": result.epochs,
             "seen": [dict(counter) for counter in seen],
             "weights": {name: p.flatten().tolist() for name, p in decoder.state_dict().items()},

@@ -11,7 +11,7 @@ from showtell.config import RunConfig
 from showtell.data.scenes import judge_caption, read_scenes
 from showtell.errors import TrainingDivergedError
 from showtell.training.checkpointing import InterruptedTrainingError
-from showtell.training.distributed import RankZeroFailedError, processes
+from showtell.training.distributed import RankZeroFailedError, world
 from showtell.training.history import collapsed, scores_of_dataset
 from showtell.training.run import TrainingRun, train_run
 from showtell.utils.shipped import DEFAULT_MODEL
@@ -29,10 +29,10 @@ def train(config: RunConfig, *, resume: Path | None) -> None:
     try:
         done = train_run(config, resume=resume)
     except (InterruptedTrainingError, TrainingDivergedError, RankZeroFailedError):
-        if processes().is_rank_zero:
+        if world().is_rank_zero:
             raise
         return  # process 0 reports it
-    if not processes().is_rank_zero:
+    if not world().is_rank_zero:
         return
     _show_captions(done)
     _summarise(done)

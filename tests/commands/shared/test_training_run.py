@@ -22,7 +22,7 @@ from showtell.data.scenes import make_scenes
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import TrainingDivergedError
 from showtell.training.checkpointing import InterruptedTrainingError
-from showtell.training.distributed import Processes, RankZeroFailedError
+from showtell.training.distributed import RankZeroFailedError, WorldInfo
 from showtell.training.fit import TrainingResult
 from showtell.training.run import TrainingRun
 
@@ -112,7 +112,7 @@ def test_an_error_is_reported_by_the_first_process_only(
         raise error("stopped")
 
     monkeypatch.setattr(training_run, "train_run", fail)
-    monkeypatch.setattr(training_run, "processes", lambda: Processes(rank, 2))
+    monkeypatch.setattr(training_run, "world", lambda: WorldInfo(rank, 2))
     if rank:
         train(RunConfig(), resume=None)
     else:

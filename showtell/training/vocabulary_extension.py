@@ -21,7 +21,7 @@ _BATCH = 32
 
 
 def extended_captioner(initial: Captioner, words: Iterable[str], dropout: float | None = None) -> Captioner:
-    """A copy of a model that also has new words; their embeddings are yet to be placed (`place_new_words`).
+    """A copy of a model that also has new words; `init_new_word_embeddings` is to set their embeddings.
 
     Args:
         initial: not changed; its encoder is shared.
@@ -48,13 +48,13 @@ def extended_captioner(initial: Captioner, words: Iterable[str], dropout: float 
     return Captioner(initial.encoder, decoder, vocabulary, initial.encoder_name)
 
 
-def known_tokens(tokens: Tensor, initial: RNNDecoder) -> Tensor:
+def map_new_words_to_unk(tokens: Tensor, initial: RNNDecoder) -> Tensor:
     """The tokens with those that the initial decoder lacks as <unk>."""
     return tokens.masked_fill(tokens >= initial.vocab_size, Vocabulary.unk_id)
 
 
 @torch.no_grad()
-def place_new_words(captioner: Captioner, initial: RNNDecoder, captions: CaptionDataset) -> None:
+def init_new_word_embeddings(captioner: Captioner, initial: RNNDecoder, captions: CaptionDataset) -> None:
     """Give new words the embeddings and biases that the initial decoder would find sensible.
 
     A word's embedding is the mean of all known ones, weighted by the probability that the initial decoder
@@ -98,6 +98,8 @@ def _states(
         features = captioner.features(batch.images.to(device))
         tokens, low = batch.captions.to(device), features.dtype == torch.bfloat16
         with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            hidden = initial(features, known_tokens(tokens, initial), batch.lengths, batch.image_index)
+            hidden = initial(
+                features, map_new_words_to_unk(tokens, initial), batch.lengths, batch.image_index
+            )
         yield hidden.float(), packed_targets(tokens, batch.lengths)
     initial.train(training)

@@ -14,7 +14,7 @@ from showtell.config import DecoderKind
 from showtell.decoder import RNNDecoder
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ModelError
-from showtell.training.initial import extended_captioner, place_new_words
+from showtell.training.vocabulary_extension import extended_captioner, init_new_word_embeddings
 from tests.training.toy import (
     NEW,
     VOCABULARY,
@@ -55,7 +55,7 @@ def test_a_new_word_is_expected_as_often_as_it_comes_and_means_what_it_replaces(
     before = copy.deepcopy(old.state_dict())
     extended = extended_captioner(trained, [*WORDS, "unused"])
     train = datasets(extended, NEW)[0].subset(range(16))
-    place_new_words(extended, old, train)
+    init_new_word_embeddings(extended, old, train)
     decoder, vocabulary = extended.decoder, extended.vocabulary
     assert isinstance(decoder, RNNDecoder)
     weight, puppy = decoder.embedding.weight.detach(), vocabulary.id("puppy")
