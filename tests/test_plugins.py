@@ -16,7 +16,7 @@ from showtell.data.vocabulary import build_vocab
 from showtell.decoder import make_decoder
 from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import CheckpointError, ConfigError, EncoderError, PluginError
-from showtell.evaluation.scores import measure
+from showtell.evaluation.scores import compute_scores
 from tests.plugin_package import documented, install, install_broken
 
 
@@ -45,13 +45,13 @@ REFERENCES = {"1": ["a dog sits", "it runs"], "2": ["a cat"]}
 
 
 def test_the_documented_score(extras: None) -> None:
-    scores = measure(CANDIDATES, REFERENCES, java=False)
+    scores = compute_scores(CANDIDATES, REFERENCES, java=False)
     assert scores.statistics["coverage"].value == pytest.approx((1 + 1 / 3) / 2)
     assert list(scores.statistics["coverage"].images) == pytest.approx([1, 1 / 3])
 
 
 def test_without_plugins_there_are_no_other_scores() -> None:
-    assert "coverage" not in measure(CANDIDATES, REFERENCES, java=False).statistics
+    assert "coverage" not in compute_scores(CANDIDATES, REFERENCES, java=False).statistics
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_without_plugins_there_are_no_other_scores() -> None:
 def test_scores_that_fail(source: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_broken(tmp_path / "wrong-site", "scores", source, monkeypatch)
     with pytest.raises(PluginError, match=reason):
-        measure(CANDIDATES, REFERENCES, java=False)
+        compute_scores(CANDIDATES, REFERENCES, java=False)
 
 
 # Decoders

@@ -311,11 +311,11 @@ class CaptioningModel(ABC):
         caption = Caption(detokenize(words), words, log_probs, attention)
         if calibration is None:
             return caption
-        confidence = calibration.of_caption(log_probs)
+        confidence = calibration.caption_confidence(log_probs)
         return replace(
             caption,
             confidence=confidence,
-            word_confidences=calibration.of_words(log_probs),
+            word_confidences=calibration.word_confidences(log_probs),
             doubtful=calibration.is_doubtful(confidence),
         )
 

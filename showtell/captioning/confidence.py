@@ -29,19 +29,19 @@ class Calibration:
         caption: weights of the mean and the least log-probability and of the number of words; then the bias.
         word: weights of a word's log-probability, of the mean in its caption, of its place, and of the
             log-probability of the word before; then the bias.
-        doubtful: captions of less confidence are doubtful (see `doubtful_below`); None of a model that was
-            calibrated without such a threshold.
+        doubtful: captions of less confidence are doubtful (see `choose_doubtful_threshold`); None of a model
+            that was calibrated without such a threshold.
     """
 
     caption: tuple[float, ...]
     word: tuple[float, ...]
     doubtful: float | None = None
 
-    def of_caption(self, log_probs: Sequence[float]) -> float:
+    def caption_confidence(self, log_probs: Sequence[float]) -> float:
         """Probability that a caption is good (see `caption_labels`), of its words' and its end's (T + 1,)."""
         return float(predict(caption_features(log_probs)[None], self.caption)[0])
 
-    def of_words(self, log_probs: Sequence[float]) -> tuple[float, ...]:
+    def word_confidences(self, log_probs: Sequence[float]) -> tuple[float, ...]:
         """Probability that each word is right (see `word_labels`), of T + 1 log-probabilities: (T,)."""
         return tuple(predict(word_features(log_probs), self.word).tolist())
 

@@ -33,13 +33,13 @@ def bleu(
         DataError: there are no images, one has no references, or there are not as many candidates.
     """
     counts = bleu_counts(candidates, references)
-    return bleu_of_sums(counts.sum(axis=0)), bleu_of_sums(counts)
+    return bleu_from_counts(counts.sum(axis=0)), bleu_from_counts(counts)
 
 
 def bleu_counts(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> Floats:
-    """The sufficient statistics of BLEU for each caption (see `bleu`, `bleu_of_sums`).
+    """The sufficient statistics of BLEU for each caption (see `bleu`, `bleu_from_counts`).
 
     Returns:
         (N, 10): correct n-grams of 1 to 4 words, all n-grams of 1 to 4 words, words of the candidate, and
@@ -59,7 +59,7 @@ def bleu_counts(
     return np.concatenate(columns, axis=1).astype(np.float64)
 
 
-def bleu_of_sums(sums: Floats) -> Floats:
+def bleu_from_counts(sums: Floats) -> Floats:
     """BLEU-1 to BLEU-4 (..., 4) of sums (..., 10) of `bleu_counts`."""
     correct, guessed = sums[..., :ORDERS], sums[..., ORDERS : 2 * ORDERS]
     length, reference_length = sums[..., -2:-1], sums[..., -1:]

@@ -34,7 +34,7 @@ def java_scores(
         is left out.
     """
     results: dict[str, tuple[float, list[float]]] = {}
-    left_out: dict[str, str] = {}
+    skipped_metrics: dict[str, str] = {}
     candidates: Texts = {
         n: [" ".join(tokenize(text)) or _NO_WORDS] for n, text in enumerate(captions.values())
     }
@@ -55,8 +55,8 @@ def java_scores(
             except (OSError, ValueError, AssertionError, subprocess.SubprocessError) as error:
                 reason = f"it failed: {' '.join(str(error).split()) or type(error).__name__}"
         if reason is not None:
-            left_out[name] = reason
-    return results, left_out
+            skipped_metrics[name] = reason
+    return results, skipped_metrics
 
 
 def missing_java_metrics() -> dict[str, str | None]:

@@ -21,27 +21,28 @@ MIN_CALIBRATION_IMAGES: Final = 50
 
 @dataclass(frozen=True)
 class Reliability:
-    """The confidence in captions or words, and what held.
+    """The confidence in captions or words, and whether each is right.
 
     Attributes:
         predicted: (N,) probabilities.
-        right: (N,) whether it held.
+        labels: (N,) whether it is right.
         doubtful: (N,) whether a caption is doubtful; None of words, and where there is no threshold.
     """
 
     predicted: Floats
-    right: Bools
+    labels: Bools
     doubtful: Bools | None = None
 
     def bins(self, number: int = 10) -> list[tuple[float, float]]:
-        """(mean promise, share that held) of equally many, from the least promise to the greatest."""
+        """(mean confidence, share that is right) of equally many, from the least confidence to the
+        greatest."""
         parts = np.array_split(np.argsort(self.predicted, kind="stable"), number)
-        return [(float(self.predicted[p].mean()), float(self.right[p].mean())) for p in parts if len(p)]
+        return [(float(self.predicted[p].mean()), float(self.labels[p].mean())) for p in parts if len(p)]
 
     @property
-    def error(self) -> float:
-        """Expected calibration error: mean distance between promise and share over the bins."""
-        return float(np.mean([abs(promise - share) for promise, share in self.bins()]))
+    def ece(self) -> float:
+        """Expected calibration error: mean distance between confidence and share over the bins."""
+        return float(np.mean([abs(confidence - share) for confidence, share in self.bins()]))
 
     @property
     def doubtful_share(self) -> float | None:
@@ -53,7 +54,7 @@ class Reliability:
         """Share of the doubtful captions that are not right; None where none is doubtful."""
         if self.doubtful is None or not self.doubtful.any():
             return None
-        return float(1 - self.right[self.doubtful].mean())
+        return float(1 - self.labels[self.doubtful].mean())
 
 
 def word_labels(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:

@@ -15,7 +15,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.segmentation import segment
 from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Confidence, Scores, compare_measures, format_score
+from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Confidence, Scores, compare_scores, format_score
 from showtell.evaluation.significance import Difference
 from showtell.evaluation.submission import write_submission
 from showtell.utils.tables import data_frame
@@ -53,7 +53,7 @@ class EvaluationData:
 
 
 @dataclass(frozen=True)
-class Captions:
+class ModelCaptions:
     """Captions of the images by a model, or from a file of predictions.
 
     Attributes:
@@ -62,7 +62,7 @@ class Captions:
         best: image id -> the best caption of a model; empty where they are from a file.
         skipped: what was dropped, by reason.
         search: how captions were searched; empty where they are from a file.
-        doubts: whether the model has a threshold below which captions are doubtful.
+        has_threshold: whether the model has a threshold below which captions are doubtful.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Captions:
     best: dict[str, Caption]
     skipped: Counter[str]
     search: str
-    doubts: bool = False
+    has_threshold: bool = False
 
     @property
     def confidences(self) -> dict[str, Confidence] | None:
@@ -78,12 +78,12 @@ class Captions:
         if not self.best:
             return None
         return {
-            image: Confidence(caption.confidence, caption.doubtful if self.doubts else None)
+            image: Confidence(caption.confidence, caption.doubtful if self.has_threshold else None)
             for image, caption in self.best.items()
             if caption.confidence is not None
         }
 
-    def segmented(self) -> Captions:
+    def segmented(self) -> ModelCaptions:
         """These with spaces around each character of a script without spaces, as the references have them."""
         return replace(self, texts={i: tuple(map(segment, texts)) for i, texts in self.texts.items()})
 
@@ -95,14 +95,14 @@ class DatasetEvaluation:
     Attributes:
         data: the images.
         captions: of each model.
-        measures: of each model, with the scores of each image.
+        model_scores: of each model, with the scores of each image.
         cards: scores of each model, with their intervals.
         among_several: whether the run is evaluated on other datasets too.
     """
 
     data: EvaluationData = field(repr=False)
-    captions: tuple[Captions, ...] = field(repr=False)
-    measures: tuple[Scores, ...] = field(repr=False)
+    captions: tuple[ModelCaptions, ...] = field(repr=False)
+    model_scores: tuple[Scores, ...] = field(repr=False)
     cards: tuple[ScoreCard, ...]
     among_several: bool = False
 
@@ -114,7 +114,7 @@ class DatasetEvaluation:
     @cached_property
     def differences(self) -> dict[str, Difference]:
         """Score -> difference of two models with its paired test; empty of one model."""
-        return compare_measures(*self.measures) if len(self.measures) > 1 else {}
+        return compare_scores(*self.model_scores) if len(self.model_scores) > 1 else {}
 
     def __str__(self) -> str:
         lines = list(_card_lines(self.cards[0]))

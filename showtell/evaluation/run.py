@@ -22,9 +22,9 @@ from showtell.data.transforms import check_image_size
 from showtell.errors import ConfigError, ShowtellError, UsageError, message_line
 from showtell.evaluation.chair import load_instances
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
-from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
+from showtell.evaluation.results import DatasetEvaluation, Evaluation, EvaluationData, ModelCaptions
 from showtell.evaluation.scorecard import ScoreCard
-from showtell.evaluation.scores import Scores, measure
+from showtell.evaluation.scores import Scores, compute_scores
 from showtell.search.settings import search_config
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
@@ -280,7 +280,7 @@ def _evaluate(
     captions = tuple(_captions_of(model, data, settings) for model in settings.models)
     if config.segmentation == "characters":
         captions = tuple(each.segmented() for each in captions)
-    measures = measure_all(captions, data, java=settings.java)
+    model_scores = score_all(captions, data, java=settings.java)
     cards = tuple(
         ScoreCard.of(
             each,
@@ -290,9 +290,9 @@ def _evaluate(
             search=source.search,
             skipped=data.skipped + source.skipped,
         )
-        for source, each in zip(captions, measures, strict=True)
+        for source, each in zip(captions, model_scores, strict=True)
     )
-    return DatasetEvaluation(data, captions, tuple(measures), cards, among_several)
+    return DatasetEvaluation(data, captions, tuple(model_scores), cards, among_several)
 
 
 def _load_data(settings: _Settings, name: str, config: DataConfig) -> EvaluationData:
@@ -330,7 +330,7 @@ def _load_data(settings: _Settings, name: str, config: DataConfig) -> Evaluation
     )
 
 
-def _captions_of(model: str | CaptioningModel, data: EvaluationData, settings: _Settings) -> Captions:
+def _captions_of(model: str | CaptioningModel, data: EvaluationData, settings: _Settings) -> ModelCaptions:
     """Captions of the images: from a file of predictions, or by a model.
 
     Raises:
@@ -340,14 +340,14 @@ def _captions_of(model: str | CaptioningModel, data: EvaluationData, settings: _
         return _caption(model, data, settings, model.name or type(model).__name__)
     if is_file(model):
         read = read_predictions(Path(model), data.images, skip_bad=settings.skip_bad, others=data.others)
-        return Captions(model, read.captions, {}, read.skipped_by_reason, "")
+        return ModelCaptions(model, read.captions, {}, read.skipped_by_reason, "")
     opened = load(model, settings.device, runtime=settings.runtime, image_size=settings.image_size)
     return _caption(
         opened, data, settings, model if settings.image_size is None else f"{model}@{settings.image_size}"
     )
 
 
-def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, name: str) -> Captions:
+def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, name: str) -> ModelCaptions:
     stream = model.caption_stream(
         data.images,
         settings.search,
@@ -370,7 +370,7 @@ def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, 
             )
     if not captions:
         raise ShowtellError(f"{data.name}: no photo of the split can be shown")
-    return Captions(
+    return ModelCaptions(
         name,
         {image: tuple(caption.text for caption in some) for image, some in captions.items()},
         {image: some[0] for image, some in captions.items()},
@@ -380,14 +380,14 @@ def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, 
     )
 
 
-def measure_all(sources: Sequence[Captions], data: EvaluationData, *, java: bool) -> list[Scores]:
+def score_all(sources: Sequence[ModelCaptions], data: EvaluationData, *, java: bool) -> list[Scores]:
     """Measure each on the images that all have captions of."""
     common = [i.image_id for i in data.images if all(i.image_id in source.texts for source in sources)]
     if not common:
         raise ShowtellError("no image has captions of both; compare captions of the same images")
     references = {image.image_id: image.captions for image in data.images}
     return [
-        measure(
+        compute_scores(
             {image: source.texts[image] for image in common},
             references,
             training=data.training,

@@ -60,7 +60,7 @@ class ScoreCard:
     @classmethod
     def of(
         cls,
-        measures: Scores,
+        scores: Scores,
         *,
         model: str,
         data: str,
@@ -73,15 +73,15 @@ class ScoreCard:
             model=model,
             data=data,
             split=split,
-            images=len(measures.images),
-            fingerprint=hashlib.sha256("\n".join(measures.images).encode()).hexdigest()[:16],
+            images=len(scores.images),
+            fingerprint=hashlib.sha256("\n".join(scores.images).encode()).hexdigest()[:16],
             search=search,
             date=datetime.now(UTC).isoformat(timespec="seconds"),
-            values=measures.all_values,
-            intervals={name: bootstrap(statistic) for name, statistic in measures.statistics.items()},
-            left_out=dict(measures.left_out),
+            values=scores.all_values,
+            intervals={name: bootstrap(statistic) for name, statistic in scores.statistics.items()},
+            left_out=dict(scores.skipped_metrics),
             skipped=dict(skipped or {}),
-            notes=dict(measures.notes),
+            notes=dict(scores.notes),
         )
 
     def save(self, folder: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 
 from showtell.data.tokenizer import tokenize
 from showtell.errors import DataError
-from showtell.evaluation.bleu import bleu_counts, bleu_of_sums
+from showtell.evaluation.bleu import bleu_counts, bleu_from_counts
 from showtell.evaluation.chair import chair
 from showtell.evaluation.cider import cider, cider_d
 from showtell.evaluation.diversity import distinct_n, self_bleu
@@ -79,14 +79,14 @@ class Scores:
         images: the ids of the images, in the order of the statistics' rows.
         statistics: name -> a score that has an interval and can be compared.
         values: name -> a figure of the whole.
-        left_out: name -> why there is no such score.
+        skipped_metrics: name -> why there is no such score.
         notes: name -> what to know of this score.
     """
 
     images: tuple[str, ...]
     statistics: dict[str, Statistic]
     values: dict[str, float]
-    left_out: dict[str, str]
+    skipped_metrics: dict[str, str]
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -95,7 +95,7 @@ class Scores:
         return {name: statistic.value for name, statistic in self.statistics.items()} | self.values
 
 
-def measure(
+def compute_scores(
     captions: Mapping[str, Sequence[str]],
     references: Mapping[str, Sequence[str]],
     *,
@@ -104,7 +104,7 @@ def measure(
     java: bool = True,
     confidences: Mapping[str, Confidence] | None = None,
 ) -> Scores:
-    """Measure captions.
+    """Compute the scores of captions.
 
     Args:
         captions: image id -> captions, best first. The first is scored; the others count for diversity.
@@ -127,10 +127,10 @@ def measure(
     candidates = [tokenize(captions[image][0]) for image in images]
     reference_words = [[tokenize(caption) for caption in references[image]] for image in images]
     statistics = _classic(candidates, reference_words)
-    left_out: dict[str, str] = {}
+    skipped_metrics: dict[str, str] = {}
     values = {"distinct words": float(len({word for words in candidates for word in words}))}
     if java:
-        java_results, left_out = java_scores(
+        java_results, skipped_metrics = java_scores(
             {image: captions[image][0] for image in images}, {image: references[image] for image in images}
         )
         for name, (score, scores) in java_results.items():
@@ -139,16 +139,18 @@ def measure(
             else:
                 statistics[name] = Statistic.mean(scores)
     else:
-        left_out = dict.fromkeys(("METEOR", "SPICE"), "--java false")
+        skipped_metrics = dict.fromkeys(("METEOR", "SPICE"), "--java false")
     statistics |= plugin_scores(candidates, reference_words)
-    statistics |= _style(candidates, training, left_out)
-    statistics |= _objects(images, candidates, reference_words, objects, left_out)
-    statistics |= _diversity(captions, left_out)
+    statistics |= _style(candidates, training, skipped_metrics)
+    statistics |= _objects(images, candidates, reference_words, objects, skipped_metrics)
+    statistics |= _diversity(captions, skipped_metrics)
     if confidences is not None:
-        shares, calibration_error = _confidence(images, candidates, reference_words, confidences, left_out)
+        shares, calibration_error = _confidence(
+            images, candidates, reference_words, confidences, skipped_metrics
+        )
         statistics |= shares
         values |= calibration_error
-    return Scores(images, statistics, values, left_out, _notes(len(images)))
+    return Scores(images, statistics, values, skipped_metrics, _notes(len(images)))
 
 
 def _notes(images: int) -> dict[str, str]:
@@ -162,7 +164,7 @@ def _notes(images: int) -> dict[str, str]:
     return {"CIDEr": note, "CIDEr-plain": note}
 
 
-def compare_measures(first: Scores, second: Scores) -> dict[str, Difference]:
+def compare_scores(first: Scores, second: Scores) -> dict[str, Difference]:
     """Each score that both have and that can be compared: first minus second, on the same images.
 
     Raises:
@@ -181,7 +183,7 @@ def compare_measures(first: Scores, second: Scores) -> dict[str, Difference]:
 def _classic(candidates: list[Words], references: list[list[Words]]) -> dict[str, Statistic]:
     counts = bleu_counts(candidates, references)
     scores = {
-        f"BLEU-{n}": Statistic(counts, lambda sums, n=n: bleu_of_sums(sums)[..., n - 1])  # type: ignore[misc]
+        f"BLEU-{n}": Statistic(counts, lambda sums, n=n: bleu_from_counts(sums)[..., n - 1])  # type: ignore[misc]
         for n in range(1, 5)
     }
     return scores | {
@@ -192,7 +194,7 @@ def _classic(candidates: list[Words], references: list[list[Words]]) -> dict[str
 
 
 def _style(
-    candidates: list[Words], training: Collection[str], left_out: dict[str, str]
+    candidates: list[Words], training: Collection[str], skipped_metrics: dict[str, str]
 ) -> dict[str, Statistic]:
     statistics = {
         "length": Statistic.mean([len(words) for words in candidates]),
@@ -202,7 +204,7 @@ def _style(
         known = {tuple(tokenize(caption)) for caption in training}
         statistics["novel"] = Statistic.mean([tuple(words) not in known for words in candidates])
     else:
-        left_out["novel"] = "no training captions in these data"
+        skipped_metrics["novel"] = "no training captions in these data"
     return statistics
 
 
@@ -211,13 +213,13 @@ def _objects(
     candidates: list[Words],
     references: list[list[Words]],
     objects: Mapping[str, frozenset[str]] | None,
-    left_out: dict[str, str],
+    skipped_metrics: dict[str, str],
 ) -> dict[str, Statistic]:
     if objects is None:
-        left_out["CHAIR"] = "no objects given: name COCO's instances_*.json with --instances"
+        skipped_metrics["CHAIR"] = "no objects given: name COCO's instances_*.json with --instances"
         return {}
     if missing := sum(image not in objects for image in images):
-        left_out["CHAIR"] = (
+        skipped_metrics["CHAIR"] = (
             f"the --instances file does not list {missing:,} of the images: name that of the split"
         )
         return {}
@@ -230,37 +232,39 @@ def _confidence(
     candidates: list[Words],
     references: list[list[Words]],
     confidences: Mapping[str, Confidence],
-    left_out: dict[str, str],
+    skipped_metrics: dict[str, str],
 ) -> tuple[dict[str, Statistic], dict[str, float]]:
     """Whether the confidence holds on these images: shares, and the calibration error."""
     if not confidences:
-        left_out["confidence"] = "this model's is not calibrated"
+        skipped_metrics["confidence"] = "this model's is not calibrated"
         return {}, {}
     try:
         good = caption_labels(candidates, references)
     except DataError as error:
-        left_out["confidence"] = str(error)
+        skipped_metrics["confidence"] = str(error)
         return {}, {}
     predicted = np.array([confidences[image].probability for image in images])
     statistics = {"good": Statistic.mean(good)}
-    calibration_error = {"ECE": Reliability(predicted, good).error}
+    calibration_error = {"ECE": Reliability(predicted, good).ece}
     doubtful = np.array([confidences[image].doubtful for image in images], dtype=object)
     if None in doubtful:
-        left_out["doubtful"] = "this model has no threshold of doubt"
+        skipped_metrics["doubtful"] = "this model has no threshold of doubt"
         return statistics, calibration_error
     marked = doubtful.astype(bool)
     statistics["doubtful"] = Statistic.mean(marked)
     if marked.any():
         statistics["doubtful, bad"] = Statistic.ratio(marked & ~good, marked)
     else:
-        left_out["doubtful, bad"] = "no caption is doubtful"
+        skipped_metrics["doubtful, bad"] = "no caption is doubtful"
     return statistics, calibration_error
 
 
-def _diversity(captions: Mapping[str, Sequence[str]], left_out: dict[str, str]) -> dict[str, Statistic]:
+def _diversity(
+    captions: Mapping[str, Sequence[str]], skipped_metrics: dict[str, str]
+) -> dict[str, Statistic]:
     several = [[tokenize(caption) for caption in some] for some in captions.values()]
     if min(map(len, several)) < 2:
-        left_out["self-BLEU, distinct-n"] = "one caption an image: --num-captions 5"
+        skipped_metrics["self-BLEU, distinct-n"] = "one caption an image: --num-captions 5"
         return {}
     return {
         "self-BLEU": Statistic.mean(np.array([self_bleu(some) for some in several])),

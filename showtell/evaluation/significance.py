@@ -38,9 +38,11 @@ class Statistic:
         return cls.ratio(values, np.ones_like(values))
 
     @classmethod
-    def ratio(cls, above: ArrayLike, below: ArrayLike) -> Statistic:
+    def ratio(cls, numerator: ArrayLike, denominator: ArrayLike) -> Statistic:
         """The sum of (N,) values over the sum of (N,) others; 0 where that is 0."""
-        return cls(np.stack([np.asarray(above, np.float64), np.asarray(below, np.float64)], axis=1), _ratio)
+        return cls(
+            np.stack([np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)], axis=1), _ratio
+        )
 
     @property
     def value(self) -> float:
@@ -54,8 +56,8 @@ class Statistic:
 
 
 def _ratio(sums: Floats) -> Floats:
-    above, below = sums[..., 0], sums[..., 1]
-    return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+    numerator, denominator = sums[..., 0], sums[..., 1]
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from showtell.checkpoints.run_folder import HISTORY
 from showtell.data.records import CaptionedImage
 from showtell.data.tokenizer import tokenize
 from showtell.errors import ImageError, ShowtellError, UsageError
-from showtell.evaluation.results import Captions, DatasetEvaluation, Evaluation, EvaluationData
+from showtell.evaluation.results import DatasetEvaluation, Evaluation, EvaluationData, ModelCaptions
 from showtell.evaluation.run import DataInput, EvaluationKeywords, evaluate, results_folder
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Scores
@@ -96,7 +96,7 @@ def report(
 
 def page_line(page: Path, evaluation: DatasetEvaluation) -> str:
     """The file of a page, its size and number of photos, in a line."""
-    photos = len(evaluation.measures[0].images)
+    photos = len(evaluation.model_scores[0].images)
     return f"{page} ({page.stat().st_size / 1e6:.1f} MB, {photos:,} photos)"
 
 
@@ -110,7 +110,7 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
     Raises:
         ShowtellError: a photo cannot be shown, or the page cannot be written.
     """
-    data, sources, measures = evaluation.data, evaluation.captions, evaluation.measures
+    data, sources, model_scores = evaluation.data, evaluation.captions, evaluation.model_scores
     cards = list(evaluation.cards)
     names = {card.model for card in cards}
     earlier = [card for card in earlier_cards(folder, cards[0]) if card.model not in names][-_EARLIER:]
@@ -123,8 +123,8 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
         footnotes=tuple(_footnotes(cards)),
         comparison=tuple(_comparison(evaluation)),
         curves=_curves([re.sub(r"@\d+$", "", source.name) for source in sources]),
-        images=tuple(_images(data, sources, measures)),
-        usage=tuple(_usage(data, sources, measures)),
+        images=tuple(_images(data, sources, model_scores)),
+        usage=tuple(_usage(data, sources, model_scores)),
     )
     path = folder / f"{'-vs-'.join(file_stem(source.name) for source in sources)}.html"
     evaluation.save(folder)
@@ -183,11 +183,13 @@ def _curves(models: list[str]) -> Mapping[str, Mapping[str, list[tuple[float, fl
 
 
 def _images(
-    data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Scores]
+    data: EvaluationData, sources: Sequence[ModelCaptions], model_scores: Sequence[Scores]
 ) -> Iterator[ReportImage]:
     """Each photo with its captions; where a photo's file cannot be shown, the report says which."""
-    places = {image: place for place, image in enumerate(measures[0].images)}
-    scores = [{name: m.statistics[name].images for name in ("CIDEr", "BLEU-4", "ROUGE-L")} for m in measures]
+    places = {image: place for place, image in enumerate(model_scores[0].images)}
+    scores = [
+        {name: m.statistics[name].images for name in ("CIDEr", "BLEU-4", "ROUGE-L")} for m in model_scores
+    ]
     for image in data.images:
         if image.image_id not in places:
             continue
@@ -203,7 +205,7 @@ def _images(
         yield ReportImage(image.path.name, thumbnail, image.captions, tuple(shown))
 
 
-def _shown(source: Captions, image: CaptionedImage, scores: dict[str, float]) -> Shown:
+def _shown(source: ModelCaptions, image: CaptionedImage, scores: dict[str, float]) -> Shown:
     best = source.best.get(image.image_id)
     if best is None:
         text = source.texts[image.image_id][0]
@@ -222,9 +224,13 @@ def _shown(source: Captions, image: CaptionedImage, scores: dict[str, float]) ->
 
 
 def _usage(
-    data: EvaluationData, sources: Sequence[Captions], measures: Sequence[Scores]
+    data: EvaluationData, sources: Sequence[ModelCaptions], model_scores: Sequence[Scores]
 ) -> Iterator[WordUsage]:
     references = {image.image_id: image.captions for image in data.images}
-    reference_words = [[tokenize(caption) for caption in references[image]] for image in measures[0].images]
+    reference_words = [
+        [tokenize(caption) for caption in references[image]] for image in model_scores[0].images
+    ]
     for source in sources:
-        yield word_usage([tokenize(source.texts[image][0]) for image in measures[0].images], reference_words)
+        yield word_usage(
+            [tokenize(source.texts[image][0]) for image in model_scores[0].images], reference_words
+        )

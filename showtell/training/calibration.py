@@ -99,7 +99,7 @@ def _plot(measured: _Measured, path: Path) -> None:
         for kind, reliability in parts.items()
     }
     plot_lines(
-        lines | {"promise kept": [(0.0, 0.0), (1.0, 1.0)]},
+        lines | {"perfectly calibrated": [(0.0, 0.0), (1.0, 1.0)]},
         path,
         title="Confidence on validation, cross-fitted",
         x_label="confidence",
@@ -116,9 +116,9 @@ def _figures(calibration: Calibration, measured: _Measured) -> dict[str, Any]:
 
 def _values(reliability: Reliability) -> Mapping[str, Any]:
     values: dict[str, Any] = {
-        "number": len(reliability.right),
-        "right": float(reliability.right.mean()),
-        "calibration_error": reliability.error,
+        "number": len(reliability.labels),
+        "right": float(reliability.labels.mean()),
+        "calibration_error": reliability.ece,
         "bins": reliability.bins(),
     }
     if reliability.doubtful is not None:
@@ -128,7 +128,7 @@ def _values(reliability: Reliability) -> Mapping[str, Any]:
 
 
 def _tell(calibration: Calibration, measured: _Measured) -> None:
-    number = sum(len(parts["captions"].right) for parts in measured.values())
+    number = sum(len(parts["captions"].labels) for parts in measured.values())
     if calibration.doubtful is None:
         doubt = "no caption is doubtful, since the confidence does not tell good captions from others"
     else:
@@ -137,12 +137,12 @@ def _tell(calibration: Calibration, measured: _Measured) -> None:
     for dataset, parts in measured.items():
         captions, words = parts["captions"], parts["words"]
         line = (
-            f"{_percent(captions.right.mean())} of captions are good (calibration error"
-            f" {100 * captions.error:.1f} %), {_percent(captions.doubtful_share or 0.0)} are doubtful"
+            f"{_percent(captions.labels.mean())} of captions are good (calibration error"
+            f" {100 * captions.ece:.1f} %), {_percent(captions.doubtful_share or 0.0)} are doubtful"
         )
         if captions.doubtful_precision is not None:
             line += f" and {_percent(captions.doubtful_precision)} of these are not good"
-        line += f"; {_percent(words.right.mean())} of words are right ({100 * words.error:.1f} %)"
+        line += f"; {_percent(words.labels.mean())} of words are right ({100 * words.ece:.1f} %)"
         log.info("Confidence%s: %s", f" on {dataset}" if dataset else "", line)
 
 

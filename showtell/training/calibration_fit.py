@@ -14,16 +14,16 @@ from showtell.captioning.confidence import Calibration, Floats, caption_features
 from showtell.errors import DataError
 from showtell.evaluation.reliability import MIN_CALIBRATION_IMAGES, Bools, Reliability
 
-PRECISION: Final = 2 / 3
+MIN_DOUBTFUL_PRECISION: Final = 2 / 3
 """Share of the doubtful captions that should not be good."""
 _THRESHOLDS: Final = np.arange(50, 0, -1) / 100
-_JUDGED: Final = 10
+_MIN_DOUBTFUL_COUNT: Final = 10
 """Doubtful captions of a dataset from which their precision is looked at."""
 _FOLDS: Final = 5
-_DECAY: Final = 1e-3
+_L2: Final = 1e-3
 
 
-def doubtful_below(predicted: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
+def choose_doubtful_threshold(predicted: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
     """The confidence below which captions are doubtful, chosen by how good captions of images turned out.
 
     It is the largest threshold, of 0.50, 0.49, ..., below which at least two of three captions are not good,
@@ -44,7 +44,11 @@ def doubtful_below(predicted: Floats, good: Bools, datasets: npt.NDArray[np.str_
     of_dataset = [datasets == name for name in np.unique(datasets)]
     for threshold in _THRESHOLDS.tolist():
         marked = [own & (predicted < threshold) for own in of_dataset]
-        if all((~good[own]).mean() >= PRECISION for own in marked if own.sum() >= _JUDGED):
+        if all(
+            (~good[own]).mean() >= MIN_DOUBTFUL_PRECISION
+            for own in marked
+            if own.sum() >= _MIN_DOUBTFUL_COUNT
+        ):
             return float(threshold)
     return None
 
@@ -81,95 +85,99 @@ def calibrate(
     folds = np.empty(len(names), dtype=int)
     for name in np.unique(names):
         folds[names == name] = np.arange((names == name).sum()) % _FOLDS
-    captions = _Outcomes(
+    captions = _LabelledFeatures(
         np.stack([caption_features(values) for values in log_probs]), np.asarray(good, bool), names, folds
     )
     lengths = [len(values) - 1 for values in log_probs]
-    held = np.array([r for row in right for r in row], dtype=bool)
-    words = _Outcomes(features, held, np.repeat(names, lengths), np.repeat(folds, lengths))
+    labels = np.array([r for row in right for r in row], dtype=bool)
+    words = _LabelledFeatures(features, labels, np.repeat(names, lengths), np.repeat(folds, lengths))
     predicted, of_words = captions.cross_fit(), words.cross_fit()
     calibration = Calibration(captions.fit(), words.fit(), captions.threshold())
     doubtful = captions.cross_mark(predicted)
     return calibration, {
         str(name): {
-            "captions": _of(name, captions, predicted, doubtful),
-            "words": _of(name, words, of_words, None),
+            "captions": _dataset_reliability(name, captions, predicted, doubtful),
+            "words": _dataset_reliability(name, words, of_words, None),
         }
         for name in dict.fromkeys(names.tolist())
     }
 
 
 @dataclass(frozen=True)
-class _Outcomes:
-    """Captions, or words, that held or did not.
+class _LabelledFeatures:
+    """Captions, or words, and whether each is right.
 
     Attributes:
         features: (N, F).
-        held: (N,).
+        labels: (N,).
         datasets: (N,) their names.
         folds: (N,) numbers below `_FOLDS`; the words of an image are in one.
     """
 
     features: Floats
-    held: Bools
+    labels: Bools
     datasets: npt.NDArray[np.str_]
     folds: npt.NDArray[np.int_]
 
-    def of(self, rows: Bools) -> _Outcomes:
+    def of(self, rows: Bools) -> _LabelledFeatures:
         """Those of some rows (N,)."""
-        return _Outcomes(self.features[rows], self.held[rows], self.datasets[rows], self.folds[rows])
+        return _LabelledFeatures(
+            self.features[rows], self.labels[rows], self.datasets[rows], self.folds[rows]
+        )
 
     def fit(self) -> tuple[float, ...]:
         """Weights (F + 1,) of a logistic regression."""
         _, place, count = np.unique(self.datasets, return_inverse=True, return_counts=True)
-        weights = (len(self.held) / len(count) / count)[place]  # of each dataset the same sum, 1 on average
-        return _fit(self.features, self.held, weights)
+        weights = (len(self.labels) / len(count) / count)[place]  # of each dataset the same sum, 1 on average
+        return _fit(self.features, self.labels, weights)
 
     def cross_fit(self) -> Floats:
         """Predict (N,) each fold by what the others give."""
-        predicted = np.zeros(len(self.held))
+        predicted = np.zeros(len(self.labels))
         for fold in np.unique(self.folds):
             out = self.folds == fold
             predicted[out] = predict(self.features[out], self.of(~out).fit())
         return predicted
 
     def threshold(self) -> float | None:
-        """See `doubtful_below`."""
-        return doubtful_below(self.cross_fit(), self.held, self.datasets)
+        """See `choose_doubtful_threshold`."""
+        return choose_doubtful_threshold(self.cross_fit(), self.labels, self.datasets)
 
     def cross_mark(self, predicted: Floats) -> Bools:
         """Whether each (N,) is doubtful by the threshold that the other folds give, as if it were all."""
-        doubtful = np.zeros(len(self.held), dtype=bool)
+        doubtful = np.zeros(len(self.labels), dtype=bool)
         for fold in np.unique(self.folds):
             out = self.folds == fold
             doubtful[out] = predicted[out] < (self.of(~out).threshold() or 0.0)
         return doubtful
 
 
-def _of(name: str, outcomes: _Outcomes, predicted: Floats, doubtful: Bools | None) -> Reliability:
+def _dataset_reliability(
+    name: str, rows: _LabelledFeatures, predicted: Floats, doubtful: Bools | None
+) -> Reliability:
     """The reliability of one dataset."""
-    own = outcomes.datasets == name
-    return Reliability(predicted[own], outcomes.held[own], None if doubtful is None else doubtful[own])
+    own = rows.datasets == name
+    return Reliability(predicted[own], rows.labels[own], None if doubtful is None else doubtful[own])
 
 
-def _fit(features: Floats, held: Bools, weights: Floats) -> tuple[float, ...]:
+def _fit(features: Floats, labels: Bools, weights: Floats) -> tuple[float, ...]:
     """Weights (F + 1,) of a logistic regression; Platt's targets keep it finite where all or none held.
 
     Args:
         features: (N, F).
-        held: (N,).
+        labels: (N,).
         weights: (N,) of each in the loss; 1 on average.
     """
     from scipy.optimize import minimize  # slow to import, and captioning does not need it
 
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
     inputs = (features - mean) / scale
-    yes, no = weights @ held, weights @ ~held
-    targets = np.where(held, (yes + 1) / (yes + 2), 1 / (no + 2))
+    yes, no = weights @ labels, weights @ ~labels
+    targets = np.where(labels, (yes + 1) / (yes + 2), 1 / (no + 2))
 
     def loss(values: Floats) -> tuple[float, Floats]:
         logits = inputs @ values[:-1] + values[-1]
-        decay = _DECAY * np.append(values[:-1], 0.0)
+        decay = _L2 * np.append(values[:-1], 0.0)
         error = weights * (expit(logits) - targets) / len(targets)
         value = np.mean(weights * (np.logaddexp(0, logits) - targets * logits)) + 0.5 * decay @ values
         return float(value), np.append(error @ inputs, error.sum()) + decay

@@ -78,10 +78,10 @@ def test_probabilities_are_those_of_a_logistic_regression(
     *words, _ = log_probs
     features = [mean, min(log_probs), len(words), 1.0]
     logit = sum(weight * value for weight, value in zip(caption, features, strict=True))
-    assert calibration.of_caption(log_probs) == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-9)
+    assert calibration.caption_confidence(log_probs) == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-9)
     expected = []
     for place, value in enumerate(words):
         features = [value, mean, place, words[place - 1] if place else 0.0, 1.0]
         logit = sum(weight * each for weight, each in zip(word, features, strict=True))
         expected.append(1 / (1 + math.exp(-logit)))
-    assert calibration.of_words(log_probs) == pytest.approx(expected, abs=1e-9)
+    assert calibration.word_confidences(log_probs) == pytest.approx(expected, abs=1e-9)

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from showtell.data.records import CaptionedImage
-from showtell.evaluation.results import Captions, DatasetEvaluation, EvaluationData
-from showtell.evaluation.run import measure_all
+from showtell.evaluation.results import DatasetEvaluation, EvaluationData, ModelCaptions
+from showtell.evaluation.run import score_all
 from showtell.evaluation.scorecard import ScoreCard
 
 WORDS = ("dog", "cat", "bird", "horse")
@@ -22,19 +22,19 @@ def make_data(folder: str = "val2017") -> EvaluationData:
     return EvaluationData("animals", "val", images, [], None, Counter(), [])
 
 
-def make_captions(name: str, verb: str = "stands", only: int = 4, **skipped: int) -> Captions:
+def make_captions(name: str, verb: str = "stands", only: int = 4, **skipped: int) -> ModelCaptions:
     """Captions of the first images, as a file of predictions has them."""
     texts = {str(n): (f"a {word} {verb}",) for n, word in enumerate(WORDS[:only], start=1)}
     reasons = {reason.replace("_", " "): number for reason, number in skipped.items()}
-    return Captions(name, texts, {}, Counter(reasons), "")
+    return ModelCaptions(name, texts, {}, Counter(reasons), "")
 
 
-def make_evaluation(*captions: Captions, data: EvaluationData | None = None) -> DatasetEvaluation:
+def make_evaluation(*captions: ModelCaptions, data: EvaluationData | None = None) -> DatasetEvaluation:
     """The evaluation of one set of captions or two."""
     data = data or make_data()
-    measures = measure_all(captions, data, java=False)
+    model_scores = score_all(captions, data, java=False)
     cards = tuple(
         ScoreCard.of(each, model=source.name, data=data.name, split=data.split, skipped=source.skipped)
-        for source, each in zip(captions, measures, strict=True)
+        for source, each in zip(captions, model_scores, strict=True)
     )
-    return DatasetEvaluation(data, captions, tuple(measures), cards)
+    return DatasetEvaluation(data, captions, tuple(model_scores), cards)

@@ -17,9 +17,11 @@ PEOPLE = {
 def test_without_java_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(java_metrics, "_without_spice", java_metrics._without_java)
-    scores, left_out = java_scores(CANDIDATES, PEOPLE)
+    scores, skipped_metrics = java_scores(CANDIDATES, PEOPLE)
     assert scores == {}
-    assert left_out == dict.fromkeys(("METEOR", "SPICE"), "no Java here: install a Java runtime, 8 or later")
+    assert skipped_metrics == dict.fromkeys(
+        ("METEOR", "SPICE"), "no Java here: install a Java runtime, 8 or later"
+    )
 
 
 def test_a_failure_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +50,7 @@ def test_meteor_is_the_references() -> None:
         pipe.close()
     scorer.meteor_p.kill()
     scorer.meteor_p.wait()
-    scores, left_out = java_scores(CANDIDATES, PEOPLE)
+    scores, skipped_metrics = java_scores(CANDIDATES, PEOPLE)
     assert scores["METEOR"][0] == pytest.approx(expected[0])
     assert scores["METEOR"][1] == pytest.approx(expected[1])
-    assert "SPICE" in scores or "Stanford models" in left_out["SPICE"]
+    assert "SPICE" in scores or "Stanford models" in skipped_metrics["SPICE"]

@@ -55,7 +55,7 @@ def test_bins_and_error_by_hand() -> None:
     assert reliability.bins(2) == [(pytest.approx(0.2), pytest.approx(1 / 3)), (pytest.approx(0.85), 0.5)]
     held = [0, 1, 0, 0, 1]
     gaps = [abs(p - h) for p, h in zip(sorted(predicted), held, strict=True)]
-    assert reliability.error == pytest.approx(np.mean(gaps))
+    assert reliability.ece == pytest.approx(np.mean(gaps))
 
 
 def test_doubt_by_hand() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from showtell.captioning.caption import Caption
 from showtell.errors import ShowtellError, UsageError
-from showtell.evaluation.results import Captions, Evaluation
+from showtell.evaluation.results import Evaluation, ModelCaptions
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.scores import Confidence
 from tests.evaluation.results_data import make_captions, make_data, make_evaluation
@@ -94,16 +94,16 @@ def caption(confidence: float | None, doubtful: bool = False) -> Caption:
 
 
 def test_confidences_of_a_model_of_a_file_and_of_one_without() -> None:
-    model = Captions(
-        "m", {}, {"1": caption(0.75), "2": caption(0.25, True)}, Counter(), "beam 3", doubts=True
+    model = ModelCaptions(
+        "m", {}, {"1": caption(0.75), "2": caption(0.25, True)}, Counter(), "beam 3", has_threshold=True
     )
     assert model.confidences == {"1": Confidence(0.75, False), "2": Confidence(0.25, True)}
-    without_threshold = replace(model, doubts=False)
+    without_threshold = replace(model, has_threshold=False)
     assert without_threshold.confidences == {"1": Confidence(0.75, None), "2": Confidence(0.25, None)}
     assert replace(model, best={"1": caption(None)}).confidences == {}
     assert make_captions("file.json").confidences is None
 
 
 def test_captions_without_spaces_are_segmented_by_character() -> None:
-    captions = Captions("m", {"1": ("一只狗 runs", "狗")}, {}, Counter(), "")
+    captions = ModelCaptions("m", {"1": ("一只狗 runs", "狗")}, {}, Counter(), "")
     assert captions.segmented().texts == {"1": ("一 只 狗 runs", "狗")}

@@ -16,7 +16,7 @@ from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.errors import ImageError, ShowtellError, UsageError
 from showtell.evaluation.results import DatasetEvaluation
-from showtell.evaluation.run import evaluate, is_file, is_name, measure_all, results_folder
+from showtell.evaluation.run import evaluate, is_file, is_name, results_folder, score_all
 from tests.evaluation.animals import WORDS, write_animals, write_results
 from tests.evaluation.results_data import make_captions, make_data, make_evaluation
 
@@ -134,7 +134,7 @@ def test_two_sets_without_a_common_image_cannot_be_compared() -> None:
     second.texts.pop("1")
     second.texts.pop("2")
     with pytest.raises(ShowtellError, match="no image has captions of both"):
-        measure_all([first, second], make_data(), java=False)
+        score_all([first, second], make_data(), java=False)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_two_sets_without_a_common_image_cannot_be_compared() -> None:
 def test_the_folder_of_the_results(out: str | None, several: bool, folder: str) -> None:
     evaluation = make_evaluation(make_captions("a.json"))
     one = DatasetEvaluation(
-        evaluation.data, evaluation.captions, evaluation.measures, evaluation.cards, several
+        evaluation.data, evaluation.captions, evaluation.model_scores, evaluation.cards, several
     )
     assert results_folder(out, one) == Path(folder)
 

@@ -11,7 +11,7 @@ import pytest
 from showtell.errors import DataError
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.scores import (
-    measure,
+    compute_scores,
 )
 
 REFERENCES = {
@@ -24,7 +24,7 @@ CANDIDATES = {image: (captions[0].replace("runs", "stands"),) for image, caption
 def test_cards_are_kept_and_found_again(tmp_path: Path) -> None:
     def card(model: str, candidates: dict[str, tuple[str, ...]]) -> ScoreCard:
         return ScoreCard.of(
-            measure(candidates, REFERENCES, java=False), model=model, data="animals", split="val"
+            compute_scores(candidates, REFERENCES, java=False), model=model, data="animals", split="val"
         )
 
     first = card("runs/a", CANDIDATES)
@@ -65,18 +65,18 @@ def test_models_of_similar_names_have_files_of_their_own() -> None:
     [("beam 3", "mine on 2 images of animals (val, beam 3)"), ("", "mine on 2 images of animals (val)")],
 )
 def test_the_title_has_what_was_done(search: str, title: str) -> None:
-    scores = measure({image: CANDIDATES[image] for image in "01"}, REFERENCES, java=False)
+    scores = compute_scores({image: CANDIDATES[image] for image in "01"}, REFERENCES, java=False)
     card = ScoreCard.of(
         scores, model="mine", data="animals", split="val", search=search, skipped={"empty caption": 2}
     )
     assert card.title == title
     assert card.skipped == {"empty caption": 2}
-    assert card.left_out.keys() == scores.left_out.keys()
+    assert card.left_out.keys() == scores.skipped_metrics.keys()
 
 
 def test_cards_of_the_same_images_have_one_fingerprint() -> None:
     def fingerprint(images: str) -> str:
-        scores = measure({image: CANDIDATES[image] for image in images}, REFERENCES, java=False)
+        scores = compute_scores({image: CANDIDATES[image] for image in images}, REFERENCES, java=False)
         return ScoreCard.of(scores, model="m", data="d", split="s").fingerprint
 
     assert fingerprint("01") == fingerprint("01") != fingerprint("02")

@@ -12,9 +12,9 @@ from showtell.evaluation.reliability import caption_labels
 from showtell.evaluation.scores import (
     METRIC_DESCRIPTIONS,
     Confidence,
-    compare_measures,
+    compare_scores,
+    compute_scores,
     format_score,
-    measure,
 )
 
 REFERENCES = {
@@ -31,7 +31,7 @@ CANDIDATES = {image: (captions[0].replace("runs", "stands with"),) for image, ca
 
 
 def test_scores_are_those_of_the_coco_evaluation() -> None:
-    scores = measure(CANDIDATES, REFERENCES, java=False).all_values
+    scores = compute_scores(CANDIDATES, REFERENCES, java=False).all_values
     texts = {i: [" ".join(tokenize(c)) for c in captions] for i, captions in REFERENCES.items()}
     candidates = {i: [" ".join(tokenize(captions[0]))] for i, captions in CANDIDATES.items()}
     bleu, _ = Bleu(4).compute_score(texts, candidates, verbose=0)
@@ -43,7 +43,7 @@ def test_scores_are_those_of_the_coco_evaluation() -> None:
 def test_what_scores_do_not_show() -> None:
     candidates = CANDIDATES | {"0": ("A black dog with a",)}
     known = [CANDIDATES["1"][0].upper(), CANDIDATES["2"][0]]
-    scores = measure(candidates, REFERENCES, training=known, java=False)
+    scores = compute_scores(candidates, REFERENCES, training=known, java=False)
     assert scores.all_values["bad endings"] == pytest.approx(1 / 12)
     assert scores.all_values["novel"] == pytest.approx(10 / 12)
     assert scores.all_values["length"] == np.mean(
@@ -55,21 +55,21 @@ def test_what_scores_do_not_show() -> None:
 
 
 def test_what_is_left_out_is_named() -> None:
-    left_out = measure(CANDIDATES, REFERENCES, java=False).left_out
-    assert left_out.keys() == {"METEOR", "SPICE", "novel", "CHAIR", "self-BLEU, distinct-n"}
+    skipped_metrics = compute_scores(CANDIDATES, REFERENCES, java=False).skipped_metrics
+    assert skipped_metrics.keys() == {"METEOR", "SPICE", "novel", "CHAIR", "self-BLEU, distinct-n"}
 
 
 def test_objects_of_other_images_give_no_score() -> None:
     objects = dict.fromkeys(list(CANDIDATES)[1:], frozenset({"dog"}))
-    scores = measure(CANDIDATES, REFERENCES, objects=objects, java=False)
-    assert scores.left_out["CHAIR"].startswith("the --instances file does not list 1 of the images")
+    scores = compute_scores(CANDIDATES, REFERENCES, objects=objects, java=False)
+    assert scores.skipped_metrics["CHAIR"].startswith("the --instances file does not list 1 of the images")
     assert "CHAIRs" not in scores.statistics
 
 
 def test_objects_and_diversity_join_the_table() -> None:
     several = {image: (*captions, "a dog", "a bird") for image, captions in CANDIDATES.items()}
     objects = {image: frozenset({"dog"}) for image in CANDIDATES}
-    scores = measure(several, REFERENCES, objects=objects, java=False)
+    scores = compute_scores(several, REFERENCES, objects=objects, java=False)
     assert {"CHAIRs", "CHAIRi", "self-BLEU", "distinct-1", "distinct-2"} <= scores.statistics.keys()
     assert scores.all_values["CHAIRs"] == 0  # what people name is there
     assert set(METRIC_DESCRIPTIONS) <= scores.all_values.keys() | {
@@ -83,23 +83,23 @@ def test_objects_and_diversity_join_the_table() -> None:
 
 def test_nothing_to_measure() -> None:
     with pytest.raises(DataError, match="no captions"):
-        measure({}, REFERENCES)
+        compute_scores({}, REFERENCES)
     with pytest.raises(DataError, match="image x: captioned"):
-        measure({"x": ("a dog",)}, REFERENCES)
+        compute_scores({"x": ("a dog",)}, REFERENCES)
 
 
 def test_two_models_are_compared_on_the_same_images() -> None:
     worse = dict.fromkeys(CANDIDATES, ("a cat",))
-    first, second = (measure(candidates, REFERENCES, java=False) for candidates in (CANDIDATES, worse))
-    differences = compare_measures(first, second)
+    first, second = (compute_scores(candidates, REFERENCES, java=False) for candidates in (CANDIDATES, worse))
+    differences = compare_scores(first, second)
     assert differences["CIDEr"].value == pytest.approx(first.all_values["CIDEr"] - second.all_values["CIDEr"])
     assert differences["CIDEr"].p_value < 0.01
     assert differences["BLEU-4"].value == pytest.approx(
         first.all_values["BLEU-4"] - second.all_values["BLEU-4"]
     )
-    fewer = measure({"1": ("a dog",)}, REFERENCES, java=False)
+    fewer = compute_scores({"1": ("a dog",)}, REFERENCES, java=False)
     with pytest.raises(DataError, match="other images"):
-        compare_measures(first, fewer)
+        compare_scores(first, fewer)
 
 
 MANY = {f"{image}-{copy}": captions for image, captions in REFERENCES.items() for copy in range(5)}
@@ -112,7 +112,7 @@ def test_whether_the_confidence_holds() -> None:
     random = np.random.default_rng(0)
     known = {image: Confidence(p := float(random.random()), p < 0.4) for image in candidates}
     captions = {image: (text,) for image, text in candidates.items()}
-    scores = measure(captions, MANY, java=False, confidences=known)
+    scores = compute_scores(captions, MANY, java=False, confidences=known)
     good = caption_labels(
         [tokenize(text) for text in candidates.values()], [[tokenize(c) for c in MANY[i]] for i in candidates]
     ).tolist()
@@ -125,22 +125,22 @@ def test_whether_the_confidence_holds() -> None:
     assert values["ECE"] > 0.1
     assert format_score(values["doubtful"], "doubtful") == f"{100 * len(doubtful) / len(good):.1f} %"
     right = {i: Confidence(float(is_good), None) for i, is_good in zip(candidates, good, strict=True)}
-    sure = measure(captions, MANY, java=False, confidences=right)
+    sure = compute_scores(captions, MANY, java=False, confidences=right)
     assert sure.all_values["ECE"] == pytest.approx(0)
     assert "doubtful" not in sure.all_values
-    assert sure.left_out["doubtful"] == "this model has no threshold of doubt"
-    certain = measure(
+    assert sure.skipped_metrics["doubtful"] == "this model has no threshold of doubt"
+    certain = compute_scores(
         captions, MANY, java=False, confidences=dict.fromkeys(candidates, Confidence(1.0, False))
     )
     assert certain.all_values["doubtful"] == 0
-    assert certain.left_out["doubtful, bad"] == "no caption is doubtful"
+    assert certain.skipped_metrics["doubtful, bad"] == "no caption is doubtful"
 
 
 def test_why_a_confidence_is_not_measured() -> None:
-    assert "confidence" not in measure(CANDIDATES, REFERENCES, java=False).left_out
-    of_none = measure(CANDIDATES, REFERENCES, java=False, confidences={})
-    assert of_none.left_out["confidence"] == "this model's is not calibrated"
-    few = measure(
+    assert "confidence" not in compute_scores(CANDIDATES, REFERENCES, java=False).skipped_metrics
+    of_none = compute_scores(CANDIDATES, REFERENCES, java=False, confidences={})
+    assert of_none.skipped_metrics["confidence"] == "this model's is not calibrated"
+    few = compute_scores(
         CANDIDATES, REFERENCES, java=False, confidences=dict.fromkeys(CANDIDATES, Confidence(0.5, False))
     )
-    assert "fewer than 50 images" in few.left_out["confidence"]
+    assert "fewer than 50 images" in few.skipped_metrics["confidence"]

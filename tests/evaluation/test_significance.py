@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from showtell.errors import DataError
-from showtell.evaluation.bleu import bleu, bleu_counts, bleu_of_sums
+from showtell.evaluation.bleu import bleu, bleu_counts, bleu_from_counts
 from showtell.evaluation.significance import Statistic, bootstrap, compare
 
 values = st.lists(st.floats(-5, 5), min_size=1, max_size=30)
@@ -43,7 +43,7 @@ def test_resampled_bleu_is_the_bleu_of_the_resampled_captions() -> None:
     chosen = draw.integers(0, 12, 12)
     weights = np.bincount(chosen, minlength=12)
     expected, _ = bleu([candidates[i] for i in chosen], [people[i] for i in chosen])
-    assert bleu_of_sums(weights @ bleu_counts(candidates, people)) == pytest.approx(expected, abs=1e-12)
+    assert bleu_from_counts(weights @ bleu_counts(candidates, people)) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=20, deadline=None)

@@ -122,4 +122,4 @@ def test_captions_by_people_of_the_same_dataset_decide_what_is_right(
     predicted = predictions(images)
     measured = calibrate_model(initial_model(tiny_encoder), tmp_path, predicted, images)
     wrong = sum("zebra" in words for words, _ in predicted)
-    assert int((~measured[""]["words"].right.astype(bool)).sum()) == wrong > 0
+    assert int((~measured[""]["words"].labels.astype(bool)).sum()) == wrong > 0

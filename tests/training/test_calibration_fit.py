@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from showtell.captioning.confidence import caption_features
 from showtell.errors import DataError
 from showtell.evaluation.reliability import MIN_CALIBRATION_IMAGES
-from showtell.training.calibration_fit import calibrate, doubtful_below
+from showtell.training.calibration_fit import calibrate, choose_doubtful_threshold
 
 
 def draw(seed: int, number: int) -> tuple[list[list[float]], np.ndarray, list[list[bool]]]:
@@ -52,12 +52,12 @@ def test_weights_are_those_of_a_logistic_regression_in_pytorch() -> None:
 def test_the_mean_probability_is_the_share_that_is_right(seed: int) -> None:
     log_probs, good, right = draw(seed, 300)
     calibration, measured = calibrate(log_probs, good, right)
-    captions = [calibration.of_caption(values) for values in log_probs]
-    words = [probability for values in log_probs for probability in calibration.of_words(values)]
+    captions = [calibration.caption_confidence(values) for values in log_probs]
+    words = [probability for values in log_probs for probability in calibration.word_confidences(values)]
     assert np.mean(captions) == pytest.approx(good.mean(), abs=0.01)
     assert np.mean(words) == pytest.approx(np.mean([r for row in right for r in row]), abs=0.01)
     for reliability in measured[""].values():
-        assert reliability.error < 0.12
+        assert reliability.ece < 0.12
         assert ((reliability.predicted > 0) & (reliability.predicted < 1)).all()
     drawn_first = np.corrcoef(measured[""]["captions"].predicted, captions)[0, 1]
     assert drawn_first > 0.8  # in the order of the captions
@@ -82,9 +82,9 @@ def test_a_probability_does_not_depend_on_its_own_outcome() -> None:
 def test_where_all_or_none_are_right_it_stays_finite(held: bool) -> None:
     log_probs, _, right = draw(3, 100)
     calibration, measured = calibrate(log_probs, [held] * 100, [[held] * len(row) for row in right])
-    probability = calibration.of_caption(log_probs[0])
+    probability = calibration.caption_confidence(log_probs[0])
     assert (0.9 < probability < 1) if held else (0 < probability < 0.1)
-    assert measured[""]["captions"].error < 0.05
+    assert measured[""]["captions"].ece < 0.05
 
 
 def test_too_little_to_calibrate_with() -> None:
@@ -112,14 +112,14 @@ def test_datasets_weigh_the_same_however_large_they_are() -> None:
         right[small] * 5 + right[large] * 5,
     )
     for values in log_probs:  # Platt's targets and the scale of the decay know how many there are
-        assert several.of_caption(values) == pytest.approx(alone.of_caption(values), abs=0.01)
-        assert several.of_words(values) == pytest.approx(alone.of_words(values), abs=0.01)
-    assert {name: len(parts["captions"].right) for name, parts in measured.items()} == {
+        assert several.caption_confidence(values) == pytest.approx(alone.caption_confidence(values), abs=0.01)
+        assert several.word_confidences(values) == pytest.approx(alone.word_confidences(values), abs=0.01)
+    assert {name: len(parts["captions"].labels) for name, parts in measured.items()} == {
         "small": 60,
         "large": 300,
     }
-    assert measured["small"]["captions"].right.tolist() == good[small].tolist()
-    assert measured["large"]["words"].right.tolist() == [r for row in right[large] for r in row] * 5
+    assert measured["small"]["captions"].labels.tolist() == good[small].tolist()
+    assert measured["large"]["words"].labels.tolist() == [r for row in right[large] for r in row] * 5
 
 
 def test_the_threshold_by_hand() -> None:
@@ -127,13 +127,17 @@ def test_the_threshold_by_hand() -> None:
     names = np.array(["a"] * 100)
     good = np.ones(100, bool)
     good[:20] = False  # 20 of the first 29 are 2/3 and more, of the first 31 less
-    assert doubtful_below(predicted, good, names) == 0.30
-    assert doubtful_below(predicted, np.zeros(100, bool), names) == 0.5  # not higher, if none is good
-    assert doubtful_below(predicted, np.arange(100) % 2 == 1, names) == 0.09  # with fewer than ten, none asks
+    assert choose_doubtful_threshold(predicted, good, names) == 0.30
+    assert (
+        choose_doubtful_threshold(predicted, np.zeros(100, bool), names) == 0.5
+    )  # not higher, if none is good
+    assert (
+        choose_doubtful_threshold(predicted, np.arange(100) % 2 == 1, names) == 0.09
+    )  # with fewer than ten, none asks
     every = np.array(["a", "b"] * 50)
     good[:20:2] = True  # all of a are good: from ten on it objects
-    assert doubtful_below(predicted, good, every) == 0.18
-    assert doubtful_below(np.full(100, 0.001), good | True, every) is None
+    assert choose_doubtful_threshold(predicted, good, every) == 0.18
+    assert choose_doubtful_threshold(np.full(100, 0.001), good | True, every) is None
 
 
 @settings(max_examples=15, deadline=None)
@@ -145,7 +149,7 @@ def test_at_least_two_of_three_doubtful_captions_are_not_good_in_each_dataset(
     predicted = random.random(400) ** random.uniform(0.5, 2)
     good = random.random(400) < predicted ** random.uniform(0.5, 2)
     names = random.choice(list("abc")[:several], 400)
-    threshold = doubtful_below(predicted, good, names)
+    threshold = choose_doubtful_threshold(predicted, good, names)
     assert threshold is None or 0 < threshold <= 0.5
 
     def holds(limit: float) -> bool:
