@@ -265,10 +265,10 @@ class CaptioningModel(ABC):
             return self.transform.pixels(open_source(source))
 
         if self.device_type == "cuda" and isinstance(sources, Sequence) and _picklable(sources[:1]):
-            from showtell.data.processes import decode_in_processes, processes_pay
+            from showtell.data.processes import decode_in_processes, should_use_processes
 
             size = self.transform.size
-            if processes_pay(len(sources), size):
+            if should_use_processes(len(sources), size):
                 stream = decode_in_processes(sources, lambda source: [decode(source)], size=size)
                 with closing(stream):
                     for item in stream:

@@ -20,7 +20,7 @@ CONFIG: Final = "config.json"
 PREPROCESSOR: Final = "preprocessor_config.json"
 MODEL_TYPE: Final = "showtell"
 _BICUBIC: Final = 3
-_SHOWN: Final = 80
+_MAX_VALUE_CHARS: Final = 80
 """Characters of a value that an error shows at most."""
 
 
@@ -116,7 +116,7 @@ def _compare(path: Path, values: Mapping[str, Any], expected: Mapping[str, Any])
 
 def _short(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}..."
 
 
 def _contradictions(

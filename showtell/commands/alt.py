@@ -39,7 +39,7 @@ from showtell.config import ServingConfig
 from showtell.errors import ShowtellError, UsageError, one_line
 from showtell.output import FileWriter, GalleryWriter, Output, Photo, Record, Screen, Tally, make_writer
 from showtell.utils.files import write_atomic
-from showtell.utils.progress import bars_hidden
+from showtell.utils.progress import PROGRESS_BAR_ABOVE, bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: misuse and checks are answered at once
     from showtell.captioning.base import CaptioningModel
@@ -48,8 +48,6 @@ log = logging.getLogger(__name__)
 
 BACKUPS: Final = ".showtell-backup"
 KINDS: Final = ("auto", "pages", "photos")
-_MANY: Final = 16
-"""More images than this get a progress bar."""
 
 
 EXAMPLES: Final = (
@@ -270,7 +268,7 @@ def _records(
         photos,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
     )
-    quiet = len(photos) <= _MANY or bars_hidden()
+    quiet = len(photos) <= PROGRESS_BAR_ABOVE or bars_hidden()
     for done in tqdm(stream, total=len(photos), desc="captions", unit="img", disable=quiet):
         captions = tuple(replace(c, text=as_sentence(c.text)) for c in done.captions)
         reason = done.error.reason if done.error else None

@@ -45,7 +45,7 @@ from showtell.output import (
 )
 from showtell.search.settings import search_config as search_config_of
 from showtell.utils.files import require_writable
-from showtell.utils.progress import bars_hidden
+from showtell.utils.progress import PROGRESS_BAR_ABOVE, bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
     from showtell.captioning.base import CaptioningModel
@@ -63,8 +63,6 @@ drawings, and images of microscopes and telescopes; the rest is downloaded.)"""
 
 STANDARD_OUTPUT: Final = "-"
 """Value of --output for JSON Lines on standard output."""
-_MANY = 16
-"""More photos than this get a progress bar."""
 EXAMPLES: Final = (
     ("{prog} photo.jpg", "a caption of a photo"),
     ("{prog} photos/ --output captions.html", "of a folder, with a gallery"),
@@ -207,7 +205,9 @@ def _progress_bar(inputs: Sequence[str]) -> tqdm[Any]:
     if not inputs or bars_hidden():
         return tqdm(disable=True)
     total = None if "-" in inputs else sum(1 for _ in find_images(inputs))
-    return tqdm(total=total, desc="captions", unit="img", disable=total is not None and total <= _MANY)
+    return tqdm(
+        total=total, desc="captions", unit="img", disable=total is not None and total <= PROGRESS_BAR_ABOVE
+    )
 
 
 def _records(

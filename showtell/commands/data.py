@@ -15,7 +15,7 @@ from typing import Final, Literal
 from jsonargparse import Namespace
 
 from showtell.commands.shared.options import add_general
-from showtell.commands.shared.parser import Options, Parser
+from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config.data import DATASET_FORMATS
 from showtell.config.plugins import plugin_names
 from showtell.data.annotations import find_dataset_root, load_annotations
@@ -54,7 +54,7 @@ _EXPORT: Final = (
     ("{prog} photos/ --format coco --out coco/", "coco/annotations/captions_train.json, ..."),
     ("{prog} photos/ --format label-studio --out tasks.json", "tasks that Label Studio imports"),
 )
-_FEW: Final = 3
+_MAX_NAMED_FILES: Final = 3
 """Files that are named of those that are missing."""
 
 
@@ -87,7 +87,7 @@ def add_arguments(parser: Parser) -> None:
         add_general(part)
 
 
-def _add_format(parser: Options) -> None:
+def _add_format(parser: ArgumentGroup) -> None:
     parser.add_argument(
         "--data.format",
         metavar="NAME",
@@ -104,7 +104,7 @@ def _add_format(parser: Options) -> None:
     )
 
 
-def _add_language(parser: Options) -> None:
+def _add_language(parser: ArgumentGroup) -> None:
     parser.add_argument(
         "--language",
         metavar="|".join(LANGUAGES),
@@ -251,10 +251,10 @@ def _report(done: DatasetCheck) -> list[str]:
         names = [_inside(path, home) for path in done.missing]
         get = f"; get them: showtell data get {done.known.name} --root {home}" if done.known else ""
         lines.append(f"missing: {_few(names)}{get}")
-    for path, reason in list(done.unreadable.items())[:_FEW]:
+    for path, reason in list(done.unreadable.items())[:_MAX_NAMED_FILES]:
         lines.append(f"cannot be decoded: {_inside(path, home)}: {reason}")
-    if len(done.unreadable) > _FEW:
-        lines.append(f"cannot be decoded: {len(done.unreadable) - _FEW:,} more")
+    if len(done.unreadable) > _MAX_NAMED_FILES:
+        lines.append(f"cannot be decoded: {len(done.unreadable) - _MAX_NAMED_FILES:,} more")
     for kind, count in done.unusable.most_common():
         entry = next(each.entry for each in done.loaded.skipped if each.reason == kind)
         lines.append(f"unusable: {count:,} x {kind}, first {one_line(entry)}; --skip-bad drops them")
@@ -291,7 +291,7 @@ def _inside(path: Path, home: Path) -> str:
     return one_line(path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path))
 
 
-def _few(names: Sequence[str], most: int = _FEW) -> str:
+def _few(names: Sequence[str], most: int = _MAX_NAMED_FILES) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import optuna
 
     from showtell.data.dataset import LoadImage
-    from showtell.tuning.study import Outcome, Report
+    from showtell.tuning.study import ReportIntermediate, TrialResult
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def run(parser: Parser, args: Namespace) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _TuningJob:
     """The arguments of a process that runs trials."""
 
     config: RunConfig
@@ -158,7 +158,7 @@ def _space_text(file: str | None) -> str:
         raise UsageError(f"--space {file}: cannot be read ({error})") from error
 
 
-def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
+def _prepare(config: RunConfig, args: Namespace, space: str) -> _TuningJob:
     """Load the data, cut the tuning split, extract features."""
     from showtell.encoder.cnn import CNNEncoder
     from showtell.training.setup import image_source
@@ -176,7 +176,7 @@ def _prepare(config: RunConfig, args: Namespace, space: str) -> _Job:
     load, shown = image_source(_shared_features(config, args.processes), encoder, images)
     same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
     identity = repr((same, space, args.metric, [image.image_id for image in shown]))
-    return _Job(
+    return _TuningJob(
         config=config,
         space=space,
         folder=folder,
@@ -204,7 +204,7 @@ def _shared_features(config: RunConfig, processes: int) -> RunConfig:
     return replace(config, features="cached") if config.features == "auto" else config
 
 
-def _run_all(job: _Job, processes: int) -> None:
+def _run_all(job: _TuningJob, processes: int) -> None:
     """Run trials in this process, or in several others."""
     if processes == 1:
         _work(job, 0)
@@ -219,7 +219,7 @@ def _run_all(job: _Job, processes: int) -> None:
             done.result()
 
 
-def _work(job: _Job, seed: int) -> None:
+def _work(job: _TuningJob, seed: int) -> None:
     """Run trials until the study has enough."""
     import torch
 
@@ -236,8 +236,8 @@ def _work(job: _Job, seed: int) -> None:
     sets = caption_sets(job.config, job.images, job.vocabulary, job.load)
     space = SearchSpace.read(job.space, job.config)
 
-    def objective(config: RunConfig, number: int, report: Report) -> Outcome:
-        from showtell.tuning.study import Outcome
+    def objective(config: RunConfig, number: int, report: ReportIntermediate) -> TrialResult:
+        from showtell.tuning.study import TrialResult
 
         folder = job.folder / "trials" / f"{number:04}"
         torch.manual_seed(config.training.seed)
@@ -257,7 +257,7 @@ def _work(job: _Job, seed: int) -> None:
             _clear(folder)
         notes = ("epoch", "val_loss", "CIDEr", "BLEU-4", "captions_per_second")
         best = result.best
-        return Outcome(best[job.metric], {name: best[name] for name in notes if name in best})
+        return TrialResult(best[job.metric], {name: best[name] for name in notes if name in best})
 
     study = job.open_study(seed)
     with storage_errors(job.storage):

@@ -23,17 +23,17 @@ from showtell.errors import ImageError
 T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8]
 
-MANY: Final = 1500
+MIN_IMAGES_FOR_PROCESSES: Final = 1500
 """Images from which it pays to start processes that decode."""
-_FEWEST_CORES: Final = 6
-_MOST_PROCESSES: Final = 24
+_MIN_CORES: Final = 6
+_MAX_PROCESSES: Final = 24
 _CHUNK: Final = 8
 """Images that a process decodes at a time."""
 _AHEAD: Final = 2048
 """Images that are decoded while others are encoded and their captions searched."""
 
 
-def processes_pay(count: int, size: int, views: int = 1) -> bool:
+def should_use_processes(count: int, size: int, views: int = 1) -> bool:
     """Whether `decode_in_processes` pays, for an encoder as fast as a GPU.
 
     Threads wait for Python's lock: they decode about three times what one does, however many cores there are.
@@ -44,7 +44,7 @@ def processes_pay(count: int, size: int, views: int = 1) -> bool:
         size: side in pixels of a square view.
         views: made of each image.
     """
-    if not sys.platform.startswith("linux") or _cores() < _FEWEST_CORES or count < MANY:
+    if not sys.platform.startswith("linux") or _cores() < _MIN_CORES or count < MIN_IMAGES_FOR_PROCESSES:
         return False
     return _room(size, views) >= 2 * _CHUNK * _workers()
 
@@ -86,7 +86,7 @@ def _cores() -> int:
 
 
 def _workers() -> int:
-    return min(_MOST_PROCESSES, max(1, _cores() - 1))
+    return min(_MAX_PROCESSES, max(1, _cores() - 1))
 
 
 def _room(size: int, views: int) -> int:

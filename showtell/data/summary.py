@@ -13,8 +13,8 @@ from showtell.utils.shipped import DEFAULT_MODEL
 
 log = logging.getLogger(__name__)
 
-FEW_FROM_SCRATCH: Final = 1_000
-FEW: Final = 50
+MIN_IMAGES_FROM_SCRATCH: Final = 1_000
+MIN_IMAGES_FINETUNING: Final = 50
 """Below so many training photos there is a warning, from scratch and from a model."""
 TINY_VOCABULARY: Final = 100
 """Below so many words there is a warning."""
@@ -47,14 +47,14 @@ def warn_of_few_images(data: PreparedData, config: RunConfig) -> None:
     if config.data.root is None or config.data.format == "scenes":
         return
     photos, words, fresh = len(data.train), len(data.vocabulary.words), config.init == "none"
-    if fresh and photos < FEW_FROM_SCRATCH:
+    if fresh and photos < MIN_IMAGES_FROM_SCRATCH:
         log.warning(
             "%s training photos are few to learn from alone: expect captions that miss the photo;"
             " start from a model (--init %s), or add photos",
             f"{photos:,}",
             DEFAULT_MODEL,
         )
-    elif photos < FEW:
+    elif photos < MIN_IMAGES_FINETUNING:
         log.warning(
             "%s training photos are few: expect the captions of %s with some of your words; add photos",
             f"{photos:,}",

@@ -34,8 +34,7 @@ class Reliability:
     doubtful: Bools | None = None
 
     def bins(self, number: int = 10) -> list[tuple[float, float]]:
-        """(mean confidence, share that is right) of equally many, from the least confidence to the
-        greatest."""
+        """(mean confidence, share that is right) of bins of equally many, the least confident first."""
         parts = np.array_split(np.argsort(self.predicted, kind="stable"), number)
         return [(float(self.predicted[p].mean()), float(self.labels[p].mean())) for p in parts if len(p)]
 

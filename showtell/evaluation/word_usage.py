@@ -13,7 +13,7 @@ from showtell.errors import DataError
 Words = Sequence[str]
 
 _ROWS: Final = 24
-_FEWEST: Final = 3
+_MIN_CONFUSIONS: Final = 3
 _STOP_WORDS: Final = """
     a an the of in on at to with by for from into onto near over under and or as while is are was were be
     been being it its his her their this that these those there up down out off through next beside
@@ -131,6 +131,6 @@ def _confusions(candidates: Sequence[Words], references: Sequence[Sequence[Words
     def weight(pair: tuple[str, str]) -> float:
         return pairs[pair] * math.log(pairs[pair] * len(candidates) / (wrong[pair[0]] * lacking[pair[1]]))
 
-    chosen = [pair for pair, times in pairs.items() if times >= _FEWEST and weight(pair) > 0]
+    chosen = [pair for pair, times in pairs.items() if times >= _MIN_CONFUSIONS and weight(pair) > 0]
     chosen.sort(key=lambda pair: (-weight(pair), pair))
     return tuple(Confusion(*pair, pairs[pair]) for pair in chosen[:_ROWS])

@@ -19,7 +19,7 @@ from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.resnet import ResNet
 from showtell.errors import ModelError
 
-TOP: Final = 16
+TOP_K: Final = 16
 """Likeliest words that a step tells: enough for a beam of 6."""
 
 _DYNAMIC: Final = torch.export.Dim.DYNAMIC
@@ -121,7 +121,7 @@ def write_decoder_graphs(captioner: Captioner, decoder: StepDecoder, folder: Pat
     with torch.no_grad(), _quiet():
         state = decoder.init_state(features)
         context, recurrent = list(state.context), [m.expand(-1, 3, *m.shape[2:]) for m in state.recurrent]
-        top = min(TOP, len(captioner.vocabulary))
+        top = min(TOP_K, len(captioner.vocabulary))
         tokens = torch.zeros(2, 3, dtype=torch.long)
         images = {0: _DYNAMIC}
         hypotheses = {0: _DYNAMIC, 1: _DYNAMIC}

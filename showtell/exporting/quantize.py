@@ -27,9 +27,9 @@ from showtell.exporting.graphs import write_decoder_graphs
 from showtell.runtime.openvino_graphs import openvino_core
 from showtell.runtime.sessions import Array, OnnxSession
 
-_SAID: Final = 48
+_CALIBRATION_CAPTIONS: Final = 48
 """Photos that are captioned to see what a decoder takes."""
-_STEPS: Final = 12
+_CALIBRATION_STEPS: Final = 12
 _START_TOKEN: Final = 1
 
 Inputs = list[Array]
@@ -54,7 +54,7 @@ def quantize_graphs(folder: Path, captioner: Captioner, pixels: Sequence[Pixels]
     with TemporaryDirectory() as made:
         start, step = Path(made) / "start.onnx", Path(made) / "step.onnx"
         context, _, _ = write_decoder_graphs(captioner, for_search(captioner.decoder.eval()), Path(made))
-        steps = _steps_of(encoder, start, step, shown[:_SAID], context)
+        steps = _steps_of(encoder, start, step, shown[:_CALIBRATION_CAPTIONS], context)
         left = _left_in_floats(onnx.load(step), context, len(captioner.vocabulary))
         openvino.save_model(openvino_core().read_model(start), folder / "start.xml")
         _quantize_for_openvino(step, folder, steps, left)
@@ -92,7 +92,7 @@ def _steps_of(
     for inputs in shown:
         remembered = start.run(encoder.run(inputs))
         tokens = np.full((1, 1), _START_TOKEN, np.int64)
-        for _ in range(_STEPS):
+        for _ in range(_CALIBRATION_STEPS):
             steps.append([tokens, *remembered])
             outputs = step.run(steps[-1])
             tokens = outputs[1][:, :, 0].astype(np.int64)  # not the long long of ONNX Runtime

@@ -16,11 +16,11 @@ import torch
 
 from showtell.config import View
 from showtell.data.decode_ahead import batched, decode_ahead
-from showtell.data.processes import decode_in_processes, processes_pay
+from showtell.data.processes import decode_in_processes, should_use_processes
 from showtell.data.transforms import ImageTransform
 from showtell.errors import FeatureStoreError, ImageError
 
-AT_ONCE: Final = 4
+BATCHES_PER_CHUNK: Final = 4
 """Encoder batches whose images are handed over together; those of one shape share a batch."""
 
 ImageView = tuple[Path, View]
@@ -100,7 +100,7 @@ def encode_views(
     Raises:
         ImageError: an image cannot be decoded, and `skip_bad` is not set.
     """
-    size = AT_ONCE * encoder.batch_size
+    size = BATCHES_PER_CHUNK * encoder.batch_size
     with closing(_decoded_views(encoder, wanted, size)) as decoded:
         for batch in batched(decoded, size):
             good = [(view, pixels) for view, pixels in batch if not isinstance(pixels, ImageError)]
@@ -146,7 +146,7 @@ def _decoded_views(
         return transform.views(*file)
 
     each = -(-len(wanted) // max(1, len({path for path, _ in wanted})))  # views of a file
-    if encoder.device_type == "cuda" and processes_pay(len(wanted), transform.size, each):
+    if encoder.device_type == "cuda" and should_use_processes(len(wanted), transform.size, each):
         stream = decode_in_processes(files, decode, size=transform.size, views=each)
     else:
         stream = decode_ahead(files, decode, ahead=ahead)

@@ -13,8 +13,8 @@ from showtell.output.record import Record
 
 log = logging.getLogger(__name__)
 
-_NAMED: Final = 3
-"""Skipped photos that are named again at the end; each has had a line of its own."""
+MAX_NAMED_FAILURES: Final = 3
+"""Failed images that a summary names; each has had a line of its own."""
 
 
 class Distinct:
@@ -76,7 +76,7 @@ class Tally:
             self.captioned += 1
             return
         self.skipped += 1
-        if len(self._names) < _NAMED:
+        if len(self._names) < MAX_NAMED_FAILURES:
             self._names.append(one_line(record.image))
 
     def __exit__(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _CURVES = {"Loss": ("train_loss", "divergence", "val_loss"), "Scores on validation": ("CIDEr", "BLEU-4")}
 """Columns of history.csv; where a run had several datasets, those of each (`val_loss/coco`) are shown too."""
-_EARLIER = 6
+_MAX_EARLIER_RUNS = 6
 """Columns of earlier runs at most: the latest."""
 
 
@@ -113,7 +113,9 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
     data, sources, model_scores = evaluation.data, evaluation.captions, evaluation.model_scores
     cards = list(evaluation.cards)
     names = {card.model for card in cards}
-    earlier = [card for card in earlier_cards(folder, cards[0]) if card.model not in names][-_EARLIER:]
+    earlier = [card for card in earlier_cards(folder, cards[0]) if card.model not in names][
+        -_MAX_EARLIER_RUNS:
+    ]
     page = Report(
         title=f"{' and '.join(source.name for source in sources)} on {data.name}",
         subtitle="; ".join(card.title for card in cards),

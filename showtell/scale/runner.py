@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Final
 
 from showtell.errors import DataError, ShowtellError
+from showtell.output.summary import MAX_NAMED_FAILURES
 from showtell.scale.checksums import Checksum, add_checksum, read_checksums
 from showtell.scale.job import FAILED, Job, check_producer
 from showtell.scale.locks import changing_files
@@ -21,9 +21,6 @@ from showtell.utils.files import remove_abandoned, reraise_os_error
 from showtell.utils.storage import is_remote, write_whole
 
 log = logging.getLogger(__name__)
-
-_NAMED: Final = 3
-"""Failed images that a summary names."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ class Summary:
     def __str__(self) -> str:
         text = f"{self.images:,} photos"
         if self.failed:
-            more = len(self.failed) - _NAMED
-            names = ", ".join(list(self.failed)[:_NAMED]) + f" and {more:,} more" * (more > 0)
+            more = len(self.failed) - MAX_NAMED_FAILURES
+            names = ", ".join(list(self.failed)[:MAX_NAMED_FAILURES]) + f" and {more:,} more" * (more > 0)
             text += f", {len(self.failed):,} of them failed ({names})"
         if self.now < self.images:
             text += f"; {self.images - self.now:,} were there already"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # they import torch, which the driver of a job does without
     from showtell.captioning.base import CaptioningModel
     from showtell.features.encoding import FeatureEncoder, Features, Pixels
 
-AT_ONCE: Final = 64
+ENCODE_CHUNK: Final = 64
 """Images that are handed to the encoder together; those of one shape share its batches."""
 
 Failures = dict[str, str]
@@ -177,9 +177,11 @@ class FeatureTask(Task):
 
     def _decoded(self, unit: Unit) -> Iterator[list[Decoded[SourceImage, Pixels]]]:
         transform = self._encoder.transform
-        decoded = decode_ahead(unit.images(), lambda image: transform.pixels(image.open()), ahead=AT_ONCE)
+        decoded = decode_ahead(
+            unit.images(), lambda image: transform.pixels(image.open()), ahead=ENCODE_CHUNK
+        )
         with closing(decoded):
-            yield from batched(decoded, AT_ONCE)
+            yield from batched(decoded, ENCODE_CHUNK)
 
     def _encode(self, items: list[Decoded[SourceImage, Pixels]]) -> Features:
         return self._encoder.encode_pixels([item.pixels for item in items if item.pixels is not None])

@@ -37,11 +37,11 @@ from showtell.serving.review.routes import PROPOSALS, add_review
 from showtell.serving.review.session import Review
 from showtell.serving.schemas import (
     MAX_CAPTIONS,
+    CaptionOptions,
     CaptionRequest,
     CaptionResponse,
     ImageAnswer,
     ModelInfo,
-    Options,
     Problem,
     State,
     Timing,
@@ -252,7 +252,7 @@ class _Service:
         return RefusedError(503, detail, {"Retry-After": str(max(1, math.ceil(wait)))})
 
     def _response(
-        self, answers: Sequence[Answer | BaseException], options: Options, start: float
+        self, answers: Sequence[Answer | BaseException], options: CaptionOptions, start: float
     ) -> CaptionResponse:
         results = []
         for one in answers:
@@ -270,7 +270,7 @@ class _Service:
         return CaptionResponse(model=self.name, results=results, total_ms=round(total, 1))
 
 
-def _image_answer(answer: Answer, options: Options) -> ImageAnswer:
+def _image_answer(answer: Answer, options: CaptionOptions) -> ImageAnswer:
     return ImageAnswer(
         captions=[describe(caption, attention=options.attention) for caption in answer.captions],
         timing=Timing(
@@ -343,7 +343,7 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
 
 def _request_body(max_images: int) -> dict[str, Any]:
     """The request body of /v1/captions, for the OpenAPI document."""
-    form, body = Options.model_json_schema(), CaptionRequest.model_json_schema()
+    form, body = CaptionOptions.model_json_schema(), CaptionRequest.model_json_schema()
     images = {
         "type": "array",
         "items": {"type": "string", "format": "binary"},

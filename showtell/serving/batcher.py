@@ -62,7 +62,7 @@ class Answer:
 
 
 @dataclass
-class _Job:
+class _PendingImage:
     config: SearchConfig
     attention: bool
     submitted: float = field(default_factory=time.monotonic)
@@ -97,7 +97,7 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._changed = threading.Condition()
         # All below is read and written with `_changed` held.
-        self._ready: deque[_Job] = deque()
+        self._ready: deque[_PendingImage] = deque()
         self._pending = 0  # jobs that were taken and have not left
         self._decoding = 0
         self._pace = 0.1  # seconds an image
@@ -110,7 +110,7 @@ class Batcher:
         self._decoder_pool.start()
         self._thread.start()
         side = self.captioner.transform.size
-        warm = _Job(SearchConfig(), False, pixels=np.zeros((side, side, 3), np.uint8))
+        warm = _PendingImage(SearchConfig(), False, pixels=np.zeros((side, side, 3), np.uint8))
         with self._changed:
             self._pending += 1
             self._ready.append(warm)
@@ -134,7 +134,7 @@ class Batcher:
         Raises:
             BatcherBusyError: there is no room for them, or the batcher is closed.
         """
-        jobs = [_Job(config, attention) for _ in images]
+        jobs = [_PendingImage(config, attention) for _ in images]
         with self._changed:
             if self._closed:
                 raise BatcherBusyError("the service is shutting down", 5.0)
@@ -213,7 +213,7 @@ class Batcher:
         if future.cancelled():
             self._decoder_pool.cancel(task)
 
-    def _decoded(self, job: _Job, task: DecodeTask) -> None:
+    def _decoded(self, job: _PendingImage, task: DecodeTask) -> None:
         job.pixels, job.decode_seconds = task.pixels, task.seconds
         with self._changed:
             self._decoding -= 1
@@ -238,7 +238,7 @@ class Batcher:
                 malloc_trim()
                 tidied = time.monotonic()
 
-    def _next_batch(self) -> list[_Job]:
+    def _next_batch(self) -> list[_PendingImage]:
         """The next jobs; none when the batcher is closed and all is done."""
         with self._changed:
             self._changed.wait_for(lambda: self._ready or (self._closed and not self._decoding))
@@ -249,7 +249,7 @@ class Batcher:
             size = min(len(self._ready), self.config.batch_size)
             return [self._ready.popleft() for _ in range(size)]
 
-    def _caption(self, jobs: Sequence[_Job]) -> None:
+    def _caption(self, jobs: Sequence[_PendingImage]) -> None:
         """Answer jobs; if they fail together, each by itself, so that none takes others down."""
         start = time.monotonic()
         try:
@@ -279,7 +279,7 @@ class Batcher:
             self._pace = self._pace if pace is None else _INERTIA * self._pace + (1 - _INERTIA) * pace
 
 
-def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_Job]) -> list[tuple[Caption, ...]]:
+def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_PendingImage]) -> list[tuple[Caption, ...]]:
     """Caption the decoded images of jobs: encoded together, searched with those of the same settings."""
     results: list[tuple[Caption, ...]] = [()] * len(jobs)
     features = captioner.encode_pixels([job.pixels for job in jobs if job.pixels is not None])

@@ -14,7 +14,7 @@ MAX_CAPTIONS: Final = 10
 """Captions an image, and beams, at most."""
 
 
-class Options(BaseModel):
+class CaptionOptions(BaseModel):
     """How to caption; the same for all images of a request."""
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +31,7 @@ class Options(BaseModel):
         return SearchConfig(beam_size=max(self.beam_size, self.num_captions), num_captions=self.num_captions)
 
 
-class CaptionRequest(Options):
+class CaptionRequest(CaptionOptions):
     """Images as base64."""
 
     model_config = ConfigDict(

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from showtell.config import ServingConfig
 from showtell.serving.json_body import decode_base64, read_caption_request
 from showtell.serving.refusals import RefusedError, invalid, too_many_images
-from showtell.serving.schemas import Options
+from showtell.serving.schemas import CaptionOptions
 
 IMAGE_FIELDS: Final = ("images", "image")
 """Names of the multipart fields that hold images."""
@@ -27,7 +27,7 @@ class Upload:
     """A request: the bytes of images, and the options of their captions."""
 
     images: tuple[bytes, ...]
-    options: Options
+    options: CaptionOptions
 
 
 class Memory:
@@ -113,7 +113,7 @@ async def _read_multipart(
         request.headers,
         body,
         max_files=config.max_images,
-        max_fields=len(Options.model_fields),
+        max_fields=len(CaptionOptions.model_fields),
         spool_max_size=2 * config.max_request_bytes,
     )
     try:
@@ -140,24 +140,24 @@ async def _read_multipart(
                 values[name] = value
     finally:
         await form.close()
-    return _checked(images, _validated(Options, values), config)
+    return _checked(images, _validated(CaptionOptions, values), config)
 
 
 def _read_json(content: bytes, config: ServingConfig) -> Upload:
     asked = read_caption_request(content, config.max_images)
     images = [decode_base64(text, place) for place, text in enumerate(asked.images)]
-    options = Options(**asked.model_dump(exclude={"images"}))
+    options = CaptionOptions(**asked.model_dump(exclude={"images"}))
     return _checked(images, options, config)
 
 
-def _validated(kind: type[Options], values: dict[str, str]) -> Options:
+def _validated(kind: type[CaptionOptions], values: dict[str, str]) -> CaptionOptions:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         raise invalid(error) from error
 
 
-def _checked(images: list[bytes], options: Options, config: ServingConfig) -> Upload:
+def _checked(images: list[bytes], options: CaptionOptions, config: ServingConfig) -> Upload:
     if not images:
         raise RefusedError(422, f"no photos: send files in the field {IMAGE_FIELDS[0]}")
     if len(images) > config.max_images:

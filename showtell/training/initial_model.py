@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 AUTO: Final = "auto"
 NONE: Final = "none"
-ENOUGH_IMAGES: Final = 3_000
+AUTO_FROM_SCRATCH_IMAGES: Final = 3_000
 """From so many training images on, `auto` trains from scratch."""
-_FEWEST_KNOWN: Final = 0.5
+_MIN_KNOWN_SHARE: Final = 0.5
 """Share of the captions' words that a model must know for `auto` to start from it: the same language."""
 
 
@@ -79,7 +79,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
     if config.init == AUTO and contradicts:
         log.info("Training from scratch: %s; leave it out to start from that model", contradicts)
         return None
-    if config.init == AUTO and (share := _known_share(data, initial)) < _FEWEST_KNOWN:
+    if config.init == AUTO and (share := _known_share(data, initial)) < _MIN_KNOWN_SHARE:
         log.info(
             "Training from scratch: %s knows %.0f %% of the words of these captions (--init %s starts from it"
             " all the same)",
@@ -94,7 +94,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
         log.info(
             "Fewer than %s training photos: starting from the included model, %s"
             " (--init none trains from scratch)",
-            f"{ENOUGH_IMAGES:,}",
+            f"{AUTO_FROM_SCRATCH_IMAGES:,}",
             name,
         )
     return initial
@@ -103,7 +103,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
 def _few_photos(config: RunConfig, data: PreparedData) -> bool:
     """Whether `auto` starts from the included model, which has to be there."""
     drawn = config.data.root is None or config.data.format == "scenes"
-    return not drawn and len(data.train) < ENOUGH_IMAGES and find_model(DEFAULT_MODEL) is not None
+    return not drawn and len(data.train) < AUTO_FROM_SCRATCH_IMAGES and find_model(DEFAULT_MODEL) is not None
 
 
 def _known_share(data: PreparedData, initial: Initial) -> float:

@@ -22,7 +22,7 @@ from showtell.web.templates import load_template
 PAGE: Final = "report.html"
 _CHART: Final = (5.5, 3.4)
 """Inches."""
-_ENOUGH: Final = 4
+_MIN_TRIALS: Final = 4
 """Minimum of complete trials for the importance of parameters."""
 
 
@@ -47,7 +47,7 @@ class ParameterRow:
 def importances(study: optuna.Study) -> dict[str, float]:
     """Parameter -> its share (0 to 1) of what distinguishes good trials; empty where trials are too few."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < _ENOUGH:
+    if len(complete) < _MIN_TRIALS:
         return {}
     with quiet_optuna():
         return optuna.importance.get_param_importances(study)

@@ -33,13 +33,13 @@ from showtell.tuning.space import SearchSpace, with_settings
 log = logging.getLogger(__name__)
 
 Direction = Literal["maximize", "minimize"]
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of trials that count."""
 HEARTBEAT = 15
 """Seconds between two signs of life of a running trial."""
-GRACE = 60
+HEARTBEAT_GRACE_SECONDS = 60
 """Seconds without one after which a trial is taken for killed, and tried again."""
-_KEPT = 100 * 2 / 3
+_PRUNER_PERCENTILE = 100 * 2 / 3
 """Per cent of the trials at an epoch that are not stopped there. Only trials that ran to their end are
 compared with, which are good ones: the median of these would stop nearly all."""
 _WARM_UP = 1 / 3
@@ -52,16 +52,16 @@ _PASSWORDS = (
 )
 
 
-class Stopped(Exception):  # noqa: N818 - a wish of the pruner, no error
-    """The trial is worse than others were; raised by `Report` through the objective."""
+class TrialPruned(Exception):  # noqa: N818 - a wish of the pruner, no error
+    """The trial is worse than others were; raised by `ReportIntermediate` through the objective."""
 
 
-Report = Callable[[int, float], None]
-"""(epoch, value): tell how a trial stands; raises `Stopped` where going on is no use."""
+ReportIntermediate = Callable[[int, float], None]
+"""(epoch, value): tell how a trial stands; raises `TrialPruned` where going on is no use."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialResult:
     """The outcome of a trial.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outcome:
     notes: Mapping[str, float]
 
 
-Objective = Callable[[RunConfig, int, Report], Outcome]
+Objective = Callable[[RunConfig, int, ReportIntermediate], TrialResult]
 """(settings, number of the trial, report) -> outcome."""
 
 
@@ -100,12 +100,12 @@ def open_study(
                     storage,
                     engine_kwargs={"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else None,
                     heartbeat_interval=HEARTBEAT,
-                    grace_period=GRACE,
+                    grace_period=HEARTBEAT_GRACE_SECONDS,
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
                 ),
                 sampler=TPESampler(seed=seed, n_startup_trials=8),
                 pruner=PercentilePruner(
-                    _KEPT, n_startup_trials=5, n_warmup_steps=math.ceil(_WARM_UP * epochs) + 1
+                    _PRUNER_PERCENTILE, n_startup_trials=5, n_warmup_steps=math.ceil(_WARM_UP * epochs) + 1
                 ),
                 study_name=name,
                 direction=direction,
@@ -186,13 +186,13 @@ def run_trials(
     with quiet_optuna():
         study.optimize(
             lambda trial: _run_trial(study, trial, space, config, objective),
-            callbacks=[MaxTrialsCallback(trials, states=DONE), _tell],
+            callbacks=[MaxTrialsCallback(trials, states=FINISHED_STATES), _tell],
         )
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that ran to their end or were stopped early."""
-    return study.get_trials(deepcopy=False, states=DONE)
+    return study.get_trials(deepcopy=False, states=FINISHED_STATES)
 
 
 def _run_trial(
@@ -201,12 +201,12 @@ def _run_trial(
     def report(epoch: int, value: float) -> None:
         trial.report(value, epoch)
         if trial.should_prune():
-            raise Stopped
+            raise TrialPruned
 
     values = space.suggest(trial)
     try:
         outcome = objective(with_settings(config, values), trial.number, report)
-    except Stopped as wish:
+    except TrialPruned as wish:
         raise optuna.TrialPruned from wish
     except (ConfigError, TrainingDivergedError) as error:  # values that contradict each other, or diverge
         log.info("trial %d: %s", trial.number, error)

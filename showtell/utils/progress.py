@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
+
+PROGRESS_BAR_ABOVE: Final = 16
+"""More images than this get a progress bar."""
 
 
 def bars_hidden() -> bool:

@@ -53,8 +53,8 @@ def test_a_stream_of_a_gpu_is_that_of_a_cpu(
     tiny_captioner: Captioner, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [item.captions for item in tiny_captioner.caption_stream(snippets, open_source=Path)]
-    monkeypatch.setattr(processes, "MANY", 30)
-    monkeypatch.setattr(processes, "_FEWEST_CORES", 1)
+    monkeypatch.setattr(processes, "MIN_IMAGES_FOR_PROCESSES", 30)
+    monkeypatch.setattr(processes, "_MIN_CORES", 1)
     monkeypatch.setattr(Captioner, "device_type", "cuda")
     decoded = list(tiny_captioner.caption_stream(snippets, open_source=Path, batch_size=64))
     assert [item.source for item in decoded] == snippets

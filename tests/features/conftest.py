@@ -10,4 +10,4 @@ from showtell.features import encoding
 @pytest.fixture
 def several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """The few photos of these tests do not all go through the encoder at once."""
-    monkeypatch.setattr(encoding, "AT_ONCE", 1)
+    monkeypatch.setattr(encoding, "BATCHES_PER_CHUNK", 1)

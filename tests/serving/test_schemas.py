@@ -14,7 +14,7 @@ from showtell.captioning.caption import Caption
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig, ServingConfig
-from showtell.serving.schemas import Options, describe
+from showtell.serving.schemas import CaptionOptions, describe
 from tests.serving.forms import files
 
 
@@ -77,7 +77,7 @@ def test_the_document_of_the_interface_has_an_example_that_works(shared_client: 
 def test_the_beam_is_as_wide_as_the_captions_are_many(
     options: dict[str, int], beam_size: int, num_captions: int
 ) -> None:
-    assert Options(**options).search() == SearchConfig(beam_size=beam_size, num_captions=num_captions)
+    assert CaptionOptions(**options).search() == SearchConfig(beam_size=beam_size, num_captions=num_captions)
 
 
 def test_a_caption_is_described_with_its_own_numbers() -> None:

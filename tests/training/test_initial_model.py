@@ -22,7 +22,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import Vocabulary
 from showtell.errors import UsageError
 from showtell.training import initial_model as module
-from showtell.training.initial_model import ENOUGH_IMAGES, load_initial
+from showtell.training.initial_model import AUTO_FROM_SCRATCH_IMAGES, load_initial
 
 MINE = RunConfig(data=DataConfig(root="my_photos"))
 
@@ -43,15 +43,15 @@ def test_few_photos_start_from_the_model_in_the_box(
     in_the_box: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "showtell")
-    initial = load_initial(MINE, photos(ENOUGH_IMAGES - 1))
+    initial = load_initial(MINE, photos(AUTO_FROM_SCRATCH_IMAGES - 1))
     assert initial is not None
     assert initial.name == in_the_box
     (line,) = caplog.messages
     assert "--init none" in line
-    assert load_initial(MINE, photos(ENOUGH_IMAGES)) is None
+    assert load_initial(MINE, photos(AUTO_FROM_SCRATCH_IMAGES)) is None
     assert load_initial(RunConfig(), photos(10)) is None, "drawn scenes"
     assert load_initial(replace(MINE, init="none"), photos(10)) is None
-    assert load_initial(replace(MINE, init=in_the_box), photos(ENOUGH_IMAGES)) is not None
+    assert load_initial(replace(MINE, init=in_the_box), photos(AUTO_FROM_SCRATCH_IMAGES)) is not None
 
 
 def test_without_a_model_in_the_box_training_is_from_scratch(monkeypatch: pytest.MonkeyPatch) -> None:

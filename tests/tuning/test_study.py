@@ -19,8 +19,8 @@ from showtell.errors import ConfigError, ShowtellError, TrainingDivergedError, U
 from showtell.tuning import study as studies
 from showtell.tuning.report import compared, importances, own_trial
 from showtell.tuning.study import (
-    Outcome,
-    Report,
+    ReportIntermediate,
+    TrialResult,
     finished,
     hide_password,
     open_study,
@@ -68,7 +68,7 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_an_interrupted_trial_is_tried_again(error: type[BaseException], tmp_path: Path) -> None:
     tried = []
 
-    def failing(config: RunConfig, number: int, report: Report) -> Outcome:
+    def failing(config: RunConfig, number: int, report: ReportIntermediate) -> TrialResult:
         tried.append(config)
         if number == 1:
             raise error
@@ -84,12 +84,12 @@ def test_an_interrupted_trial_is_tried_again(error: type[BaseException], tmp_pat
 
 
 def test_contradictions_and_numbers_that_are_none_count_as_stopped(tmp_path: Path) -> None:
-    def odd(config: RunConfig, number: int, report: Report) -> Outcome:
+    def odd(config: RunConfig, number: int, report: ReportIntermediate) -> TrialResult:
         if number == 1:
             raise ConfigError("these do not fit together")
         if number == 3:
             raise TrainingDivergedError("the loss is absurd")
-        return Outcome(math.nan if number == 2 else 0.5, {})
+        return TrialResult(math.nan if number == 2 else 0.5, {})
 
     study = new_study(tmp_path)
     run_trials(study, SPACE, CONFIG, odd, 5)
@@ -150,7 +150,7 @@ def test_a_killed_trial_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monke
         import os, sys, time
         from pathlib import Path
         from showtell.tuning import study
-        study.HEARTBEAT, study.GRACE = 1, 2
+        study.HEARTBEAT, study.HEARTBEAT_GRACE_SECONDS = 1, 2
         from tests.tuning.toy import CONFIG, SPACE, new_study, objective
         def killed(config, number, report):
             if number == 2:
@@ -163,7 +163,7 @@ def test_a_killed_trial_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monke
     command = [sys.executable, "-c", program, str(tmp_path)]
     assert subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == -9
     monkeypatch.setattr(studies, "HEARTBEAT", 1)
-    monkeypatch.setattr(studies, "GRACE", 2)
+    monkeypatch.setattr(studies, "HEARTBEAT_GRACE_SECONDS", 2)
     study = new_study(tmp_path)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     time.sleep(4)

@@ -9,8 +9,8 @@ import optuna
 from showtell.config import RunConfig
 from showtell.tuning.space import SearchSpace
 from showtell.tuning.study import (
-    Outcome,
-    Report,
+    ReportIntermediate,
+    TrialResult,
     open_study,
     try_first,
 )
@@ -23,12 +23,12 @@ SPACE = SearchSpace(
 )
 
 
-def objective(config: RunConfig, number: int, report: Report) -> Outcome:
+def objective(config: RunConfig, number: int, report: ReportIntermediate) -> TrialResult:
     """Best at a dropout of 0.7; the warm-up does not matter."""
     value = 1 - (config.decoder.dropout - 0.7) ** 2
     for epoch in (1, 2, 3, 4):
         report(epoch, value * epoch / 4)
-    return Outcome(value, {"epoch": 4.0, "number": float(number)})
+    return TrialResult(value, {"epoch": 4.0, "number": float(number)})
 
 
 def new_study(folder: Path, settings: str = "same", seed: int = 0) -> optuna.Study:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from jsonargparse import Namespace
 
-from showtell.commands.shared.parser import Options, Parser
+from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config import DEVICE_VARIABLE, Runtime
 from showtell.errors import ConfigError, UsageError
 from showtell.utils.runs import resolve_last
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are 
 log = logging.getLogger(__name__)
 
 
-def add_model(parser: Options) -> None:
+def add_model(parser: ArgumentGroup) -> None:
     """Add the option that names a model."""
     parser.add_argument(
         "--model",
@@ -33,7 +33,7 @@ def add_model(parser: Options) -> None:
     )
 
 
-def add_encoder(parser: Options) -> None:
+def add_encoder(parser: ArgumentGroup) -> None:
     """Add the option that names an encoder."""
     parser.add_argument(
         "--encoder",
@@ -42,7 +42,7 @@ def add_encoder(parser: Options) -> None:
     )
 
 
-def add_runtime(parser: Options) -> None:
+def add_runtime(parser: ArgumentGroup) -> None:
     """Add the option of what runs the model."""
     parser.add_argument(
         "--runtime",
@@ -53,7 +53,7 @@ def add_runtime(parser: Options) -> None:
     )
 
 
-def add_device(parser: Options) -> None:
+def add_device(parser: ArgumentGroup) -> None:
     """Add the option of the device to compute on."""
     parser.add_argument(
         "--device",
@@ -102,7 +102,7 @@ def computing_on(device: str) -> Iterator[None]:
             os.environ[DEVICE_VARIABLE] = before
 
 
-def add_image_size(parser: Options) -> None:
+def add_image_size(parser: ArgumentGroup) -> None:
     """Add the option of the size that photos are brought to."""
     parser.add_argument(
         "--image-size",
@@ -129,7 +129,7 @@ def add_model_options(parser: Parser, *, encoder: bool = True) -> None:
     add_device(group)
 
 
-def add_min_confidence(parser: Options, effect: str) -> None:
+def add_min_confidence(parser: ArgumentGroup, effect: str) -> None:
     """Add the option of the threshold of doubt.
 
     Args:
@@ -145,7 +145,7 @@ def add_min_confidence(parser: Options, effect: str) -> None:
     )
 
 
-def add_general(parser: Options) -> None:
+def add_general(parser: ArgumentGroup) -> None:
     """Add the options that every command has."""
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="log warnings and errors only, and show no progress bars"

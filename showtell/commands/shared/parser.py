@@ -37,7 +37,7 @@ def _load_yaml(text: str) -> Any:
 set_loader("yaml", _load_yaml, (yaml.YAMLError,))
 
 
-class Options(Protocol):
+class ArgumentGroup(Protocol):
     """A parser, or a group of its options in the help."""
 
     def add_argument(self, *names: str, **settings: Any) -> Any:

@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import Namespace
 
 from showtell.commands.shared.options import add_device
-from showtell.commands.shared.parser import Options, Parser
+from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.commands.shared.settings import add_settings, section_of
 from showtell.config import SECTIONS, RunConfig
 
@@ -31,7 +31,7 @@ _HIDDEN: Final[dict[str, frozenset[str]]] = {
 
 def add_run_arguments(
     parser: Parser, *, unused: Collection[str] = (), plain: Collection[str] = PLAIN
-) -> Options:
+) -> ArgumentGroup:
     """Add `--config` and an option for each setting of `RunConfig`.
 
     One file of settings serves all commands, so those that a command does not use are accepted by all.

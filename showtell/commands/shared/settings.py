@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 
 from jsonargparse import Namespace
 
-from showtell.commands.shared.parser import Options, Parser
+from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config import DataConfig, DecoderConfig
 from showtell.config.data import DATASET_FORMATS
 from showtell.config.model import DECODER_KINDS
@@ -52,7 +52,7 @@ def add_settings(
     only: Collection[str] | None = None,
     hidden: Collection[str] = (),
     short: Mapping[str, str] | None = None,
-) -> Options:
+) -> ArgumentGroup:
     """Add options for the fields of a dataclass, in a group of the help.
 
     Args:
@@ -70,7 +70,7 @@ def add_settings(
     chosen = [field for field in fields(section) if only is None or field.name in only]
     summary = _sentence((inspect.getdoc(section) or "").partition("\n\n")[0])
     shown = any(field.name not in hidden for field in chosen)
-    group: Options = parser.add_argument_group(*([title, summary] if shown else []))
+    group: ArgumentGroup = parser.add_argument_group(*([title, summary] if shown else []))
     for field in chosen:
         name = f"{key}.{field.name}" if key else field.name
         action = group.add_argument(f"--{name}", **_argument(section, field))
@@ -90,7 +90,7 @@ def add_plain_settings(
     *,
     title: str | None = None,
     defaults: Mapping[str, Any] | None = None,
-) -> Options:
+) -> ArgumentGroup:
     """Add options for some fields of a dataclass by their plain names: `--beam-size`.
 
     `--search.beam_size` is accepted too, so that the names of configuration files hold everywhere.
@@ -106,7 +106,7 @@ def add_plain_settings(
     Returns:
         The group.
     """
-    group: Options = parser.add_argument_group(title) if title else parser
+    group: ArgumentGroup = parser.add_argument_group(title) if title else parser
     for field in fields(section):
         if field.name not in names:
             continue
