@@ -180,10 +180,10 @@ def operators_of_onnx(folder: Path, inputs: list[Any], work: Path) -> Counter[st
 
 def step_inputs(model: ExportedCaptioner, features: Any) -> list[Any]:
     """What a step of three beams takes, in fp32: of an export in fp32."""
-    remembered = [array.copy() for array in model._start.run([features])]
-    context, memory = remembered[: model.manifest.context], remembered[model.manifest.context :]
+    state_tensors = [array.copy() for array in model._start.run([features])]
+    context, recurrent = state_tensors[: model.manifest.context], state_tensors[model.manifest.context :]
     tokens = np.random.default_rng(0).integers(4, len(model.vocabulary), (len(features), 3))
-    return [tokens, *context, *(array.repeat(3, axis=1) for array in memory)]
+    return [tokens, *context, *(array.repeat(3, axis=1) for array in recurrent)]
 
 
 def show(name: str, found: Counter[str], size: int, most: int = 8) -> None:

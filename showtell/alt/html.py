@@ -8,7 +8,7 @@ from typing import Final
 
 from showtell.alt.gaps import Gap, Lines
 from showtell.alt.tags import ImageTag, lazy_addresses, own_addresses, read_tag
-from showtell.alt.templates import MaskedText, is_made
+from showtell.alt.templates import MaskedText, is_templated
 from showtell.errors import DataError
 
 MARK: Final = "m-"
@@ -114,7 +114,7 @@ class _Finder(HTMLParser):
     def gap(self, tag: ImageTag) -> Gap:
         source, problem = tag.address()
         base = self._base or ""
-        if is_made(base):
+        if is_templated(base):
             problem = problem or _MADE_BASE
         original = self._page.original
         return Gap(tag.offset + len("<img"), original(source), "html", original(base), problem)

@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from showtell.alt.gaps import Gap, Lines
 from showtell.alt.html import MARK, find_in
 from showtell.alt.tags import MADE_ADDRESS, PLACEHOLDER, is_placeholder
-from showtell.alt.templates import MaskedText, is_made
+from showtell.alt.templates import MaskedText, is_templated
 
 Rule = Callable[[StateInline, bool], bool]
 
@@ -76,7 +76,7 @@ def _html_or_made(state: StateInline, silent: bool) -> bool:
     if html_inline(state, silent):
         return True
     match = _MADE_TAG.match(state.src, state.pos, state.posMax)
-    if not match or not is_made(match.group()):
+    if not match or not is_templated(match.group()):
         return False
     if not silent:
         state.push("html_inline", "", 0).content = match.group()
@@ -109,7 +109,7 @@ class _Collected:
                 self._add_image(token, start, str(child.attrs.get("src", "")))
 
     def _add_image(self, token: Token, start: int, source: str) -> None:
-        problem = MADE_ADDRESS if is_made(source) else PLACEHOLDER if is_placeholder(source) else ""
+        problem = MADE_ADDRESS if is_templated(source) else PLACEHOLDER if is_placeholder(source) else ""
         source = unquote(self._page.original(source))
         offset = self._locate(token, start)
         if offset is None or not self._page.text.startswith("![", offset):

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-from showtell.alt.templates import MaskedText, is_made, without_masks
+from showtell.alt.templates import MaskedText, is_templated, without_masks
 from showtell.data.find_images import IMAGE_SUFFIXES
 
 MADE_ADDRESS: Final = "its address is made by a template"
@@ -76,7 +76,7 @@ class ImageTag:
         source = next(iter((*lazy, *beside, *own)), self.values.get("src", "").strip())
         if self.whole or self.bound & {"role", "aria-hidden"}:
             return source, MADE_ATTRIBUTES
-        if is_made(source) or (made and not lazy):
+        if is_templated(source) or (made and not lazy):
             return source, MADE_ADDRESS
         return source, PLACEHOLDER if is_placeholder(source) else ""
 
@@ -86,8 +86,8 @@ def read_tag(offset: int, attributes: Iterable[tuple[str, str | None]], page: Ma
     values: dict[str, str] = {}
     bound, whole = set(), False
     for name, value in attributes:
-        short = re.fullmatch(r"\{\s*([a-z-]+)\s*\}", page.original(name)) if is_made(name) else None
-        whole = whole or name in _WHOLE or (is_made(name) and not short)  # {...props}, {{ attributes }}
+        short = re.fullmatch(r"\{\s*([a-z-]+)\s*\}", page.original(name)) if is_templated(name) else None
+        whole = whole or name in _WHOLE or (is_templated(name) and not short)  # {...props}, {{ attributes }}
         name = without_masks(name)  # of {% if x %}alt="y"{% endif %}
         match = _BOUND.fullmatch(name)
         if short:
@@ -128,7 +128,7 @@ _FILES: Final = IMAGE_SUFFIXES | {".svg"}
 
 def _is_image(address: str) -> bool:
     """Whether this looks like the address of an image: scripts keep other things in such attributes too."""
-    if is_made(address):
+    if is_templated(address):
         return True
     try:
         return PurePosixPath(urlsplit(address.strip()).path).suffix.lower() in _FILES
@@ -138,4 +138,4 @@ def _is_image(address: str) -> bool:
 
 def _set_addresses(value: str) -> list[str]:
     """Addresses of a `srcset`, as browsers take it apart."""
-    return [value.strip()] if is_made(value) else [match[1] for match in _SET_ENTRY.finditer(value)]
+    return [value.strip()] if is_templated(value) else [match[1] for match in _SET_ENTRY.finditer(value)]

@@ -31,7 +31,7 @@ _LEFT_OUT: Final = (
     r"\{/\*.*?\*/\}",  # JSX
     r"<%--.*?--%>",  # JSP
 )
-_MADE: Final = (
+_TEMPLATED: Final = (
     rf"\{{\{{{_UNLESS_BLANK_LINE}\}}\}}",  # Liquid, Jinja, Hugo, Vue, Angular, Handlebars
     rf"\{{%{_UNLESS_BLANK_LINE}%\}}",
     r"<%.*?%>",  # ERB, EJS, JSP
@@ -39,7 +39,7 @@ _MADE: Final = (
     r"[$#@*]\{[^{}\n]*\}",  # JSP, Thymeleaf, template literals
     r"%[A-Z]+_[A-Z_]+%",  # %PUBLIC_URL%
 )
-_MASKED: Final = re.compile("|".join((*_LEFT_OUT, *_MADE)), re.DOTALL)
+_MASKED: Final = re.compile("|".join((*_LEFT_OUT, *_TEMPLATED)), re.DOTALL)
 _TAG: Final = re.compile(r"<(?:img|source|base)\b", re.IGNORECASE)
 _LONGEST_TAG: Final = 10_000
 
@@ -94,7 +94,7 @@ class MaskedText:
         return match.group()
 
 
-def is_made(text: str) -> bool:
+def is_templated(text: str) -> bool:
     """Whether a piece of a masked text has a mask in it: a program makes it."""
     return any(_FIRST <= ord(character) <= _LAST for character in text)
 

@@ -43,7 +43,7 @@ from showtell.encoder.resnet import ResNet
 from showtell.errors import CheckpointError, ModelError
 from showtell.search import Hypothesis
 from showtell.utils.devices import pick_device, warm_up
-from showtell.utils.empty_modules import without_weights
+from showtell.utils.empty_modules import init_empty_weights
 
 _MAX_GRID_SIDE: Final = 128
 
@@ -152,7 +152,7 @@ class Captioner(nn.Module, CaptioningModel):
         """
         weights = ((id(p), p._version, p.device) for p in self.decoder.parameters())
         decoders = [module for module in self.decoder.modules() if isinstance(module, StepDecoder)]
-        versions = [bf16, *(decoder.trainings for decoder in decoders), *weights]
+        versions = [bf16, *(decoder.train_calls for decoder in decoders), *weights]
         if self._copied is None or self._copied[0] != versions:
             decoder = copy.deepcopy(self.decoder).to(torch.bfloat16 if bf16 else torch.float32).eval()
             on_cpu = next(decoder.parameters()).device.type == "cpu"
@@ -317,7 +317,7 @@ def _build_decoder(
     config: DecoderConfig, tensors: Mapping[str, Tensor], path: Path, words: int, encoder: CNNEncoder
 ) -> RNNDecoder:
     """The decoder of a model's file. Sizes are compared with its tensors before memory is allocated."""
-    with without_weights():
+    with init_empty_weights():
         decoder = make_decoder(
             config, vocab_size=words, feature_dim=encoder.feature_dim, grid_cells=encoder.grid_cells
         )

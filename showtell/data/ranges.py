@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def joined_ranges(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def concatenate_ranges(begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """All integers of the ranges `begin[i] .. end[i] - 1`, one range after another."""
     sizes = end - begin
     return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from showtell.data.ranges import joined_ranges
+from showtell.data.ranges import concatenate_ranges
 
 
 class TokenLists(Sequence[list[Tensor]]):
@@ -71,5 +71,7 @@ class TokenLists(Sequence[list[Tensor]]):
         """
         chosen = np.asarray(images, np.int64)
         first, after = self._first_caption[chosen], self._first_caption[chosen + 1]
-        tokens = self._tokens.numpy()[joined_ranges(self._first_token[chosen], self._first_token[chosen + 1])]
-        return tokens, self._lengths[joined_ranges(first, after)], after - first
+        tokens = self._tokens.numpy()[
+            concatenate_ranges(self._first_token[chosen], self._first_token[chosen + 1])
+        ]
+        return tokens, self._lengths[concatenate_ranges(first, after)], after - first

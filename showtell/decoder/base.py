@@ -43,15 +43,15 @@ class StepDecoder(nn.Module, ABC):
 
     Attributes:
         has_attention: whether it tells where it looked.
-        trainings: how often it was put in training mode.
+        train_calls: how often it was put in training mode.
     """
 
     has_attention: bool = True
-    trainings: int = 0
+    train_calls: int = 0
 
     def train(self, mode: bool = True) -> Self:
         """See `nn.Module.train`."""
-        self.trainings += mode
+        self.train_calls += mode
         return super().train(mode)
 
     @abstractmethod

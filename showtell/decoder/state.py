@@ -91,7 +91,7 @@ class _TensorStepScores(StepScores[SearchState]):
             raise ModelError(LOGITS_NOT_FINITE)
 
     def top(self, count: int) -> TopWords:
-        values, indices = largest(self._log_probs, min(count, self._log_probs.shape[2]))
+        values, indices = blockwise_topk(self._log_probs, min(count, self._log_probs.shape[2]))
         return TopWords(values.cpu().numpy(), indices.cpu().numpy())
 
     def end(self) -> FloatArray:
@@ -108,7 +108,7 @@ _BLOCK: Final = 64
 _MANY_ROWS: Final = 24
 
 
-def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def blockwise_topk(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest of `values` (B, K, V), largest first, and their places: (B, K, count) each.
 
     On a CPU `topk` takes longer than the product that makes logits of many rows. The largest values are in

@@ -106,7 +106,7 @@ class CNNEncoder(nn.Module):
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
         with torch.autocast(images.device.type, enabled=False):
-            grid: Tensor = self._computing()(images)  # (B, D, H / 32, W / 32)
+            grid: Tensor = self._folded_backbone()(images)  # (B, D, H / 32, W / 32)
             sides = (self.grid_side, self.grid_side)
             if grid.shape[2:] != sides:
                 grid = F.interpolate(grid.float(), sides, mode="bilinear").to(self.dtype)
@@ -157,7 +157,7 @@ class CNNEncoder(nn.Module):
             digest.update(f"grid side {self.grid_side}".encode())
         return digest.hexdigest()
 
-    def _computing(self) -> nn.Module:
+    def _folded_backbone(self) -> nn.Module:
         if self._folded is None:
             # Not a submodule: it is no part of the state dictionary.
             folded: Any = self.backbone.folded()

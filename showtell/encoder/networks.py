@@ -10,7 +10,7 @@ from showtell.config.plugins import load_plugin, plugin_failed
 from showtell.encoder.backbone import GridNetwork
 from showtell.encoder.resnet import ResNet, ResNetSettings
 from showtell.errors import PluginError, ShowtellError
-from showtell.utils.empty_modules import without_weights
+from showtell.utils.empty_modules import init_empty_weights
 
 
 def make_network(architecture: Mapping[str, Any], *, empty: bool = False) -> GridNetwork:
@@ -27,7 +27,7 @@ def make_network(architecture: Mapping[str, Any], *, empty: bool = False) -> Gri
         ValueError: a ResNet's values make no sense.
     """
     kind = architecture.get("kind")
-    with without_weights() if empty or kind is None else nullcontext():
+    with init_empty_weights() if empty or kind is None else nullcontext():
         if kind is None:
             return ResNet(ResNetSettings.from_config(architecture))
         if kind == "plugin":

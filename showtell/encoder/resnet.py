@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from showtell.encoder.backbone import GridNetwork
-from showtell.utils.empty_modules import without_weights
+from showtell.utils.empty_modules import init_empty_weights
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -130,7 +130,7 @@ class ConvLayer(nn.Module):
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
             return made
         size, kernel = (made.in_channels, made.out_channels), made.kernel_size[0]
-        with without_weights():
+        with init_empty_weights():
             fused = nn.Conv2d(*size, kernel, made.stride[0], kernel // 2)
         scale = norm.weight.detach().float() * (norm.running_var.float() + norm.eps).rsqrt()
         shift = norm.bias.detach().float() - norm.running_mean.float() * scale
@@ -247,5 +247,5 @@ class ResNet(GridNetwork):
 
 def empty_resnet(settings: ResNetSettings) -> ResNet:
     """A ResNet without memory for its weights, which are to be assigned."""
-    with without_weights():
+    with init_empty_weights():
         return ResNet(settings)

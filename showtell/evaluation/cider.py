@@ -16,7 +16,7 @@ from itertools import chain, count
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from showtell.data.ranges import joined_ranges
+from showtell.data.ranges import concatenate_ranges
 from showtell.errors import DataError
 from showtell.evaluation.ngrams import Counts, Floats, Ints, Ngrams, pack, unpack
 
@@ -225,7 +225,7 @@ class _Order:
         place = np.searchsorted(self.pairs, pairs)
         shared = np.flatnonzero(self.pairs[place] == pairs)
         begin, end = self.first[place[shared]], self.first[place[shared] + 1]
-        gram, entry = np.repeat(shared, end - begin), joined_ranges(begin, end)
+        gram, entry = np.repeat(shared, end - begin), concatenate_ranges(begin, end)
         candidate, reference = counts.caption[gram], self.caption[entry]
         clipped = weight[gram] if plain else np.minimum(weight[gram], self.weight[entry])
         cosine = clipped * self.weight[entry] * scale[candidate] * self.scale[reference]

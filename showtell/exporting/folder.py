@@ -18,7 +18,7 @@ from showtell.exporting.graphs import write_graphs
 from showtell.runtime.manifest import COMPILED_SUFFIX, FILE_NAME, GRAPHS, ExportPrecision, Manifest
 from showtell.runtime.openvino_graphs import OpenVinoGraph
 from showtell.runtime.sessions import threads
-from showtell.utils.files import new_folder
+from showtell.utils.files import atomic_folder
 
 EXAMPLE = "caption.py"
 _GRAPHS = {f"{graph}.{suffix}" for graph in GRAPHS for suffix in ("onnx", "xml", "bin")}
@@ -91,8 +91,8 @@ def check_target(folder: Path) -> None:
 def _write(
     captioner: Captioner, name: str, folder: Path, precision: ExportPrecision, pixels: Sequence[Pixels]
 ) -> Manifest:
-    with new_folder(folder) as fresh:
-        context, memory, top = write_graphs(captioner, fresh)
+    with atomic_folder(folder) as fresh:
+        context, recurrent_tensors, top = write_graphs(captioner, fresh)
         encoder = captioner.encoder
         manifest = Manifest(
             model=name,
@@ -105,7 +105,7 @@ def _write(
             feature_dim=encoder.feature_dim,
             has_attention=captioner.has_attention,
             context=context,
-            memory=memory,
+            recurrent_tensors=recurrent_tensors,
             top=top,
             files={},
         )
@@ -133,9 +133,9 @@ def _write_readme(folder: Path, template: str, manifest: Manifest) -> None:
         model=manifest.model,
         precision=manifest.precision,
         context=manifest.context,
-        memory=manifest.memory,
+        recurrent_tensors=manifest.recurrent_tensors,
         top=manifest.top,
         size=manifest.transform.size,
-        looked="where it looked (B, K, R)" if manifest.has_attention else "nothing else",
+        attention="where it looked (B, K, R)" if manifest.has_attention else "nothing else",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -69,16 +69,16 @@ class StepGraph(nn.Module):
         super().__init__()
         self.decoder, self.context, self.top = decoder, context, top
 
-    def forward(self, tokens: Tensor, remembered: list[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, tokens: Tensor, state_tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """See `StepDecoder.step`."""
-        state = SearchState(tuple(remembered[: self.context]), tuple(remembered[self.context :]))
+        state = SearchState(tuple(state_tensors[: self.context]), tuple(state_tensors[self.context :]))
         output = self.decoder.step(tokens, state)
         logits = output.logits
         best = logits.topk(self.top, dim=2)
         highest = best.values[:, :, :1]
         total = highest + (logits - highest).exp().sum(dim=2, keepdim=True).log()
-        looked = () if output.attention is None else (output.attention,)
-        return (best.values, best.indices, logits, total, *looked, *output.state.recurrent)
+        attention = () if output.attention is None else (output.attention,)
+        return (best.values, best.indices, logits, total, *attention, *output.state.recurrent)
 
 
 def write_graphs(captioner: Captioner, folder: Path) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from showtell.checkpoints.run_summary import read_run
 from showtell.config import SearchConfig
 from showtell.errors import ShowtellError, UsageError
 from showtell.exporting.model_card import CARD, ENCODER_LICENSE, make_card
-from showtell.utils.files import new_folder
+from showtell.utils.files import atomic_folder
 from showtell.utils.shipped import find_model
 
 LICENSE: Final = "LICENSE"
@@ -62,7 +62,7 @@ def write_hub_folder(
     check_hub_target(folder)
     folder = folder.resolve()
     try:
-        with new_folder(folder, replace=False) as fresh:
+        with atomic_folder(folder, replace=False) as fresh:
             _write(captioner, source, name, fresh, language)
     except OSError as error:
         raise ShowtellError(

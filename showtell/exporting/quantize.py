@@ -90,13 +90,13 @@ def _steps_of(
     encoder, start, step = (OnnxSession(path) for path in (encoder_path, start_path, step_path))
     steps: list[Inputs] = []
     for inputs in shown:
-        remembered = start.run(encoder.run(inputs))
+        state_tensors = start.run(encoder.run(inputs))
         tokens = np.full((1, 1), _START_TOKEN, np.int64)
         for _ in range(_CALIBRATION_STEPS):
-            steps.append([tokens, *remembered])
+            steps.append([tokens, *state_tensors])
             outputs = step.run(steps[-1])
             tokens = outputs[1][:, :, 0].astype(np.int64)  # not the long long of ONNX Runtime
-            remembered = [*remembered[:context], *outputs[-(len(remembered) - context) :]]
+            state_tensors = [*state_tensors[:context], *outputs[-(len(state_tensors) - context) :]]
     return steps
 
 

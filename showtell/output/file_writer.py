@@ -16,7 +16,7 @@ from typing import Self
 
 from showtell.errors import UsageError
 from showtell.output.record import Record
-from showtell.utils.files import publish, reraise_os_error
+from showtell.utils.files import durable_rename, reraise_os_error
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class FileWriter(ABC):
         with reraise_os_error(self.path):
             os.fsync(self._file.fileno())
             self._file.close()
-            publish(self.partial, self.path)
+            durable_rename(self.partial, self.path)
 
     def _abandon(self) -> None:
         with suppress(OSError):  # the first error is the one that is raised

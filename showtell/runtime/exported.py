@@ -216,9 +216,9 @@ class ExportedCaptioner(CaptioningModel):
         """Search captions for features (B, R, D)."""
         if not len(features):
             return []
-        remembered = [array.copy() for array in self._start.run([features])]
+        state_tensors = [array.copy() for array in self._start.run([features])]
         parts = self.manifest.context
-        state = ArrayState(tuple(remembered[:parts]), tuple(remembered[parts:]))
+        state = ArrayState(tuple(state_tensors[:parts]), tuple(state_tensors[parts:]))
         return search(self._following, state, self._specials, config, attention=attention)
 
     def _following(self, tokens: IntArray, state: ArrayState) -> _ArrayStepScores:
@@ -235,9 +235,9 @@ def _check_graphs(folder: Path, manifest: Manifest, start: Session, step: Sessio
     Raises:
         CheckpointError: they do not.
     """
-    remembered = manifest.context + manifest.memory
-    expected = (remembered, 1 + remembered, 4 + manifest.has_attention + manifest.memory)
-    if not manifest.memory or (start.outputs, step.inputs, step.outputs) != expected:
+    state_tensors = manifest.context + manifest.recurrent_tensors
+    expected = (state_tensors, 1 + state_tensors, 4 + manifest.has_attention + manifest.recurrent_tensors)
+    if not manifest.recurrent_tensors or (start.outputs, step.inputs, step.outputs) != expected:
         raise CheckpointError(
             f"{folder}: damaged (its graphs do not have the tensors that {FILE_NAME} tells of); export the"
             " model again"

@@ -51,7 +51,7 @@ class Manifest:
         feature_dim: D.
         has_attention: whether a step tells where it looked.
         context: number of tensors that belong to the image.
-        memory: number of tensors of the recurrent state, which belong to the hypothesis.
+        recurrent_tensors: number of tensors of the recurrent state, which belong to the hypothesis.
         top: likeliest words that a step tells.
         files: SHA-256 (hex) of each file.
     """
@@ -66,14 +66,14 @@ class Manifest:
     feature_dim: int
     has_attention: bool
     context: int
-    memory: int
+    recurrent_tensors: int
     top: int
     files: Mapping[str, str]
 
     def save(self, folder: Path) -> Path:
         """Write it to `folder`."""
-        values = {"version": FORMAT_VERSION, **vars(self)}
-        values[_ATTENTION_KEY] = values.pop("has_attention")
+        values: dict[str, Any] = {"version": FORMAT_VERSION}
+        values |= {_FILE_KEYS.get(name, name): value for name, value in vars(self).items()}
         values["transform"] = asdict(self.transform)
         values["vocabulary"] = self.vocabulary.words
         values["calibration"] = asdict(self.calibration) if self.calibration else None
@@ -140,10 +140,16 @@ class Manifest:
             raise CheckpointError(f"{path}: damaged (another checksum); export the model again")
 
 
-_COUNTS: Final = {"grid_cells": 2**14, "feature_dim": 2**16, "context": 64, "memory": 64, "top": 2**16}
+_COUNTS: Final = {
+    "grid_cells": 2**14,
+    "feature_dim": 2**16,
+    "context": 64,
+    "recurrent_tensors": 64,
+    "top": 2**16,
+}
 """Numbers of a manifest, and the largest that makes sense."""
-_ATTENTION_KEY: Final = "attends"
-"""The name of `has_attention` in the file."""
+_FILE_KEYS: Final = {"has_attention": "attends", "recurrent_tensors": "memory"}
+"""Fields whose keys in the file are others."""
 
 
 def _from_json(values: dict[str, Any]) -> Manifest:
@@ -152,14 +158,15 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     Raises:
         ValueError: a value is missing, unknown, of another type, or out of range.
     """
-    if _ATTENTION_KEY in values:
-        values["has_attention"] = values.pop(_ATTENTION_KEY)
+    for name, key in _FILE_KEYS.items():
+        if key in values:
+            values[name] = values.pop(key)
     names = {field.name for field in fields(Manifest)}
     if wrong := names ^ values.keys():
         raise ValueError(f"{min(wrong)} is missing, or unknown")
     for name, most in _COUNTS.items():
         if type(values[name]) is not int or not 0 <= values[name] <= most:
-            raise ValueError(name)
+            raise ValueError(_FILE_KEYS.get(name, name))
     files = values["files"]
     if not isinstance(files, dict) or not all(isinstance(sha, str) for sha in files.values()):
         raise ValueError("files")

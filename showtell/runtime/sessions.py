@@ -136,7 +136,7 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
         if runtime == "openvino":
             source = OpenVinoGraph.of(path, manifest)
             model = _compiled(source, manifest) if own else source.compile(threads())
-            # Of a step's requests one reads the memory that the other has written.
+            # The step graph has two requests: one reads the state that the other has written.
             return OpenVinoSession(model, requests=2 if graph == "step" else 1)
         return OnnxSession(path)
     except CheckpointError:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from showtell.errors import DataError, ModelError, UsageError
 from showtell.scale.checksums import FILE_NAME as CHECKSUMS
-from showtell.scale.locks import changing_files
+from showtell.scale.locks import job_files_lock
 from showtell.scale.parts import WHOLE, Part
 from showtell.scale.units import Unit, unit_from_json, unit_to_json
 from showtell.utils.files import read_json
@@ -93,7 +93,7 @@ def open_job(
     try:
         if not is_remote(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with changing_files(folder):
+        with job_files_lock(folder):
             if not _has_shards(folder, part):
                 # The list first: where the settings are, it is complete.
                 write_whole(folder / UNITS, "".join(map(unit_to_json, list_units())))

@@ -54,7 +54,7 @@ def exclusive_run(folder: Path, part: Part = WHOLE) -> Iterator[None]:
 
 
 @contextmanager
-def changing_files(folder: Path) -> Iterator[None]:
+def job_files_lock(folder: Path) -> Iterator[None]:
     """One process at a time changes `job.json`, `units.jsonl` and `checksums.jsonl`.
 
     Raises:

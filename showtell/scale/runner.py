@@ -13,10 +13,10 @@ from showtell.errors import DataError, ShowtellError
 from showtell.output.summary import MAX_NAMED_FAILURES
 from showtell.scale.checksums import Checksum, add_checksum, read_checksums
 from showtell.scale.job import FAILED, Job, check_producer
-from showtell.scale.locks import changing_files
+from showtell.scale.locks import job_files_lock
 from showtell.scale.parts import WHOLE
 from showtell.scale.tasks import Failures, Task
-from showtell.scale.workers import Assignment, run_here, run_on_ray
+from showtell.scale.workers import Assignment, run_locally, run_on_ray
 from showtell.utils.files import remove_abandoned, reraise_os_error
 from showtell.utils.storage import is_remote, write_whole
 
@@ -83,10 +83,10 @@ def run_job(
     if workers and assignments:
         stream = run_on_ray(task, assignments, workers, address, gpus=gpus)
     else:
-        stream = run_here(task, assignments)
+        stream = run_locally(task, assignments)
     with closing(stream):
         for done in stream:
-            with changing_files(job.folder):
+            with job_files_lock(job.folder):
                 check_producer(job, done.number, done.producer)
                 add_checksum(job.shard(done.number), done.checksum)
             progress(len(job.units[done.number]))
@@ -135,7 +135,7 @@ def _damage(job: Job, task: Task, number: int, known: Checksum | None) -> str | 
     except ShowtellError as error:
         return str(error).removeprefix(f"{shard}: ")
     if present is not None:
-        with changing_files(job.folder):
+        with job_files_lock(job.folder):
             add_checksum(shard, present)
     return None
 

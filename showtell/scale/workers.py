@@ -28,7 +28,7 @@ ATTEMPT: Final = ".attempt-"
 
 @dataclass(frozen=True)
 class Assignment:
-    """A unit to do, and where its shard goes."""
+    """A unit to process, and where its shard goes."""
 
     number: int
     unit: Unit
@@ -36,8 +36,8 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A unit that has been done.
+class UnitResult:
+    """The result of a unit.
 
     Attributes:
         number: of the unit.
@@ -52,18 +52,18 @@ class Done:
     seconds: float
 
 
-def do(task: Task, assignment: Assignment) -> Done:
-    """Do a unit: the whole of what a worker does, wherever it runs."""
+def process_unit(task: Task, assignment: Assignment) -> UnitResult:
+    """Process a unit: the whole of what a worker does, wherever it runs."""
     producer = task.producer
     start = time.monotonic()
     checksum = task.run(assignment.unit, assignment.shard)
-    return Done(assignment.number, producer, checksum, time.monotonic() - start)
+    return UnitResult(assignment.number, producer, checksum, time.monotonic() - start)
 
 
-def run_here(task: Task, assignments: Iterable[Assignment]) -> Generator[Done, None, None]:
-    """Do units in this process, without Ray."""
+def run_locally(task: Task, assignments: Iterable[Assignment]) -> Generator[UnitResult, None, None]:
+    """Process units in this process, without Ray."""
     for assignment in assignments:
-        yield do(task, assignment)
+        yield process_unit(task, assignment)
 
 
 class RayWorker:
@@ -79,13 +79,13 @@ class RayWorker:
         self.folder = folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Do a unit: what has been done, or what went wrong, goes to the driver."""
+        """Process a unit: the result, or what went wrong, goes to the driver."""
         try:
-            return {"done": pickle.dumps(self._do(pickle.loads(row["assignment"])))}
+            return {"done": pickle.dumps(self._process(pickle.loads(row["assignment"])))}
         except ShowtellError as error:
             return {"done": pickle.dumps(error)}
 
-    def _do(self, assignment: Assignment) -> Done:
+    def _process(self, assignment: Assignment) -> UnitResult:
         try:
             os.chdir(self.folder)
             if not is_remote(assignment.shard):
@@ -96,7 +96,7 @@ class RayWorker:
                 " write to one, that all machines of the cluster share"
             ) from error
         with _counted(assignment.shard):
-            return do(self.task, assignment)
+            return process_unit(self.task, assignment)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def run_on_ray(
     address: str | None,
     *,
     gpus: bool = True,
-) -> Generator[Done, None, None]:
+) -> Generator[UnitResult, None, None]:
     """Do units by actors of Ray Data. A worker that dies is started again, and its units are done again.
 
     Args:

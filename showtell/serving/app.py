@@ -49,7 +49,7 @@ from showtell.serving.schemas import (
 )
 from showtell.serving.static_files import add_pages
 from showtell.serving.telemetry import Telemetry
-from showtell.serving.uploads import IMAGE_FIELDS, Memory, read_upload
+from showtell.serving.uploads import IMAGE_FIELDS, UploadBudget, read_upload
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class _Service:
     ) -> None:
         self.captioner, self.name, self.config = captioner, name, config
         self.batcher, self.telemetry = batcher, telemetry
-        self.memory = Memory(config.upload_memory)
+        self.upload_budget = UploadBudget(config.upload_memory)
 
     def info(self) -> ModelInfo:
         return ModelInfo(
@@ -190,10 +190,10 @@ class _Service:
     async def caption(self, request: Request) -> CaptionResponse:
         start = time.monotonic()
         deadline = asyncio.get_running_loop().time() + self.config.time_limit
-        async with self.memory.borrow() as loan:
+        async with self.upload_budget.reserve() as reservation:
             try:
                 async with asyncio.timeout_at(deadline):
-                    upload = await read_upload(request, self.config, loan)
+                    upload = await read_upload(request, self.config, reservation)
             except TimeoutError as error:
                 raise RefusedError(408, f"the upload took over {self.config.time_limit:g} seconds") from error
             answer = await self._answers(

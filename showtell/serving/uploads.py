@@ -30,7 +30,7 @@ class Upload:
     options: CaptionOptions
 
 
-class Memory:
+class UploadBudget:
     """Bytes of all requests together that may be held at once; used in one event loop only.
 
     Args:
@@ -41,27 +41,27 @@ class Memory:
         self.limit, self.used = limit, 0
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[_Loan]:
+    async def reserve(self) -> AsyncIterator[_Reservation]:
         """Account for the memory of a request until the end of the block."""
-        loan = _Loan(self)
+        reservation = _Reservation(self)
         try:
-            yield loan
+            yield reservation
         finally:
-            self.used -= loan.taken
+            self.used -= reservation.taken
 
 
-class _Loan:
-    def __init__(self, memory: Memory) -> None:
-        self.memory, self.taken = memory, 0
+class _Reservation:
+    def __init__(self, budget: UploadBudget) -> None:
+        self.budget, self.taken = budget, 0
 
-    def take(self, count: int) -> None:
-        if self.memory.used + count > self.memory.limit:
+    def add(self, count: int) -> None:
+        if self.budget.used + count > self.budget.limit:
             raise RefusedError(503, "too many large requests at once; try again later", {"Retry-After": "2"})
-        self.memory.used += count
+        self.budget.used += count
         self.taken += count
 
 
-async def read_upload(request: Request, config: ServingConfig, loan: _Loan) -> Upload:
+async def read_upload(request: Request, config: ServingConfig, reservation: _Reservation) -> Upload:
     """Read a request to the end, or as far as it is within the limits.
 
     Raises:
@@ -71,7 +71,7 @@ async def read_upload(request: Request, config: ServingConfig, loan: _Loan) -> U
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > config.max_request_bytes:
         raise _too_large(config)
-    body = _limited(request, config, loan)
+    body = _limited(request, config, reservation)
     try:
         if kind == "multipart/form-data":
             return await _read_multipart(request, body, config)
@@ -89,12 +89,14 @@ def _too_large(config: ServingConfig) -> RefusedError:
     )
 
 
-async def _limited(request: Request, config: ServingConfig, loan: _Loan) -> AsyncGenerator[bytes, None]:
+async def _limited(
+    request: Request, config: ServingConfig, reservation: _Reservation
+) -> AsyncGenerator[bytes, None]:
     """The body's chunks."""
     async for chunk in request.stream():
-        if loan.taken + len(chunk) > config.max_request_bytes:
+        if reservation.taken + len(chunk) > config.max_request_bytes:
             raise _too_large(config)
-        loan.take(len(chunk))
+        reservation.add(len(chunk))
         yield chunk
 
 

@@ -18,7 +18,7 @@ from showtell.captioning.base import special_tokens
 from showtell.captioning.captioner import Captioner
 from showtell.config import DistillationConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionDataset
-from showtell.data.several_views import several_views
+from showtell.data.multi_view import multi_view
 from showtell.decoder import RNNDecoder, single_decoder
 from showtell.errors import UsageError
 from showtell.training.cross_entropy import CrossEntropy, StepLoss, decoder_features
@@ -123,7 +123,7 @@ def _mixed(features: Tensor, share: float) -> Tensor:
 def distillation_images(train: CaptionDataset, teachers: int) -> CaptionDataset:
     """The training images with a view for the model and for each of its teachers."""
     images = copy.copy(train)
-    images.load_image = several_views(train.load_image, 1 + teachers)
+    images.load_image = multi_view(train.load_image, 1 + teachers)
     return images
 
 

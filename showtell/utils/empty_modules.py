@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
-def without_weights() -> Iterator[None]:
+def init_empty_weights() -> Iterator[None]:
     """Modules made here are on the meta device, and are not initialised; weights are to be assigned.
 
     Initialising an embedding on the meta device would import the compiler of PyTorch, which takes as long as

@@ -93,7 +93,7 @@ def require_writable(path: Path, kind: type[ShowtellError] = ShowtellError) -> N
             pass
 
 
-def publish(temporary: Path, path: Path) -> None:
+def durable_rename(temporary: Path, path: Path) -> None:
     """Give a complete file, which has been flushed to the disk, its name, and flush the folder's entry.
 
     Raises:
@@ -103,7 +103,7 @@ def publish(temporary: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def publish_all(files: Mapping[Path, Path]) -> None:
+def durable_rename_all(files: Mapping[Path, Path]) -> None:
     """Give many complete files their names, after one flush of all that was written, and flush the folders.
 
     For tens of thousands of small files: a flush for each would take the most of the time.
@@ -123,7 +123,7 @@ def publish_all(files: Mapping[Path, Path]) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
     """A temporary folder beside `folder` for the block to fill, which takes its name when the block ends.
 
     All files in it are flushed to the disk before. After an error in the block, `folder` is as it was.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from showtell.decoder.state import SearchState, StepOutput, as_search_step, largest
+from showtell.decoder.state import SearchState, StepOutput, as_search_step, blockwise_topk
 from showtell.errors import ModelError
 from showtell.search import StepScores
 
@@ -20,7 +20,7 @@ END = 2
 @given(st.integers(1, 40), st.integers(64, 1500), st.integers(1, 9), st.integers(0, 2**31))
 def test_the_largest_are_those_of_topk(rows: int, words: int, count: int, seed: int) -> None:
     values = torch.randn(rows, 2, words, generator=torch.Generator().manual_seed(seed))
-    best, places = largest(values, count)
+    best, places = blockwise_topk(values, count)
     expected = values.topk(count, dim=2)
     torch.testing.assert_close(best, expected.values, rtol=0, atol=0)
     torch.testing.assert_close(places, expected.indices)

@@ -59,7 +59,7 @@ def test_a_folder_is_replaced_only_where_it_is_an_export(
         for graph in exported.glob("*.onnx"):
             shutil.copy(graph, target)
         manifest = Manifest.load(exported)
-        return manifest.context, manifest.memory, manifest.top
+        return manifest.context, manifest.recurrent_tensors, manifest.top
 
     monkeypatch.setattr("showtell.exporting.folder.write_graphs", copy_graphs)  # which takes seconds
     mine = tmp_path / "mine"

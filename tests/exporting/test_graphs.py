@@ -43,8 +43,8 @@ def test_start_and_step_are_those_of_the_decoder(kind: DecoderKind, cell: Cell) 
         started = StartGraph(decoder)(features)
         torch.testing.assert_close(list(started), [*state.context, *state.recurrent])
         state = state.select_hypotheses(np.zeros((3, 2), np.int64))
-        remembered = [*state.context, *state.recurrent]
-        values, words, logits, total, *others = StepGraph(decoder, context, TOP)(tokens, remembered)
+        state_tensors = [*state.context, *state.recurrent]
+        values, words, logits, total, *others = StepGraph(decoder, context, TOP)(tokens, state_tensors)
         expected = decoder.step(tokens, state)
     torch.testing.assert_close(logits, expected.logits)
     torch.testing.assert_close(total[..., 0], torch.logsumexp(expected.logits, dim=2))

@@ -98,9 +98,9 @@ def test_int8_is_small_and_close(
 
 def first_logits(model: ExportedCaptioner, features: FloatArray) -> FloatArray:
     """Of all words, after the start of a caption (B, 1, V)."""
-    remembered = [array.copy() for array in model._start.run([features])]
+    state_tensors = [array.copy() for array in model._start.run([features])]
     tokens = np.full((len(features), 1), model.vocabulary.start_id, np.int64)
-    return np.array(model._step.run([tokens, *remembered])[2])
+    return np.array(model._step.run([tokens, *state_tensors])[2])
 
 
 @pytest.mark.slow

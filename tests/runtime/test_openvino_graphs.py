@@ -75,7 +75,10 @@ def test_where_the_machine_differs_the_graph_is_compiled(
         machine[["version", "processor", "instructions"].index(what)] += " of another"
         monkeypatch.setattr(openvino_graphs, "_machine", lambda: "\n".join(machine))
     monkeypatch.setattr(OpenVinoGraph, "import_compiled", never)
-    assert open_session(copied, "start", manifest, "openvino").outputs == manifest.context + manifest.memory
+    assert (
+        open_session(copied, "start", manifest, "openvino").outputs
+        == manifest.context + manifest.recurrent_tensors
+    )
 
 
 def test_the_machine_is_told_by_version_and_instruction_sets() -> None:
@@ -86,14 +89,17 @@ def test_the_machine_is_told_by_version_and_instruction_sets() -> None:
 
 def test_a_missing_file_is_no_fault(copied: Path, manifest: Manifest) -> None:
     compiled_path(manifest, copied).unlink()
-    assert open_session(copied, "start", manifest, "openvino").outputs == manifest.context + manifest.memory
+    assert (
+        open_session(copied, "start", manifest, "openvino").outputs
+        == manifest.context + manifest.recurrent_tensors
+    )
 
 
 def test_what_openvino_refuses_is_compiled(copied: Path, manifest: Manifest) -> None:
     path = compiled_path(manifest, copied)
     path.write_bytes(b"of another OpenVINO")
     model = OpenVinoGraph.of(copied / "start.xml", manifest).import_compiled(path, threads())
-    assert len(model.outputs) == manifest.context + manifest.memory
+    assert len(model.outputs) == manifest.context + manifest.recurrent_tensors
 
 
 def test_without_an_export_of_openvino_nothing_is_written(

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from showtell.errors import ShowtellError, UsageError
 from showtell.scale import locks
-from showtell.scale.locks import changing_files, exclusive_run
+from showtell.scale.locks import exclusive_run, job_files_lock
 from showtell.scale.parts import WHOLE, Part
 from showtell.utils.storage import location
 
@@ -53,7 +53,7 @@ def test_files_are_changed_by_one_at_a_time(tmp_path: Path) -> None:
 
     def count() -> None:
         for _ in range(20):
-            with changing_files(tmp_path):
+            with job_files_lock(tmp_path):
                 counter.write_text(str(int(counter.read_text()) + 1))
 
     with ThreadPoolExecutor(4) as pool:
@@ -65,5 +65,5 @@ def test_files_are_changed_by_one_at_a_time(tmp_path: Path) -> None:
 def test_an_object_store_has_no_locks() -> None:
     pytest.importorskip("upath", reason="the extra cloud is not installed")
     folder = location("memory://bucket/job")
-    with exclusive_run(folder), exclusive_run(folder), changing_files(folder), changing_files(folder):
+    with exclusive_run(folder), exclusive_run(folder), job_files_lock(folder), job_files_lock(folder):
         assert not folder.exists()

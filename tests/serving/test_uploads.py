@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from showtell.serving.refusals import RefusedError
-from showtell.serving.uploads import Memory
+from showtell.serving.uploads import UploadBudget
 from tests.serving.conftest import Gate, StartService
 from tests.serving.forms import ask_in_background, files
 
@@ -124,25 +124,25 @@ def test_uploads_share_a_memory_limit(
 
 
 def test_memory_of_requests_is_given_back_whatever_they_end_with() -> None:
-    async def fail(memory: Memory) -> None:
-        async with memory.borrow() as loan:
-            loan.take(10)
+    async def fail(budget: UploadBudget) -> None:
+        async with budget.reserve() as reservation:
+            reservation.add(10)
             raise ZeroDivisionError
 
     async def use() -> None:
-        memory = Memory(10)
-        async with memory.borrow() as first:
-            first.take(6)
-            first.take(2)
-            async with memory.borrow() as second:
-                second.take(2)
+        budget = UploadBudget(10)
+        async with budget.reserve() as first:
+            first.add(6)
+            first.add(2)
+            async with budget.reserve() as second:
+                second.add(2)
                 with pytest.raises(RefusedError, match="too many large requests") as refused:
-                    second.take(1)
+                    second.add(1)
                 assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "2"})
-                assert memory.used == 10
-            assert memory.used == 8
+                assert budget.used == 10
+            assert budget.used == 8
         with pytest.raises(ZeroDivisionError):
-            await fail(memory)
-        assert memory.used == 0
+            await fail(budget)
+        assert budget.used == 0
 
     asyncio.run(use())

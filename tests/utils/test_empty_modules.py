@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from showtell.utils.empty_modules import without_weights
+from showtell.utils.empty_modules import init_empty_weights
 
 
 def test_modules_have_shapes_but_no_memory_and_take_weights() -> None:
-    with without_weights():
+    with init_empty_weights():
         module = nn.Sequential(nn.Embedding(10**9, 10**6), nn.Linear(3, 2))
     assert all(parameter.is_meta for parameter in module.parameters())
     assert module[0].weight.shape == (10**9, 10**6)
@@ -20,11 +20,11 @@ def test_modules_have_shapes_but_no_memory_and_take_weights() -> None:
 
 
 def test_initialising_is_left_out_inside_only() -> None:
-    with without_weights():
+    with init_empty_weights():
         tensor = nn.init.constant_(tensor=torch.zeros(2, device="cpu"), val=1)
         assert tensor.tolist() == [0, 0]
         assert nn.init.constant_(tensor, 1) is tensor
     assert nn.init.constant_(tensor, 1).tolist() == [1, 1]
-    with pytest.raises(ZeroDivisionError), without_weights():
+    with pytest.raises(ZeroDivisionError), init_empty_weights():
         1 / 0  # noqa: B018
     assert not nn.Linear(1, 1).weight.is_meta

@@ -8,7 +8,7 @@ import pytest
 
 from showtell.errors import UsageError, WriteError
 from showtell.utils import files
-from showtell.utils.files import new_folder, read_small, remove_abandoned, reraise_os_error, write_atomic
+from showtell.utils.files import atomic_folder, read_small, remove_abandoned, reraise_os_error, write_atomic
 
 posix = pytest.mark.skipif(os.name == "nt", reason="no POSIX file system")
 
@@ -65,7 +65,7 @@ def test_a_new_folder_replaces_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "old").write_text("")
-    with new_folder(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         (fresh / "sub").mkdir()
         (fresh / "sub" / "new").write_text("new")
         assert [path.name for path in folder.iterdir()] == ["old"]
@@ -80,7 +80,7 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
     (folder / "old").write_text("")
 
     def write_half() -> None:
-        with new_folder(folder) as fresh:
+        with atomic_folder(folder) as fresh:
             (fresh / "new").write_text("")
             raise ValueError("half")
 
@@ -94,7 +94,7 @@ def test_what_came_into_the_folder_meanwhile_is_not_replaced(tmp_path: Path) -> 
     folder = tmp_path / "out"
 
     def write_late() -> None:
-        with new_folder(folder, replace=False):
+        with atomic_folder(folder, replace=False):
             folder.mkdir()
             (folder / "mine").write_text("")
 
@@ -116,7 +116,7 @@ os.fsync = kill
 kind, folder = sys.argv[1:]
 if kind == "file":
     files.write_atomic(Path(folder, "file"), "half")
-with files.new_folder(Path(folder, "out")) as fresh:
+with files.atomic_folder(Path(folder, "out")) as fresh:
     (fresh / "graph").write_text("half")
 """
 
@@ -134,7 +134,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(kind: str, tmp_path: Path
 @posix
 def test_what_is_being_written_is_not_removed(tmp_path: Path) -> None:
     removed: list[list[str]] = []
-    with new_folder(tmp_path / "out") as fresh:
+    with atomic_folder(tmp_path / "out") as fresh:
         (fresh / "graph").write_text("")
         removed.append(remove_abandoned(tmp_path))
     assert removed == [[]]

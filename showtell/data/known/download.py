@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from showtell import __version__
 from showtell.errors import DownloadError, UsageError
-from showtell.utils.files import publish, reraise_os_error
+from showtell.utils.files import durable_rename, reraise_os_error
 from showtell.utils.progress import bars_hidden
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def download(url: str, target: Path, *, size: int = 0, md5: str = "", pause: flo
         try:
             _fetch(url, part, size, pause)
             _verify(url, part, md5)
-            publish(part, target)
+            durable_rename(part, target)
         finally:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()

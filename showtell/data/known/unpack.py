@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from showtell.data.find_images import is_left_by_system
 from showtell.errors import DataError, UsageError
-from showtell.utils.files import publish_all, reraise_os_error
+from showtell.utils.files import durable_rename_all, reraise_os_error
 from showtell.utils.progress import bars_hidden
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -82,7 +82,7 @@ def _publish(written: dict[Path, Path]) -> None:
     """Give the files of a batch their names."""
     if written:
         with reraise_os_error(next(iter(written.values()))):
-            publish_all(written)
+            durable_rename_all(written)
         written.clear()
 
 

@@ -29,7 +29,7 @@ FORMS = (
 )
 """The sentences: `one` is in the relation to `other`."""
 
-_SIZES_TOLD = 0.4  # share of the captions that tell both sizes
+_SIZE_MENTION_RATE = 0.4  # share of the captions that tell both sizes
 _DEFINITE = 0.2  # share of the objects that are "the" instead of "a"
 
 
@@ -61,7 +61,7 @@ def scene_captions(scene: Scene, rng: random.Random, count: int = 5) -> tuple[st
         raise UsageError(f"a scene has 1 to {len(choices)} captions, not {count}: ask for fewer")
     captions = []
     for form, described in rng.sample(choices, count):
-        with_size = rng.random() < _SIZES_TOLD
+        with_size = rng.random() < _SIZE_MENTION_RATE
         captions.append(
             form.format(
                 one=_noun_phrase(described.first, with_size, rng),

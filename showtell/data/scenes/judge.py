@@ -32,7 +32,7 @@ class SceneJudgement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ParsedObject:
     """An object as a caption describes it."""
 
     shape: str
@@ -64,20 +64,20 @@ _PATTERNS = tuple(
 )
 
 
-def _parse(caption: str) -> tuple[_Told, _Told, Relation] | None:
+def _parse(caption: str) -> tuple[_ParsedObject, _ParsedObject, Relation] | None:
     """The two objects and where the first is, seen from the second; None if no form of the grammar fits."""
     sentence = " ".join(re.sub(r"[^\w\s]", "", caption.lower()).split())
     for pattern in _PATTERNS:
         if match := pattern.fullmatch(sentence):
             one, other = (
-                _Told(match[f"{role}_shape"], match[f"{role}_colour"], match[f"{role}_size"])
+                _ParsedObject(match[f"{role}_shape"], match[f"{role}_colour"], match[f"{role}_size"])
                 for role in ("one", "other")
             )
             return one, other, _RELATION_OF[match["relation"]]
     return None
 
 
-def _compare(one: _Told, other: _Told, relation: Relation, scene: Scene) -> SceneJudgement:
+def _compare(one: _ParsedObject, other: _ParsedObject, relation: Relation, scene: Scene) -> SceneJudgement:
     """Judge with `one` taken for the scene's first object and `other` for its second."""
     pairs = ((one, scene.first), (other, scene.second))
     return SceneJudgement(

@@ -38,11 +38,11 @@ def run(session: onnxruntime.InferenceSession, *inputs: np.ndarray) -> list[np.n
 
 def caption(path: str) -> str:
     """The likeliest word each time, until the caption ends."""
-    remembered = run(START, *run(ENCODER, pixels(path)))
+    state_tensors = run(START, *run(ENCODER, pixels(path)))
     token, words = 1, list[str]()
     while token != END and len(words) < 20:
-        _, _, logits, *others = run(STEP, np.array([[token]]), *remembered)
-        remembered[CONTEXT:] = others[-SETTINGS["memory"] :]
+        _, _, logits, *others = run(STEP, np.array([[token]]), *state_tensors)
+        state_tensors[CONTEXT:] = others[-SETTINGS["memory"] :]
         logits[0, 0, NOT_SAID] = -np.inf
         token = int(logits[0, 0].argmax())
         words.append(WORDS[token])

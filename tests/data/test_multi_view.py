@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from showtell.data.dataset import CaptionDataset, CaptionLoader, ImageTable
+from showtell.data.multi_view import multi_view
 from showtell.data.records import CaptionedImage
-from showtell.data.several_views import several_views
 from showtell.data.vocabulary import build_vocab
 
 IMAGES = [CaptionedImage(Path(f"{n}.jpg"), (f"image {n}",), "train", str(n)) for n in range(40)]
@@ -34,7 +34,7 @@ class Table(ImageTable):
 
 
 def test_views_are_drawn_and_half_of_them_are_whole_images() -> None:
-    source = several_views(load, 4)
+    source = multi_view(load, 4)
     views = torch.stack([source(IMAGES[7], draw) for draw in range(500)])  # (500, 4, 2)
     assert (views[:, :, 0] == 7).all()
     whole = (views[:, :, 1] == -1).float()
@@ -47,7 +47,7 @@ def test_views_are_drawn_and_half_of_them_are_whole_images() -> None:
 def test_a_table_gives_the_same_views() -> None:
     batches = []
     for source in (load, Table()):
-        dataset = CaptionDataset(IMAGES, VOCABULARY, several_views(source, 3))
+        dataset = CaptionDataset(IMAGES, VOCABULARY, multi_view(source, 3))
         batches.append(next(iter(CaptionLoader(dataset, batch_size=20, seed=1))).images)
     assert batches[0].shape == (20, 3, 2)
     assert torch.equal(*batches)

@@ -15,17 +15,17 @@ _WHOLE: Final = 0.5
 """Share of the views that are the whole image; the others are random ones."""
 
 
-def several_views(load: LoadImage, count: int) -> LoadImage:
+def multi_view(load: LoadImage, count: int) -> LoadImage:
     """Have a source of images give `count` views of each: its tensors have a dimension (V,) more.
 
     Args:
         load: the source.
         count: V. Each view is the whole image or a view by a number that is drawn for it.
     """
-    return _SeveralRows(load, count) if isinstance(load, ImageTable) else _SeveralViews(load, count)
+    return _MultiViewRows(load, count) if isinstance(load, ImageTable) else _MultiView(load, count)
 
 
-class _SeveralViews:
+class _MultiView:
     """Views stacked as (V, ...)."""
 
     def __init__(self, load: LoadImage, count: int) -> None:
@@ -41,7 +41,7 @@ class _SeveralViews:
         )
 
 
-class _SeveralRows(_SeveralViews, ImageTable):
+class _MultiViewRows(_MultiView, ImageTable):
     """The same of a table: (V,) rows for each image, and (B, V, ...) tensors for these."""
 
     def __init__(self, table: ImageTable, count: int) -> None:
