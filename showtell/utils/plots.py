@@ -287,19 +287,19 @@ def plot_attention(
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for panel in panels:
             panel.set_axis_off()
-        for panel, word, looked, log_prob in zip(panels, words, attention, log_probs, strict=False):
-            panel.imshow(_heated(photo, looked))
+        for panel, word, weights, log_prob in zip(panels, words, attention, log_probs, strict=False):
+            panel.imshow(_heated(photo, weights))
             panel.set_title(f"{word}  {np.exp(log_prob):.0%}", fontsize=11, fontweight="normal", pad=4)
         return save(figure, path)
 
 
-def _heated(photo: npt.NDArray[np.uint8], looked: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """The photo, dark where `looked` (rows, columns) is low, with a warm cast where it is high."""
+def _heated(photo: npt.NDArray[np.uint8], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The photo, dark where `weights` (rows, columns) is low, with a warm cast where it is high."""
     import matplotlib as mpl
 
-    full = max(float(looked.max()), 3 / looked.size)
+    full = max(float(weights.max()), 3 / weights.size)
     height, width = photo.shape[:2]
-    smooth = Image.fromarray(looked / np.float32(full)).resize((width, height), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(weights / np.float32(full)).resize((width, height), Image.Resampling.BICUBIC)
     heat = np.clip(np.asarray(smooth), 0, 1)[..., None]  # (H, W, 1)
     warm = mpl.colormaps["inferno"](heat[..., 0])[..., :3] * 255
     cast = 0.45 * heat

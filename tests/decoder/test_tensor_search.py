@@ -69,7 +69,7 @@ def test_a_wide_beam_finds_the_best_of_all_captions() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(2, 4))
-def test_a_word_that_would_repeat_an_ngram_is_struck_out(tokens: list[int], n: int) -> None:
+def test_a_word_that_would_repeat_an_ngram_is_masked(tokens: list[int], n: int) -> None:
     if len(tokens) < n:
         tokens = tokens * n
     log_probs = torch.zeros(1, 1, 5)

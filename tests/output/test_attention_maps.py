@@ -19,11 +19,11 @@ from showtell.output import AttentionImages, Record
 def record(name: str = "dog.jpg", words: int = 3) -> Record:
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(stream, "JPEG")
-    looked = np.full((words, 7, 7), 1 / 49, np.float32)
+    attention = np.full((words, 7, 7), 1 / 49, np.float32)
     candidates = tuple("abcdefghijklmnopqrst"[:words])
     return Record(
         name,
-        (Caption(" ".join(candidates), candidates, (-0.5,) * (words + 1), looked),),
+        (Caption(" ".join(candidates), candidates, (-0.5,) * (words + 1), attention),),
         preview=stream.getvalue(),
     )
 

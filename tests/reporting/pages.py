@@ -14,14 +14,14 @@ GRID = (7, 7)
 
 def make_shown(words: Sequence[str], random: np.random.Generator, **changes: object) -> Shown:
     """A caption whose words each look at one cell, with probabilities and scores drawn by lot."""
-    looked = np.zeros((len(words), *GRID), np.float32)
+    attention = np.zeros((len(words), *GRID), np.float32)
     for index in range(len(words)):
-        looked[index, random.integers(GRID[0]), random.integers(GRID[1])] = 1
+        attention[index, random.integers(GRID[0]), random.integers(GRID[1])] = 1
     settings = {
         "text": " ".join(words),
         "words": tuple(words),
         "probabilities": tuple(random.random(len(words)).tolist()),
-        "attention": looked,
+        "attention": attention,
         "score": float(random.random() * 3),
         "scores": {"BLEU-4": float(random.random())},
         "confidence": float(random.random()),

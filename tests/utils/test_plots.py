@@ -26,9 +26,9 @@ def photo(height: int = 70, width: int = 140) -> np.ndarray:
 
 
 def test_the_photo_is_bright_and_warm_where_it_looked() -> None:
-    looked = np.zeros((7, 7), np.float32)
-    looked[1, 5] = 1  # the second row, the last column but one
-    heated = _heated(photo(), looked).astype(float)
+    weights = np.zeros((7, 7), np.float32)
+    weights[1, 5] = 1  # the second row, the last column but one
+    heated = _heated(photo(), weights).astype(float)
     assert heated.shape == (70, 140, 3)
     brightness = heated.mean(axis=2)
     row, column = np.unravel_index(brightness.argmax(), brightness.shape)
@@ -51,10 +51,10 @@ def test_there_is_a_panel_for_each_word(tmp_path: Path, words: int) -> None:
     """A white photo comes out warm, text is grey: panels are the large warm pieces."""
     from scipy.ndimage import label
 
-    looked = np.full((words, 7, 7), 1 / 49, np.float32)
+    weights = np.full((words, 7, 7), 1 / 49, np.float32)
     white = np.full((40, 60, 3), 255, np.uint8)
     path = plot_attention(
-        white, ["w"] * words, looked, tmp_path / "a.png", title="t", log_probs=[0.0] * words
+        white, ["w"] * words, weights, tmp_path / "a.png", title="t", log_probs=[0.0] * words
     )
     pixels = np.asarray(Image.open(path).convert("RGBA")).astype(int)
     warm = (pixels[..., 3] > 200) & (pixels[..., 0] - pixels[..., 1] > 10)
@@ -65,9 +65,9 @@ def test_there_is_a_panel_for_each_word(tmp_path: Path, words: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (400, 1), (1, 400), (3, 400)])
 def test_photos_of_any_shape(tmp_path: Path, shape: tuple[int, int]) -> None:
-    looked = np.full((2, 7, 7), 1 / 49, np.float32)
+    weights = np.full((2, 7, 7), 1 / 49, np.float32)
     path = plot_attention(
-        photo(*shape), ["a", "$b"], looked, tmp_path / "a.png", title="a $b", log_probs=[0, -1]
+        photo(*shape), ["a", "$b"], weights, tmp_path / "a.png", title="a $b", log_probs=[0, -1]
     )
     with Image.open(path) as image:
         assert image.width > 500
@@ -75,9 +75,9 @@ def test_photos_of_any_shape(tmp_path: Path, shape: tuple[int, int]) -> None:
 
 
 def test_a_long_caption_fits_the_width(tmp_path: Path) -> None:
-    looked = np.full((1, 7, 7), 1 / 49, np.float32)
+    weights = np.full((1, 7, 7), 1 / 49, np.float32)
     title = " ".join(["wonderful"] * 20)
-    path = plot_attention(photo(), ["wonderful"], looked, tmp_path / "a.png", title=title, log_probs=[-1])
+    path = plot_attention(photo(), ["wonderful"], weights, tmp_path / "a.png", title=title, log_probs=[-1])
     alpha = np.asarray(Image.open(path).convert("RGBA"))[..., 3]
     assert not alpha[:, :3].any()
     assert not alpha[:, -3:].any()
