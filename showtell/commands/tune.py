@@ -15,6 +15,7 @@ import os
 import shutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -30,7 +31,7 @@ from showtell.data.prepare import prepare_data
 from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split, tuning_split
 from showtell.data.vocabulary import Vocabulary
-from showtell.errors import UsageError
+from showtell.errors import ShowtellError, UsageError
 from showtell.tuning.space import SearchSpace, Value
 from showtell.utils.files import require_writable, write_atomic
 
@@ -88,7 +89,6 @@ def run(parser: Parser, args: Namespace) -> None:
         UsageError: the extra is not installed, or values make no sense.
     """
     try:
-        from showtell.tuning.report import write_report
         from showtell.tuning.study import finished, storage_errors, try_first
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -109,20 +109,39 @@ def run(parser: Parser, args: Namespace) -> None:
     study = job.open_study()
     with storage_errors(job.storage):
         try_first(study, space.own(config))
-    if before := len(finished(study)):
-        log.info("%s: %d trials are done, going on", job.folder, before)
+        if before := len(finished(study)):
+            log.info("%s: %d trials are done, going on", job.folder, before)
     try:
         _run_all(job, args.processes)
-    finally:
+    except BaseException:
+        with suppress(ShowtellError, OSError):  # the first error is the one to report
+            _write_results(parser, args, job, study, space)
+        raise
+    _write_results(parser, args, job, study, space)
+
+
+def _write_results(
+    parser: Parser, args: Namespace, job: _TuningJob, study: optuna.Study, space: SearchSpace
+) -> None:
+    """Write the best settings and the report, if a trial is complete.
+
+    Raises:
+        ShowtellError: the database cannot be read.
+    """
+    from showtell.tuning.report import write_report
+    from showtell.tuning.study import storage_errors
+
+    with storage_errors(job.storage):
         values = best_settings(study, space)
-        if values:
-            for name, value in values.items():
-                args[name] = value
-            args["out"] = f"{config.out}-tuned"
-            write_atomic(job.folder / BEST, run_settings(parser, args))
-            page = write_report(study, space, config, job.metric, job.folder)
-            log.info("\n%s\nReport: %s", _summary(study, space, config), page)
-            log.info("Train with the best settings:\n  python main.py --config %s", job.folder / BEST)
+        if not values:
+            return
+        for name, value in values.items():
+            args[name] = value
+        args["out"] = f"{job.config.out}-tuned"
+        write_atomic(job.folder / BEST, run_settings(parser, args))
+        page = write_report(study, space, job.config, job.metric, job.folder)
+        log.info("\n%s\nReport: %s", _summary(study, space, job.config), page)
+    log.info("Train with the best settings:\n  python main.py --config %s", job.folder / BEST)
 
 
 @dataclass(frozen=True)

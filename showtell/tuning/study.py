@@ -93,7 +93,7 @@ def open_study(
     Raises:
         UsageError: the database cannot be used, or the study was begun with other settings.
     """
-    with quiet_optuna():
+    with quiet_optuna(), storage_errors(storage):
         try:
             study = optuna.create_study(
                 storage=RDBStorage(

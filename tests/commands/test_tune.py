@@ -15,6 +15,10 @@ import torch
 import yaml
 
 from showtell.cli import main
+from showtell.commands import tune
+from showtell.config import RunConfig
+from showtell.data.vocabulary import Vocabulary
+from showtell.tuning.study import finished, storage_errors
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +109,43 @@ def test_misuse(
 ) -> None:
     assert main(["tune", *arguments, "--study", str(tmp_path), *more]) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_a_database_that_fails_during_trials_is_reported_in_one_line(
+    debug: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = tmp_path / "study.db"
+
+    def prepare(config: RunConfig, _args: object, space: str) -> tune._TuningJob:
+        return tune._TuningJob(
+            config=config,
+            space=space,
+            folder=tmp_path,
+            storage=f"sqlite:///{database}",
+            settings="same",
+            metric="CIDEr",
+            trials=1,
+            threads=1,
+            images=[],
+            vocabulary=Vocabulary(["a"]),
+            load=lambda _image: torch.zeros(()),
+        )
+
+    def lose_the_database(job: tune._TuningJob, _processes: int) -> None:
+        study = job.open_study()
+        database.write_bytes(b"no database" * 1000)
+        with storage_errors(job.storage):
+            finished(study)
+
+    monkeypatch.setattr(tune, "_prepare", prepare)
+    monkeypatch.setattr(tune, "_run_all", lose_the_database)
+    assert main(["tune", "--study", str(tmp_path), *debug]) == 1
+    log = capsys.readouterr().err
+    assert "the study cannot be written or read (" in log
+    assert "unexpected" not in log
+    assert "sqlalchemy" not in log, "a driver's traceback may have the password"
+    assert log.count("error: ") == 1
 
 
 @pytest.mark.slow
