@@ -13,6 +13,7 @@ import anyio
 from fastapi import FastAPI, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from showtell.captioning.caption import Caption, as_sentence
 from showtell.config import ServingConfig
@@ -84,7 +85,7 @@ def add_review(
     """
     service = _ReviewService(review, config, propose)
     refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (400, 401, 403, 404, 413, 422, 500, 503)
+        status: {"model": Problem} for status in (400, 401, 403, 404, 413, 415, 422, 500, 503)
     }
     settings: dict[str, Any] = {"responses": refusals, "dependencies": security}
 
@@ -204,10 +205,13 @@ async def _decision(request: Request) -> Decision:
     if kind != "application/json":
         raise RefusedError(415, 'send {"caption": "..."} as application/json')
     content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _BODY:
-            raise RefusedError(413, f"a decision of more than {_BODY} bytes; shorten the caption")
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > _BODY:
+                raise RefusedError(413, f"a decision of more than {_BODY} bytes; shorten the caption")
+    except ClientDisconnect as error:
+        raise RefusedError(400, "the request ended before its body did") from error
     try:
         return Decision.model_validate_json(content, strict=True)
     except ValidationError as error:

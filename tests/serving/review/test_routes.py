@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -130,6 +132,38 @@ def test_a_decision_that_cannot_be_saved_is_reported(opened: Open, folder: Path)
     assert response.status_code == 500
     assert response.json()["detail"].startswith("not saved: ")
     assert client.get("/v1/review").json()["saved"] == 0
+
+
+def test_a_decision_whose_sender_leaves_is_refused(opened: Open, folder: Path) -> None:
+    client = opened(review_folder(folder))
+    received = [{"type": "http.request", "body": b'{"capt', "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return received.pop(0) if len(received) > 1 else received[0]
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/v1/review/0",
+        "query_string": b"",
+        "headers": [(b"host", b"testserver"), (b"content-type", b"application/json")],
+    }
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 400
+    assert b"the request ended before its body did" in sent[1]["body"]
+    assert not (folder / "captions.csv").exists()
+
+
+def test_the_api_document_lists_the_refusals_of_a_decision(opened: Open, folder: Path) -> None:
+    client = opened(review_folder(folder))
+    refused = client.put("/v1/review/0", content=b"x", headers={"Content-Type": "text/plain"})
+    assert refused.status_code == 415
+    responses = client.get("/openapi.json").json()["paths"]["/v1/review/{number}"]["put"]["responses"]
+    assert set(responses) == {"200", "400", "401", "403", "404", "413", "415", "422", "500", "503"}
 
 
 def test_the_page_is_that_of_the_review(opened: Open, folder: Path) -> None:
