@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import shutil
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Final
 
 from tqdm import tqdm
@@ -23,7 +25,19 @@ _RESERVE: Final = 2**26
 _BATCH: Final = 2000
 """Files that get their names together, after one flush to the disk."""
 
+_GZIP: Final = b"\x1f\x8b"
+
 _Member = tuple[str, int, Callable[[], IO[bytes] | None]]
+
+
+class _DamagedError(Exception):
+    """A file of an archive cannot be decompressed."""
+
+
+_DAMAGE: Final = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, UnicodeDecodeError, _DamagedError),  # UnicodeDecodeError: the name of a member
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -56,18 +70,14 @@ def unpack(archive: Path, folder: Path, *, only: str = "") -> int:
             for name, size, opened in tqdm(
                 members, total=total, desc=archive.name, unit="file", disable=bars_hidden()
             ):
-                parts = PurePosixPath(name.replace("\\", "/")).parts
-                if any(is_left_by_system(part) for part in parts if part not in ("..", ".")):
+                parts = _parts(name, archive)
+                if not parts or any(map(is_left_by_system, parts)) or not name.endswith(only):
                     continue
-                if not name.endswith(only):
-                    continue
-                if ".." in parts or name.startswith("/") or ":" in parts[0]:
-                    raise DataError(f"{archive}: names a file outside of its folder ({name}); it is not used")
                 room -= _write(folder.joinpath(*parts), size, opened, room, written)
                 count += 1
                 if len(written) >= _BATCH:
                     _publish(written)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{archive}: damaged ({error}); delete it and download it again (showtell data get)"
         ) from error
@@ -76,6 +86,18 @@ def unpack(archive: Path, folder: Path, *, only: str = "") -> int:
     finally:
         _publish(written)
     return count
+
+
+def _parts(name: str, archive: Path) -> tuple[str, ...]:
+    """The folders and the name of a member; none if it is a folder itself.
+
+    Raises:
+        DataError: it is outside of the folder that the archive is unpacked to.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or any(part == ".." or PureWindowsPath(part).drive for part in path.parts):
+        raise DataError(f"{archive}: names a file outside of its folder ({name}); it is not used")
+    return () if name.endswith(("/", "\\")) else path.parts
 
 
 def _publish(written: dict[Path, Path]) -> None:
@@ -97,13 +119,24 @@ def _write(
     with reraise_os_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        source = opened()
-        if source is None:
-            return 0
-        with source, part.open("wb") as file:
-            shutil.copyfileobj(source, file, 2**20)
+        with part.open("wb") as file:
+            for chunk in _chunks(opened):
+                file.write(chunk)
         written[part] = path
     return size
+
+
+def _chunks(opened: Callable[[], IO[bytes] | None]) -> Iterator[bytes]:
+    """The content of a member. Damage can raise an OSError (seek, bz2), which is not the disk's."""
+    try:
+        source = opened()
+        if source is None:
+            return
+        with source:
+            while chunk := source.read(2**20):
+                yield chunk
+    except OSError as error:
+        raise _DamagedError(error.strerror or str(error)) from error
 
 
 @contextmanager
@@ -112,9 +145,16 @@ def _opened(archive: Path) -> Iterator[tuple[int | None, Iterator[_Member]]]:
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as file:
             yield len(file.namelist()), _zip_members(file)
-    else:
-        with tarfile.open(archive, "r|*") as tar:
+        return
+    with archive.open("rb") as file:
+        if file.peek(2)[:2] != _GZIP:
+            with tarfile.open(fileobj=file, mode="r|*") as tar:
+                yield None, _tar_members(tar)
+            return
+        with gzip.open(file) as content, tarfile.open(fileobj=content, mode="r|") as tar:
             yield None, _tar_members(tar)
+            for _ in _chunks(lambda: content):  # its checksum is at the end; tarfile itself does not check it
+                pass
 
 
 def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:

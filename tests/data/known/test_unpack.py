@@ -6,13 +6,22 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from showtell.data.known import unpack as module
 from showtell.data.known.unpack import unpack
 from showtell.errors import DataError, UsageError
 
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflated": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
 FILES = {"photos/a.jpg": b"aaa", "photos/b.jpg": b"b", "__MACOSX/photos/._a.jpg": b"-", "list.txt": b"a"}
 
 
@@ -53,12 +62,21 @@ def test_an_archive_is_unpacked_without_what_systems_leave(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
-@pytest.mark.parametrize("evil", ["../evil", "/evil", "photos/../../evil", "..\\evil", "C:\\evil"])
+@pytest.mark.parametrize(
+    "evil", ["../evil", "/evil", "photos/../../evil", "..\\evil", "\\evil", "a/C:\\evil", "C:\\evil"]
+)
 def test_no_file_gets_out_of_the_folder(name: str, evil: str, tmp_path: Path) -> None:
     archive = make(tmp_path / name, {evil: b"x"})
     with pytest.raises(DataError, match="names a file outside of its folder"):
         unpack(archive, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir() if path.name != name] == []
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_names_of_folders_are_no_files(name: str, tmp_path: Path) -> None:
+    archive = make(tmp_path / name, {".": b"", "./": b"", "b\\": b"", "b\\c.jpg": b"c"})
+    assert unpack(archive, tmp_path / "out") == 1
+    assert inside(tmp_path / "out") == {"b/c.jpg": b"c"}
 
 
 def test_what_is_there_stays_and_what_is_half_is_written(tmp_path: Path) -> None:
@@ -84,6 +102,67 @@ def test_a_damaged_archive_is_told_in_one_line(name: str, cut: float, tmp_path: 
     archive.write_bytes(content[: int(len(content) * cut)])
     with pytest.raises(DataError, match=r"damaged \(.*\); delete it and download it again"):
         unpack(archive, tmp_path / "out")
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    kind=st.sampled_from([*METHODS, "tar", "gz"]),
+    place=st.floats(0, 1, exclude_max=True),
+    mask=st.integers(1, 255),
+)
+def test_a_changed_byte_is_a_data_error_or_changes_no_file(kind: str, place: float, mask: int) -> None:
+    content = {f"{i}.jpg": bytes([i]) * 3000 + b"end" for i in range(3)}
+    with TemporaryDirectory() as folder:
+        if kind in METHODS:
+            archive = Path(folder, "a.zip")
+            with zipfile.ZipFile(archive, "w", METHODS[kind]) as file:
+                for name, data in content.items():
+                    file.writestr(name, data)
+        else:
+            archive = make(Path(folder, "a.tar.gz" if kind == "gz" else "a.tar"), content)
+        changed = bytearray(archive.read_bytes())
+        changed[int(len(changed) * place)] ^= mask
+        archive.write_bytes(changed)
+        try:
+            unpack(archive, Path(folder, "out"))
+        except DataError as error:
+            assert str(archive) in str(error)  # noqa: PT017 - some changes do no harm
+        else:
+            if kind == "gz":
+                assert inside(Path(folder, "out")) == content
+
+
+def test_damaged_bz2_does_not_blame_the_disk(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_BZIP2) as file:
+        file.writestr("a.txt", bytes(range(256)) * 40)
+    content = bytearray(archive.read_bytes())
+    content[60:70] = bytes(10)
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip: damaged \(Invalid data stream\)"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_name_that_is_not_utf8_is_a_data_error(tmp_path: Path) -> None:
+    archive = make(tmp_path / "a.zip", {"\u00e9.jpg": b"a"})
+    archive.write_bytes(archive.read_bytes().replace("\u00e9".encode(), b"\xff\xff"))
+    with pytest.raises(DataError, match=r"a\.zip: damaged"):
+        unpack(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz"])
+def test_the_checksum_of_gzip_is_checked(name: str, tmp_path: Path) -> None:
+    archive = make(tmp_path / name, FILES)
+    content = bytearray(archive.read_bytes())
+    content[-8] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_tar_gz_that_a_browser_has_decompressed(tmp_path: Path) -> None:
+    archive = make(tmp_path / "a.tar", FILES).rename(tmp_path / "a.tar.gz")
+    assert unpack(archive, tmp_path / "out") == 3
 
 
 def test_batches_of_many_files_get_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
