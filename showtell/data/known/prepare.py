@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import logging
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
@@ -14,6 +14,7 @@ from urllib.error import URLError
 from tqdm import tqdm
 
 from showtell.data.annotations.listing import files_in
+from showtell.data.annotations.reading import read_json
 from showtell.data.find_images import IMAGE_SUFFIXES
 from showtell.data.known.catalog import MULTI30K_SPLITS, KnownDataset, Source
 from showtell.data.known.download import download
@@ -132,7 +133,7 @@ def _lines(file: Path) -> list[str]:
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         return content.decode("utf-8").rstrip("\n").split("\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read ({error}); run showtell data get multi30k") from error
 
 
@@ -156,7 +157,13 @@ def _get_listed_photos(folder: Path, listing: str, field: str, inside: str) -> N
 
 
 def _listed(file: Path, field: str) -> Iterator[tuple[str, str]]:
-    for record in json.loads(file.read_text(encoding="utf-8")).get("images", []):
+    content = read_json(file)
+    records = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(records, list):
+        raise DataError(f"{file}: wrong fields: no list of images; delete the file and download it again")
+    for record in records:
+        if not isinstance(record, dict):
+            continue
         name, url = record.get("file_name"), record.get(field)
         if isinstance(name, str) and isinstance(url, str) and Path(name).name == name:
             yield name, url

@@ -7,10 +7,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from showtell.data.annotations import load_annotations
 from showtell.data.known.catalog import MULTI30K_SPLITS, KnownDataset, Source, find_dataset
@@ -82,6 +86,25 @@ def test_photos_that_a_file_lists_are_downloaded_one_by_one(site: Site, tmp_path
     assert not (tmp_path / "evil.jpg").exists()
 
 
+@pytest.mark.parametrize("content", [b'{"images": [', b"[]", b'{"images": {}}', b"", b"\xff\xfe{\0}\0"])
+def test_a_damaged_list_of_photos_is_refused(site: Site, tmp_path: Path, content: bytes) -> None:
+    site.files["/nocaps_val_4500_captions.json"] = content
+    nocaps = find_dataset("nocaps")
+    source = replace(nocaps.sources[0], url=f"{site.address}/nocaps_val_4500_captions.json", size=0, md5="")
+    with pytest.raises(
+        DataError, match=r"nocaps_val_4500_captions\.json: (broken|wrong|not UTF-8|the file is empty)"
+    ):
+        get_dataset(replace(nocaps, sources=(source,)), tmp_path)
+
+
+def test_records_that_are_no_objects_are_left_out(site: Site, tmp_path: Path) -> None:
+    site.files["/nocaps_val_4500_captions.json"] = b'{"images": [3, null, "a.jpg"]}'
+    nocaps = find_dataset("nocaps")
+    source = replace(nocaps.sources[0], url=f"{site.address}/nocaps_val_4500_captions.json", size=0, md5="")
+    get_dataset(replace(nocaps, sources=(source,)), tmp_path)
+    assert not (tmp_path / "images").exists()
+
+
 def multi30k(folder: Path, language: str = "de") -> None:
     (folder / "flickr30k-images").mkdir(parents=True)
     for number, part in enumerate(MULTI30K_SPLITS):
@@ -105,6 +128,19 @@ def test_multi30k_whose_lines_do_not_match_is_refused(tmp_path: Path) -> None:
         write_multi30k(tmp_path, "fr")
     with pytest.raises(DataError, match=r"train\.cs\.gz: cannot be read"):
         write_multi30k(tmp_path, "cs")
+
+
+@settings(max_examples=30, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
+def test_damaged_captions_of_multi30k_are_refused(place: float, mask: int) -> None:
+    with TemporaryDirectory() as folder:
+        multi30k(Path(folder))
+        file = Path(folder, "train.de.gz")
+        content = bytearray(file.read_bytes())
+        content[int(len(content) * place)] ^= mask
+        file.write_bytes(content)
+        with suppress(DataError):  # some changes do no harm
+            write_multi30k(Path(folder), "de")
 
 
 def test_archives_that_were_put_there_are_prepared_offline(site: Site, tmp_path: Path) -> None:
