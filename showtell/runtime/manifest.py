@@ -76,6 +76,7 @@ class Manifest:
         values |= {_FILE_KEYS.get(name, name): value for name, value in vars(self).items()}
         values["transform"] = asdict(self.transform)
         values["vocabulary"] = self.vocabulary.words
+        values["vocabulary_fingerprint"] = self.vocabulary.fingerprint
         values["calibration"] = asdict(self.calibration) if self.calibration else None
         return write_atomic(folder / FILE_NAME, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
@@ -161,6 +162,7 @@ def _from_json(values: dict[str, Any]) -> Manifest:
     for name, key in _FILE_KEYS.items():
         if key in values:
             values[name] = values.pop(key)
+    fingerprint = values.pop("vocabulary_fingerprint", None)  # earlier exports have none
     names = {field.name for field in fields(Manifest)}
     if wrong := names ^ values.keys():
         raise ValueError(f"{min(wrong)} is missing, or unknown")
@@ -175,10 +177,12 @@ def _from_json(values: dict[str, Any]) -> Manifest:
         raise ValueError(odd[0])
     if values["precision"] not in get_args(ExportPrecision):
         raise ValueError("precision")
-    calibration = values["calibration"]
+    calibration, vocabulary = values["calibration"], Vocabulary.from_words(values["vocabulary"])
+    if fingerprint not in (None, vocabulary.fingerprint):
+        raise ValueError("vocabulary")
     made = {
         "transform": ImageTransform.from_json(values["transform"]),
-        "vocabulary": Vocabulary.from_words(values["vocabulary"]),
+        "vocabulary": vocabulary,
         "calibration": None if calibration is None else Calibration.from_json(calibration),
     }
     return Manifest(**values | made)

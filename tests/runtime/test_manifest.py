@@ -49,3 +49,21 @@ def test_what_was_written_is_read(exported: Path, tiny_captioner: Captioner, tmp
     assert find_exported(str(exported)) == exported
     assert find_exported(str(exported.parent)) is None
     assert find_exported(DEFAULT_MODEL) is None
+
+
+def test_a_damaged_vocabulary_is_refused(copied: Path) -> None:
+    path = copied / "showtell.json"
+    values = json.loads(path.read_text())
+    words = values["vocabulary"]
+    path.write_text(json.dumps(values | {"vocabulary": [*words[:-2], words[-1], words[-2]]}))
+    with pytest.raises(CheckpointError, match=r"showtell\.json: damaged \(vocabulary"):
+        Manifest.load(copied)
+
+
+def test_exports_without_a_fingerprint_of_the_vocabulary_are_read(copied: Path) -> None:
+    expected = Manifest.load(copied)
+    path = copied / "showtell.json"
+    values = json.loads(path.read_text())
+    del values["vocabulary_fingerprint"]
+    path.write_text(json.dumps(values))
+    assert Manifest.load(copied) == expected
