@@ -17,7 +17,7 @@ from showtell.data.decode_ahead import batches_of_a_shape
 from showtell.data.transforms import ImageTransform
 from showtell.errors import CheckpointError
 from showtell.runtime.manifest import FILE_NAME, Manifest
-from showtell.runtime.sessions import Array, GraphRuntime, Session, open_session, pick_runtime
+from showtell.runtime.sessions import Array, GraphRuntime, Session, Shape, open_session, pick_runtime
 from showtell.search import Hypothesis, StepScores, TopWords, search
 from showtell.search.interface import FloatArray, IntArray
 
@@ -48,7 +48,9 @@ class ExportedEncoder:
         """
         manifest = Manifest.load(folder)
         picked = pick_runtime(runtime, manifest)
-        return cls(open_session(folder, "encoder", manifest, picked), manifest, picked)
+        session = open_session(folder, "encoder", manifest, picked)
+        _check_encoder(folder, manifest, session)
+        return cls(session, manifest, picked)
 
     @property
     def weights(self) -> str:
@@ -78,10 +80,15 @@ class ExportedEncoder:
         return BATCH
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> FloatArray:
-        """Features (N, R, D) of N images (H, W, 3) uint8; those of one shape share batches of `BATCH`."""
+        """Features (N, R, D) of N images (H, W, 3) uint8; those of one shape share batches of `BATCH`.
+
+        Several threads may call it.
+        """
         features = np.empty((len(pixels), self.grid_cells, self.feature_dim), np.float32)
         for places in batches_of_a_shape(pixels, BATCH):
-            features[places] = self._session.run([np.stack([pixels[place] for place in places])])[0]
+            images = np.stack([pixels[place] for place in places])
+            with self._session.lock:
+                features[places] = self._session.run([images])[0]
         return features
 
 
@@ -147,6 +154,8 @@ class _ArrayStepScores(StepScores[ArrayState]):
 class ExportedCaptioner(CaptioningModel):
     """A model that `showtell export` wrote.
 
+    Several threads may use it. With OpenVINO one of them encodes, and one searches, at a time.
+
     Args:
         folder: of the model.
         runtime: what runs it.
@@ -175,7 +184,8 @@ class ExportedCaptioner(CaptioningModel):
             encoder, self._step = pool.map(
                 lambda graph: open_session(folder, graph, manifest, self.runtime), ("encoder", "step")
             )
-        _check_graphs(folder, manifest, self._start, self._step)
+        _check_encoder(folder, manifest, encoder)
+        _check_decoder(folder, manifest, self._start, self._step)
         self.encoder = ExportedEncoder(encoder, manifest, self.runtime)
         self._specials = special_tokens(self.vocabulary)
 
@@ -216,10 +226,12 @@ class ExportedCaptioner(CaptioningModel):
         """Search captions for features (B, R, D)."""
         if not len(features):
             return []
-        state_tensors = [array.copy() for array in self._start.run([features])]
+        with self._start.lock:
+            state_tensors = [array.copy() for array in self._start.run([features])]
         parts = self.manifest.context
         state = ArrayState(tuple(state_tensors[:parts]), tuple(state_tensors[parts:]))
-        return search(self._following, state, self._specials, config, attention=attention)
+        with self._step.lock:  # a step reads what the step before has written
+            return search(self._following, state, self._specials, config, attention=attention)
 
     def _following(self, tokens: IntArray, state: ArrayState) -> _ArrayStepScores:
         outputs = self._step.run([tokens, *state.context, *state.recurrent])
@@ -229,16 +241,40 @@ class ExportedCaptioner(CaptioningModel):
         )
 
 
-def _check_graphs(folder: Path, manifest: Manifest, start: Session, step: Session) -> None:
-    """See whether the graphs of a decoder take and give as many tensors as the manifest says.
+def _check_encoder(folder: Path, manifest: Manifest, encoder: Session) -> None:
+    """Compare the sizes of an encoder's features with the manifest.
 
     Raises:
-        CheckpointError: they do not.
+        CheckpointError: they differ.
+    """
+    _require_match(folder, _has_sizes(encoder.outputs[0], manifest.grid_cells, manifest.feature_dim))
+
+
+def _check_decoder(folder: Path, manifest: Manifest, start: Session, step: Session) -> None:
+    """Compare the tensors of a decoder's graphs, and the sizes of features and vocabulary, with the manifest.
+
+    Raises:
+        CheckpointError: they differ.
     """
     state_tensors = manifest.context + manifest.recurrent_tensors
     expected = (state_tensors, 1 + state_tensors, 4 + manifest.has_attention + manifest.recurrent_tensors)
-    if not manifest.recurrent_tensors or (start.outputs, step.inputs, step.outputs) != expected:
+    counts = (len(start.outputs), len(step.inputs), len(step.outputs))
+    _require_match(folder, manifest.recurrent_tensors > 0 and counts == expected)
+    _require_match(folder, _has_sizes(start.inputs[0], manifest.grid_cells, manifest.feature_dim))
+    _require_match(folder, _has_sizes(step.outputs[2], len(manifest.vocabulary)))
+
+
+def _has_sizes(shape: Shape, *last: int) -> bool:
+    """Whether the last sizes of a shape are these, or left open."""
+    sizes = shape[-len(last) :]
+    return len(sizes) == len(last) and all(
+        size in (None, wanted) for size, wanted in zip(sizes, last, strict=True)
+    )
+
+
+def _require_match(folder: Path, matches: bool) -> None:
+    if not matches:
         raise CheckpointError(
-            f"{folder}: damaged (its graphs do not have the tensors that {FILE_NAME} tells of); export the"
+            f"{folder}: damaged (its graphs do not have the tensors that {FILE_NAME} describes); export the"
             " model again"
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,16 +26,22 @@ _PACKAGES: Final[dict[GraphRuntime, str]] = {"openvino": "openvino", "onnx": "on
 """The package of each runtime, the faster one first."""
 
 
+Shape = tuple[int | None, ...]
+"""The shape of a graph's input or output; None for sizes that the graph leaves open."""
+
+
 class Session(ABC):
-    """A graph that is ready to run. One call at a time.
+    """A graph that is ready to run.
 
     Attributes:
-        inputs: number of its inputs.
-        outputs: number of its outputs.
+        inputs: shapes of its inputs.
+        outputs: shapes of its outputs.
+        lock: to be held from a call until its outputs are no longer read, if several threads use the session.
     """
 
-    inputs: int
-    outputs: int
+    inputs: list[Shape]
+    outputs: list[Shape]
+    lock: AbstractContextManager[object]
 
     @abstractmethod
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -42,6 +50,8 @@ class Session(ABC):
 
 class OnnxSession(Session):
     """By ONNX Runtime, on the CPU."""
+
+    lock = nullcontext()  # calls may overlap, and each has outputs of its own
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
@@ -52,8 +62,12 @@ class OnnxSession(Session):
         # Threads of one graph that wait by spinning keep the next graph from its cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._names = [node.name for node in self._session.get_inputs()]
-        self.inputs, self.outputs = len(self._names), len(self._session.get_outputs())
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._names = [node.name for node in inputs]
+        self.inputs, self.outputs = (
+            [tuple(size if isinstance(size, int) else None for size in node.shape) for node in nodes]
+            for nodes in (inputs, outputs)
+        )
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """See `Session.run`."""
@@ -74,7 +88,14 @@ class OpenVinoSession(Session):
     def __init__(self, model: Any, *, requests: int = 1) -> None:
         import openvino
 
-        self.inputs, self.outputs = len(model.inputs), len(model.outputs)
+        self.inputs, self.outputs = (
+            [
+                tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
+                for port in ports
+            ]
+            for ports in (model.inputs, model.outputs)
+        )
+        self.lock = threading.Lock()
         self._requests = itertools.cycle([model.create_infer_request() for _ in range(requests)])
         self._bf16 = [port.get_element_type() == openvino.Type.bf16 for port in model.inputs]
         self._openvino = openvino
@@ -88,7 +109,7 @@ class OpenVinoSession(Session):
             request.set_input_tensor(place, tensor)
         request.start_async()
         request.wait()
-        return [request.get_output_tensor(place).data for place in range(self.outputs)]
+        return [request.get_output_tensor(place).data for place in range(len(self.outputs))]
 
 
 def threads() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from showtell.captioning.caption import Caption
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig, ServingConfig
+from showtell.errors import CheckpointError
 from showtell.runtime.exported import ArrayState, ExportedCaptioner
 from showtell.runtime.manifest import Manifest
 from showtell.serving import create_app
@@ -156,3 +158,34 @@ def test_the_threshold_of_doubt_is_exported_and_older_folders_are_read(
     (copied / "showtell.json").write_text(json.dumps(values))
     [[caption]] = ExportedCaptioner(copied, "onnx").caption(photos[:1])
     assert (caption.confidence, caption.doubtful) == (0.5, False)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_several_threads_may_caption_at_once(runtime: str, exported: Path, snippets: list[Path]) -> None:
+    model = ExportedCaptioner(exported, runtime)
+    pixels = [[model.transform.pixels(path)] for path in snippets[:6]]
+    expected = [model.caption_pixels(image) for image in pixels]
+    with ThreadPoolExecutor(4) as pool:
+        captions = list(pool.map(model.caption_pixels, pixels * 5))
+    for ours, theirs in zip(captions, expected * 5, strict=True):
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("name", ["grid_cells", "feature_dim"])
+def test_sizes_that_are_not_those_of_the_graphs_are_refused(runtime: str, name: str, copied: Path) -> None:
+    path = copied / "showtell.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {name: values[name] + 1}))
+    with pytest.raises(CheckpointError, match=r"damaged .*export the model again"):
+        ExportedCaptioner(copied, runtime)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_vocabulary_of_another_size_than_the_graph_s_is_refused(runtime: str, copied: Path) -> None:
+    path = copied / "showtell.json"
+    values = json.loads(path.read_text())
+    values.pop("vocabulary_fingerprint", None)  # earlier exports have none
+    path.write_text(json.dumps(values | {"vocabulary": values["vocabulary"][:-1]}))
+    with pytest.raises(CheckpointError, match=r"damaged .*export the model again"):
+        ExportedCaptioner(copied, runtime)
