@@ -46,6 +46,7 @@ class TrainingState:
         batch: number of complete batches of the present epoch.
         mean: of the loss (or the reward) over these batches.
         rows: losses, scores and rates of all complete epochs, of all stages.
+        initial: fingerprint of the decoder that fine-tuning started from; empty if there is none.
     """
 
     stage: str
@@ -53,6 +54,7 @@ class TrainingState:
     batch: int = 0
     mean: MeanLoss = field(default_factory=MeanLoss)
     rows: list[dict[str, float]] = field(default_factory=list)
+    initial: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def save_checkpoint(
         "batch": state.batch,
         "mean": mean,
         "rows": state.rows,
+        "initial": state.initial,
         "decoder": decoder.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
@@ -158,7 +161,8 @@ def load_checkpoint(path: Path, vocabulary: Vocabulary) -> Checkpoint:
             raise TypeError("the history holds something else than numbers")
         mean = MeanLoss(loss, weight) if world().is_rank_zero else MeanLoss()
         position = int(content["epoch"]), int(content["batch"])
-        state = TrainingState(str(content["stage"]), *position, mean, rows)
+        initial = str(content.get("initial", ""))
+        state = TrainingState(str(content["stage"]), *position, mean, rows, initial)
         return Checkpoint(path, state, content["decoder"], content["optimizer"])
 
 

@@ -63,7 +63,7 @@ class CrossEntropy(nn.Module):
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:  # noqa: ARG002 - sampling needs the step
         """The loss of a batch; `step` is the number of the training step."""
-        states = hidden_states(self.captioner, batch)
+        states = hidden_states(self.decoder, decoder_features(self.captioner, batch.images), batch)
         loss, words = self.cross_entropy(batch, states, self.config.label_smoothing)
         return StepLoss(loss * ddp_loss_scale(words), loss.detach(), words)
 
@@ -98,10 +98,14 @@ def decoder_features(captioner: Captioner, images: Tensor) -> Tensor:
     return features if torch.is_autocast_enabled(features.device.type) else features.float()
 
 
-def hidden_states(captioner: Captioner, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
-    """Hidden states (P, E) before each next token, and these tokens (P,), in packed order."""
-    decoder = single_decoder(captioner.decoder)
-    features = decoder_features(captioner, batch.images)
+def hidden_states(decoder: RNNDecoder, features: Tensor, batch: CaptionBatch) -> tuple[Tensor, Tensor]:
+    """Hidden states (P, E) before each next token, and these tokens (P,), in packed order.
+
+    Args:
+        decoder: the decoder.
+        features: (B, R, D) of the batch's images (`decoder_features`).
+        batch: the batch.
+    """
     hidden = decoder(features, batch.captions, batch.lengths, batch.image_index)
     return hidden, packed_targets(batch.captions, batch.lengths)
 

@@ -63,19 +63,21 @@ class FineTuning(CrossEntropy):
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:  # noqa: ARG002 - see `CrossEntropy`
         """The loss of a batch; what the history shows is its cross-entropy alone."""
-        states = hidden_states(self.captioner, batch)
+        features = decoder_features(self.captioner, batch.images)
+        states = hidden_states(self.decoder, features, batch)
         loss, words = self.cross_entropy(batch, states, self.config.label_smoothing)
         total, kept = loss * ddp_loss_scale(words), self.retention.distillation
         if kept:
-            distillation_loss = self._distillation_loss(batch, *states) * ddp_loss_scale(len(states[1]))
-            total = (1 - kept) * total + kept * distillation_loss
+            distillation_loss = self._distillation_loss(batch, features, *states)
+            total = (1 - kept) * total + kept * distillation_loss * ddp_loss_scale(len(states[1]))
         return StepLoss(total, loss.detach(), words)
 
-    def _distillation_loss(self, batch: CaptionBatch, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _distillation_loss(
+        self, batch: CaptionBatch, features: Tensor, hidden: Tensor, targets: Tensor
+    ) -> Tensor:
         """Mean cross-entropy with the initial model's word probabilities; 0 where the next word is new."""
         with torch.no_grad():
             tokens = map_new_words_to_unk(batch.captions, self.teacher)
-            features = decoder_features(self.captioner, batch.images)
             before = self.teacher(features, tokens, batch.lengths, batch.image_index)
             probabilities = self.teacher.logits(before).float().softmax(dim=1)
         weight, bias = self.decoder.embedding.weight, self.decoder.word_bias

@@ -6,14 +6,17 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from showtell.captioning.captioner import Captioner
+from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.checkpoints.run_folder import CHECKPOINT
 from showtell.config import DistillationConfig, SearchConfig, SelfCriticalConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, CaptionLoader, EvalLoader
 from showtell.decoder import RNNDecoder, single_decoder
-from showtell.errors import ConfigError
+from showtell.errors import CheckpointError, ConfigError
 from showtell.training.calibration import calibrate_model
 from showtell.training.checkpointing import (
     Checkpoint,
@@ -34,6 +37,9 @@ from showtell.training.validation import validate
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 
 log = logging.getLogger(__name__)
+
+_SETTINGS: Final = {kind.stage: kind.settings for kind in (CrossEntropy, SelfCritical, Distillation)}
+"""The stages of training in their order, and the section of the settings that has their epochs."""
 
 
 @dataclass(frozen=True)
@@ -106,18 +112,20 @@ def fit(
 
     Raises:
         CheckpointError: there is nothing to resume, or it does not fit.
-        ConfigError: a batch, or the validation images, are too few to give each process one.
+        ConfigError: a batch, or the validation images, are too few to give each process one; or no image has
+            enough captions for self-critical training.
         RankZeroFailedError: another process tells of one of these.
         TrainingDivergedError: the validation loss has diverged from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
-    state, saved = TrainingState(CrossEntropy.stage), None
-    if resume:
-        with rank_zero_first():
-            saved = load_checkpoint(folder / CHECKPOINT, captioner.vocabulary)
-        state = saved.state
-    loader = _training_loader(train, config, len(val))
     info = world()
+    with rank_zero_first():
+        plans = _plan_stages(captioner, train, config, self_critical, distillation, teachers, retention)
+        for plan in plans:
+            _check_shares(plan.loader, len(val))
+        initial = weights_fingerprint(retention.teacher.state_dict()) if retention else ""
+        saved = _load_state(folder / CHECKPOINT, captioner, plans, initial) if resume else None
+    state = saved.state if saved else TrainingState(CrossEntropy.stage, initial=initial)
     val_loader = EvalLoader(
         val,
         batch_size=config.batch_size,
@@ -133,14 +141,11 @@ def fit(
         context = TrainingContext(
             captioner, val_loader, config, search, folder, memory, signals, logger, on_epoch, on_start
         )
-        if state.stage == CrossEntropy.stage:
-            parts = captioner, config, train.caption_weights
-            objective = CrossEntropy(*parts) if retention is None else FineTuning(*parts, retention)
-            train_stage(Stage(context, objective, loader, config.epochs, state, saved))
-        if self_critical is not None and self_critical.epochs and state.stage != Distillation.stage:
-            state = _train_self_critical(context, train, self_critical, state, saved)
-        if distillation is not None and teachers:
-            state = _distill(context, train, distillation, teachers, state, saved)
+        past = list(_SETTINGS)[: list(_SETTINGS).index(state.stage)]
+        for plan in plans:
+            if plan.name not in past:
+                state, saved = _stage_state(context, plan.name, state, saved)
+                train_stage(Stage(context, plan.make_objective(), plan.loader, plan.epochs, state, saved))
     barrier()  # process 0 may still be writing the best model
     load_best_weights(single_decoder(captioner.decoder), folder)
     captioner.eval()
@@ -153,68 +158,105 @@ def fit(
     return TrainingResult(state.rows)
 
 
-def _training_loader(train: CaptionDataset, config: TrainingConfig, val_images: int) -> CaptionLoader:
-    """Batches of training images, of which each process gets its share.
+@dataclass(frozen=True)
+class _StagePlan:
+    """A stage of training: its name, epochs and batches, and how its objective is made when it begins."""
+
+    name: str
+    epochs: int
+    loader: CaptionLoader
+    make_objective: Callable[[], CrossEntropy]
+
+
+def _plan_stages(
+    captioner: Captioner,
+    train: CaptionDataset,
+    config: TrainingConfig,
+    self_critical: SelfCriticalConfig | None,
+    distillation: DistillationConfig | None,
+    teachers: Sequence[RNNDecoder],
+    retention: Retention | None,
+) -> list[_StagePlan]:
+    """The stages in their order; made before the first, so that what is wrong with a later one shows at once.
 
     Raises:
-        ConfigError: they, or the validation images, are too few to give each process one.
-        RankZeroFailedError: in another process than the first.
+        ConfigError: no image has enough references for self-critical training.
     """
-    info, size = world(), config.batch_size
+    objective = CrossEntropy if retention is None else partial(FineTuning, retention=retention)
+    make: Callable[[], CrossEntropy] = partial(objective, captioner, config, train.caption_weights)
+    plans = [_plan(CrossEntropy, config.epochs, train, config, make)]
+    if self_critical is not None and self_critical.epochs:
+        images, reward = _rewarded(train, self_critical, captioner)
+        make = partial(SelfCritical, captioner, config, images.caption_weights, self_critical, reward)
+        plans.append(_plan(SelfCritical, self_critical.epochs, images, config, make))
+    if distillation is not None and teachers:
+        images = distillation_images(train, len(teachers))
+        make = partial(Distillation, captioner, config, distillation, teachers)
+        plans.append(_plan(Distillation, distillation.epochs, images, config, make))
+    return plans
+
+
+def _plan(
+    stage: type[CrossEntropy],
+    epochs: int,
+    train: CaptionDataset,
+    config: TrainingConfig,
+    make_objective: Callable[[], CrossEntropy],
+) -> _StagePlan:
+    """A stage on these images, of which each process gets its part of every batch."""
+    info = world()
     loader = CaptionLoader(
         train,
-        batch_size=size,
+        batch_size=config.batch_size,
         seed=config.seed,
         num_workers=config.num_workers,
         rank=info.rank,
         world_size=info.world_size,
     )
-    with rank_zero_first():
-        smallest = loader.epochs.size // len(loader)
-        if smallest < info.world_size:
-            raise ConfigError(
-                f"batches of {smallest} images are too small for {info.world_size} processes: raise"
-                " training.batch_size, or lower trainer.devices"
-            )
-        if val_images < info.world_size:
-            raise ConfigError(
-                f"{val_images} validation images for {info.world_size} processes: lower trainer.devices"
-            )
-    return loader
+    return _StagePlan(stage.stage, epochs, loader, make_objective)
 
 
-def _train_self_critical(
-    context: TrainingContext,
-    train: CaptionDataset,
-    policy: SelfCriticalConfig,
-    state: TrainingState,
-    saved: Checkpoint | None,
-) -> TrainingState:
-    """Train from the best model so far, or go on from `saved`; returns where training is then."""
-    captioner, config = context.captioner, context.config
-    rewarded, reward = _rewarded(train, policy, captioner)
-    loader = _training_loader(rewarded, config, len(context.val_loader.captions))
-    state, saved = _stage_state(context, SelfCritical.stage, state, saved)
-    objective = SelfCritical(captioner, config, rewarded.caption_weights, policy, reward)
-    train_stage(Stage(context, objective, loader, policy.epochs, state, saved))
-    return state
+def _check_shares(loader: CaptionLoader, val_images: int) -> None:
+    """Compare the images with the number of processes.
+
+    Raises:
+        ConfigError: a batch, or the validation images, are too few to give each process one.
+    """
+    size, smallest = world().world_size, loader.epochs.size // len(loader)
+    if smallest < size:
+        raise ConfigError(
+            f"batches of {smallest} images are too small for {size} processes: raise"
+            " training.batch_size, or lower trainer.devices"
+        )
+    if val_images < size:
+        raise ConfigError(f"{val_images} validation images for {size} processes: lower trainer.devices")
 
 
-def _distill(
-    context: TrainingContext,
-    train: CaptionDataset,
-    config: DistillationConfig,
-    teachers: Sequence[RNNDecoder],
-    state: TrainingState,
-    saved: Checkpoint | None,
-) -> TrainingState:
-    """Distill teachers into the best model so far, or go on from `saved`; returns where training is then."""
-    images = distillation_images(train, len(teachers))
-    loader = _training_loader(images, context.config, len(context.val_loader.captions))
-    state, saved = _stage_state(context, Distillation.stage, state, saved)
-    objective = Distillation(context.captioner, context.config, config, teachers)
-    train_stage(Stage(context, objective, loader, config.epochs, state, saved))
-    return state
+def _load_state(path: Path, captioner: Captioner, plans: Sequence[_StagePlan], initial: str) -> Checkpoint:
+    """The checkpoint of a run that is resumed with these stages.
+
+    Args:
+        path: the file.
+        captioner: the model.
+        plans: the stages.
+        initial: fingerprint of the decoder that fine-tuning starts from.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is that of another model; or the model that
+            fine-tuning started from has changed.
+        ConfigError: its stage has been trained for more epochs already.
+    """
+    saved = load_checkpoint(path, captioner.vocabulary)
+    stage = saved.state.stage
+    if stage not in _SETTINGS:
+        raise CheckpointError(f"{path}: damaged (there is no stage of training {stage!r}); start a new run")
+    if stage == CrossEntropy.stage and saved.state.initial not in ("", initial):
+        raise CheckpointError(
+            f"{path}: the model that this run started from has changed since; put it back, or start a new run"
+        )
+    epochs = sum(plan.epochs for plan in plans if plan.name == stage)  # 0 if it is to be left out
+    saved.check(single_decoder(captioner.decoder), f"{_SETTINGS[stage]}.epochs", epochs)
+    return saved
 
 
 def _stage_state(
@@ -228,7 +270,7 @@ def _stage_state(
         log.info("Next stage: %s, from the best model so far (epoch %.0f)", stage, epoch)
         barrier()  # process 0 may still be writing it
         load_best_weights(single_decoder(context.captioner.decoder), context.folder)
-    return TrainingState(stage, rows=state.rows), None
+    return TrainingState(stage, rows=state.rows, initial=state.initial), None
 
 
 def _rewarded(

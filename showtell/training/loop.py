@@ -19,6 +19,7 @@ from showtell.config import SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionBatch, CaptionLoader, EvalLoader
 from showtell.data.tokenizer import detokenize
 from showtell.decoder import RNNDecoder
+from showtell.errors import TrainingDivergedError
 from showtell.training.checkpointing import (
     Checkpoint,
     InterruptedTrainingError,
@@ -107,7 +108,6 @@ class Stage:
         self.decoder: RNNDecoder = objective.to(pick_device()).decoder
         self.optimizer = adamw(self.decoder, context.config.weight_decay)
         if resumed is not None:
-            resumed.check(self.decoder, f"{objective.settings}.epochs", epochs)
             resumed.restore(self.decoder, self.optimizer)
         self.loss: nn.Module = objective
         if world().world_size > 1:  # gradients are averaged over the processes while they are computed
@@ -168,12 +168,21 @@ def train_stage(stage: Stage) -> None:
 
 
 def is_over(stage: Stage) -> bool:
-    """Whether a stage ends before its last epoch: it has diverged, or is out of patience."""
+    """Whether a stage ends before its last epoch: it has diverged, or is out of patience.
+
+    Raises:
+        TrainingDivergedError: it has diverged, and no model was saved, in the stages before either.
+    """
     state, config = stage.state, stage.context.config
     losses = [row["val_loss"] for row in state.rows]
     if stage.checks_divergence:
         return out_of_patience(state, config) or has_diverged(losses, stage.decoder.vocab_size, config)
     if state.epoch and not math.isfinite(losses[-1]):
+        if not any(row["saved"] for row in state.rows):
+            raise TrainingDivergedError(
+                f"the validation loss is not a finite number after the first epoch of {stage.objective.stage}"
+                f" training, and no model was saved; lower {stage.objective.settings}.learning_rate"
+            )
         log.warning("the validation loss is not a finite number: %s is stopped", stage.objective.stage)
         return True
     return False
@@ -220,10 +229,10 @@ def train_step(stage: Stage, batch: CaptionBatch) -> StepLoss:
 
 
 def save_if_best(stage: Stage, validation: Validation) -> bool:
-    """Save the model if it is better than all before, of the stages before too."""
+    """Save the model if it is better than all before, of the stages before too; never one that diverged."""
     context, rows, value = stage.context, stage.state.rows, stage.objective.monitored
     best = value(best_of(rows)) if rows else math.inf
-    if not value(validation.metrics) < best:
+    if not value(validation.metrics) < best or not math.isfinite(validation.metrics["val_loss"]):
         return False
     context.captions = validation.captions
     if world().is_rank_zero:

@@ -71,8 +71,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         words = len(weight)
         full = torch.promote_types(hidden.dtype, torch.float32)
-        wanted = any(ctx.needs_input_grad[:3])
-        grads = _Gradients(hidden, weight, full)
+        grads = _Gradients(hidden, weight, full) if any(ctx.needs_input_grad[:3]) else None
         loss = hidden.new_zeros((), dtype=full)
         for begin, part in _chunks(hidden):
             rows = slice(begin, begin + len(part))
@@ -83,13 +82,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 each += smoothing * log_probs.mean(dim=1)
             factors = None if row_weights is None else row_weights[rows].to(full)
             loss -= (each if factors is None else each * factors).sum()
-            if wanted:
+            if grads is not None:
                 grad = log_probs.exp_().sub_(smoothing / words)
                 grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
                 if factors is not None:
                     grad *= factors.unsqueeze(1)
                 grads.add(rows, part, grad, weight)
-        grads.save(ctx)
+        if grads is not None:
+            grads.save(ctx)
         return loss / len(hidden)
 
     @staticmethod

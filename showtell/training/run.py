@@ -239,11 +239,11 @@ def train_run(config: RunConfig, *, resume: Path | None = None) -> TrainingRun:
 
 def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path | None) -> TrainingRun:
     """Train, in each of the processes that were started; `held` keeps the run's folder locked."""
-    require_logger(config.training.logger)
     memory = MemoryByStage(find_gpu())
     folder = resume or config.out_dir
     changes: list[str] = []
     with rank_zero_first():
+        require_logger(config.training.logger)
         if world().is_rank_zero:
             config = with_last_named(config)
             folder = held.enter_context(run_folder(folder, resume=resume is not None))

@@ -145,7 +145,7 @@ class SelfCritical(CrossEntropy):
         )
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
-        """Policy loss of sampled captions, and the cross-entropy of people's as a guard against drifting.
+        """Policy loss of sampled captions, and the cross-entropy of human captions against drifting.
 
         On a GPU the cross-entropy is computed while the CPU computes the rewards.
         """
@@ -153,7 +153,7 @@ class SelfCritical(CrossEntropy):
         sampled = self.sample(features, batch.number, (self.config.seed, step))
         guard = None
         if policy.cross_entropy:
-            guard, words = self.cross_entropy(batch, hidden_states(self.captioner, batch), 0.0)
+            guard, words = self.cross_entropy(batch, hidden_states(self.decoder, features, batch), 0.0)
         rewards = self.reward(batch.number, sampled.wait())
         with without_dropout(self.decoder):
             loss = policy_loss(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.generate import generate_captions
@@ -65,7 +66,8 @@ def validate(
         of_image = [images[number].dataset for number in batch.number.tolist()]
         of_caption = [of_image[row] for row in batch.image_index.tolist()]
         with autocast(precision):
-            states = hidden_states(captioner, batch)
+            features = decoder_features(captioner, batch.images)
+            states = hidden_states(decoder, features, batch)
             is_finite = True
             for dataset in dict.fromkeys(of_image):
                 chosen = torch.tensor([name == dataset for name in of_caption])
@@ -74,16 +76,20 @@ def validate(
                 losses[dataset].add(loss, words)
                 is_finite = is_finite and bool(loss.isfinite())
             # Training has diverged where it is not: there is nothing to search then.
-            captions += _best_captions(captioner, batch, search) if is_finite else [_NONE] * len(of_image)
+            if is_finite:
+                captions += _best_captions(captioner, features, batch, search)
+            else:
+                captions += [_NONE] * len(of_image)
     captions = interleave_shards(all_gather_object(captions))
     metrics = with_means({dataset: {"val_loss": loss.mean()} for dataset, loss in losses.items()})
     scores = _scores(loader, captions) if world().is_rank_zero else {}
     return Validation(metrics | broadcast_object(scores), captions)
 
 
-def _best_captions(captioner: Captioner, batch: CaptionBatch, search: SearchConfig) -> list[Predicted]:
+def _best_captions(
+    captioner: Captioner, features: Tensor, batch: CaptionBatch, search: SearchConfig
+) -> list[Predicted]:
     """The best caption of each image of a batch, in the order of the dataset."""
-    features = decoder_features(captioner, batch.images)
     hypotheses = generate_captions(captioner.decoder, captioner.vocabulary, features, search)
     best = [hypotheses[row][0] for row in batch.order.argsort().tolist()]
     return [(tuple(captioner.vocabulary.decode(each.tokens)), each.token_log_probs) for each in best]
@@ -95,8 +101,8 @@ def _scores(loader: EvalLoader, captions: list[Predicted]) -> dict[str, float]:
     for dataset in dict.fromkeys(image.dataset for image in images):
         of_dataset = [(i, text) for i, text in zip(images, texts, strict=True) if i.dataset == dataset]
         predictions = {image.image_id: text for image, text in of_dataset}
-        people = {image.image_id: image.captions for image, _ in of_dataset}
-        scores[dataset] = score_captions(predictions, people)
+        references = {image.image_id: image.captions for image, _ in of_dataset}
+        scores[dataset] = score_captions(predictions, references)
     return with_means(scores) | describe_captions(texts) | {"different": float(len(set(texts)))}
 
 

@@ -121,6 +121,23 @@ def test_a_later_stage_whose_loss_is_not_finite_ends(
     assert "self-critical is stopped" in caplog.text
 
 
+class Broken(Features):
+    """Validation images are no numbers from the first epoch on."""
+
+    def __call__(self, image: CaptionedImage, draw: int | None) -> Tensor:
+        features = super().__call__(image, draw)
+        return features * math.nan if draw is None else features
+
+
+def test_a_later_stage_alone_whose_loss_is_never_finite_saves_no_model(
+    tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=0)
+    with pytest.raises(TrainingDivergedError, match=r"first epoch of self-critical .* no model was saved"):
+        train(tiny_encoder, tmp_path, source=Broken, config=config, self_critical=CRITICAL)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_a_run_that_diverged_trains_no_further_when_it_is_resumed(
     tiny_encoder: CNNEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from showtell.captioning.captioner import Captioner
 from showtell.config import DEVICE_VARIABLE, SearchConfig, TrainingConfig
 from showtell.data.dataset import CaptionLoader
 from showtell.decoder import RNNDecoder, single_decoder
+from showtell.errors import CheckpointError
 from showtell.training import history
 from showtell.training.finetuning import Retention
 from showtell.training.fit import TrainingResult, fit
@@ -61,6 +63,18 @@ def test_new_captions_are_learned(finetuned: Finetuned) -> None:
     features = torch.stack([load(image, None) for image in NEW[::4]]).to(model.encoder.dtype)
     texts = [captions[0].text for captions in model.caption_features(features)]
     assert sum("puppy" in text for text in texts) > len(texts) / 2
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_run_whose_initial_model_has_changed_is_not_resumed(trained: Captioner, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="killed"):
+        finetune(trained, tmp_path, fail_at=PER_EPOCH + 3, config=replace(CONFIG, checkpoint_minutes=0))
+    other = copy.deepcopy(trained)
+    with torch.no_grad():
+        next(other.decoder.parameters()).mul_(0.5)
+    with pytest.raises(CheckpointError, match="the model that this run started from has changed"):
+        finetune(other, tmp_path, resume=True)
+    finetune(trained, tmp_path, resume=True)
 
 
 def test_the_teacher_stays_as_it_was(trained: Captioner, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from showtell.data.dataset import CaptionDataset
 from showtell.data.records import CaptionedImage
 from showtell.decoder import single_decoder
 from showtell.encoder.cnn import CNNEncoder
-from showtell.errors import ConfigError, WriteError
+from showtell.errors import CheckpointError, ConfigError, WriteError
 from showtell.training.cross_entropy import CrossEntropy
 from showtell.training.finetuning import Retention
 from tests.conftest import make_tiny_encoder
@@ -185,6 +185,40 @@ def test_images_with_few_references_are_left_out_of_self_critical_training(
     resumed = train(tiny_encoder, tmp_path / "killed", resume=True, **options)
     kept = ("epoch", "reward", "val_loss", "CIDEr", "saved")
     assert rows(resumed, kept) == rows(whole, kept)
+
+
+def test_what_is_wrong_with_a_later_stage_shows_before_training(
+    tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="has 9 captions to compare with"):
+        train(tiny_encoder, tmp_path, self_critical=replace(CRITICAL, min_references=9))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_run_in_a_later_stage_cannot_be_resumed_without_it(
+    tiny_encoder: CNNEncoder, tmp_path: Path
+) -> None:
+    options = {"config": replace(CONFIG, epochs=1), "calibrate": False}
+    train(tiny_encoder, tmp_path, **options, self_critical=replace(CRITICAL, epochs=2))
+    for epochs in (0, 1):
+        with pytest.raises(ConfigError, match=rf"self_critical\.epochs {epochs}: .* come to its epoch 2"):
+            train(
+                tiny_encoder,
+                tmp_path,
+                **options,
+                resume=True,
+                self_critical=replace(CRITICAL, epochs=epochs),
+            )
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_checkpoint_of_an_unknown_stage_is_damaged(tiny_encoder: CNNEncoder, tmp_path: Path) -> None:
+    train(tiny_encoder, tmp_path, config=replace(CONFIG, epochs=1), calibrate=False)
+    content = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    torch.save(content | {"stage": "dreaming"}, tmp_path / CHECKPOINT)
+    with pytest.raises(CheckpointError, match="no stage of training 'dreaming'"):
+        train(tiny_encoder, tmp_path, resume=True)
 
 
 def test_captions_of_a_model_count_as_references_where_asked_for(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from showtell.captioning.captioner import Captioner
 from showtell.config import SearchConfig
 from showtell.data.dataset import CaptionDataset, EvalLoader
 from showtell.data.records import CaptionedImage
@@ -44,6 +45,21 @@ def test_validation_loss_is_that_of_each_dataset(tiny_encoder: CNNEncoder, batch
         with torch.no_grad():
             expected, _ = loss_by_hand(decoder, weighted, 0.0)
         assert metrics[f"val_loss/{name}"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_images_are_encoded_once_a_validation(
+    tiny_encoder: CNNEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    features_of = Captioner.features
+
+    def count(self: Captioner, images: torch.Tensor) -> torch.Tensor:
+        encoded.append(len(images))
+        return features_of(self, images)
+
+    monkeypatch.setattr(Captioner, "features", count)
+    validation_of(tiny_encoder, IMAGES, 3)
+    assert sum(encoded) == len(IMAGES)
 
 
 def test_metrics_of_two_datasets_are_those_of_each_alone(tiny_encoder: CNNEncoder) -> None:
