@@ -94,9 +94,13 @@ def _lines(file: Path) -> list[tuple[str, str]]:
     """The captions of one image; none in an empty file, so that the image is judged, not the dataset.
 
     Raises:
-        EntryError: it is no text.
+        EntryError: it cannot be read, or is no text.
     """
     try:
-        return list(read_lines(file)) if file.stat().st_size else []
+        is_empty = not file.read_bytes()
+    except OSError as error:
+        raise EntryError("unreadable file", error.strerror or str(error)) from error
+    try:
+        return [] if is_empty else list(read_lines(file))
     except AnnotationError as error:
         raise EntryError("not UTF-8 text", str(error).removeprefix(f"{file}: ")) from error

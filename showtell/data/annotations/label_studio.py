@@ -87,12 +87,19 @@ def _captions(task: dict[str, Any]) -> Iterator[object]:
         yield from _texts(value)
         return
     for name in _ANNOTATIONS:
-        for annotation in task.get(name) or []:
+        for annotation in _list(task, name):
             if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
                 continue
-            for region in annotation.get("result") or []:
+            for region in _list(annotation, "result"):
                 if isinstance(region, dict) and region.get("type") == "textarea":
                     yield from _texts(region.get("value"))
+
+
+def _list(owner: dict[str, Any], name: str) -> list[Any]:
+    value = owner.get(name) or []
+    if not isinstance(value, list):
+        raise EntryError("wrong fields", f"{name!r} is not a list")
+    return value
 
 
 def _texts(value: object) -> Iterator[object]:

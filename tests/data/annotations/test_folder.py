@@ -84,6 +84,18 @@ def test_a_text_file_that_is_no_text_is_one_bad_entry(tmp_path: Path) -> None:
     assert loaded.skipped_by_reason == {"not UTF-8 text": 1, "image without captions": 1}
 
 
+def test_a_text_file_that_cannot_be_read_is_one_bad_entry(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    write(tmp_path / "a.txt", "A dog")
+    (tmp_path / "b.txt").symlink_to(tmp_path / "gone.txt")
+    (tmp_path / "c.txt").mkdir()
+    with pytest.raises(AnnotationError, match=r"b\.txt: unreadable file: No such file .* --skip-bad$"):
+        load_annotations(tmp_path)
+    loaded = load_annotations(tmp_path, skip_bad=True)
+    assert [image.image_id for image in loaded.images] == ["a.jpg"]
+    assert loaded.skipped_by_reason == {"unreadable file": 2, "image without captions": 2}
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     with pytest.raises(AnnotationError, match=r"a\.jpg: not a folder; name the folder that holds the images"):

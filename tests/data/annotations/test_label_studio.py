@@ -77,6 +77,9 @@ def test_the_flat_export_is_read(caption: object, tmp_path: Path) -> None:
             {"data": {"image": "a.jpg", "split": "x"}, "annotations": [annotation("a dog")]},
             "unknown split",
         ),
+        ({"data": {"image": "a.jpg"}, "annotations": 3}, "wrong fields: 'annotations' is not a list"),
+        ({"data": {"image": "a.jpg"}, "annotations": {"result": []}}, "'annotations' is not a list"),
+        ({"data": {"image": "a.jpg"}, "annotations": [{"result": 3}]}, "'result' is not a list"),
     ],
 )
 def test_an_unusable_task_is_named(task: dict[str, Any], reason: str, tmp_path: Path) -> None:
