@@ -49,13 +49,14 @@ class ImageFolders:
         Raises:
             EntryError: several files below `within` have the name.
         """
-        name = name.strip()
-        for folder in self._folders:
-            head, _, tail = name.rpartition("/")
-            inside = folder / (head or "/" * name.startswith("/"))
-            if tail in self._listing(inside):
-                return inside / tail
-        plain = forward_slashes(name)
+        stripped = name.strip()
+        for exact in dict.fromkeys((name, stripped)):
+            head, _, tail = exact.rpartition("/")
+            for folder in self._folders:
+                inside = folder / (head or "/" * exact.startswith("/"))
+                if tail in self._listing(inside):
+                    return inside / tail
+        plain = forward_slashes(stripped)
         ends = [plain] if not is_absolute(plain) else list(_ends(plain))
         for end in ends:
             for folder in self._folders:

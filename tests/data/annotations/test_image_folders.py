@@ -37,6 +37,12 @@ def test_a_name_that_looks_the_same_is_taken(tmp_path: Path, written: str, name:
     assert ImageFolders([tmp_path], [tmp_path]).find(written) == tmp_path / name
 
 
+@pytest.mark.parametrize("name", [" lead.jpg", "trail.jpg ", " in/ a.jpg", "both.jpg"])
+def test_a_name_with_spaces_around_is_taken_first(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name, "both.jpg ")
+    assert ImageFolders([tmp_path]).find(name) == tmp_path / name
+
+
 @given(st.text(st.characters(categories=["L", "M"], max_codepoint=0x1FFF), min_size=1, max_size=6))
 def test_any_normal_form_leads_to_the_file(tmp_path_factory: pytest.TempPathFactory, stem: str) -> None:
     folder = tmp_path_factory.mktemp("forms")
