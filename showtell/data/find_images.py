@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from showtell.errors import UsageError
+from showtell.utils.files import path_exists
 from showtell.utils.keywords import did_you_mean_path
 
 # fmt: off
@@ -67,9 +68,10 @@ def _expand(name: str, recursive: bool, stdin: TextIO | None, suffixes: Collecti
     if name == "-":
         return _lines(sys.stdin if stdin is None else stdin)
     path = Path(name)
-    if path.is_dir():
+    exists = path_exists(path)
+    if exists and path.is_dir():
         return _at_least_one(_walk(name, recursive, suffixes), f"{name}: no image files in this folder")
-    if glob.has_magic(name) and not path.exists():
+    if glob.has_magic(name) and not exists:
         return _at_least_one(iter(_matches(name)), f"{name}: no file matches this pattern")
     _check_kind(name, path, suffixes)
     return (name,)
@@ -82,9 +84,10 @@ def _check_kind(name: str, path: Path, suffixes: Collection[str]) -> None:
         UsageError: it is one of these.
     """
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not path_exists(path):
         if name.endswith(("/", os.sep)) or not suffix:
-            beside = [str(other) for other in path.parent.glob("*") if other.is_dir()]
+            others = path.parent.glob("*") if path_exists(path.parent) else ()
+            beside = [str(other) for other in others if other.is_dir()]
             suggestion = did_you_mean_path(str(path), beside)
             raise UsageError(f"{name}: no such file or folder{suggestion}")
     elif suffix in _COMPRESSED:
@@ -99,7 +102,9 @@ def _at_least_one(names: Iterator[str], complaint: str) -> Iterator[str]:
     raise UsageError(complaint)
 
 
-def _lines(stream: TextIO) -> Iterator[str]:
+def _lines(stream: TextIO | None) -> Iterator[str]:
+    if stream is None:  # closed before Python started
+        raise UsageError("-: standard input is closed; name files or folders, or pipe names to it")
     return (name for line in stream if (name := line.rstrip("\r\n")))
 
 

@@ -162,6 +162,11 @@ def atomic_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def path_exists(path: Path) -> bool:
+    """Whether there is a file or folder; False too if its name is none (pathlib raises OSError: too long)."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def readable_size(size: int) -> str:
     """A number of bytes for people: `16 MB`, in powers of 1,000."""
     units = ("B", "kB", "MB", "GB", "TB")

@@ -87,6 +87,27 @@ def test_standard_input_is_the_process_s_own_by_default(monkeypatch: pytest.Monk
     assert list(find_images(["-"])) == ["a.jpg"]
 
 
+def test_standard_input_that_is_closed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="standard input is closed"):
+        find_images(["-"])
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 300}.jpg", f"{'x' * 300}/a.jpg", f"[{'x' * 300}].jpg"])
+def test_a_name_that_is_too_long_is_a_missing_file(folder: Path, name: str) -> None:
+    if "[" in name:
+        with pytest.raises(UsageError, match="no file matches"):
+            find_images([name])
+    else:
+        assert list(find_images(["one.jpg", name])) == ["one.jpg", name]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, f"{'x' * 300}/folder", f"{'x' * 300}/"])
+def test_a_folder_whose_name_is_too_long_is_missing(folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no such file or folder"):
+        find_images([name])
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

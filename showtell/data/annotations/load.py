@@ -15,6 +15,7 @@ from showtell.data.annotations.listing import files_in
 from showtell.data.annotations.near_misses import nearest
 from showtell.data.annotations.plugin_readers import matching_plugin, read_by_plugin
 from showtell.errors import AnnotationError, UsageError
+from showtell.utils.files import path_exists
 
 SEARCH_VARIABLE = "SHOWTELL_DATA"
 DEFAULT_SEARCH = (Path("data"), Path("../shared/data"))
@@ -69,9 +70,9 @@ def load_annotations(
             file or without captions, a caption without its image or without a word, an id that comes twice,
             fields that are wrong, text that is not UTF-8, JSON that is broken.
     """
-    if not root.exists():
+    if not path_exists(root):
         raise UsageError(f"{root}: no such file or folder; correct the path")
-    if images is not None and not images.is_dir():
+    if images is not None and not (path_exists(images) and images.is_dir()):
         raise UsageError(f"{images}: no such folder; correct --data.images")
     detected = _detect(root) if format == "auto" else format
     if detected == "scenes":
@@ -101,12 +102,12 @@ def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
     Raises:
         UsageError: it is nowhere.
     """
-    path = Path(root).expanduser()
-    if path.exists():
+    path = _expanded(root)
+    if path_exists(path):
         return path
     folders = [] if path.is_absolute() else _search_folders() if search is None else search
     for place in folders:
-        if (place / path).exists():
+        if path_exists(place / path):
             return place / path
     looked = ", ".join(str(place / path) for place in [Path(), *folders])
     fix = f"correct the path, or set {SEARCH_VARIABLE} to the folder that holds your datasets"
@@ -115,7 +116,15 @@ def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
 
 def _search_folders() -> Sequence[Path]:
     value = os.environ.get(SEARCH_VARIABLE)
-    return [Path(part).expanduser() for part in value.split(os.pathsep) if part] if value else DEFAULT_SEARCH
+    return [_expanded(part) for part in value.split(os.pathsep) if part] if value else DEFAULT_SEARCH
+
+
+def _expanded(name: str) -> Path:
+    """A path with `~` as the home folder; as it is if there is no such user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def _detect(root: Path) -> DatasetFormat:

@@ -99,6 +99,19 @@ def test_datasets_are_looked_for_in_the_search_folders(
         find_dataset_root(str(tmp_path / "three"))
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/x", f"birds/{'x' * 300}.json"])
+def test_a_name_that_no_file_can_have_is_no_dataset(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOWTELL_DATA", os.pathsep.join([str(tmp_path), "~nosuchuser/y"]))
+    with pytest.raises(UsageError, match="no dataset"):
+        find_dataset_root(name)
+    with pytest.raises(UsageError, match="no such file or folder"):
+        load_annotations(tmp_path / name)
+    with pytest.raises(UsageError, match="no such folder"):
+        load_annotations(tmp_path, images=tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
