@@ -1,4 +1,4 @@
-"""Which image files are meant: files, folders, globs and names from standard input become names of files."""
+"""Expand files, folders, globs and standard input to image file names."""
 
 from __future__ import annotations
 
@@ -118,30 +118,71 @@ def is_left_by_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
-def _is_new(path: Path, top: str, linked: set[str]) -> bool:
+def _is_new(path: str, top: str, linked: set[str]) -> bool:
     """Whether a folder is walked: a link is followed once, and not to what is walked without it."""
-    if not path.is_symlink():
+    if not os.path.islink(path):  # noqa: PTH114
         return True
     real = os.path.realpath(path)
-    inside = os.path.commonpath([real, top])
-    if inside in (top, real) or any(os.path.commonpath([real, other]) == other for other in linked):
+    if _is_within(real, top) or _is_within(top, real) or any(_is_within(real, other) for other in linked):
         return False
     linked.add(real)
     return True
 
 
+def _is_within(path: str, folder: str) -> bool:
+    try:
+        return os.path.commonpath([path, folder]) == folder
+    except ValueError:  # on different drives
+        return False
+
+
 def _walk(folder: str, recursive: bool, suffixes: Collection[str]) -> Iterator[str]:
-    """Image files of a folder, then those of its folders. Only one folder's names are held at a time."""
-    unreadable: list[OSError] = []
+    """Image files of a folder, then those of its folders; a folder that cannot be read is named itself."""
     top = os.path.realpath(folder)
     linked: set[str] = set()
-    for root, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
-        for name in sorted(files):
-            if not is_left_by_system(name) and Path(name).suffix.lower() in suffixes:
-                yield str(Path(root, name))
-        folders[:] = sorted(name for name in folders if not is_left_by_system(name)) if recursive else []
-        folders[:] = [name for name in folders if _is_new(Path(root, name), top, linked)]
-        while unreadable:
-            yield str(unreadable.pop().filename)
-    while unreadable:
-        yield str(unreadable.pop().filename)
+    waiting = [str(Path(folder))]
+    while waiting:
+        root = waiting.pop()
+        try:
+            files, folders = _entries(root, suffixes)
+        except OSError:
+            yield root
+            continue
+        for name in files:
+            yield str(Path(root, name))
+        if recursive:
+            below = [str(Path(root, name)) for name in folders]
+            waiting += reversed([path for path in below if _is_new(path, top, linked)])
+
+
+def _entries(folder: str, suffixes: Collection[str]) -> tuple[list[str], list[str]]:
+    """The names of a folder's image files and of its folders, sorted.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_left_by_system(entry.name):
+                continue
+            if _is_folder(entry):
+                folders.append(entry.name)
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and _is_file(entry):  # noqa: PTH122
+                files.append(entry.name)
+    return sorted(files), sorted(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that cannot be followed
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file, or a link that leads nowhere; opening a named pipe would wait for ever."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not path_exists(Path(entry.path)))
+    except OSError:
+        return True

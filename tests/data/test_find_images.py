@@ -150,6 +150,28 @@ def test_an_unreadable_folder_within_is_named(folder: Path, monkeypatch: pytest.
     assert posix(find_images(["photos"])) == ["photos/a.PNG", "photos/b.jpg", "photos/m/f.tif", "photos/z"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_named_pipes_in_a_folder_are_passed_over(folder: Path) -> None:
+    photos = folder / "photos"
+    os.mkfifo(photos / "pipe.jpg")
+    for name, target in (("l.jpg", "pipe.jpg"), ("m.jpg", "b.jpg"), ("gone.jpg", "none"), ("o.jpg", "o.jpg")):
+        (photos / name).symlink_to(photos / target)
+    names = posix(find_images(["photos"], recursive=False))
+    assert names == [f"photos/{name}" for name in ("a.PNG", "b.jpg", "gone.jpg", "m.jpg", "o.jpg")]
+    assert list(find_images(["photos/pipe.jpg"])) == ["photos/pipe.jpg"]  # as from <(...) of a shell
+
+
+def test_a_link_to_another_drive_is_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(paths):
+        raise ValueError("Paths don't have the same drive")
+
+    (folder / "other").mkdir()
+    (folder / "other" / "x.jpg").touch()
+    (folder / "photos" / "drive").symlink_to(folder / "other", target_is_directory=True)
+    monkeypatch.setattr(os.path, "commonpath", refuse)
+    assert "photos/drive/x.jpg" in posix(find_images(["photos"]))
+
+
 def test_links_to_folders_above_do_not_loop(folder: Path) -> None:
     (folder / "photos" / "m" / "up").symlink_to(folder / "photos", target_is_directory=True)
     assert len(list(find_images(["photos"]))) == 5
