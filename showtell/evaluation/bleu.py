@@ -18,7 +18,7 @@ _SMALL, _TINY = 1e-9, 1e-15  # what the COCO evaluation adds below and above the
 def bleu(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> tuple[Floats, Floats]:
-    """BLEU-1 to BLEU-4 of one caption an image, as in the COCO evaluation (arXiv:1504.00325).
+    """BLEU-1 to BLEU-4 of one caption per image, as in the COCO evaluation (arXiv:1504.00325).
 
     The reference whose length is closest (of two, the shorter) decides the brevity penalty.
 

@@ -52,7 +52,7 @@ def chair(
 
     Args:
         candidates: N captions, as words.
-        references: of each image, people's captions, as words.
+        references: human captions of each image, as words.
         objects: of each image, COCO's names of its objects.
 
     Returns:

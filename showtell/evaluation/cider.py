@@ -1,4 +1,4 @@
-"""CIDEr-D of captions given as numbers of words: thousands a second, against references prepared once.
+"""CIDEr-D of captions given as numbers of words: thousands per second, against references prepared once.
 
 CIDEr-D is the variant of CIDEr (Vedantam et al. 2015, arXiv:1411.5726, sections 3 and 6) that clips counts
 and punishes a wrong length. It is what papers report as "CIDEr", and what `pycocoevalcap.cider` computes
@@ -111,7 +111,7 @@ class CiderD:
 def cider_d(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> Floats:
-    """CIDEr-D of one caption an image, with document frequencies of these references, as an evaluation does.
+    """CIDEr-D of one caption per image, with document frequencies of these references, as an evaluation does.
 
     Args:
         candidates: for each of N images a caption, as words (strings, or any hashable).
@@ -129,7 +129,7 @@ def cider_d(
 def cider(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> Floats:
-    """CIDEr of one caption an image as first defined (arXiv:1411.5726, section 3); papers report CIDEr-D.
+    """CIDEr of one caption per image as first defined (arXiv:1411.5726, section 3); papers report CIDEr-D.
 
     Takes, returns and raises what `cider_d` does.
     """

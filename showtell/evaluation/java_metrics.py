@@ -1,4 +1,4 @@
-"""METEOR and SPICE, through `pycocoevalcap`, where Java and what they need are present."""
+"""METEOR and SPICE, through `pycocoevalcap`, if Java and the files they need are present."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def java_scores(
 
 
 def missing_java_metrics() -> dict[str, str | None]:
-    """METEOR and SPICE, each with the reason why it cannot run here; None where it can."""
+    """METEOR and SPICE, each with the reason why it cannot run here; None if it can."""
     return {"METEOR": _without_meteor(), "SPICE": _without_spice()}
 
 

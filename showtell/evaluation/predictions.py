@@ -57,12 +57,12 @@ def read_predictions(
     skip_bad: bool = False,
     others: Sequence[CaptionedImage] = (),
 ) -> Predictions:
-    """Read what a model says of images, in one of three forms.
+    """Read predictions, in one of three formats.
 
-    `.json`: COCO's results, a list of `{"image_id": ..., "caption": ...}`. `.jsonl`: such an object a line,
-    as `inference.py --output` writes them; `captions` may hold further captions. `.csv`: columns `image` (or
-    `image_id`) and `caption`, and `rank` where an image has several. An image is named by its id, its path,
-    or its file's name.
+    `.json`: COCO's results, a list of `{"image_id": ..., "caption": ...}`. `.jsonl`: one such object per
+    line, as `inference.py --output` writes them; `captions` may hold further captions. `.csv`: columns
+    `image` (or `image_id`) and `caption`, and `rank` if an image has several. An image is named by its id,
+    its path, or its file's name.
 
     Args:
         file: the file.

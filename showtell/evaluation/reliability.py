@@ -1,4 +1,4 @@
-"""Which captions and words are right, and whether a confidence in them holds."""
+"""Labels of good captions and words, and the calibration of the confidence against them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 MIN_CALIBRATION_IMAGES: Final = 50
-"""Images from which a confidence can be calibrated, or checked."""
+"""Minimum number of images to calibrate or check a confidence."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """The confidence in captions or words, and whether each is right.
+    """Predicted confidences and the labels they are compared with.
 
     Attributes:
         predicted: (N,) probabilities.
-        labels: (N,) whether it is right.
-        doubtful: (N,) whether a caption is doubtful; None of words, and where there is no threshold.
+        labels: (N,) whether the caption is good, or the word occurs in a reference.
+        doubtful: (N,) whether the caption is doubtful; None for words, or without a threshold.
     """
 
     predicted: Floats
@@ -34,30 +34,30 @@ class Reliability:
     doubtful: Bools | None = None
 
     def bins(self, number: int = 10) -> list[tuple[float, float]]:
-        """(mean confidence, share that is right) of bins of equally many, the least confident first."""
+        """(mean confidence, accuracy) of bins with equal counts, in increasing order of confidence."""
         parts = np.array_split(np.argsort(self.predicted, kind="stable"), number)
         return [(float(self.predicted[p].mean()), float(self.labels[p].mean())) for p in parts if len(p)]
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean distance between confidence and share over the bins."""
+        """Expected calibration error: mean absolute difference of confidence and accuracy over the bins."""
         return float(np.mean([abs(confidence - share) for confidence, share in self.bins()]))
 
     @property
     def doubtful_share(self) -> float | None:
-        """Share of the captions that are doubtful; None where there is no threshold."""
+        """Share of the captions that are doubtful; None without a threshold."""
         return None if self.doubtful is None else float(self.doubtful.mean())
 
     @property
     def doubtful_precision(self) -> float | None:
-        """Share of the doubtful captions that are not right; None where none is doubtful."""
+        """Share of the doubtful captions that are not good; None if no caption is doubtful."""
         if self.doubtful is None or not self.doubtful.any():
             return None
         return float(1 - self.labels[self.doubtful].mean())
 
 
 def word_labels(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether each word is one that a person used for the image."""
+    """Whether each word occurs in a reference of the image."""
     known = {word for reference in references for word in reference}
     return [word in known for word in candidate]
 
@@ -65,18 +65,17 @@ def word_labels(candidate: Sequence[str], references: Sequence[Sequence[str]]) -
 def caption_labels(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> Bools:
-    """Whether captions are better than the weakest quarter of those that people write.
+    """Whether each caption is good: CIDEr-D at or above the lower quartile of human captions.
 
-    A caption is good where its CIDEr-D is at least that of the lower quartile of people's captions, each
-    compared with the others of its image. The images should be of one dataset: how people write, and
-    which words are common, differs from one to the next.
+    Each human caption is compared with the others of its image. The images should be of one dataset: style
+    and common words differ between datasets.
 
     Args:
         candidates: N captions as words.
-        references: of each, people's captions as words.
+        references: human captions of each image, as words.
 
     Raises:
-        DataError: fewer than `MIN_CALIBRATION_IMAGES` images have two captions of people.
+        DataError: fewer than `MIN_CALIBRATION_IMAGES` images have two human captions.
     """
     human_scores: list[float] = []
     for place in range(max(map(len, references), default=0)):
@@ -87,7 +86,7 @@ def caption_labels(
     if not human_scores:
         raise DataError(
             f"fewer than {MIN_CALIBRATION_IMAGES} images have two captions or more, "
-            "so it is not known how well people agree"
+            "so the agreement of human captions is unknown"
         )
     good: Bools = cider_d(candidates, references) >= np.quantile(human_scores, 0.25)
     return good

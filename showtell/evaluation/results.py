@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from showtell.captioning.caption import Caption
 
-_UNSCORED: Final = ("no caption of an image", "photo that cannot be shown")
+UNDECODED: Final = "photo that cannot be decoded"
+"""Reason for which a model has no caption of an image."""
+_UNSCORED: Final = ("no caption of an image", UNDECODED)
 """Reasons for which an image has no caption."""
 
 
@@ -38,7 +40,7 @@ class EvaluationData:
         split: the part of it that is captioned.
         images: of this split.
         training: captions of the training images.
-        objects: image id -> COCO objects in it, where they are known.
+        objects: image id -> COCO objects in it, if they are known.
         skipped: annotations that were dropped, by reason.
         others: the images of the other splits.
     """
@@ -57,11 +59,11 @@ class ModelCaptions:
     """Captions of the images by a model, or from a file of predictions.
 
     Attributes:
-        name: of the model (with `@` and the image size, where it is not the model's own), or of the file.
+        name: of the model (with `@` and the image size, if it is not the model's own), or of the file.
         texts: image id -> captions, best first.
-        best: image id -> the best caption of a model; empty where they are from a file.
+        best: image id -> the best caption of a model; empty if they are from a file.
         skipped: what was dropped, by reason.
-        search: how captions were searched; empty where they are from a file.
+        search: how captions were searched; empty if they are from a file.
         has_threshold: whether the model has a threshold below which captions are doubtful.
     """
 
@@ -74,7 +76,7 @@ class ModelCaptions:
 
     @property
     def confidences(self) -> dict[str, Confidence] | None:
-        """Image id -> confidence of the best caption; empty where it is not calibrated, None of a file."""
+        """Image id -> confidence of the best caption; empty if it is not calibrated, None for a file."""
         if not self.best:
             return None
         return {
@@ -155,7 +157,7 @@ class DatasetEvaluation:
         return data_frame(list(self.rows()))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write the scores to a folder, a JSON file a model; later reports show them beside their own.
+        """Write the scores to a folder, one JSON file per model; later reports show them beside their own.
 
         Raises:
             ShowtellError: they cannot be written.
@@ -227,11 +229,11 @@ def _card_lines(card: ScoreCard) -> Iterator[str]:
         meaning = card.notes.get(name) or METRIC_DESCRIPTIONS.get(name, "")
         yield f"{name:<15}{format_score(value, name):>9}   {span:<20} {meaning}".rstrip()
     for name, reason in card.left_out.items():
-        yield f"left out: {name} ({reason})"
+        yield f"skipped metric: {name} ({reason})"
     for reason, number in card.skipped.items():
         yield f"{number:,}: {reason}" if reason == EMPTY_CAPTION else f"dropped {number:,}: {reason}"
     if missing := sum(number for reason, number in card.skipped.items() if reason in _UNSCORED):
-        yield f"{missing:,} images have no caption and are not in the scores, which may rise by that"
+        yield f"{missing:,} images have no caption and are not scored; this may inflate the scores"
 
 
 def _comparison_lines(cards: tuple[ScoreCard, ...], differences: dict[str, Difference]) -> Iterator[str]:
@@ -242,4 +244,4 @@ def _comparison_lines(cards: tuple[ScoreCard, ...], differences: dict[str, Diffe
         interval = f"{difference.interval.low:+.3f} to {difference.interval.high:+.3f}"
         values = f"{format_score(first.values[name], name):>9}{format_score(second.values[name], name):>9}"
         yield f"{name:<15}{values}{difference.value:>+12.3f}   {interval:<18} {difference.p_value:.4f}"
-    yield "p: how often swapping the captions of the two at random, image by image, gives such a difference"
+    yield "p: two-sided p-value of the paired approximate randomization test (Noreen 1989)"

@@ -1,4 +1,4 @@
-"""ROUGE-L (Lin 2004): how much of a caption is, in this order, in what people say."""
+"""ROUGE-L (Lin 2004): F-measure of the longest common subsequence with the references."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BETA = 1.2
 def rouge_l(
     candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Sequence[Hashable]]]
 ) -> Floats:
-    """ROUGE-L of one caption an image, as in the COCO evaluation (Chen et al. 2015, arXiv:1504.00325).
+    """ROUGE-L of one caption per image, as in the COCO evaluation (Chen et al. 2015, arXiv:1504.00325).
 
     Precision and recall are each that of the reference that is best for it.
 

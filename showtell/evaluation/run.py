@@ -22,7 +22,13 @@ from showtell.data.transforms import check_image_size
 from showtell.errors import ConfigError, ShowtellError, UsageError, message_line
 from showtell.evaluation.chair import load_instances
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
-from showtell.evaluation.results import DatasetEvaluation, Evaluation, EvaluationData, ModelCaptions
+from showtell.evaluation.results import (
+    UNDECODED,
+    DatasetEvaluation,
+    Evaluation,
+    EvaluationData,
+    ModelCaptions,
+)
 from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.scores import Scores, compute_scores
 from showtell.search.settings import search_config
@@ -97,19 +103,18 @@ def evaluate(
         against: a second model, or file of predictions, to compare with.
         split: the images to caption: `train`, `val`, `test` or `all`; by default `val`, of a file of
             predictions on data without splits `all`.
-        references: captions to compare with: those that people wrote (`person`), or `all`; by default the
-            run's.
+        references: captions to compare with: human captions (`person`), or `all`; by default the run's.
         segmentation: what separates words: `spaces`, or `characters`, for scripts without them; by default
             the run's.
         instances: COCO's instances_*.json, for object hallucination (CHAIR).
         beam_size: beams; 1 is greedy.
-        num_captions: captions an image; over 1 there are diversity scores.
-        java: METEOR and SPICE, where Java and their models are present.
+        num_captions: captions per image; if above 1, diversity scores are computed.
+        java: also compute METEOR and SPICE, if Java and their models are present.
         image_size: of models that are named: see `showtell.load`.
         runtime: of models that are named: see `showtell.load`.
         device: of models that are named: see `showtell.load`.
         skip_bad: drop and count unusable annotations, predictions and images.
-        cache: folder of the drawn scenes of a run.
+        cache: folder of the synthetic scenes of a run.
         attention: keep the attention for each word, for a report.
         on_dataset: called with the evaluation on each dataset as soon as it is done.
 
@@ -363,13 +368,13 @@ def _caption(model: CaptioningModel, data: EvaluationData, settings: _Settings, 
             captions[done.source.image_id] = done.captions
         elif settings.skip_bad:
             log.warning("skipped %s", done.error)
-            skipped["photo that cannot be shown"] += 1
+            skipped[UNDECODED] += 1
         else:
             raise ShowtellError(
-                f"{done.error}; mend it, or drop and count such photos (skip_bad, --skip-bad)"
+                f"{done.error}; replace it, or drop and count such photos (skip_bad, --skip-bad)"
             )
     if not captions:
-        raise ShowtellError(f"{data.name}: no photo of the split can be shown")
+        raise ShowtellError(f"{data.name}: no photo of the split can be decoded")
     return ModelCaptions(
         name,
         {image: tuple(caption.text for caption in some) for image, some in captions.items()},

@@ -1,4 +1,4 @@
-"""The scores of a model on a split, with their intervals, as a file that later runs are set beside."""
+"""Scores of a model on a split with their intervals, saved for comparison with later evaluations."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ScoreCard:
         split: the part of it.
         images: how many were scored.
         fingerprint: of the ids of these images: cards of the same images can be compared.
-        search: settings of the search; empty where they came from a file.
+        search: settings of the search; empty if the captions came from a file.
         date: when, in UTC (ISO 8601).
         values: name -> score.
-        intervals: name -> its 95 % interval, where it has one.
+        intervals: name -> its 95 % interval, if it has one.
         left_out: name -> why there is no such score.
         skipped: reason -> entries and photos that were dropped, or counted as wrong.
         notes: name -> what to know of this score.

@@ -1,4 +1,4 @@
-"""All that is measured of the captions of a model, in one table."""
+"""All scores of a model's captions."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ Words = list[str]
 METRIC_DESCRIPTIONS: Final = {
     "CIDEr": "CIDEr-D, as the COCO evaluation and papers report it",
     "CIDEr-plain": "the first definition of CIDEr, without clipping and length penalty",
-    "length": "words a caption",
-    "distinct words": "in all captions",
-    "novel": "share of captions that no training photo has",
-    "bad endings": "share of captions that stop after such a word as 'a' or 'with'",
-    "CHAIRs": "share of captions that name an object that is not there",
-    "CHAIRi": "share of the named objects that are not there",
+    "length": "words per caption",
+    "distinct words": "number of distinct words in all captions",
+    "novel": "share of captions that do not occur in the training set",
+    "bad endings": "share of captions that end with a word such as 'a' or 'with'",
+    "CHAIRs": "share of captions that mention a hallucinated object",
+    "CHAIRi": "share of mentioned objects that are hallucinated",
     "self-BLEU": "BLEU-4 of an image's captions against each other: lower is more varied",
-    "distinct-1": "distinct words of an image's captions / their words",
-    "distinct-2": "distinct pairs of words of an image's captions / their words",
-    "good": "share of captions that are better than the weakest quarter of people's",
-    "ECE": "expected calibration error of the confidence: how far it is from the share of good captions",
-    "doubtful": "share of captions below the model's threshold of confidence",
-    "doubtful, bad": "share of the doubtful captions that are not good: how right the doubt is",
+    "distinct-1": "distinct words / all words of an image's captions",
+    "distinct-2": "distinct word pairs / all words of an image's captions",
+    "good": "share of captions at or above the lower quartile of human captions (CIDEr-D)",
+    "ECE": "expected calibration error of the confidence",
+    "doubtful": "share of captions below the model's confidence threshold",
+    "doubtful, bad": "share of doubtful captions that are not good",
 }
 """Descriptions of the metrics whose names are not standard."""
 
 
 FEW_IMAGES: Final = 10
-"""Of fewer images, CIDEr says little."""
+"""With fewer images, CIDEr is unreliable: its document frequencies are those of few references."""
 
 _SHARES: Final = ("novel", "bad endings", "CHAIRs", "CHAIRi", "good", "ECE", "doubtful", "doubtful, bad")
 
@@ -60,11 +60,11 @@ def format_score(value: float, name: str) -> str:
 
 @dataclass(frozen=True)
 class Confidence:
-    """How sure a model is of a caption.
+    """The confidence of a caption.
 
     Attributes:
         probability: that the caption is good.
-        doubtful: whether that is below the model's threshold; None where it has none.
+        doubtful: whether that is below the model's threshold; None if it has none.
     """
 
     probability: float
@@ -108,12 +108,12 @@ def compute_scores(
 
     Args:
         captions: image id -> captions, best first. The first is scored; the others count for diversity.
-        references: image id -> people's captions; may hold more images.
+        references: image id -> human captions; may contain more images.
         training: captions of the training photos; without any, novelty is left out.
         objects: image id -> names of the COCO objects in it; without, CHAIR is left out.
-        java: METEOR and SPICE, where they can run.
-        confidences: image id -> confidence of its first caption; empty of a model that is not calibrated,
-            None where the captions are not of a model.
+        java: also compute METEOR and SPICE, if they can run.
+        confidences: image id -> confidence of its first caption; empty for a model that is not calibrated,
+            None if the captions are not from a model.
 
     Raises:
         DataError: no captions, or an image without references.
@@ -156,9 +156,9 @@ def compute_scores(
 def _notes(images: int) -> dict[str, str]:
     """A note on CIDEr of few images: an n-gram weighs log(images / images that have it)."""
     if images == 1:
-        note = "0 by definition for a single image: its n-grams are in all images, and weigh log(1)"
+        note = "0 by definition for a single image: every n-gram has idf 0"
     elif images < FEW_IMAGES:
-        note = f"of {images} images only: n-grams are weighed by so few references"
+        note = f"computed on only {images} images, so document frequencies are unreliable"
     else:
         return {}
     return {"CIDEr": note, "CIDEr-plain": note}
@@ -236,7 +236,7 @@ def _confidence(
 ) -> tuple[dict[str, Statistic], dict[str, float]]:
     """Whether the confidence holds on these images: shares, and the calibration error."""
     if not confidences:
-        skipped_metrics["confidence"] = "this model's is not calibrated"
+        skipped_metrics["confidence"] = "the model is not calibrated"
         return {}, {}
     try:
         good = caption_labels(candidates, references)
@@ -248,7 +248,7 @@ def _confidence(
     calibration_error = {"ECE": Reliability(predicted, good).ece}
     doubtful = np.array([confidences[image].doubtful for image in images], dtype=object)
     if None in doubtful:
-        skipped_metrics["doubtful"] = "this model has no threshold of doubt"
+        skipped_metrics["doubtful"] = "the model has no confidence threshold"
         return statistics, calibration_error
     marked = doubtful.astype(bool)
     statistics["doubtful"] = Statistic.mean(marked)
@@ -264,7 +264,7 @@ def _diversity(
 ) -> dict[str, Statistic]:
     several = [[tokenize(caption) for caption in some] for some in captions.values()]
     if min(map(len, several)) < 2:
-        skipped_metrics["self-BLEU, distinct-n"] = "one caption an image: --num-captions 5"
+        skipped_metrics["self-BLEU, distinct-n"] = "needs several captions per image: --num-captions 5"
         return {}
     return {
         "self-BLEU": Statistic.mean(np.array([self_bleu(some) for some in several])),

@@ -1,4 +1,4 @@
-"""Scores that sums over the images give, how sure they are, and whether two models differ."""
+"""Corpus scores as functions of per-image sums, their bootstrap intervals, and paired significance tests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from showtell.errors import DataError
 from showtell.evaluation.ngrams import Floats
 
 RESAMPLES: Final = 2000
-"""Samples of the images that an interval is made of."""
+"""Number of bootstrap samples of the images."""
 SWAPS: Final = 10_000
-"""Random swaps that a p-value is made of: it is known to about 0.005 around 0.05."""
+"""Number of random swaps of the paired test: a p-value around 0.05 has an error of about 0.005."""
 _AT_ONCE: Final = 2_000_000  # entries of a matrix of weights held at once
 
 
@@ -75,8 +75,8 @@ class Difference:
     Attributes:
         value: the first model's score minus the second's.
         interval: of that difference, over resampled images.
-        p_value: the share of random swaps of the two models' captions, image by image, that make a difference
-            as large; small where chance alone hardly makes it.
+        p_value: two-sided: the share of random swaps of the two models' captions, image by image, that give a
+            difference at least as large.
     """
 
     value: float

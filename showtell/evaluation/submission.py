@@ -30,7 +30,7 @@ def write_submission(folder: Path, split: str, name: str, captions: Mapping[str,
     """Write captions in the official form, and validate the file.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it is missing.
         split: such as `val2017`.
         name: of the model.
         captions: image id, a whole number as text -> caption.

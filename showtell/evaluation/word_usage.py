@@ -78,7 +78,7 @@ def word_usage(candidates: Sequence[Words], references: Sequence[Sequence[Words]
 
     Args:
         candidates: N captions, as words.
-        references: of each image, people's captions, as words.
+        references: human captions of each image, as words.
 
     Raises:
         DataError: there are not as many captions as images.

@@ -43,8 +43,8 @@ class Shown:
     Attributes:
         text: to be read.
         words: the words of the caption, as the model generated them.
-        probabilities: of each word, or empty where they are not known.
-        attention: (T, rows, columns), where the model looked for each word, or None.
+        probabilities: of each word, or empty if they are not known.
+        attention: (T, rows, columns) attention map of each word, or None.
         score: CIDEr of the image.
         scores: name -> other scores of the image.
         confidence: probability that the caption is good, or None.
@@ -63,7 +63,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class ReportImage:
-    """A photo, a small copy of it, people's captions, and those of one model or two."""
+    """A photo, a small copy of it, human captions, and those of one model or two."""
 
     name: str
     thumbnail: bytes

@@ -43,7 +43,7 @@ class WrittenReport:
     """A page for each dataset, and the evaluation that it shows.
 
     Attributes:
-        pages: HTML files, one a dataset.
+        pages: HTML files, one per dataset.
         evaluation: the scores.
     """
 
@@ -108,7 +108,7 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
         folder: made; scores of other models on the same images that it holds are shown too.
 
     Raises:
-        ShowtellError: a photo cannot be shown, or the page cannot be written.
+        ShowtellError: a photo cannot be decoded, or the page cannot be written.
     """
     data, sources, model_scores = evaluation.data, evaluation.captions, evaluation.model_scores
     cards = list(evaluation.cards)
@@ -137,7 +137,7 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
 
 
 def _rows(cards: list[ScoreCard]) -> Iterator[ScoreRow]:
-    """A row a score: the value and interval of each card that has it."""
+    """One row per score: the value and interval of each card that has it."""
     for name in cards[0].values:
         cells = []
         for card in cards:
@@ -151,7 +151,7 @@ def _footnotes(cards: list[ScoreCard]) -> Iterator[str]:
     """Notes under the table: those that hold for all models once, the others with the model's name."""
     yield "Small figures: the 95 % interval over resampled photos."
     notes = [
-        [f"{name} left out ({reason})." for name, reason in card.left_out.items()]
+        [f"Skipped metric: {name} ({reason})." for name, reason in card.left_out.items()]
         + [f"{number:,} dropped ({reason})." for reason, number in card.skipped.items()]
         for card in cards
     ]
@@ -187,7 +187,7 @@ def _curves(models: list[str]) -> Mapping[str, Mapping[str, list[tuple[float, fl
 def _images(
     data: EvaluationData, sources: Sequence[ModelCaptions], model_scores: Sequence[Scores]
 ) -> Iterator[ReportImage]:
-    """Each photo with its captions; where a photo's file cannot be shown, the report says which."""
+    """Each photo with its captions; if a photo cannot be decoded, the error names it."""
     places = {image: place for place, image in enumerate(model_scores[0].images)}
     scores = [
         {name: m.statistics[name].images for name in ("CIDEr", "BLEU-4", "ROUGE-L")} for m in model_scores
@@ -203,7 +203,7 @@ def _images(
         try:
             thumbnail = make_thumbnail(image.path)
         except ImageError as error:
-            raise UsageError(f"{error}; the report shows the photos: mend it") from error
+            raise UsageError(f"{error}; the report shows all photos: replace it") from error
         yield ReportImage(image.path.name, thumbnail, image.captions, tuple(shown))
 
 

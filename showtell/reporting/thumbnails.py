@@ -20,7 +20,7 @@ def make_thumbnail(file: Path) -> bytes:
     """A photo as a small WebP file, upright, in its own proportions, of `BYTES` at most.
 
     Raises:
-        ImageError: it cannot be shown.
+        ImageError: it cannot be decoded.
     """
     image = decode_image(file, size_hint=SIDE)
     data = b""

@@ -32,7 +32,7 @@ def test_predictions_are_scored(data: Path, capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr().out
     assert "mine.json on 6 images of animals (val)" in shown
     assert "BLEU-4             1.000   1.000 to 1.000" in shown
-    assert "left out: METEOR" in shown
+    assert "skipped metric: METEOR" in shown
     card = json.loads((data.parent / "reports" / "animals-val" / "mine.json.json").read_text())
     assert card["values"]["BLEU-1"] == pytest.approx(1)
     assert card["values"]["novel"] == 0  # the training photos are captioned alike
@@ -104,7 +104,7 @@ def test_broken_predictions_are_counted(data: Path, capsys: pytest.CaptureFixtur
     results.write_text(json.dumps(json.loads(results.read_text())[:3]))
     assert evaluate("--predictions", results, "--skip-bad") == 0
     shown = capsys.readouterr().out
-    assert "dropped 3: no caption of an image\n3 images have no caption and are not in the scores" in shown
+    assert "dropped 3: no caption of an image\n3 images have no caption and are not scored" in shown
     assert evaluate("--predictions", results, "--skip-bad", "--submission", "x") == 2
 
 
@@ -133,7 +133,7 @@ def test_no_split_is_invented_for_a_file_of_predictions(
     assert f"mine.json on {count} images of own.json (all)" in shown
     assert "BLEU-4             1.000" in shown
     assert ("0 by definition for a single image" in shown) == (count == 1)
-    assert ("of 2 images only" in shown) == (count == 2)
+    assert ("computed on only 2 images" in shown) == (count == 2)
 
 
 def test_an_image_of_another_split_is_told_from_an_unknown_one(
@@ -165,7 +165,7 @@ def test_the_confidence_of_a_model_is_checked(data: Path, capsys: pytest.Capture
         for n, captions in enumerate(captioner.caption(sorted((data / "val2017").iterdir())), start=1)
     }
     assert evaluate("--model", "mine") == 0
-    assert "left out: confidence (this model's is not calibrated)" in capsys.readouterr().out
+    assert "skipped metric: confidence (the model is not calibrated)" in capsys.readouterr().out
     file = data / "annotations" / "captions_val2017.json"
     content = json.loads(file.read_text())
     for copy in range(1, 10):  # 60 images: enough to say what is good

@@ -25,7 +25,7 @@ def test_the_table_of_one_model() -> None:
     text = str(make_evaluation(make_captions("mine.json")))
     assert text.splitlines()[0] == "mine.json on 4 images of animals (val)"
     assert rows_of(text)["BLEU-1"] == ["1.000", "1.000", "to", "1.000"]
-    assert "left out: METEOR" in text
+    assert "skipped metric: METEOR" in text
     assert "against" not in text
 
 
@@ -34,7 +34,7 @@ def test_dropped_entries_and_missing_captions_are_counted() -> None:
     text = str(make_evaluation(captions))
     assert "dropped 1: no caption of an image" in text
     assert "dropped 1,200: caption of an unknown image" in text
-    assert "1 images have no caption and are not in the scores" in text
+    assert "1 images have no caption and are not scored" in text
 
 
 def test_two_models_are_compared_on_the_images_that_both_have() -> None:

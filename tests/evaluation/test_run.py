@@ -76,12 +76,12 @@ def test_the_split_decides_images_and_novelty(
 
 def test_photos_that_cannot_be_decoded_stop_it_or_are_counted(animals: Path) -> None:
     model = model_that_says(lambda image: None if image.image_id == "3" else "a dog", name="mine")
-    with pytest.raises(ShowtellError, match=r"000000000003.jpg: truncated; mend it, .*--skip-bad"):
+    with pytest.raises(ShowtellError, match=r"000000000003.jpg: truncated; replace it, .*--skip-bad"):
         evaluate(model, "animals", java=False)
     result = evaluate(model, "animals", java=False, skip_bad=True)
-    assert result.datasets[0].cards[0].skipped == {"photo that cannot be shown": 1}
+    assert result.datasets[0].cards[0].skipped == {"photo that cannot be decoded": 1}
     assert result.datasets[0].cards[0].images == 5
-    with pytest.raises(ShowtellError, match="no photo of the split can be shown"):
+    with pytest.raises(ShowtellError, match="no photo of the split can be decoded"):
         evaluate(model_that_says(lambda _: None), "animals", java=False, skip_bad=True)
 
 

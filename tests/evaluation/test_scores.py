@@ -128,7 +128,7 @@ def test_whether_the_confidence_holds() -> None:
     sure = compute_scores(captions, MANY, java=False, confidences=right)
     assert sure.all_values["ECE"] == pytest.approx(0)
     assert "doubtful" not in sure.all_values
-    assert sure.skipped_metrics["doubtful"] == "this model has no threshold of doubt"
+    assert sure.skipped_metrics["doubtful"] == "the model has no confidence threshold"
     certain = compute_scores(
         captions, MANY, java=False, confidences=dict.fromkeys(candidates, Confidence(1.0, False))
     )
@@ -139,7 +139,7 @@ def test_whether_the_confidence_holds() -> None:
 def test_why_a_confidence_is_not_measured() -> None:
     assert "confidence" not in compute_scores(CANDIDATES, REFERENCES, java=False).skipped_metrics
     of_none = compute_scores(CANDIDATES, REFERENCES, java=False, confidences={})
-    assert of_none.skipped_metrics["confidence"] == "this model's is not calibrated"
+    assert of_none.skipped_metrics["confidence"] == "the model is not calibrated"
     few = compute_scores(
         CANDIDATES, REFERENCES, java=False, confidences=dict.fromkeys(CANDIDATES, Confidence(0.5, False))
     )

@@ -65,8 +65,8 @@ def test_scores_of_an_earlier_run_stand_beside(dataset: Path) -> None:
     text = " ".join(Page(path).text.split())
     assert "good.json" in text
     assert "poor.json" in text
-    assert "METEOR left out" in text
-    assert text.count("METEOR left out") == 1, "a note that holds for both stands there once"
+    assert "Skipped metric: METEOR" in text
+    assert text.count("Skipped metric: METEOR") == 1, "a note that holds for both stands there once"
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_mistakes_get_one_line(dataset: Path, settings: dict[str, str], message:
 
 def test_a_photo_that_cannot_be_shown_is_named(dataset: Path) -> None:
     (dataset / "b.png").write_bytes(np.random.default_rng(0).bytes(99))
-    with pytest.raises(UsageError, match=r"b\.png: .*; the report shows the photos: mend it"):
+    with pytest.raises(UsageError, match=r"b\.png: .*; the report shows all photos: replace it"):
         report(data=dataset, predictions="good.json", java=False, out="out")
