@@ -1,4 +1,4 @@
-"""The last step of training: how far the model's captions of the validation images can be trusted."""
+"""Calibrate the model's confidence on the validation set, as the last step of training."""
 
 from __future__ import annotations
 
@@ -34,12 +34,11 @@ def calibrate_model(
 ) -> dict[str, dict[str, Reliability]]:
     """Calibrate a model on its captions of the validation images, save it again, and keep its reliability.
 
-    Captions are compared with those that people wrote of the same dataset. A dataset with too few images to
-    compare is left out.
+    Captions are compared with human captions of the same dataset. A dataset with too few images is left out.
 
     Args:
-        captioner: the model; gets the calibration.
-        folder: the run's; gets the model, `reliability.png` and `reliability.json`.
+        captioner: the model; the calibration is stored in it.
+        folder: that of the run; the model, `reliability.png` and `reliability.json` are written to it.
         captions: of the model.
         images: these images, in their order.
 

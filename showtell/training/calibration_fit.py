@@ -24,16 +24,14 @@ _L2: Final = 1e-3
 
 
 def choose_doubtful_threshold(predicted: Floats, good: Bools, datasets: npt.NDArray[np.str_]) -> float | None:
-    """The confidence below which captions are doubtful, chosen by how good captions of images turned out.
+    """Choose the confidence threshold of doubtful captions.
 
-    It is the largest threshold, of 0.50, 0.49, ..., below which at least two of three captions are not good,
-    in each dataset. Whoever leaves out the doubtful ones so loses one good caption for two that are not, and
-    a wrong text is worse than none. It is 0.50 at most, because a caption that is more likely good than not
-    should not be doubtful, however few of the model's captions are good. (Of the captions that people write,
-    one of four is not good, by definition.)
+    The threshold is the largest of 0.50, 0.49, ... below which at least two of three captions are not good,
+    in each dataset. It is at most 0.50, so that captions which are more likely good than not are never
+    doubtful. (By definition, one of four human captions is not good.)
 
     Args:
-        predicted: (N,) confidences, of captions that they were not calibrated on.
+        predicted: (N,) confidences of captions that the calibration was not fitted on.
         good: (N,) whether these are good.
         datasets: (N,) which dataset each is of. A dataset is only asked for thresholds that make ten of its
             captions doubtful.

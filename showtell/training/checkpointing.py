@@ -1,4 +1,4 @@
-"""The state of training: kept in last.ckpt, from which training resumes."""
+"""Checkpoints of the training state (last.ckpt), and the signals that stop training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class InterruptedTrainingError(ShowtellError):
 
 @dataclass
 class TrainingState:
-    """Where training is. Batches and random numbers depend on this and the seed alone.
+    """The position of training; batches and random numbers depend on it and the seed alone.
 
     Attributes:
         stage: of training: `cross-entropy`, `self-critical` or `distillation`.
@@ -67,16 +67,16 @@ class Checkpoint:
     optimizer: dict[str, Any]
 
     def check(self, decoder: nn.Module, setting: str, epochs: int) -> None:
-        """Compare it with the decoder and the epochs that are to go on from it.
+        """Compare it with the decoder and the number of epochs with which training resumes.
 
         Args:
-            decoder: gets its weights.
+            decoder: the decoder that its weights are for.
             setting: name of the setting of the stage's epochs.
             epochs: of the stage.
 
         Raises:
             CheckpointError: the weights are those of another model.
-            ConfigError: training has gone on for more epochs already.
+            ConfigError: more epochs have been trained already.
         """
         weights, epoch = self.decoder, self.state.epoch + (self.state.batch > 0)
         if not isinstance(weights, dict) or not all(isinstance(each, Tensor) for each in weights.values()):
@@ -92,7 +92,7 @@ class Checkpoint:
             )
 
     def restore(self, decoder: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Give decoder and optimizer the state that they had.
+        """Load the saved state into decoder and optimizer.
 
         Raises:
             CheckpointError: it does not fit them.
@@ -109,7 +109,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     vocabulary: Vocabulary,
 ) -> None:
-    """Write a checkpoint, whole or not at all; all processes call it, and process 0 writes."""
+    """Write a checkpoint atomically; collective: every rank must call it, and rank 0 writes."""
     mean = state.mean.sums()
     if not world().is_rank_zero:
         return
@@ -176,7 +176,7 @@ def _raised_as_damage(path: Path) -> Iterator[None]:
 
 
 def load_best_weights(decoder: RNNDecoder, folder: Path) -> None:
-    """Give a decoder the weights of the model that its training has saved in `folder`."""
+    """Load the weights of the model that training has saved in `folder` into a decoder."""
     _, _, tensors = read_model(str(folder))
     prefix = "decoder."
     own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

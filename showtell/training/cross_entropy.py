@@ -77,7 +77,7 @@ class CrossEntropy(nn.Module):
         )
 
     def lr_factor(self, step: int, steps: int) -> float:
-        """Of the peak learning rate: it rises linearly, then falls to zero by a cosine over all `steps`."""
+        """Learning-rate factor: linear warm-up, then cosine decay to zero over `steps`."""
         warmup = max(1, round(self.config.warmup * steps))
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
         return min((step + 1) / (warmup + 1), falling)
@@ -88,7 +88,7 @@ class CrossEntropy(nn.Module):
 
     @contextmanager
     def validated_weights(self) -> Iterator[None]:
-        """In the block, the decoder has the weights that are validated and saved: here the trained ones."""
+        """Context in which the decoder has the weights that are validated and saved: the trained ones."""
         yield
 
 

@@ -1,9 +1,9 @@
 """Distillation of an ensemble into one model (Hinton et al. 2015, arXiv:1503.02531).
 
-The model learns the mean word probabilities of its teachers, at each word of people's captions and of
-captions that it has sampled itself (Agarwal et al. 2024, arXiv:2306.13649). It and each of the teachers get a
-view of the image of their own, and some images are mixed with another (Beyer et al. 2022, arXiv:2106.05237;
-Zhang et al. 2018, arXiv:1710.09412): so that it also learns what an ensemble over views would say.
+The model learns the mean word probabilities of its teachers, at each word of human captions and of
+captions that it has sampled itself (Agarwal et al. 2024, arXiv:2306.13649). The model and each teacher
+see another view of the image, and some images are mixed with another (Beyer et al. 2022, arXiv:2106.05237;
+Zhang et al. 2018, arXiv:1710.09412): so the model also learns the mean over views.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from showtell.utils.devices import to_device
 
 
 class Distillation(CrossEntropy):
-    """Goes on with a trained decoder: lowers the divergence from the teachers, saves the highest CIDEr.
+    """Trains a decoder further: minimises the divergence from the teachers, saves the model of highest CIDEr.
 
     Args:
         captioner: the model.
@@ -62,7 +62,7 @@ class Distillation(CrossEntropy):
         )
 
     def forward(self, batch: CaptionBatch, step: int) -> StepLoss:
-        """Mean divergence over the words of people's captions and of sampled ones.
+        """Mean divergence over the words of human and of sampled captions.
 
         Args:
             batch: with 1 + M views of each image, for the model and its M teachers.
@@ -95,8 +95,8 @@ class Distillation(CrossEntropy):
         """Mean divergence over the words of captions, and their number.
 
         Args:
-            own: (B, R, D) features that the model gets.
-            of_teachers: (B, R, D) features that each of the teachers gets.
+            own: (B, R, D) input features of the model.
+            of_teachers: (B, R, D) input features of each teacher.
             captions: token ids (N, T), lengths (N,) and the image of each caption (N,).
         """
         hidden = self.decoder(own, *captions)

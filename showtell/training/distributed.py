@@ -1,7 +1,7 @@
-"""Several processes that train together: how they start, and what they tell each other.
+"""Distributed training: launching processes, and collective operations.
 
-Each holds the whole decoder and works on its share of every batch (`torch.distributed`, started by Lightning
-Fabric, by torchrun or by SLURM). Without others, everything here answers at once.
+Every rank holds the whole decoder and trains on its part of each batch (`torch.distributed`, launched by
+Lightning Fabric, torchrun or SLURM). In a single process the collectives return immediately.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ once: its connection closes, and whoever started it ends the others."""
 
 @dataclass(frozen=True)
 class WorldInfo:
-    """This process among those that train together.
+    """Rank and world size of this process.
 
     Attributes:
-        rank: its number; process 0 writes the files and talks to the user.
-        world_size: how many there are.
+        rank: rank 0 writes files and logs.
+        world_size: number of processes.
     """
 
     rank: int = 0
@@ -45,19 +45,19 @@ class WorldInfo:
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether it is process 0."""
+        """Whether the rank is 0."""
         return self.rank == 0
 
 
 def world() -> WorldInfo:
-    """This process among those that train together."""
+    """Rank and world size of this process; 0 and 1 without a process group."""
     if dist.is_available() and dist.is_initialized():
         return WorldInfo(dist.get_rank(), dist.get_world_size())
     return WorldInfo()
 
 
 def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
-    """Devices of a machine, and machines: as set, else as torchrun or `srun` has started us, else one."""
+    """Number of devices per machine and of machines: as set, else those of torchrun or `srun`, else one."""
     environ = os.environ
     devices = nodes = 1
     if "TORCHELASTIC_RUN_ID" in environ:
@@ -73,14 +73,14 @@ def devices_and_nodes(config: TrainerConfig) -> tuple[int, int]:
 
 
 def accelerator_of(device: torch.device) -> str:
-    """Lightning's name of a kind of device."""
+    """The name of a kind of device in Lightning."""
     return {"cuda": "gpu", "mps": "mps"}.get(device.type, "cpu")
 
 
 def start_processes(config: TrainerConfig) -> WorldInfo:
-    """Start the processes that are asked for, or join them; each goes on from here.
+    """Launch the processes of `config`, or join those of torchrun or SLURM; every process returns from here.
 
-    Without torchrun or SLURM, this process starts the others of its machine by running its own command again.
+    Without torchrun or SLURM, this process launches the others of its machine by running its command again.
 
     Raises:
         UsageError: there are fewer GPUs, or the device is a single one.
@@ -102,7 +102,7 @@ def start_processes(config: TrainerConfig) -> WorldInfo:
 
 
 def _launch(device: torch.device, devices: int, nodes: int) -> None:
-    """Launch by Lightning Fabric, without its advice on loaders."""
+    """Launch processes by Lightning Fabric, without its advice on loaders."""
     from lightning_fabric import Fabric  # takes a second
     from lightning_fabric.strategies.ddp import DDPStrategy
 
@@ -138,7 +138,7 @@ def ddp_loss_scale(items: float) -> float:
 
 @dataclass
 class MeanLoss:
-    """A mean over words, summed where the losses are: reading it waits for a GPU, adding to it does not."""
+    """Running mean over words, kept on the device of the losses: only reading it synchronises with a GPU."""
 
     total: float | Tensor = 0.0
     words: float = 0.0
@@ -151,18 +151,18 @@ class MeanLoss:
         self.words += words
 
     def sums(self) -> tuple[float, float]:
-        """Loss and words of all processes; each has to ask."""
+        """Summed loss and words of all ranks; collective: every rank must call it."""
         loss, words = all_reduce_sum(float(self.total), self.words)
         return loss, words
 
     def mean(self) -> float:
-        """Over the words of all processes, each of which has to ask; NaN before the first word."""
+        """Mean over the words of all ranks (NaN without any); collective: every rank must call it."""
         loss, words = self.sums()
         return loss / words if words else math.nan
 
 
 def all_gather_object(item: T) -> list[T]:
-    """The items of all processes, in the order of their ranks."""
+    """The items of all ranks, in their order."""
     count = world().world_size
     if count == 1:
         return [item]
@@ -182,20 +182,20 @@ def broadcast_object(item: T) -> T:
 
 
 def barrier() -> None:
-    """Go on when all processes are here."""
+    """Wait until all ranks have reached this point."""
     all_gather_object(None)
 
 
 class RankZeroFailedError(Exception):
-    """Process 0 has failed, and tells the user why."""
+    """Raised on the other ranks if rank 0 failed; rank 0 reports the cause."""
 
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Process 0 runs the block alone; then the others run it, and find done what it has done.
+    """Run the block on rank 0 first, then on all other ranks, which can reuse its cached results.
 
     Raises:
-        RankZeroFailedError: process 0 did not come to the block's end.
+        RankZeroFailedError: rank 0 did not reach the end of the block.
     """
     if not world().is_rank_zero and not broadcast_object(False):
         raise RankZeroFailedError
@@ -209,6 +209,6 @@ def rank_zero_first() -> Iterator[None]:
 
 
 def interleave_shards(parts: Sequence[Sequence[T]]) -> list[T]:
-    """A list that was dealt out (item i went to process i % N), put together again."""
+    """Undo sharding: merge the lists of N ranks, where item i is on rank i % N."""
     longest = max(map(len, parts), default=0)
     return [part[place] for place in range(longest) for part in parts if place < len(part)]

@@ -1,4 +1,4 @@
-"""Stop a training that diverges, before a useless model counts as the best one."""
+"""Detection of diverging training, before a useless model counts as the best one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ RISING_EPOCHS: Final = 3
 
 
 def check_divergence(losses: Sequence[float], words: int, config: TrainingConfig) -> None:
-    """Look whether a cross-entropy training diverges after its last epoch; what is wrong is logged.
+    """Check whether cross-entropy training has diverged after an epoch; warnings are logged.
 
-    A diverged loss (see `is_diverged_loss`) ends training: without a model where none was saved, else with
-    the best one. So does a loss that has only risen from the first epoch on, unless the patience has no end:
-    then this is logged only.
+    A diverged loss (see `is_diverged_loss`) ends training: with the best model, or with an error if none was
+    saved. So does a loss that has risen in every epoch so far; without early stopping (patience 0) this is
+    only logged.
 
     Args:
         losses: the validation losses of all epochs, the last one of which was not saved yet.
@@ -68,12 +68,12 @@ def has_diverged(losses: Sequence[float], words: int, config: TrainingConfig) ->
 
 
 def is_diverged_loss(loss: float, words: int) -> bool:
-    """Whether a loss a word is not finite, or far worse than that of guessing among `words` words."""
+    """Whether a loss per word is not finite, or far above that of guessing among `words` words."""
     return not loss < MAX_LOSS_RATIO * math.log(words)
 
 
 def only_rises(losses: Sequence[float]) -> bool:
-    """Whether the losses of the first `RISING_EPOCHS` epochs, which have just ended, each are higher."""
+    """Whether these are the first `RISING_EPOCHS` losses, and each is higher than the one before."""
     if len(losses) != RISING_EPOCHS:
         return False
     return all(after > before for before, after in itertools.pairwise(losses))

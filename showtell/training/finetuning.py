@@ -1,8 +1,8 @@
 """Fine-tuning: cross-entropy with distillation from the initial model, and mixing of weights.
 
-It is kept in two ways. The loss has a share that compares with the word probabilities of the initial model
-(Li & Hoiem 2016, arXiv:1606.09282), and what is validated and saved are weights between the initial and the
-trained ones (Wortsman et al. 2022, arXiv:2109.01903).
+The initial model is retained in two ways: by a distillation loss against its word probabilities (Li & Hoiem
+2016, arXiv:1606.09282), and by validating and saving an average of the initial and the trained weights
+(Wortsman et al. 2022, arXiv:2109.01903).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from showtell.training.vocabulary_extension import map_new_words_to_unk
 
 @dataclass(frozen=True)
 class Retention:
-    """The initial model and how much of it is kept.
+    """The initial model, and how strongly it is retained.
 
     Attributes:
-        teacher: the initial decoder, of the first words of the vocabulary; not changed.
-        distillation: share of the loss that compares with its word probabilities.
-        mixing: share of the trained weights in those that are validated and saved; the rest are the weights
-            that training starts from.
+        teacher: the initial decoder, which has the first words of the vocabulary; not changed.
+        distillation: weight of the distillation loss against its word probabilities.
+        mixing: weight of the trained parameters in their average with the initial ones, which is validated
+            and saved.
     """
 
     teacher: RNNDecoder
@@ -41,13 +41,13 @@ class Retention:
 
 
 class FineTuning(CrossEntropy):
-    """Cross-entropy, and distillation of the initial model.
+    """Cross-entropy plus the distillation loss against the initial model.
 
     Args:
         captioner: the whole model, with the weights that training starts from.
         config: the optimisation.
         caption_weights: (images, captions) the weight of each training caption; None where all weigh 1.
-        retention: what is kept of the initial model.
+        retention: the initial model, and how strongly it is retained.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class FineTuning(CrossEntropy):
 
     @contextmanager
     def validated_weights(self) -> Iterator[None]:
-        """In the block, the decoder has weights between those of the start and the trained ones."""
+        """Context in which the decoder has the average of the initial and the trained weights."""
         weights = list(self.decoder.parameters())
         trained = [weight.detach().clone() for weight in weights]
         with torch.no_grad():

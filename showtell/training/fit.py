@@ -47,7 +47,7 @@ class TrainingResult:
     """The result of training.
 
     Attributes:
-        epochs: one dictionary an epoch: losses, scores, rates.
+        epochs: one dictionary per epoch: losses, scores, rates.
     """
 
     epochs: list[dict[str, float]]
@@ -83,30 +83,29 @@ def fit(
 ) -> TrainingResult:
     """Train the decoder of `captioner`; the best model is `folder`/model.safetensors.
 
-    First by cross-entropy: the best model has the lowest validation loss. Then, where it is asked for, by
-    self-critical training, which starts from that model and replaces it by one of a higher validation CIDEr;
-    then, where there are teachers, by distillation, which goes on in the same way.
-    Of several datasets (`CaptionedImage.dataset`), loss and CIDEr are the means of theirs.
-    At the end the confidence of the best model is calibrated on the validation images.
+    The first stage is cross-entropy training; its best model has the lowest validation loss. Self-critical
+    training, if enabled, starts from that model and replaces it by one of higher validation CIDEr.
+    Distillation, if there are teachers, does the same. With several datasets (`CaptionedImage.dataset`), loss
+    and CIDEr are averaged over them. At the end the confidence of the best model is calibrated on the
+    validation images.
 
-    Processes that were started together (`start_processes`) all call it with the same arguments; process 0
-    writes the files.
+    All ranks (`start_processes`) call it with the same arguments; rank 0 writes the files.
 
     Args:
-        captioner: the model; trained in place: in the end it is the best one.
+        captioner: the model; trained in place, and has the best weights in the end.
         train: training images.
         val: validation images.
         config: the optimisation.
         search: settings of the search for captions in validation.
-        folder: gets the model, the checkpoint, history.csv, curves and the files of the logger.
-        self_critical: the second stage; None, or no epochs, to leave it out.
-        distillation: the third stage, which takes teachers.
-        teachers: decoders for the same features and the same vocabulary (`load_teachers`); they do not
-            learn.
-        resume: go on from `folder`/last.ckpt; the losses are those of a run that was never interrupted.
-        memory: gets what training and validation take of the GPU.
-        calibrate: do this last step.
-        retention: what is kept of the model that training starts from.
+        folder: for the model, the checkpoint, history.csv, curves and the files of the logger.
+        self_critical: the second stage; None, or no epochs, to skip it.
+        distillation: the third stage, which needs teachers.
+        teachers: decoders for the same features and the same vocabulary (`load_teachers`), which are not
+            trained.
+        resume: continue from `folder`/last.ckpt; the losses are those of an uninterrupted run.
+        memory: records the GPU memory of training and validation.
+        calibrate: calibrate the confidence at the end.
+        retention: the initial model of fine-tuning, and how strongly it is retained.
         on_epoch: called with the row of each epoch (losses, scores, rates); what it raises ends training.
         on_start: called once, with the name of the first stage that trains, when all has been checked.
 
@@ -114,7 +113,7 @@ def fit(
         CheckpointError: there is nothing to resume, or it does not fit.
         ConfigError: a batch, or the validation images, are too few to give each process one; or no image has
             enough captions for self-critical training.
-        RankZeroFailedError: another process tells of one of these.
+        RankZeroFailedError: rank 0 has raised one of these.
         TrainingDivergedError: the validation loss has diverged from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop and has saved its state.
     """
@@ -177,7 +176,7 @@ def _plan_stages(
     teachers: Sequence[RNNDecoder],
     retention: Retention | None,
 ) -> list[_StagePlan]:
-    """The stages in their order; made before the first, so that what is wrong with a later one shows at once.
+    """The stages in their order; made before the first, so that errors of a later one are raised at once.
 
     Raises:
         ConfigError: no image has enough references for self-critical training.

@@ -1,4 +1,4 @@
-"""The history of training: losses and scores of each epoch, logged, as CSV and as curves."""
+"""The training history: losses and scores of each epoch in the log, as CSV and as curves."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ log = logging.getLogger(__name__)
 
 
 def collapsed(row: Mapping[str, float], images: int) -> bool:
-    """Whether an epoch ended with one caption for all of several validation images."""
+    """Whether all validation images (several) got the same caption after an epoch."""
     return images > 1 and row.get("different") == 1
 
 
 def best_of(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The epoch whose model was saved last."""
+    """The row of the epoch whose model was saved last."""
     return next(row for row in reversed(rows) if row["saved"])
 
 
 def scores_of_dataset(row: Mapping[str, float], dataset: str) -> str:
-    """Loss and scores of one of several datasets in the row of an epoch, for people."""
+    """Loss and scores of one dataset in the row of an epoch, as text."""
     loss, bleu, cider = (row.get(f"{name}/{dataset}", math.nan) for name in ("val_loss", "BLEU-4", "CIDEr"))
     return f"{dataset}: val loss {loss:.4f}  BLEU-4 {bleu:.3f}  CIDEr {cider:.3f}"
 
 
 def gpu_memory(memory: MemoryByStage, stages: Sequence[str]) -> dict[str, float]:
-    """The most that any GPU has held so far in some stages, and has reserved; all processes have to ask."""
+    """Peak memory of all GPUs in some stages, allocated and reserved; collective over all ranks."""
     own = [memory.stages[name] for name in stages if name in memory.stages]
     readings = [reading for of_process in all_gather_object(own) for reading in of_process]
     if not readings:
@@ -52,7 +52,7 @@ def log_epoch(row: Mapping[str, float], epochs: int, metric: str, val_images: in
     Args:
         row: losses, scores and rates.
         epochs: of all stages so far.
-        metric: name of what was trained for, in the row.
+        metric: key of the training objective's mean in the row.
         val_images: number of validation images.
     """
     log.info(
@@ -75,7 +75,7 @@ def log_epoch(row: Mapping[str, float], epochs: int, metric: str, val_images: in
     for dataset in dict.fromkeys(name.partition("/")[2] for name in row if "/" in name):
         log.info("    %s", scores_of_dataset(row, dataset))
     if collapsed(row, val_images):
-        log.warning("the captions of all validation photos are the same one after epoch %d", row["epoch"])
+        log.warning("all validation photos got the same caption after epoch %d", row["epoch"])
 
 
 def write_history(rows: Sequence[Mapping[str, float]], folder: Path) -> None:
@@ -92,5 +92,5 @@ def write_history(rows: Sequence[Mapping[str, float]], folder: Path) -> None:
         return {name: [(row["epoch"], row[name]) for row in rows if name in row] for name in chosen}
 
     losses, scores = curves("train_loss", "divergence", "val_loss"), curves("BLEU-4", "CIDEr")
-    plot_lines(losses, folder / "loss.png", title="Loss", x_label="epoch", y_label="nats a word")
+    plot_lines(losses, folder / "loss.png", title="Loss", x_label="epoch", y_label="nats per word")
     plot_lines(scores, folder / "scores.png", title="Scores on validation", x_label="epoch", y_label="score")

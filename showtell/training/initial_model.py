@@ -1,4 +1,4 @@
-"""The model that training starts from: which one, and what it decides of the settings."""
+"""The initial model of training: choosing and loading it, and the settings that it determines."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 AUTO: Final = "auto"
 NONE: Final = "none"
 AUTO_FROM_SCRATCH_IMAGES: Final = 3_000
-"""From so many training images on, `auto` trains from scratch."""
+"""With at least this many training images, `auto` trains from scratch."""
 _MIN_KNOWN_SHARE: Final = 0.5
-"""Share of the captions' words that a model must know for `auto` to start from it: the same language."""
+"""Minimum share of the captions' words in a model's vocabulary for `auto` to start from it."""
 
 
 @dataclass(frozen=True)
 class Initial:
-    """The model that training starts from.
+    """The initial model of training.
 
     Attributes:
         name: as `--init` takes it.
@@ -49,7 +49,7 @@ class Initial:
         return Retention(teacher, config.distillation, config.mixing)
 
     def run_config(self, config: RunConfig) -> RunConfig:
-        """The settings of a run that starts from it: encoder and decoder are its own."""
+        """The settings of a run that starts from it: encoder and decoder are those of the model."""
         model = self.captioner
         encoder = replace(config.encoder, weights=model.encoder_name, image_size=model.encoder.transform.size)
         dropout = config.decoder.dropout
@@ -64,7 +64,7 @@ class Initial:
 
 
 def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
-    """The model that the settings ask to start from; None to train from scratch.
+    """Load the initial model of a run; None to train from scratch.
 
     Raises:
         CheckpointError: it cannot be loaded.
@@ -114,7 +114,7 @@ def _known_share(data: PreparedData, initial: Initial) -> float:
 
 
 def _contradiction(config: RunConfig, initial: Initial) -> str | None:
-    """A setting that was given and is not the model's, for people."""
+    """A message on a given setting that contradicts the model, or None."""
     model = initial.captioner
     usual, own = DecoderConfig(), initial.decoder.config
     decided: list[tuple[str, Any, Any, Any]] = [

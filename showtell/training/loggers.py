@@ -1,6 +1,6 @@
-"""Loggers of a run: TensorBoard, Weights & Biases or MLflow get the scores and some captions of each epoch.
+"""Loggers of a run: scores and some captions of each epoch for TensorBoard, Weights & Biases or MLflow.
 
-A training loop calls `log_epoch` once an epoch, in process 0 only; `open_logger` finishes the log at the end.
+A training loop calls `log_epoch` once per epoch, on rank 0 only; `open_logger` finishes the log at the end.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class TensorBoard(RunLogger):
 
 @dataclass
 class _Remote(RunLogger):
-    """A logger that sends to a service: where sending fails, training goes on."""
+    """A logger that sends to a service; training continues if sending fails."""
 
     name: str
     run: Any
@@ -148,7 +148,9 @@ class _Remote(RunLogger):
             yield
         except Exception as error:
             if not self._told:
-                log.warning("%s: not logged (%s); training goes on", self.name, " ".join(str(error).split()))
+                log.warning(
+                    "%s: not logged (%s); training continues", self.name, " ".join(str(error).split())
+                )
             self._told = True
 
 
@@ -224,7 +226,7 @@ class MlflowLogger(_Remote):
 
 
 def require_logger(kind: LoggerKind) -> None:
-    """See whether the package of a logger is installed, before anything takes long.
+    """Check that the package of a logger is installed, before anything takes long.
 
     Raises:
         UsageError: it is not.

@@ -125,12 +125,12 @@ class Stage:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """Learning rate of the next step."""
         objective = self.objective
         return objective.peak_rate * objective.lr_factor(self.step, self.epochs * len(self.loader))
 
     def save(self) -> None:
-        """Save the state of training; stop if any process was asked to.
+        """Save the training state; stop if any rank was asked to.
 
         Raises:
             InterruptedTrainingError: one was.
@@ -139,11 +139,13 @@ class Stage:
         save_checkpoint(path, self.state, self.decoder, self.optimizer, context.captioner.vocabulary)
         context.checkpoint_timer.restart()
         if any_rank(context.signals.stop_requested):
-            raise InterruptedTrainingError(f"stopped; {path} is saved, go on with --resume")
+            raise InterruptedTrainingError(
+                f"stopped; the training state is saved in {path}: continue with --resume"
+            )
 
 
 def train_stage(stage: Stage) -> None:
-    """Train for all epochs of a stage, or until the validation loss is lower no more."""
+    """Train for all epochs of a stage, or until early stopping."""
     context, state, objective = stage.context, stage.state, stage.objective
     if context.on_start is not None:
         context.on_start(objective.stage)
@@ -189,7 +191,7 @@ def is_over(stage: Stage) -> bool:
 
 
 def train_epoch(stage: Stage) -> dict[str, float]:
-    """Train on the batches that remain of an epoch; returns how many captions and images a second."""
+    """Train on the remaining batches of an epoch; returns captions and images per second."""
     context, state, loader = stage.context, stage.state, stage.loader
     trim, device = IntervalTimer(TRIM_EVERY_SECONDS), pick_device()
     steps_left = stage.epochs * len(loader) - stage.step
@@ -212,7 +214,7 @@ def train_epoch(stage: Stage) -> dict[str, float]:
 
 
 def train_step(stage: Stage, batch: CaptionBatch) -> StepLoss:
-    """A step of the optimizer; nothing here waits for a GPU."""
+    """One optimizer step; nothing here synchronises with a GPU."""
     config, optimizer = stage.context.config, stage.optimizer
     # Dropout depends on the step, so that a resumed run drops what an uninterrupted one drops.
     torch.manual_seed((world().rank * 1_000_033 + config.seed) * 1_000_003 + stage.step)

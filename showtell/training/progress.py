@@ -1,4 +1,4 @@
-"""The progress of an epoch: counted, and shown in a bar."""
+"""The progress bar of an epoch, and its captions and images per second."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Progress:
     """A progress bar: the epoch, loss, captions a second, and the time left for all epochs.
 
     Args:
-        epoch: its number, for people.
+        epoch: its number, from 1.
         batches: of the epoch.
         done: of these, when it was resumed.
         steps_left: of all epochs.

@@ -1,4 +1,4 @@
-"""Resuming a run with its own settings: which of them may change, and which may not."""
+"""Resuming a run with its own settings, some of which may change."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def read_settings(folder: Path) -> RunConfig:
         plain = {key: values[key] for key in ("init", "features", "out") if key in values}
         return RunConfig(**plain, **sections)
     except ConfigError as error:
-        raise UsageError(f"{path}: {error}; mend it, or start a new run") from error
+        raise UsageError(f"{path}: {error}; fix it, or start a new run") from error
     except (OSError, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{path}: damaged ({message_line(str(error))}); mend it, or start a new run"
+            f"{path}: damaged ({message_line(str(error))}); fix it, or start a new run"
         ) from error
 
 
@@ -77,7 +77,7 @@ def with_settings_of(run: RunConfig, given: RunConfig) -> RunConfig:
 
 
 def resumed_settings(run: RunConfig, wanted: RunConfig, folder: Path) -> tuple[RunConfig, list[str]]:
-    """The settings with which a run goes on, and a line for each that it did not have before.
+    """The settings of a resumed run, and a line for each that has changed.
 
     Args:
         run: the settings that it had.

@@ -78,7 +78,7 @@ class TrainingRun:
         config: the settings, as the run has settled them.
         data: what it was trained on.
         minutes: that the run took.
-        memory: peak of the GPU memory by stage, for people; empty without a GPU.
+        memory: peak of the GPU memory by stage, as text; empty without a GPU.
     """
 
     folder: Path
@@ -173,7 +173,7 @@ def train(
 
     Args:
         data: the dataset's folder or annotation file, a list of several, or a `DataConfig`; None for the
-            embedded dataset of drawn scenes.
+            built-in dataset of synthetic scenes.
         out: folder of the run. Where it holds a run already, the next free one of `out`-2, `out`-3, ...
         init: model to start from: a run, a folder in models/, a hub id, or `none` to train from scratch.
             `auto`: the included model, where there are fewer than 3,000 training images.
@@ -184,12 +184,12 @@ def train(
         cache: the cache of image features.
         decoder: the recurrent decoder.
         training: the optimisation.
-        finetune: what takes the place of its defaults where training starts from a model.
+        finetune: replaces the defaults of `training` if training starts from a model.
         trainer: the processes that train together.
-        self_critical: self-critical training, after the other.
+        self_critical: self-critical training, after cross-entropy training.
         distillation: distillation from other models, the last stage.
         search: how captions are searched in validation.
-        resume: go on with a run that was stopped or killed: its folder, or True for the last one of `out`,
+        resume: continue a run that was stopped or killed: its folder, or True for the last one of `out`,
             `out`-2, ... Settings that are left out are the run's own.
 
     Raises:
@@ -197,7 +197,7 @@ def train(
         ShowtellError: the data or the model to start from cannot be used.
         TrainingDivergedError: the validation loss has diverged from the first epoch on; no model was saved.
         InterruptedTrainingError: training was asked to stop (Ctrl-C, SIGTERM) and has saved its state.
-        RankZeroFailedError: in another process than the first: that has raised one of these.
+        RankZeroFailedError: on the other ranks, if rank 0 has raised one of these.
     """
     config = RunConfig(
         init=os.fspath(init),
@@ -225,7 +225,7 @@ def train_run(config: RunConfig, *, resume: Path | None = None) -> TrainingRun:
 
     Args:
         config: the settings.
-        resume: the folder of the run to go on with, whose settings these are (some may have changed).
+        resume: the folder of the run to continue, whose settings these are (some may have changed).
 
     Raises:
         ShowtellError: see `train`.
@@ -251,7 +251,7 @@ def _train(config: RunConfig, started: float, held: ExitStack, *, resume: Path |
                 config, changes = resumed_settings(read_settings(folder), config, folder)
             elif folder != config.out_dir:
                 log.info(
-                    "%s holds a run already: this one goes to %s (--resume %s goes on with the other)",
+                    "%s already contains a run; writing to %s (--resume %s continues the old run)",
                     *(config.out_dir, folder, config.out_dir),
                 )
     folder, config = broadcast_object(folder), broadcast_object(config)

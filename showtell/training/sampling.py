@@ -29,8 +29,8 @@ def random_numbers(seed: tuple[int, ...], number: Tensor, samples: int, length: 
     Args:
         seed: of the step.
         number: (B,), of the images in their dataset.
-        samples: captions an image.
-        length: words a caption.
+        samples: captions per image.
+        length: words per caption.
     """
     key = np.random.SeedSequence(seed).generate_state(1, np.uint64)
     count = samples * length
@@ -68,11 +68,11 @@ def sample_captions(
         decoder: its dropout in evaluation mode.
         features: (B, R, D).
         specials: ids of the special tokens.
-        uniform: (B, K, T) in 0..1, by `random_numbers`: K captions an image, of T words at most; one that
+        uniform: (B, K, T) in 0..1, by `random_numbers`: K captions per image, of at most T words; one that
             reaches T has no end.
         banned_bias: (V,) what is added to the logits, by `mask_banned`.
         temperature: what logits are divided by.
-        pad_id: what follows a caption's end.
+        pad_id: token id after the end of a caption.
 
     Returns:
         (B, K, T') word ids without the start, with the end; T' is at most T.
@@ -113,8 +113,8 @@ class CaptionSampler(nn.Module):
     Args:
         decoder: the decoder; no submodule.
         specials: ids of the special tokens.
-        samples: captions an image.
-        max_length: words a caption, at most.
+        samples: captions per image.
+        max_length: maximum number of words per caption.
         temperature: what logits are divided by.
     """
 

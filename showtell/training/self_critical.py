@@ -1,8 +1,8 @@
-"""Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563): sample captions, reward the better.
+"""Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563): policy gradients with CIDEr-D.
 
-The baseline of a sampled caption is the mean reward of the others of its image (Luo 2020, arXiv:2003.09971).
-Captions are sampled from the very distribution whose log-probabilities are then raised or lowered: no
-dropout, the same temperature, the same words masked.
+The baseline of a sampled caption is the mean reward of the other samples of its image (Luo 2020,
+arXiv:2003.09971). The log-probabilities that are optimised are those of the sampling distribution: no
+dropout, the same temperature, the same masked tokens.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from showtell.utils.devices import to_device
 
 
 class CaptionReward:
-    """CIDEr-D of sampled captions against the captions of people, the end counted as a word.
+    """CIDEr-D of sampled captions against the references, with the end token counted as a word.
 
-    Words that the vocabulary lacks keep numbers of their own: nothing the model says is equal to them.
+    Words outside the vocabulary get ids of their own, which no sampled caption can match.
 
     Args:
         captions: of each image of the dataset, as written.
@@ -92,7 +92,7 @@ def policy_loss(
         advantage: (B, K), on the CPU.
         specials: ids of the special tokens.
         temperature: as when the captions were sampled.
-        pad_id: what follows a caption's end.
+        pad_id: token id after the end of a caption.
 
     Returns:
         Scalar.
@@ -170,7 +170,7 @@ class SelfCritical(CrossEntropy):
         return StepLoss(loss, float(rewards.mean()), rewards.numel())
 
     def lr_factor(self, step: int, steps: int) -> float:
-        """Of the learning rate: after a short rise it falls linearly to a tenth."""
+        """Learning-rate factor: short warm-up, then linear decay to a tenth."""
         return min((step + 1) / 20, 1 - 0.9 * min(1.0, step / steps))
 
     def monitored(self, metrics: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""Validation: the loss of people's captions, and the scores of the model's own."""
+"""Validation: the loss of the human captions, and the scores of generated captions."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Validation:
 def validate(
     captioner: Captioner, loader: EvalLoader, search: SearchConfig, precision: Precision = "auto"
 ) -> Validation:
-    """Validate a model, whose decoder is put in evaluation mode; of several processes each takes its share.
+    """Validate a model, whose decoder is put in evaluation mode; every rank validates its part.
 
     Args:
         captioner: the model.
-        loader: of this process's share of the validation images.
-        search: how captions are searched.
+        loader: this rank's part of the validation images.
+        search: settings of the search.
         precision: number format of the decoder's matrix products.
     """
     images, device = loader.captions.images, pick_device()

@@ -278,7 +278,7 @@ def test_training_stops_at_a_bad_image_or_leaves_it_out(
     log = capsys.readouterr().err
     assert "dropped 1: photo that cannot be decoded" in log
     assert f"  {held_out.name}: {held_out}: " in log, "its caption cannot be shown"
-    assert f"{out} holds a run already: this one goes to {out}-2" in log.splitlines()[0]
+    assert f"{out} already contains a run; writing to {out}-2" in log.splitlines()[0]
     assert "--model" in log
     assert (tmp_path / "run-2" / "model.safetensors").exists()  # the failed run was not overwritten
 
@@ -293,4 +293,4 @@ def test_resume_and_out_that_name_different_runs_are_refused(
 ) -> None:
     assert main(["train", "--resume", str(trained.folder), "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert f"--out {tmp_path}: --resume goes on in {trained.folder}; leave one of the two out" in error
+    assert f"--out {tmp_path}: --resume continues {trained.folder}; leave one of the two out" in error

@@ -133,7 +133,7 @@ def test_a_service_that_fails_later_does_not_stop_training(
         logger.log_epoch(ROW, PHOTOS)
         logger.log_epoch(ROW, PHOTOS)
     (record,) = caplog.records
-    assert "no network); training goes on" in record.getMessage()
+    assert "no network); training continues" in record.getMessage()
 
 
 def test_a_service_that_cannot_be_opened_names_the_fix(service: Service, tmp_path: Path) -> None:

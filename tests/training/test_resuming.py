@@ -103,7 +103,7 @@ def test_settings_are_read_as_they_were_written(run: RunConfig, tmp_path: Path) 
 )
 def test_damaged_settings_are_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"config.yaml: .*(mend it|start a new run)") as error:
+    with pytest.raises(UsageError, match=r"config.yaml: .*(fix it|start a new run)") as error:
         read_settings(tmp_path)
     assert "\n" not in str(error.value)
 
