@@ -72,7 +72,7 @@ def test_the_log_of_an_epoch(caplog: pytest.LogCaptureFixture) -> None:
     log_epoch(ROW | {"saved": 0.0, "different": 1.0, "reward": 0.875}, 5, "reward", 8)
     line, warning = caplog.messages
     assert line.startswith("epoch 2/5  reward 0.875  val loss 2.2500  BLEU-4")
-    assert "the same one after epoch 2" in warning
+    assert "got the same caption after epoch 2" in warning
 
 
 def test_a_dataset_without_a_score_shows_nan() -> None:
