@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from showtell.config.checks import require
+
+_RANGES: Final = {
+    "length_penalty": (0, 10, ""),
+    "diversity": (0, 100, ""),
+    "temperature": (0.001, 1000, "; for greedy search use beam_size 1"),
+}
+"""Least and largest values (far beyond them scores are not finite), and advice for the error."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +47,20 @@ class SearchConfig:
     """Of sampling: captions to sample, of which the `num_captions` most likely are kept; 0 samples exactly
     `num_captions`."""
     seed: int = 0
-    """Of sampling: random seed; another one gives other captions."""
+    """Random seed of sampling. Photo n of a call, counted from 0, has the random numbers of seed + n, whatever
+    the batch size and the other photos."""
 
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
             require(getattr(self, name) >= 1, f"search.{name} must be at least 1")
-        for name in ("min_length", "length_penalty", "block_ngram", "diversity", "top_k", "draws", "seed"):
+        for name in ("min_length", "block_ngram", "top_k", "draws", "seed"):
             require(getattr(self, name) >= 0, f"search.{name} must be at least 0")
+        for name, (low, high, advice) in _RANGES.items():
+            in_range = low <= getattr(self, name) <= high
+            require(in_range, f"search.{name} must be {low:g} to {high:g}{advice}")
         require(self.min_length <= self.max_length, "search.min_length must be at most search.max_length")
         require(self.block_ngram != 1, "search.block_ngram must not be 1: no word could come twice")
         require(0 < self.top_p <= 1, "search.top_p must be over 0 and at most 1")
-        require(self.temperature > 0, "search.temperature must be over 0; for greedy use beam_size 1")
         require(
             self.sample or self.diversity > 0 or self.num_captions <= self.beam_size,
             "search.num_captions must be at most search.beam_size (raise search.beam_size, or sample)",
