@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from showtell.checkpoints.names import split_ensemble
 from showtell.config import Runtime
 from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
@@ -92,7 +93,7 @@ def _load_torch(
     runtime: Runtime,
     encoder: str | None,
 ) -> CaptioningModel:
-    members = name.split(",")
+    members = split_ensemble(name)
     if any(map(find_exported, members)):
         raise UsageError(
             f"{name}: exported models cannot be combined; export the ensemble of the original runs instead"

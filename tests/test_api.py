@@ -78,6 +78,11 @@ def test_any_model_is_loaded_and_describes_itself(
     assert str(both(np.zeros((70, 70), np.uint8)))
 
 
+def test_a_folder_with_a_comma_in_its_name_is_one_model(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "my, run")
+    assert showtell.load(folder, "cpu").name == showtell.load(str(folder), "cpu").name == str(folder)
+
+
 @pytest.mark.parametrize(
     ("arguments", "keywords", "error", "reason"),
     [

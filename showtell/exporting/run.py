@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from tqdm import tqdm
 
 from showtell.checkpoints.hub import is_hub_id
+from showtell.checkpoints.names import split_ensemble
 from showtell.data.decode_ahead import decode_ahead
 from showtell.data.find_images import find_images
 from showtell.data.transforms import check_image_size
@@ -21,6 +22,7 @@ from showtell.runtime.manifest import ExportPrecision, find_exported
 from showtell.utils.files import require_writable
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
+from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL, find_model
 from showtell.utils.tables import data_frame
 
@@ -129,7 +131,7 @@ def export(
             something else in the folder.
         ModelError: the model cannot be loaded.
     """
-    name = os.fspath(model)
+    name = resolve_last(os.fspath(model))
     if find_exported(name):
         raise UsageError(f"{name}: it is an exported model already; name the run that it was made of")
     check_image_size(image_size)
@@ -153,7 +155,7 @@ def export(
 def _export_hub_folder(
     model: str, folder: Path, image_size: int | None, encoder: str | None, language: str | None
 ) -> ExportResult:
-    if "," in model:
+    if len(split_ensemble(model)) > 1:
         raise UsageError(f"a hub folder has one model, not an ensemble: name one of {model}")
     if find_model(model) is None and is_hub_id(model):
         raise UsageError(
@@ -204,7 +206,7 @@ def _export_graphs(
     from showtell.captioning.captioner import Captioner
 
     captioner = Captioner.load_ensemble(
-        model.split(","), encoder=encoder, device=torch.device("cpu"), image_size=image_size
+        split_ensemble(model), encoder=encoder, device=torch.device("cpu"), image_size=image_size
     )
     pixels = decode_photos(captioner, paths)
     if precision == "int8" and len(pixels) < MIN_CALIBRATION_IMAGES:
@@ -246,7 +248,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def model_name(model: str) -> str:
     """The name of a model, or of an ensemble: that of its folders."""
-    paths = [Path(part).resolve() for part in model.split(",")]
+    paths = [Path(part).resolve() for part in split_ensemble(model)]
     return "+".join(path.parent.name if path.is_file() else path.name for path in paths)
 
 

@@ -13,7 +13,7 @@ from showtell.captioning.captioner import Captioner
 from showtell.cli import main
 from showtell.errors import ModelError, UsageError
 from showtell.exporting.hub_folder import write_hub_folder
-from showtell.exporting.run import Agreement, ExportResult, export
+from showtell.exporting.run import Agreement, ExportResult, export, model_name
 from tests.commands.test_caption import save_model
 
 
@@ -78,3 +78,20 @@ def test_a_result_prints_its_files_and_agreement() -> None:
     assert result.to_dict()["agreement"] == {"same": 3, "compared": 4, "runtime": "openvino"}
     assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
     assert result.to_pandas().to_dict("list") == {"file": list(files), "bytes": list(files.values())}
+
+
+def test_the_newest_run_is_exported_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("runs/mine"))
+    assert export("last", to_hub_folder="hub").name == "mine"
+
+
+def test_a_comma_in_the_name_of_a_folder_is_no_ensemble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("my, run"))
+    assert export("my, run", to_hub_folder="hub").name == "my, run"
+    assert model_name("my, run") == "my, run"
