@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +41,7 @@ from showtell.encoder.cnn import CNNEncoder
 from showtell.encoder.networks import make_network
 from showtell.encoder.pretrained import find_encoder
 from showtell.encoder.resnet import ResNet
-from showtell.errors import CheckpointError, ModelError
+from showtell.errors import CheckpointError, ModelError, UsageError
 from showtell.search import Hypothesis
 from showtell.utils.devices import pick_device, warm_up
 from showtell.utils.empty_modules import init_empty_weights
@@ -76,6 +77,10 @@ class Captioner(nn.Module, CaptioningModel):
 
     __call__ = CaptioningModel.__call__  # nn.Module comes first in the order of bases
     __repr__ = CaptioningModel.__repr__
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for copies and pickles, without the copy for searches, whose weights cannot be copied."""
+        return {**self.__dict__, "_copied": None, "_captured": None}
 
     @property
     def summary(self) -> str:
@@ -130,7 +135,9 @@ class Captioner(nn.Module, CaptioningModel):
     ) -> list[list[Hypothesis]]:
         """Search captions for features (B, R, D), in bf16 if these are in bf16, else in fp32.
 
-        On a CPU, and in bf16, the search takes a copy of the decoder that is faster (see `for_search`).
+        On a CPU, and in bf16, the search takes a copy of the decoder that is faster (see `for_search`). It
+        is made again when weights have changed, except by writes through `.data`, which PyTorch does not
+        count: after these call `decoder.train().eval()`.
         """
         bf16 = features.dtype == torch.bfloat16
         if self.decoder.training or (not bf16 and features.device.type != "cpu"):
@@ -198,7 +205,7 @@ class Captioner(nn.Module, CaptioningModel):
     @classmethod
     def load(
         cls,
-        name: str,
+        name: str | os.PathLike[str],
         *,
         device: torch.device | str | None = None,
         encoder: str | None = None,
@@ -221,7 +228,7 @@ class Captioner(nn.Module, CaptioningModel):
         check_image_size(image_size)
         place = pick_device(device)
         warm_up(place)
-        path, header, tensors = read_model(name)
+        path, header, tensors = read_model(os.fspath(name))
         with corrupt_file_as_checkpoint_error(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)
@@ -271,7 +278,7 @@ class Captioner(nn.Module, CaptioningModel):
     @classmethod
     def load_ensemble(
         cls,
-        names: Sequence[str],
+        names: Sequence[str | os.PathLike[str]],
         *,
         device: torch.device | str | None = None,
         encoder: str | None = None,
@@ -288,8 +295,10 @@ class Captioner(nn.Module, CaptioningModel):
         Raises:
             CheckpointError: one cannot be loaded, or they do not fit together.
             EncoderError: the encoder's weights cannot be loaded.
-            UsageError: the image size is out of range.
+            UsageError: there are no names, or the image size is out of range.
         """
+        if not names:
+            raise UsageError("an ensemble of no models: name one model or more")
         first, *others = (
             cls.load(name, device=device, encoder=encoder, image_size=image_size) for name in names
         )

@@ -64,6 +64,10 @@ class CNNEncoder(nn.Module):
         self.register_load_state_dict_post_hook(_forget_folded)  # type: ignore[no-untyped-call]
         self.eval()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for copies and pickles, without the folded copy of the backbone."""
+        return {**self.__dict__, "_folded": None}
+
     @classmethod
     def from_config(cls, config: EncoderConfig) -> CNNEncoder:
         """Load an encoder by the name of its weights (see `load_backbone`).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -308,3 +310,29 @@ def test_a_member_of_an_ensemble_that_was_trained_alone_counts(captioner: Captio
     members[1].eval()
     after = captioner.generate(features, SearchConfig())
     assert [h[0].token_log_probs for h in after] != [h[0].token_log_probs for h in before]
+
+
+def test_it_can_be_copied_and_pickled_after_it_has_captioned(tiny_model: Path, photos: list[Path]) -> None:
+    captioner = Captioner.load(tiny_model, device="cpu")  # in bf16, if the processor multiplies it
+    expected = captioner(photos[0])
+    for again in (copy.deepcopy(captioner), pickle.loads(pickle.dumps(captioner))):
+        assert again.encoder._folded is None
+        assert again(photos[0]) == expected
+
+
+def test_writes_through_data_count_after_a_switch_to_training(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    captioner = copy.deepcopy(tiny_captioner)
+    before = captioner(photos[0])
+    for weight in captioner.decoder.parameters():
+        weight.data.mul_(0.5)
+    captioner.decoder.train().eval()
+    assert captioner(photos[0]).word_log_probs != before.word_log_probs
+
+
+def test_paths_are_names_and_an_empty_ensemble_is_refused(tiny_model: Path) -> None:
+    assert Captioner.load(tiny_model, device="cpu").vocabulary
+    assert Captioner.load_ensemble([tiny_model, str(tiny_model)], device="cpu").vocabulary
+    with pytest.raises(UsageError, match="name one model or more"):
+        Captioner.load_ensemble([])
