@@ -39,7 +39,7 @@ class Caption:
     text: str
     words: tuple[str, ...]
     word_log_probs: tuple[float, ...]
-    attention: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    attention: np.ndarray[Any, np.dtype[np.float32]] | None = field(default=None, compare=False)
     confidence: float | None = None
     word_confidences: tuple[float, ...] | None = None
     doubtful: bool = False
@@ -86,17 +86,17 @@ def _for_display(done: CaptionResult, keep: bool) -> list[Caption]:
     """The captions of an image, with what notebooks show of it.
 
     Args:
-        done: its source is the number of the image and the image.
+        done: its source is a name for the image in errors, if it has no file, and the image.
         keep: make a thumbnail of an image that was given in memory.
 
     Raises:
         ImageError: the image could not be decoded.
     """
-    number, image = done.source
+    name, image = done.source
     if done.error is not None:
         in_memory = not isinstance(image, str | Path)
-        raise ImageError(f"images[{number}]", done.error.reason) if in_memory else done.error
-    source = to_image_source(image, f"images[{number}]") if keep or isinstance(image, str | Path) else None
+        raise ImageError(name, done.error.reason) if in_memory else done.error
+    source = to_image_source(image, name) if keep or isinstance(image, str | Path) else None
     shown = Path(source) if isinstance(source, str) else source
     if shown is not None and not isinstance(shown, Path):
         shown = thumbnail(shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -104,7 +104,7 @@ class Hypothesis:
     tokens: tuple[int, ...]
     token_log_probs: tuple[float, ...]
     score: float
-    attention: FloatArray | None = None
+    attention: FloatArray | None = field(default=None, compare=False)
 
     @property
     def log_probability(self) -> float:

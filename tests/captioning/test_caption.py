@@ -72,12 +72,15 @@ CAPTIONS = (Caption("a cat", ("a", "cat"), (-1.0,)), Caption("a dog", ("a", "dog
 def test_files_are_shown_as_they_are_and_images_in_memory_small(photos: list[Path]) -> None:
     large = Image.open(photos[0]).convert("RGB")
     for source, keep in ((photos[0], False), (str(photos[0]), True)):
-        shown = _for_display(CaptionResult((0, source), CAPTIONS), keep)
+        shown = _for_display(CaptionResult(("images[0]", source), CAPTIONS), keep)
         assert [caption.image for caption in shown] == [photos[0]] * 2
-    (first, _) = _for_display(CaptionResult((0, large), CAPTIONS), keep=True)
+    (first, _) = _for_display(CaptionResult(("images[0]", large), CAPTIONS), keep=True)
     assert isinstance(first.image, Image.Image)
     assert max(first.image.size) < max(large.size)
-    assert [c.image for c in _for_display(CaptionResult((0, large), CAPTIONS), keep=False)] == [None, None]
+    assert [c.image for c in _for_display(CaptionResult(("images[0]", large), CAPTIONS), keep=False)] == [
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,12 @@ def test_files_are_shown_as_they_are_and_images_in_memory_small(photos: list[Pat
     [(Path("a.jpg"), "a.jpg"), (b"no image", r"images\[3\]"), (np.zeros(2), r"images\[3\]")],
 )
 def test_an_image_that_failed_is_named_by_its_file_or_its_place(source: object, name: str) -> None:
-    failed = CaptionResult((3, source), (), ImageError("a.jpg", "truncated"))
+    failed = CaptionResult(("images[3]", source), (), ImageError("a.jpg", "truncated"))
     with pytest.raises(ImageError, match=rf"^{name}: truncated$"):
         _for_display(failed, keep=True)
+
+
+def test_captions_with_attention_can_be_compared_and_hashed() -> None:
+    one, same = (Caption("a cat", ("a", "cat"), (-1.0,), np.ones((2, 3, 3), np.float32)) for _ in range(2))
+    assert one == same
+    assert len({one, same}) == 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from showtell.config import DecoderConfig, SearchConfig
 from showtell.decoder import RNNDecoder, SearchState, make_decoder
 from showtell.errors import ModelError
+from showtell.search import Hypothesis
 from tests.search.models import CELLS, END, SEARCHES, SPECIALS, START, HashModel, Stubborn, search
 
 
@@ -140,3 +141,9 @@ def test_a_state_is_selected_from_like_a_list(data: st.DataObject) -> None:
     for before, after in zip(state.context + state.recurrent, kept.context + kept.recurrent, strict=True):
         assert len(after) == len(rows)
         assert all(torch.equal(after[i], before[row]) for i, row in enumerate(rows))
+
+
+def test_hypotheses_with_attention_can_be_compared_and_hashed() -> None:
+    one, same = (Hypothesis((4, 5), (-1.0, -0.5, -0.1), -1.6, np.ones((2, 3), np.float32)) for _ in range(2))
+    assert one == same
+    assert len({one, same}) == 1
