@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import pickle
 import re
 from abc import ABC, abstractmethod
@@ -40,6 +41,10 @@ TRIM_EVERY_IMAGES = 1024
 
 KEEP_THUMBNAILS = 16
 """Images a call at most of which thumbnails are kept, where they were given in memory."""
+
+
+_ONE_IMAGE = "the image"
+"""Name in errors of an image that is given alone and has no file."""
 
 
 class CaptioningModel(ABC):
@@ -142,17 +147,14 @@ class CaptioningModel(ABC):
         config = _search_config({**asked, **search})
         if attention and not self.has_attention:
             raise UsageError("attention: this model's decoder (pooled) has none; leave it out")
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise UsageError(f"batch_size is {batch_size!r}; it takes a whole number of 1 or more")
         single = is_image(images)
         if not single and (isinstance(images, Mapping) or not isinstance(images, Iterable)):
             to_image_source(images)  # raises: it is no image either
+        given = [images] if single else images
         stream = self.caption_stream(
-            enumerate([images] if single else images),
+            ((_ONE_IMAGE if single else f"images[{n}]", each) for n, each in enumerate(given)),
             config,
-            open_source=lambda item: to_image_source(
-                item[1], "the image" if single else f"images[{item[0]}]"
-            ),
+            open_source=lambda named: to_image_source(named[1], named[0]),
             batch_size=batch_size,
             attention=attention,
         )
@@ -202,12 +204,16 @@ class CaptioningModel(ABC):
         """Search captions for features (B, R, D)."""
 
     def caption(
-        self, images: Sequence[ImageSource], config: SearchConfig | None = None, *, attention: bool = False
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        config: SearchConfig | None = None,
+        *,
+        attention: bool = False,
     ) -> list[tuple[Caption, ...]]:
         """Caption images, in one batch.
 
         Args:
-            images: files, bytes or PIL images.
+            images: files, bytes or PIL images; one alone is taken as a list of one.
             config: how to search.
             attention: keep where the decoder looked.
 
@@ -217,9 +223,10 @@ class CaptioningModel(ABC):
         Raises:
             ImageError: an image cannot be shown.
         """
-        if not images:
+        several = [images] if isinstance(images, ImageSource) else images
+        if not several:
             return []
-        pixels = [self.transform.pixels(image) for image in images]
+        pixels = [self.transform.pixels(image) for image in several]
         return self.caption_pixels(pixels, config, attention=attention)
 
     def caption_stream(
@@ -245,12 +252,16 @@ class CaptioningModel(ABC):
         Yields:
             A `CaptionResult` for each source, in order; images that cannot be shown have their error.
         """
+        _check_batch_size(batch_size)
         largest = batch_size or self.search_batch_size
-        size, since_tidy = 1, 0
+        config = config or SearchConfig()
+        size, captioned, since_tidy = 1, 0, 0
         with closing(self._decoded(sources, open_source, largest)) as decoded:
             while batch := next(batched(decoded, size), None):
-                yield from self._caption_batch(batch, config, attention)
+                seeded = replace(config, seed=config.seed + captioned) if config.sample else config
+                yield from self._caption_batch(batch, seeded, attention)
                 size = min(4 * size, largest)
+                captioned += sum(item.pixels is not None for item in batch)
                 since_tidy += len(batch)
                 if since_tidy >= TRIM_EVERY_IMAGES:
                     malloc_trim()
@@ -293,7 +304,7 @@ class CaptioningModel(ABC):
         return [tuple(self._to_caption(h, calibration) for h in hypotheses) for hypotheses in results]
 
     def _caption_batch(
-        self, batch: list[Decoded[T, Pixels]], config: SearchConfig | None, attention: bool
+        self, batch: list[Decoded[T, Pixels]], config: SearchConfig, attention: bool
     ) -> Iterator[CaptionResult]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
         results = iter(self.caption_pixels(pixels, config, attention=attention)) if pixels else iter(())
@@ -318,6 +329,13 @@ class CaptioningModel(ABC):
             word_confidences=calibration.word_confidences(log_probs),
             doubtful=calibration.is_doubtful(confidence),
         )
+
+
+def _check_batch_size(size: Any) -> None:
+    """Raise a UsageError unless a batch size is None or a number of images; NumPy's integers count too."""
+    is_integer = isinstance(size, numbers.Integral) and not isinstance(size, bool)
+    if size is not None and not (is_integer and size >= 1):
+        raise UsageError(f"batch_size is {size!r}; it takes a whole number of 1 or more")
 
 
 def _search_config(given: Mapping[str, Any]) -> SearchConfig:

@@ -20,8 +20,9 @@ Floats = TypeVar("Floats", bound=npt.NDArray[np.floating])
 class Sampling(Generic[S]):
     """Samples words: temperature, then the top k, then the nucleus (Holtzman et al. 2020, arXiv:1904.09751).
 
-    Where more captions are sampled than asked for (`draws`), the likeliest by the ranking of beam search are
-    kept, each once as far as there are others.
+    If more captions are sampled than requested (`draws`), the most likely by the ranking of beam search are
+    kept, each once as far as there are others. The random numbers of image n of the batch are those of the
+    seed + n: they depend neither on the other images nor on the size of the batch.
     """
 
     def __init__(self, step: Step[S], specials: SpecialTokens, config: SearchConfig, attention: bool) -> None:
@@ -30,11 +31,15 @@ class Sampling(Generic[S]):
     def run(self, state: S) -> list[list[Hypothesis]]:
         """The captions of each image, best first."""
         batch, samples = state.images, max(self.config.draws, self.config.num_captions)
-        random = np.random.default_rng(self.config.seed)
-        hypotheses = BeamHypotheses.start(batch, samples, self.specials.bos, self.config.max_length + 1)
+        steps = self.config.max_length + 1
+        random = [
+            np.random.default_rng(self.config.seed + image).random((steps, samples)) for image in range(batch)
+        ]
+        quantiles = np.stack(random, axis=1)  # (L, B, K)
+        hypotheses = BeamHypotheses.start(batch, samples, self.specials.bos, steps)
         state = state.select_hypotheses(np.zeros((batch, samples), np.int64))
         done: list[list[Hypothesis | None]] = [[None] * samples for _ in range(batch)]
-        for _ in range(self.config.max_length + 1):
+        for step in range(steps):
             step_scores = self.step(hypotheses.last, state)
             log_probs = step_scores.log_probs()
             every = np.broadcast_to(np.arange(log_probs.shape[2]), log_probs.shape)
@@ -46,7 +51,7 @@ class Sampling(Generic[S]):
                 self.specials,
                 self.config,
             )
-            tokens, token_log_probs = self._sample(words, random)
+            tokens, token_log_probs = self._sample(words, quantiles[step])
             for row, column in np.argwhere(tokens == self.specials.eos).tolist():
                 if done[row][column] is None:
                     done[row][column] = hypotheses.hypothesis(
@@ -62,14 +67,14 @@ class Sampling(Generic[S]):
         return [self._best([h for h in row if h is not None]) for row in done]
 
     def _sample(
-        self, words: TopWords, random: np.random.Generator
+        self, words: TopWords, quantiles: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """A word (B, K) of each hypothesis, and its log-probability."""
+        """The word of each hypothesis at a quantile (B, K) of its distribution, and its log-probability."""
         logits = words.log_probs / np.float32(self.config.temperature)
         filtered = filter_logits(logits, self.config.top_k, self.config.top_p)
         held = np.exp(filtered - filtered.max(axis=2, keepdims=True)).cumsum(axis=2, dtype=np.float64)
         # Where a share of all that is held falls; a word of no probability holds nothing, so it never does.
-        shares = random.random((*held.shape[:2], 1)) * held[:, :, -1:]
+        shares = quantiles[:, :, None] * held[:, :, -1:]
         place = (held <= shares).sum(axis=2, keepdims=True)  # (B, K, 1)
         return tuple(np.take_along_axis(array, place, axis=2)[:, :, 0] for array in words[::-1])  # type: ignore[return-value]
 

@@ -157,6 +157,8 @@ def test_search_settings_are_keywords(tiny_captioner: Captioner, photos: list[Pa
         ("a.jpg", {"beam_size": 0}, "^beam_size must be at least 1"),
         ("a.jpg", {"top_k": 5}, "^top_k has no effect without sample"),
         ("a.jpg", {"batch_size": 0}, "batch_size is 0"),
+        ("a.jpg", {"batch_size": True}, "batch_size is True"),
+        ("a.jpg", {"batch_size": 2.0}, "batch_size is 2.0"),
         ("http://a.org/a.jpg", {}, "is a URL"),
         (["a.jpg", 5], {}, r"images\[1\]: is of type int"),
         ({"a": 1}, {}, "of type dict"),
@@ -184,6 +186,8 @@ def test_an_image_that_cannot_be_decoded_is_named(tiny_captioner: Captioner, pho
         tiny_captioner([photos[0], "gone.jpg"])
     with pytest.raises(ImageError, match=r"images\[1\]: not an image"):
         tiny_captioner([photos[0], b"no image"])
+    with pytest.raises(ImageError, match=r"^the image: not an image"):
+        tiny_captioner(b"no image")
 
 
 def test_captions_have_words_probabilities_and_attention(
@@ -214,3 +218,30 @@ def test_a_stream_is_in_order_and_goes_on_after_bad_images(
     assert isinstance(done[1].error, ImageError)
     alone = tiny_captioner.caption([photos[2]])[0]
     assert done[3].captions[0].words == alone[0].words
+
+
+def test_numpy_numbers_are_batch_sizes(photos: list[Path]) -> None:
+    model = Brightness()
+    model([grey(0)] * 6, batch_size=np.int64(2))  # type: ignore[call-overload]
+    assert model.batches == [1, 2, 2, 1]
+
+
+def test_one_image_is_a_batch_of_one(tiny_captioner: Captioner, photos: list[Path]) -> None:
+    expected = tiny_captioner.caption([photos[0]])
+    assert tiny_captioner.caption(str(photos[0])) == expected  # type: ignore[arg-type]
+    assert tiny_captioner.caption(photos[0].read_bytes()) == expected  # type: ignore[arg-type]
+
+
+def test_samples_depend_on_the_place_of_an_image_not_on_batches(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    def sampled(images: list[Path], **keywords: int) -> list[str]:
+        captions = tiny_captioner(images, sample=True, temperature=2.0, **keywords)  # type: ignore[call-overload]
+        return [caption.text for caption in captions]
+
+    twelve = [photos[0]] * 12
+    every = sampled(twelve)
+    assert len(set(every)) == 12
+    assert sampled(twelve, batch_size=3) == every
+    assert sampled([photos[0], *photos[1:], photos[0]])[4] == every[4]
+    assert sampled([photos[0]], seed=7) == every[7:8]
