@@ -1,7 +1,7 @@
-"""Where captions go: the screen, a file of the form that its name's ending asks for, images of attention.
+"""Caption writers: screen, .jsonl/.csv/.html files, attention maps.
 
-Each of these is an `Output`: a context manager that takes one `Record` a photo, as it comes. To add a form of
-file: a subclass of `FileWriter` in a module of its own, and its ending in `WRITERS`.
+Each of these is an `Output`: a context manager that takes one `Record` per photo, as it comes. To add a file
+format, write a subclass of `FileWriter` in a module of its own, and add its ending to `WRITERS`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images of where the decoder looked for each word."""
+"""Attention-map images of captions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AttentionImages:
             file.
 
     Attributes:
-        written: images drawn so far.
+        written: number of images written so far.
 
     Raises:
         UsageError: `target` cannot be written there.
@@ -65,7 +65,7 @@ class AttentionImages:
         return name.endswith(SUFFIX) and not self.single and path.parent.resolve() == self.target.resolve()
 
     def add(self, record: Record) -> None:
-        """Draw where the decoder looked for each word of the best caption.
+        """Draw the attention map of each word of the best caption.
 
         Raises:
             ShowtellError: the image cannot be written.

@@ -1,4 +1,4 @@
-"""CSV: one row a caption."""
+"""CSV: one row per caption."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class CsvWriter(FileWriter):
 
     A name or caption that a spreadsheet would take for a formula (`=...`) begins with `./` or `'`.
 
-    `confidence` is empty of a model that has not been calibrated; `doubtful` is empty, or `yes`.
+    `confidence` is empty for a model that has not been calibrated; `doubtful` is empty, or `yes`.
 
-    A photo that cannot be shown has one row, with an `error` and no caption. Without such rows the file can
-    be read as annotations again.
+    A photo that cannot be decoded has one row, with an `error` and no caption. Without such rows the file
+    can be read as annotations again.
     """
 
     def head(self) -> str:

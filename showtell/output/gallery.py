@@ -14,9 +14,9 @@ from showtell.web.templates import load_template
 
 
 class GalleryWriter(FileWriter):
-    """A card a photo, with its preview in the page itself; the page sorts and searches them.
+    """A card per photo, with its preview in the page itself; the page sorts and searches them.
 
-    Words show their confidence, and where the decoder looked for them. The blocks of `gallery.html` are the
+    Words show their confidence and their attention maps. The blocks of `gallery.html` are the
     parts of the page.
     """
 

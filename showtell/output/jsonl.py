@@ -1,4 +1,4 @@
-"""JSON Lines: one object a photo."""
+"""JSON Lines: one object per photo."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class JsonlWriter(FileWriter):
-    """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` a line.
+    """`{"image", "caption", "log_probability", "captions": [{"caption", "log_probability"}, ...]}` per line.
 
     `captions` are all of them, best first; the best one stands outside too. Captions of a calibrated model,
     unless sampled, also have their `confidence`, `words` and `word_confidences`, and whether they are
-    `doubtful`. A photo that cannot be shown has `{"image", "error"}`.
+    `doubtful`. A photo that cannot be decoded has `{"image", "error"}`.
     """
 
     def format(self, record: Record) -> str:

@@ -34,7 +34,7 @@ class Photo:
         """Decode it once for both: the preview, and the encoder, which sees the same pixels as without.
 
         Raises:
-            ImageError: it cannot be shown.
+            ImageError: it cannot be decoded.
         """
         image = transform.decode(self.file)
         small = image.copy()

@@ -16,9 +16,9 @@ class Record:
 
     Attributes:
         image: the photo's name, as given.
-        captions: best first; empty where the photo cannot be shown.
+        captions: best first; empty if the photo cannot be decoded.
         error: why there are no captions, in a few words, or None.
-        preview: the photo as a small JPEG file, where one was asked for.
+        preview: the photo as a small JPEG file, if one was requested.
         min_confidence: captions of less confidence are doubtful; None for the model's own threshold.
     """
 

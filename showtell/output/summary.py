@@ -57,7 +57,7 @@ class Tally:
 
     Attributes:
         captioned: photos that got captions.
-        skipped: photos that could not be shown.
+        skipped: photos that could not be decoded.
     """
 
     def __init__(self, file: Path | None = None) -> None:

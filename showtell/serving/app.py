@@ -1,4 +1,4 @@
-"""The service: routes, what they answer, and what their OpenAPI document says."""
+"""The FastAPI application: routes, handlers, OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ Photos of many requests are captioned together. When the queue is full, the answ
 _REFUSALS: Final[dict[int, str]] = {
     400: "The body cannot be read.",
     401: "The access token is missing or wrong.",
-    403: "A page of another site asks, which is not allowed.",
+    403: "The request comes from a page of another site.",
     408: "The upload took too long.",
     413: "The request, or a photo, is too large.",
     415: "Neither multipart/form-data nor JSON.",
-    422: "An option is out of range, there are too many photos, or none of them can be shown.",
-    503: "No room: try again after the seconds of Retry-After.",
+    422: "An option is out of range, there are too many photos, or none of them can be decoded.",
+    503: "The service is busy: try again after the seconds of Retry-After.",
 }
 
 
@@ -224,7 +224,7 @@ class _Service:
         *,
         attention: bool = False,
     ) -> list[Answer | BaseException]:
-        """Answers for images; an ImageError for each that cannot be shown."""
+        """Answers for images; an ImageError for each that cannot be decoded."""
         futures = self._submit(images, search, attention=attention)
         try:
             async with asyncio.timeout_at(deadline):
@@ -241,7 +241,7 @@ class _Service:
         self, images: Sequence[bytes], search: SearchConfig, *, attention: bool
     ) -> list[Future[Answer]]:
         if attention and not self.captioner.has_attention:
-            raise RefusedError(422, "attention: this model cannot tell where it looked; leave it out")
+            raise RefusedError(422, "attention: this model has no attention maps; leave it out")
         try:
             return self.batcher.submit(images, search, attention=attention)
         except BatcherBusyError as error:
@@ -331,7 +331,7 @@ def _add_captions(app: FastAPI, service: _Service, security: list[Any]) -> None:
         dependencies=security,
     )
     async def caption(request: Request) -> CaptionResponse:
-        """Caption one or many images; of several, those that cannot be shown have an `error`."""
+        """Caption one or many images; those of several that cannot be decoded have an `error`."""
         return await service.caption(request)
 
     @app.get(
@@ -366,13 +366,13 @@ def _request_body(max_images: int) -> dict[str, Any]:
 def _add_state(app: FastAPI, batcher: Batcher, telemetry: Telemetry, security: list[Any]) -> None:
     broken: dict[int | str, dict[str, Any]] = {503: {"model": Problem}}
 
-    @app.get("/healthz", summary="Whether the process lives", responses=broken)
+    @app.get("/healthz", summary="Liveness", responses=broken)
     async def healthz() -> State:
         if not batcher.works:
             raise HTTPException(503, "the captioning thread has died: restart the service")
         return State(status="ok")
 
-    @app.get("/readyz", summary="Whether it takes photos", responses=broken)
+    @app.get("/readyz", summary="Readiness", responses=broken)
     async def readyz() -> State:
         if app.state.closing or not batcher.ready:
             raise HTTPException(503, "not ready", {"Retry-After": "5"})

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _INERTIA: Final = 0.8
 """How slowly the measured pace follows: the weight of what was before."""
 TRIM_EVERY_SECONDS: Final = 30.0
-"""Seconds after which free memory is given back."""
+"""Number of seconds between calls of malloc_trim."""
 
 
 class BatcherBusyError(ShowtellError):
@@ -100,7 +100,7 @@ class Batcher:
         self._ready: deque[_PendingImage] = deque()
         self._pending = 0  # jobs that were taken and have not left
         self._decoding = 0
-        self._pace = 0.1  # seconds an image
+        self._pace = 0.1  # seconds per image
         self._progress = time.monotonic()  # when an image was last captioned, or the first one came
         self._closed = False
         self._unfinished: set[Future[Answer]] = set()  # changed by single steps only, so without the lock
@@ -125,10 +125,10 @@ class Batcher:
         Args:
             images: the bytes of their files.
             config: how to search.
-            attention: keep where the decoder looked.
+            attention: return attention weights.
 
         Returns:
-            For each image what will hold its answer, or raise ImageError if it cannot be shown. One that
+            For each image what will hold its answer, or raise ImageError if it cannot be decoded. One that
             is cancelled in time is not computed.
 
         Raises:

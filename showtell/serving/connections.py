@@ -21,7 +21,7 @@ KEPT_FOR_HEALTH: Final = 16
 _RESERVE: Final = 256
 """Open files that are left for all else: accepted connections, decoders, the model's files."""
 _REPEAT: Final = 60.0
-"""Seconds between two lines of the log that tell the same."""
+"""Minimum number of seconds between two log lines with the same message."""
 
 
 def fit_connections(wanted: int = MAX_CONNECTIONS) -> int:
@@ -31,7 +31,7 @@ def fit_connections(wanted: int = MAX_CONNECTIONS) -> int:
         wanted: connections.
 
     Returns:
-        The connections that may be open; a warning tells where that is less.
+        The connections that may be open; a warning is logged if that is less.
     """
     try:
         import resource

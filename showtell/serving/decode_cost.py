@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 UNKNOWN: Final = 3.0
-"""Seconds of an image whose header tells nothing."""
+"""Seconds of an image whose header has no size."""
 
 _PER_BYTE: Final = 30e-9
 _PER_PIXEL: Final = {"jpeg": 4e-9, "png": 52e-9, "webp": 30e-9, "gif": 22e-9, "bmp": 10e-9, "avif": 35e-9}

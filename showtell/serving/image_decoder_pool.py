@@ -1,8 +1,8 @@
-"""A pool of processes that decode the images of strangers, within limits that are enforced.
+"""A pool of processes that decode untrusted images within limits of time and memory.
 
 An image is decoded in a process whose processor time, time and memory are limited by the operating system,
 and which is replaced when it was ended (see `showtell.data.image_decoder_worker`). Images that should decode
-quickly by their headers share the quick decoders, one a core. The others, and those that turned out to be
+quickly by their headers share the quick decoders, one per core. The others, and those that turned out to be
 slower or larger than that, share a few patient decoders of lower priority, the cheapest image first: ordinary
 photos are decoded whatever the patient decoders are busy with.
 """
@@ -58,7 +58,7 @@ class DecodeTask:
         done: called once with this object, in a thread of the decoders.
         estimate: seconds that decoding should take.
         pixels: (H, W, 3) uint8, or None.
-        error: why `pixels` is None; None too where it was cancelled.
+        error: why `pixels` is None; None too if it was cancelled.
         seconds: that decoding took.
         cancelled: whether nobody waits for it any more.
     """

@@ -1,4 +1,4 @@
-"""Schemas of requests and answers, from which FastAPI makes the OpenAPI document."""
+"""Schemas of requests and responses, from which FastAPI makes the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from showtell.captioning.caption import Caption
 from showtell.config import SearchConfig
 
 MAX_CAPTIONS: Final = 10
-"""Captions an image, and beams, at most."""
+"""Maximum number of captions per image, and of beams."""
 
 
 class CaptionOptions(BaseModel):
@@ -19,12 +19,14 @@ class CaptionOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    num_captions: Annotated[int, Field(ge=1, le=MAX_CAPTIONS, description="captions a photo, best first")] = 1
+    num_captions: Annotated[
+        int, Field(ge=1, le=MAX_CAPTIONS, description="captions per photo, best first")
+    ] = 1
     beam_size: Annotated[
         int,
         Field(ge=1, le=MAX_CAPTIONS, description="beams, at least as many as captions; 1 is greedy"),
     ] = SearchConfig.beam_size
-    attention: Annotated[bool, Field(description="tell where the model looked for each word")] = False
+    attention: Annotated[bool, Field(description="return an attention map for each word")] = False
 
     def search(self) -> SearchConfig:
         """The search asked for; its beam is as wide as the captions asked for are many."""
@@ -57,13 +59,16 @@ class WordAnswer(BaseModel):
     """A word of a caption."""
 
     text: str
-    probability: Annotated[float, Field(ge=0, le=1, description="that the model gave it")]
+    probability: Annotated[float, Field(ge=0, le=1, description="probability of the word given by the model")]
     confidence: Annotated[
-        float | None, Field(ge=0, le=1, description="probability that people use the word for the photo")
+        float | None,
+        Field(
+            ge=0, le=1, description="calibrated probability that a human caption of the photo has this word"
+        ),
     ]
     attention: Annotated[
         list[list[float]] | None,
-        Field(description="share of attention of each cell of a grid over the photo, rows from the top"),
+        Field(description="attention map: a grid, rows from the top, that sums to 1"),
     ] = None
 
 
@@ -74,15 +79,11 @@ class CaptionAnswer(BaseModel):
     log_probability: Annotated[float, Field(le=0, description="natural logarithm of its probability")]
     confidence: Annotated[
         float | None,
-        Field(
-            ge=0,
-            le=1,
-            description="probability that it is better than the weakest quarter of people's captions",
-        ),
+        Field(ge=0, le=1, description="calibrated probability that the caption is good"),
     ]
     doubtful: Annotated[
         bool,
-        Field(description="whether the confidence is so low that the caption should not be used unread"),
+        Field(description="whether the confidence is below the model's threshold"),
     ]
     words: list[WordAnswer]
 
@@ -91,8 +92,8 @@ class Timing(BaseModel):
     """Milliseconds of an image."""
 
     decode_ms: float
-    queue_ms: Annotated[float, Field(description="waiting for a decoder and for its batch")]
-    compute_ms: Annotated[float, Field(description="of the batch it was in: encoder and search")]
+    queue_ms: Annotated[float, Field(description="waiting time before decoding and before its batch")]
+    compute_ms: Annotated[float, Field(description="encoder and search time of its batch")]
     batch_size: Annotated[int, Field(description="photos in that batch")]
 
 
@@ -100,7 +101,7 @@ class ImageAnswer(BaseModel):
     """An image's captions, best first; or an error and no captions."""
 
     captions: list[CaptionAnswer]
-    error: Annotated[str | None, Field(description="why the photo cannot be shown")] = None
+    error: Annotated[str | None, Field(description="why the photo cannot be decoded")] = None
     timing: Timing | None = None
 
 
@@ -117,13 +118,13 @@ class ModelInfo(BaseModel):
 
     model: str
     version: Annotated[str, Field(description="of showtell")]
-    attention: Annotated[bool, Field(description="whether the model can tell where it looked")]
+    attention: Annotated[bool, Field(description="whether the model returns attention maps")]
     confidence: Annotated[bool, Field(description="whether its confidence has been calibrated")]
-    max_bytes: Annotated[int, Field(description="bytes a photo at most")]
-    max_pixels: Annotated[int, Field(description="pixels a photo at most")]
-    max_images: Annotated[int, Field(description="photos a request at most")]
-    max_captions: Annotated[int, Field(description="captions a photo at most")]
-    max_request_bytes: Annotated[int, Field(description="bytes a request at most")]
+    max_bytes: Annotated[int, Field(description="maximum number of bytes per photo")]
+    max_pixels: Annotated[int, Field(description="maximum number of pixels per photo")]
+    max_images: Annotated[int, Field(description="maximum number of photos per request")]
+    max_captions: Annotated[int, Field(description="maximum number of captions per photo")]
+    max_request_bytes: Annotated[int, Field(description="maximum number of bytes per request")]
 
 
 class State(BaseModel):
@@ -135,7 +136,7 @@ class State(BaseModel):
 class Problem(BaseModel):
     """Why a request was refused."""
 
-    detail: Annotated[str, Field(description="one line that names what is wrong and how to mend it")]
+    detail: Annotated[str, Field(description="one line that names the problem and how to fix it")]
 
 
 def describe(caption: Caption, *, attention: bool) -> CaptionAnswer:

@@ -1,4 +1,4 @@
-"""The process that serves: a socket, uvicorn, and an orderly end."""
+"""Run the service with uvicorn: socket, signals, graceful shutdown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from showtell.serving.connections import (
 log = logging.getLogger(__name__)
 
 _LAST_SECONDS: Final = 3
-"""Seconds of the limit that are kept for answers and for the end of the process, where it is long enough."""
+"""Seconds of the limit that are kept for answers and for the end of the process, if it is long enough."""
 _RESERVE: Final = 1.0
 """Seconds before the limit at which the process ends whatever it does, or a tenth of a short limit."""
 

@@ -65,7 +65,7 @@ class Telemetry:
         )
 
     def watch(self, batcher: Batcher) -> None:
-        """Tell how many images wait."""
+        """Report how many images of a batcher wait."""
         self._pending.set_function(lambda: batcher.pending)
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Telemetry:
         self._stages.labels("compute").observe(answer.compute_seconds)
 
     def refused(self) -> None:
-        """Count an image that cannot be shown."""
+        """Count an image that cannot be decoded."""
         self._images.labels("not shown").inc()
 
     def render(self) -> bytes:

@@ -36,7 +36,7 @@ def test_the_gallery_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None
         "the file is empty",
         "bad.jpg",
         "2 photos captioned",
-        "1 could not be shown",
+        "1 could not be decoded",
     ]
     assert all(part in page.text for part in shown)
     assert [tag for tag, _ in page.tags].count("figure") == 3

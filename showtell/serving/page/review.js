@@ -91,7 +91,7 @@ function draw(url) {
   element("image").hidden = !url;
   element("image").alt = `Photo ${current.name}`;
   element("no-image").hidden = Boolean(url);
-  element("no-image").textContent = `This photo cannot be shown: ${current.error || "it cannot be read"}.`;
+  element("no-image").textContent = `This photo cannot be decoded: ${current.error || "it cannot be read"}.`;
   const [best] = current.proposals;
   element("caption").value = current.caption ?? best?.text ?? "";
   drawState();

@@ -25,22 +25,22 @@ from showtell.serving.review.session import Review
 from showtell.serving.schemas import CaptionAnswer, Problem, describe
 
 PROPOSALS: Final = 3
-"""Captions that are proposed for a photo."""
+"""Number of captions that are proposed for a photo."""
 _SIDE: Final = 1600
 """Longest side in pixels of a photo on the page."""
 _AT_ONCE: Final = 2
-"""Photos that are decoded for the page at a time."""
+"""Maximum number of photos that are decoded for the page at a time."""
 _BODY: Final = 65_536
-"""Bytes of a decision at most."""
+"""Maximum number of bytes of a decision."""
 
 Number = Annotated[int, Path(description="of the photo, from 0")]
 
 Propose = Callable[[Request, bytes], Awaitable[Sequence[Caption]]]
-"""Captions of an image file, best first. Raises ImageError where it cannot be decoded."""
+"""Captions of an image file, best first. Raises ImageError if it cannot be decoded."""
 
 
 class ReviewState(BaseModel):
-    """How far a review is."""
+    """The progress of a review."""
 
     kind: str
     output: Annotated[str, Field(description="the CSV file of the captions")]
@@ -53,12 +53,12 @@ class ReviewState(BaseModel):
 
 
 class ReviewPhoto(BaseModel):
-    """A photo, what is proposed, and what was decided."""
+    """A photo, its proposed captions, and the decision."""
 
     number: int
     name: str
     decided: bool
-    caption: Annotated[str | None, Field(description="what was saved; null where it was skipped")]
+    caption: Annotated[str | None, Field(description="the saved caption; null if the photo was skipped")]
     proposals: list[CaptionAnswer]
     error: Annotated[str | None, Field(description="why there are no proposals")] = None
 
@@ -80,7 +80,7 @@ def add_review(
         app: the service.
         review: the photos and their decisions.
         config: limits of photos.
-        propose: captions a photo.
+        propose: returns the captions of a photo.
         security: what the routes depend on.
     """
     service = _ReviewService(review, config, propose)
@@ -89,7 +89,7 @@ def add_review(
     }
     settings: dict[str, Any] = {"responses": refusals, "dependencies": security}
 
-    @app.get("/v1/review", summary="How far the review is", **settings)
+    @app.get("/v1/review", summary="Progress of the review", **settings)
     async def state() -> ReviewState:
         return service.state(-1)
 

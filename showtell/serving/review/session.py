@@ -125,7 +125,7 @@ class Review:
             self._table().replace(self.items[number].name, None)
 
     def decision(self, number: int) -> tuple[bool, str | None]:
-        """Whether a photo was decided on in this review, and its caption; None where it was skipped."""
+        """Whether a photo was decided on in this review, and its caption; None if it was skipped."""
         return number in self._decisions, self._decisions.get(number)
 
     def counts(self) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def test_a_folder_is_reviewed_by_keyboard_alone(browser: Browser, model: Path, f
         begin(browser, service.address, "0004.jpg")
         assert browser.one("#count").text == "0 of 2"
         press(browser, "ENTER", then="0005.jpg")
-        assert "cannot be shown" in browser.one("#no-image").text
+        assert "cannot be decoded" in browser.one("#no-image").text
         press(browser, "s", then="All photos are decided")
         assert f"--data.root {folder}" in browser.one("#command").text
     assert len(rows(folder)) == 4
