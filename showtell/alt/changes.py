@@ -50,7 +50,7 @@ class Changes:
 
     @contextmanager
     def _reported(self, path: Path) -> Iterator[None]:
-        """Note why a file could not be changed, and go on."""
+        """Note why a file could not be changed, and continue."""
         try:
             yield
         except OSError as error:

@@ -64,13 +64,13 @@ class Page:
         try:
             parts, base = urlsplit(address), urlsplit(gap.base)
         except ValueError as error:
-            raise DataError(f"its address makes no sense ({error})") from error
+            raise DataError(f"its address is invalid ({error})") from error
         if parts.scheme == "data":
-            raise DataError("it is inside the page, not in a file")
+            raise DataError("it is embedded in the page (data: URL)")
         if parts.scheme or parts.netloc or address.startswith("\\\\"):
-            raise DataError("it is elsewhere, and nothing is fetched")
+            raise DataError("it is on another host; nothing is downloaded")
         if base.scheme or base.netloc:
-            raise DataError(f"it is elsewhere (<base href={gap.base}>), and nothing is fetched")
+            raise DataError(f"it is on another host (<base href={gap.base}>); nothing is downloaded")
         return self._file(unquote(parts.path), unquote(base.path))
 
     def _file(self, name: str, base: str) -> Path:
@@ -79,12 +79,12 @@ class Page:
         for last, first in ((name, base), slashed):
             full = last if last.startswith("/") else first[: first.rfind("/") + 1] + last
             if "\0" in full:
-                raise DataError("its address makes no sense")
+                raise DataError("its address is invalid")
             path = self.root / full.lstrip("/") if full.startswith("/") else self.path.parent / full
             try:
                 is_file = path.is_file()
             except OSError as error:  # a name that no file could have
-                raise DataError(f"its address makes no sense ({error.strerror})") from error
+                raise DataError(f"its address is invalid ({error.strerror})") from error
             if is_file:
                 return path
         if "{" in name:
@@ -119,7 +119,7 @@ def read_page(path: Path, root: Path) -> Page:
     except DataError:
         raise
     except Exception as error:  # a fault of a parser must not end the run of a whole site
-        raise DataError(f"{path}: cannot be understood ({type(error).__name__}: {error})") from error
+        raise DataError(f"{path}: cannot be parsed ({type(error).__name__}: {error})") from error
 
 
 def digest(content: bytes) -> str:

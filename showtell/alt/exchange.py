@@ -34,7 +34,7 @@ def exchange(new: Path, path: Path) -> bool:
         Whether the old file is kept under the name `new`.
 
     Raises:
-        OSError: neither was renamed; EXDEV where they are on different file systems.
+        OSError: neither was renamed; EXDEV if they are on different file systems.
     """
     function = _renameat2()
     if function:
@@ -67,7 +67,7 @@ def _exchange_by_link(new: Path, path: Path) -> bool:
 
 @cache
 def _renameat2() -> Callable[..., int] | None:
-    """The C library's function, where there is one."""
+    """The C library's function, if there is one."""
     if sys.platform != "linux":
         return None
     try:

@@ -67,7 +67,7 @@ def _opened(content: bytes, name: str) -> Iterator[Any]:
 
 
 def _text(value: Any) -> str:
-    """The text of a field, of the first language where it has several."""
+    """The text of a field, of the first language if it has several."""
     if isinstance(value, dict):
         value = next(iter(value.values()), "")
     return str(value or "").strip()

@@ -18,7 +18,7 @@ class Patch:
     """A patch.
 
     Attributes:
-        content: unified diffs, one a page.
+        content: unified diffs, one per page.
         folder: absolute path of the folder in which it applies.
     """
 

@@ -73,7 +73,7 @@ def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = Non
 
     Args:
         paths: pages, images, and folders of these.
-        kind: what to look at in folders; `auto` takes pages where there are any, else images.
+        kind: what to survey in folders; `auto` takes pages if there are any, else images.
         root: folder that addresses like `/images/a.jpg` begin at; by default the folder that was named.
 
     Raises:

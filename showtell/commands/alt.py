@@ -67,7 +67,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="|".join(KINDS),
         choices=KINDS,
         default="auto",
-        help="what to look at in folders; auto takes pages where there are any, else photos",
+        help="what to survey in folders; auto takes pages if there are any, else photos",
     )
     add(
         "--root", metavar="FOLDER", help="where addresses like /images/a.jpg begin; default: the named folder"
@@ -93,7 +93,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Propose; returns 1 where nothing that is missing could be captioned, or a check failed."""
+    """Propose; returns 1 if no proposal could be made, or a check failed."""
     _validate(args)
     if args.undo:
         return _undo(Path(args.undo))

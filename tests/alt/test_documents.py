@@ -69,12 +69,15 @@ def test_addresses_begin_at_the_base(tmp_path: Path, base: str, address: str, fi
 @pytest.mark.parametrize(
     ("page", "reason"),
     [
-        ('<base href="https://x.example/"><img src="a.jpg">', "elsewhere .<base href=https://x.example/>"),
-        ('<base href="//x.example"><img src="/a.jpg">', "elsewhere"),
+        (
+            '<base href="https://x.example/"><img src="a.jpg">',
+            "on another host .<base href=https://x.example/>",
+        ),
+        ('<base href="//x.example"><img src="/a.jpg">', "on another host"),
         ('<base href="{{ site.url }}/"><img src="a.jpg">', "<base href> is made by a template"),
-        ('<base [href]="x"><img src="\\\\server\\a.jpg">', "elsewhere"),
+        ('<base [href]="x"><img src="\\\\server\\a.jpg">', "on another host"),
         ('<img src="{photo}">', "made by a template"),
-        ('<base href="http://[x"><img src="a.jpg">', "makes no sense"),
+        ('<base href="http://[x"><img src="a.jpg">', "address is invalid"),
     ],
 )
 def test_bases_that_cannot_be_followed(tmp_path: Path, page: str, reason: str) -> None:

@@ -27,7 +27,7 @@ def test_a_page_that_a_parser_fails_on_does_not_end_the_run(
     monkeypatch.setattr(markdown, "find_gaps", fail)
     surveyed = survey([str(tmp_path)])
     assert len(surveyed.missing) == 1
-    assert surveyed.skipped == {str(tmp_path / "bad.md"): "cannot be understood (RecursionError: too deep)"}
+    assert surveyed.skipped == {str(tmp_path / "bad.md"): "cannot be parsed (RecursionError: too deep)"}
 
 
 def test_links_out_of_the_site_pipes_and_backups_are_left_alone(tmp_path: Path) -> None:
@@ -56,9 +56,10 @@ def test_links_and_pipes_among_photos_are_left_alone(tmp_path: Path, snippets: l
     (library / "out.jpg").symlink_to(snippets[1])
     (library / "zero.jpg").symlink_to("/dev/zero")
     os.mkfifo(library / "pipe.jpg")
-    surveyed = survey([str(library)])
+    surveyed = survey([str(library), str(library / "zero.jpg"), str(library / "pipe.jpg")])
     assert [missing.name for missing in surveyed.missing] == [str(library / "a.jpg")]
     assert {Path(name).name for name in surveyed.left_alone} == {"out.jpg", "zero.jpg", "pipe.jpg"}
+    assert len(survey([str(library)]).left_alone) == 1, "pipes and devices are no photos of a folder"
 
 
 def test_images_are_named_by_page_line_and_address(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_proposals_are_the_captions_and_nothing_is_changed(site: Path, run: Run,
     assert f"site/index.html:3 images/photo%2000.jpg: {text}" in done.out
     assert any(line.startswith("site/notes.md:3 images/photo 17.jpg: ") for line in done.out)
     reported = "\n".join(done.err)
-    assert "https://elsewhere.example/x.jpg: it is elsewhere, and nothing is fetched" in reported
+    assert "https://elsewhere.example/x.jpg: it is on another host; nothing is downloaded" in reported
     assert "images/missing.jpg: no such file" in reported
     assert f"captioned {MISSING}" in reported
 
@@ -149,11 +149,11 @@ def test_odd_pages_and_addresses_are_skipped_with_a_reason(site: Path, run: Run)
     reported = "\n".join(done.err)
     for reason in (
         "it is UTF-16; save it as UTF-8",
-        "its address makes no sense (File name too long)",
+        "its address is invalid (File name too long)",
         "its address is made by a template",
-        "its address makes no sense (Invalid IPv6 URL)",
+        "its address is invalid (Invalid IPv6 URL)",
         "it has no address",
-        "it is inside the page, not in a file",
+        "it is embedded in the page (data: URL)",
         "no such file: site/images",
     ):
         assert reason in reported
