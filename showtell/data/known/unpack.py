@@ -153,7 +153,7 @@ def _opened(archive: Path) -> Iterator[tuple[int | None, Iterator[_Member]]]:
             return
         with gzip.open(file) as content, tarfile.open(fileobj=content, mode="r|") as tar:
             yield None, _tar_members(tar)
-            for _ in _chunks(lambda: content):  # its checksum is at the end; tarfile itself does not check it
+            while content.read(2**20):  # its checksum is at the end; tarfile itself does not check it
                 pass
 
 
