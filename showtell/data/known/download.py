@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 from urllib.error import HTTPError, URLError
@@ -65,8 +66,9 @@ def download(url: str, target: Path, *, size: int = 0, md5: str = "", pause: flo
             _verify(url, part, md5)
             durable_rename(part, target)
         finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
+            with suppress(OSError):  # Windows deletes no file that another process has opened
+                Path(lock.lock_file).unlink(missing_ok=True)
     return target
 
 

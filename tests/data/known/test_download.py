@@ -137,6 +137,20 @@ def test_two_processes_do_not_write_one_file(site: Site, tmp_path: Path) -> None
         fetch(site, tmp_path / "a.zip")
 
 
+def test_the_lock_is_free_before_its_file_is_deleted_which_may_fail(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        with FileLock(path, timeout=0.01):  # raises if it is held
+            asked.append(path.name)
+        raise PermissionError(13, "Access is denied")
+
+    asked: list[str] = []
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert fetch(site, tmp_path / "a.zip") == CONTENT
+    assert asked == [".a.zip.lock"]
+
+
 @pytest.mark.parametrize("error", [OSError(113, "No route to host"), ssl.SSLError(1, "bad record")])
 def test_a_fault_of_the_network_within_a_file_is_tried_again(
     error: OSError, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
