@@ -29,16 +29,22 @@ _THUMBNAIL: Final = 400
 
 
 def is_image(value: object) -> bool:
-    """Whether a value is one image, not a list of images."""
-    return isinstance(
-        value, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | np.ndarray
-    ) or is_tensor(value)
+    """Whether a value stands for one image, not for a list of images; an open file does, and is refused."""
+    return (
+        isinstance(value, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | np.ndarray)
+        or is_tensor(value)
+        or _is_open_file(value)
+    )
 
 
 def is_tensor(value: object) -> bool:
     """Whether a value is a torch tensor; torch is not imported for it."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _is_open_file(value: object) -> bool:
+    return callable(getattr(value, "read", None))
 
 
 def to_image_source(value: object, name: str = "the image") -> ImageSource:
@@ -69,6 +75,8 @@ def to_image_source(value: object, name: str = "the image") -> ImageSource:
         return _from_tensor(value, name)
     if isinstance(value, np.ndarray):
         return _from_array(value, name)
+    if _is_open_file(value):
+        raise UsageError(f"{name}: is an open file; give its path, or its bytes: file.read()")
     raise UsageError(
         f"{name}: is of type {type(value).__name__}; give a path, bytes, a PIL image, an array or a tensor"
     )

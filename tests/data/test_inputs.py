@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,17 @@ def test_what_is_no_image_is_refused(value: object, error: type[ShowtellError], 
         to_image_source(value, "images[2]")
     assert "\n" not in str(raised.value)
     assert isinstance(value, str) or str(raised.value).startswith("images[2]: ")
+
+
+def test_an_open_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"line\nline\n")
+    with (tmp_path / "a.jpg").open("rb") as file:
+        for value in (file, io.BytesIO(b"a\nb"), io.StringIO("a\nb")):
+            assert is_image(value)  # not an iterable of images
+            with pytest.raises(
+                UsageError, match=r"^images\[2\]: is an open file; give its path, or its bytes"
+            ):
+                to_image_source(value, "images[2]")
 
 
 def test_a_list_is_no_image() -> None:
