@@ -26,6 +26,19 @@ def white_level(image: Image.Image) -> int | None:
     return None
 
 
+def white_of_array(image: Image.Image, form: str | None) -> int | None:
+    """The value of white of a PIL image made from an array of 32-bit integers: 255 if none is larger.
+
+    Args:
+        image: a decoded image.
+        form: the format of the file that it was read from (`Image.format`), or None.
+    """
+    if image.mode != "I" or form is not None:
+        return None
+    _, brightest = image.getextrema()
+    return 255 if brightest <= 255 else None  # type: ignore[operator]
+
+
 def grey_to_8_bit(values: npt.NDArray[Any], white: int | None = None) -> npt.NDArray[np.uint8]:
     """Scale grey values (H, W) of more than 8 bit to 0..255.
 

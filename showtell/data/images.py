@@ -24,6 +24,7 @@ from showtell.data.bit_depth import (
     is_nearly_black,
     restore_sensor_values,
     white_level,
+    white_of_array,
 )
 from showtell.data.formats import HEAD_BYTES, readable_formats, unreadable_format
 from showtell.errors import ImageError
@@ -40,6 +41,9 @@ if Image.MAX_IMAGE_PIXELS is not None:
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 _quiet_lock = threading.Lock()
+
+_source_locks: Final = tuple(threading.Lock() for _ in range(64))
+"""Locks of PIL images by their address: Pillow reads a file at the first use, and only in one thread."""
 
 
 def _quiet_pillow() -> None:
@@ -58,11 +62,12 @@ def decode_image(
     """Decode an image of any usual kind to upright 8-bit RGB.
 
     It is turned as its EXIF orientation says; values of 10 to 16 bit are scaled to 8 bit (see
-    `showtell.data.bit_depth`); transparent parts are shown on white; of an animation the first frame is
+    `showtell.data.bit_depth`); transparent parts become white; of an animation the first frame is
     taken. Its metadata is dropped.
 
     Args:
-        source: a file, the bytes of one, or a PIL image, which is left as it is.
+        source: a file, the bytes of one, or a PIL image, which is left as it is. Of colours of 16 bit a PIL
+            image has only the high bytes: those of 10 or 12 bit are dark, so give the file or its bytes.
         size_hint: side in pixels that is enough: a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
             as long as both of its sides stay at least this long. Much faster for large photos.
         max_pixels: refuse an image of more pixels, by its header, before decoding it. (Pillow
@@ -78,21 +83,38 @@ def decode_image(
     name = _name(source)
     try:
         with ExitStack() as stack:
-            image = source if isinstance(source, Image.Image) else _open(source, stack)
-            _check_size(image, name, max_pixels)
-            if image is source:
-                image = image.copy()
-            elif size_hint is not None:
-                image.draft(None, (size_hint, size_hint))
-            deep = is_16_bit_colour(image)
-            image.load()
-            if deep and is_nearly_black(image) and not isinstance(source, Image.Image):
-                restore_sensor_values(image, _open(source, stack))
-            return _to_rgb(_upright(image))
+            if isinstance(source, Image.Image):
+                image, white = _copied(source, name, max_pixels)
+            else:
+                image, white = _loaded(source, stack, size_hint, max_pixels)
+            return _to_rgb(_upright(image), white)
     except ImageError:
         raise
     except Exception as error:  # a damaged file can raise about anything inside Pillow
         raise ImageError(name, _reason(error, max_pixels)) from error
+
+
+def _copied(source: Image.Image, name: str, max_pixels: int) -> tuple[Image.Image, int | None]:
+    """A decoded copy of a PIL image, and its value of white (see `bit_depth`)."""
+    with _source_locks[(id(source) >> 4) % len(_source_locks)]:
+        _check_size(source, name, max_pixels)
+        image = source.copy()
+        return image, white_level(source) or white_of_array(image, source.format)
+
+
+def _loaded(
+    source: Path | str | bytes, stack: ExitStack, size_hint: int | None, max_pixels: int
+) -> tuple[Image.Image, int | None]:
+    """A decoded file, and its value of white (see `bit_depth`)."""
+    image = _open(source, stack)
+    _check_size(image, _name(source), max_pixels)
+    if size_hint is not None:
+        image.draft(None, (size_hint, size_hint))
+    deep = is_16_bit_colour(image)
+    image.load()
+    if deep and is_nearly_black(image):
+        restore_sensor_values(image, _open(source, stack))
+    return image, white_level(image)
 
 
 def _name(source: ImageSource) -> str:
@@ -137,9 +159,9 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, white: int | None) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = Image.fromarray(grey_to_8_bit(np.asarray(image), white_level(image)))
+        image = Image.fromarray(grey_to_8_bit(np.asarray(image), white))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size, "white")

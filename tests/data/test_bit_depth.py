@@ -81,6 +81,21 @@ def test_tags_of_white(tags: dict[str, int], white: int | None) -> None:
         assert white_level(image) == white
 
 
+@pytest.mark.parametrize("tag", ["t50717", "t281", "t341"])
+def test_the_white_of_the_metadata_counts_in_a_pil_image_too(tag: str) -> None:
+    content = deep_tiff(ramp(2000, colours=False), **{tag: 4095})
+    with Image.open(io.BytesIO(content)) as image:
+        np.testing.assert_array_equal(pixels_of(image), pixels_of(content))
+        np.testing.assert_array_equal(pixels_of(image), pixels_of(content))  # now it is loaded
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=9))
+def test_arrays_of_8_bit_values_in_integers_of_32_bit_stay(values: list[int]) -> None:
+    image = Image.fromarray(np.array([values], np.int32))
+    assert pixels_of(image)[0, :, 0].tolist() == values
+    assert pixels_of(image.copy())[0, :, 0].tolist() == values
+
+
 @pytest.mark.parametrize("step", [256, 257])
 @pytest.mark.parametrize("brightest", [3, 15])
 def test_8_bit_values_in_16_bits_stay_dark(step: int, brightest: int) -> None:

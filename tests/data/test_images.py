@@ -296,6 +296,16 @@ def test_many_threads(odd: dict[str, Path], broken: dict[str, Path]) -> None:
         assert all(pool.map(check, names))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_one_lazily_opened_pil_image_in_many_threads(kind: str) -> None:
+    whole = encoded(kind)
+    expected = pixels_of(whole)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(30):
+            with Image.open(io.BytesIO(whole)) as image:
+                assert all((pixels == expected).all() for pixels in pool.map(pixels_of, [image] * 8))
+
+
 def test_pillow_guards_against_bombs_still() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
     assert Image.MAX_IMAGE_PIXELS >= images.MAX_PIXELS
