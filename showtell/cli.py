@@ -15,20 +15,20 @@ from showtell.commands.shared.parser import Parser, suggest
 from showtell.errors import ShowtellError, UsageError, one_line
 
 COMMANDS = {
-    "data": "public datasets and yours: check, download, prepare, convert",
-    "preprocess": "annotations -> vocabulary, splits, statistics page, cached features",
-    "train": "train a captioner, on drawn scenes or on your photos",
-    "tune": "search hyperparameters on a part of the training photos",
+    "data": "list, check, download and convert caption datasets",
+    "preprocess": "build the vocabulary, splits, statistics page and feature cache",
+    "train": "train a captioner on synthetic scenes or on your photos",
+    "tune": "tune hyperparameters with Optuna",
     "caption": "caption photos",
-    "evaluate": "measure captions: of a model, or of a file of predictions",
-    "alt": "alt text for photos of pages, and of photo libraries",
-    "export": "a model as fast graphs that need no PyTorch, or as a folder for the hub",
-    "scale": "captions or features of millions of photos, on one machine or many",
-    "serve": "captions over HTTP, and a page to drop photos on",
-    "models": "list the models of this machine, with their data, scores and sizes",
-    "doctor": "check this installation, and say what to do",
-    "completion": "a script that completes commands and options in bash, zsh or fish",
-    "report": "a page with scores, curves and every photo with its captions",
+    "evaluate": "score a model's captions, or a file of predictions",
+    "alt": "write alt text into web pages and photo libraries",
+    "export": "export a model to ONNX Runtime, OpenVINO or a Hugging Face hub folder",
+    "scale": "caption millions of photos, or extract their features",
+    "serve": "serve captions over HTTP, with a web page",
+    "models": "list the available models with their data, scores and sizes",
+    "doctor": "check the installation and suggest fixes",
+    "completion": "print a completion script for bash, zsh or fish",
+    "report": "write an HTML report: scores, training curves, every photo",
 }
 """Each is a module in showtell.commands with `EXAMPLES`, `add_arguments(parser)` and `run(parser, args)`."""
 

@@ -1,8 +1,7 @@
 """Caption photos: files, folders, globs, or - for names on standard input.
 
-Without any, the photographs that come with scikit-image are captioned. A caption is printed as
-`name: caption`, as soon as it is complete. A photo that cannot be shown is named on standard error, and the
-others are captioned all the same.
+Without arguments, the sample photos of scikit-image are captioned. Each caption is printed as `name: caption`
+as soon as it is ready. Photos that cannot be decoded are reported on standard error and skipped.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ SAMPLE_PHOTOS: Final = (
     "motorcycle_left.png",
     "rocket.jpg",
 )
-"""The photographs of things of every day in scikit-image's package itself. (Others in it are textures,
-drawings, and images of microscopes and telescopes; the rest is downloaded.)"""
+"""The photos of everyday things in scikit-image's package itself. (Others in it are textures, drawings, and
+images of microscopes and telescopes; the rest is downloaded.)"""
 
 STANDARD_OUTPUT: Final = "-"
 """Value of --output for JSON Lines on standard output."""
@@ -89,7 +88,9 @@ def add_arguments(parser: Parser) -> None:
         help="write a .jsonl, .csv or .html (gallery) file too; -: JSON Lines on standard output instead",
     )
     add(
-        "--attention", metavar="FOLDER", help="draw where it looked for each word: a PNG a photo, or FILE.png"
+        "--attention",
+        metavar="FOLDER",
+        help="draw the attention map of each word: a PNG per photo, or FILE.png",
     )
     add_min_confidence(group, "mark as doubtful")
 
@@ -108,7 +109,7 @@ def add_search(parser: Parser) -> None:
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Caption; returns 1 where no photo could be captioned, else 0."""
+    """Caption; returns 1 if no photo could be captioned, else 0."""
     config = search_config(args)
     if args.batch_size is not None and args.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
@@ -144,7 +145,7 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
 
 
 def search_config(args: Namespace) -> SearchConfig:
-    """The search that the arguments ask for; the beam is as wide as the captions asked for are many.
+    """The search of the arguments; the beam is at least as wide as the number of captions.
 
     Raises:
         UsageError: a value is out of range, or has no effect beside the others.
@@ -165,7 +166,7 @@ def _photos(inputs: Sequence[str], images: AttentionImages | None) -> Iterator[P
     photos = _named(inputs, images) if inputs else _sample_photos()
     first = list(islice(photos, 2 if images and images.single else 1))
     if not first:
-        raise UsageError("no photos named on standard input; write their names to it, one a line")
+        raise UsageError("no photos named on standard input; write their names to it, one per line")
     if images and len(first) > 1:
         raise UsageError(f"--attention {images.target}: this is one photo, for several photos name a folder")
     if images and images.single and _same(images.target, first[0].file):

@@ -1,7 +1,6 @@
-"""Check this installation: Python, PyTorch, devices, extras, Java, models, caches; and what to do.
+"""Check the installation (Python, PyTorch, devices, extras, Java, models, caches) and suggest fixes.
 
-A line for each, marked where something is to be done; nothing is changed and nothing is downloaded. Exit
-code 1 where captioning cannot work.
+Prints one line per check. Nothing is changed or downloaded. The exit code is 1 if captioning cannot work.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Check:
     Attributes:
         name: what was looked at.
         result: what is there.
-        advice: what to do; empty where nothing is.
+        advice: what to do; empty if nothing is.
         broken: whether captioning cannot work.
     """
 

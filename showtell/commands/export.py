@@ -1,8 +1,8 @@
-"""Export a model: graphs that caption without PyTorch, several times as fast; or a folder for the hub.
+"""Export a model: graphs for ONNX Runtime and OpenVINO, or a Hugging Face hub folder.
 
-The folder is used as any model (--model FOLDER). Graphs are run by OpenVINO or ONNX Runtime, and beside them
-is a 50-line example that needs neither showtell nor PyTorch; int8 is calibrated on photos like those to be
-captioned. A hub folder holds a model card to be edited, the weights with the encoder, and the configuration.
+The folder is loaded like any model (--model FOLDER). It contains a 50-line example that needs neither
+showtell nor PyTorch. int8 is calibrated on photos similar to those to be captioned. A hub folder has a model
+card to edit, the weights (encoder included) and the configuration.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """List the models of this machine: included ones, runs, exported ones, and those in the hub's cache.
 
-With the data they were trained on, CIDEr on validation photos, and size. Names are those that --model takes;
-runs and exported models are looked for in runs/ and exported/ of the working directory.
+Each has its data, CIDEr on validation photos, and size. The names are those that --model takes. Runs and
+exported models are searched in runs/ and exported/ of the working directory.
 """
 
 from __future__ import annotations

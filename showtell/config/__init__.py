@@ -1,4 +1,4 @@
-"""The configuration of a run: one dataclass a section, each value checked when it is made."""
+"""The configuration of a run: one dataclass per section, each value checked when it is made."""
 
 from __future__ import annotations
 

@@ -41,13 +41,14 @@ class DatasetConfig:
     format: DatasetFormat = "auto"
     """The format of the annotations; `auto` detects it from the files."""
     images: str | None = None
-    """Folder of the images, where it is not beside the annotations."""
+    """Folder of the images, if it is not beside the annotations."""
     weight: float = 1.0
-    """How often each of its training images comes in an epoch; 0.5 takes another half of them each epoch."""
+    """Number of times each training image occurs per epoch; with 0.5, every epoch uses another half of the
+    images."""
 
 
 _DATASET_HELP = (
-    "write {root: FOLDER, format: coco, images: FOLDER, weight: 1}, the last three where they are needed, or"
+    "write {root: FOLDER, format: coco, images: FOLDER, weight: 1}, the last three if they are needed, or"
     " the folder alone, as text"
 )
 
@@ -89,30 +90,30 @@ def _check_dataset(dataset: DatasetConfig) -> None:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The photos and captions to learn from."""
+    """Dataset, splits and vocabulary."""
 
     root: str | list[str | DatasetConfig | dict[str, Any]] | None = None
     """Folder of the dataset, or its annotation file; in YAML also a list of datasets, each a folder or
-    {root, format, images, weight}. Without it: drawn scenes, which are made. A relative path is also looked
-    for in the folders that SHOWTELL_DATA names (default: data:../shared/data)."""
+    {root, format, images, weight}. Default: synthetic scenes, which are generated. A relative path is also
+    searched in the folders of SHOWTELL_DATA (default: data:../shared/data)."""
     format: DatasetFormat = "auto"
     """The format of the annotations; `auto` detects it from the files. Or the name of a plug-in."""
     images: str | None = None
-    """Folder of the images, where it is not beside the annotations."""
+    """Folder of the images, if it is not beside the annotations."""
     model_captions: float = 1.0
     """Weight, in the cross-entropy, of captions that a model wrote (`"source": "model"` in COCO's
     annotations), 0 to 1; 0 leaves them out."""
     references: References = "person"
-    """References of validation: the captions that people wrote, or all."""
+    """References of validation: human captions only (`person`), or all."""
     segmentation: Segmentation = "spaces"
     """How text is split: at `spaces`; or, for scripts without them (Chinese, Japanese, Thai), `characters`:
     each is a word of its own."""
     num_scenes: int = 2400
-    """Images of drawn scenes to make, where no dataset is named."""
+    """Number of synthetic scenes to generate if no dataset is given."""
     val_fraction: float = 0.1
-    """Fraction of the training images to validate on, where the dataset has no validation split."""
+    """Fraction of the training images to validate on, if the dataset has no validation split."""
     test_fraction: float = 0.1
-    """Fraction of the training images to test on, where the dataset has no test split."""
+    """Fraction of the training images to test on, if the dataset has no test split."""
     tuning_fraction: float = 0.1
     """Fraction of the training images in the subset for hyperparameter tuning."""
     tuning: bool = False
@@ -129,7 +130,7 @@ class DataConfig:
 
     @property
     def datasets(self) -> list[DatasetConfig]:
-        """The datasets to read; none for the drawn scenes."""
+        """The datasets to read; none for the synthetic scenes."""
         if self.root is None:
             return []
         if isinstance(self.root, str):

@@ -22,33 +22,34 @@ class SearchConfig:
     beam_size: int = 3
     """Beams of the beam search; 1 is greedy search."""
     num_captions: int = 1
-    """Captions for an image, best first."""
+    """Captions per image, best first."""
     max_length: int = 20
-    """Words in a caption, at most."""
+    """Maximum number of words in a caption."""
     min_length: int = 1
-    """Words in a caption, at least."""
+    """Minimum number of words in a caption."""
     length_penalty: float = 0.8
     """Exponent p: captions are ranked by log-probability / length ** p; 0 ranks by log-probability alone."""
     block_ngram: int = 3
-    """No sequence of so many words comes twice in a caption; 0 allows it."""
+    """Size of the n-grams that may not repeat within a caption (`no_repeat_ngram_size` in transformers); 0
+    allows repeats."""
     diversity: float = 0.0
-    """Of several captions (diverse beam search): penalty subtracted from a word's log-probability for
-    each beam of an earlier caption that has the same word at this position. Over 0, each caption has
-    `beam_size` beams of its own; 0.5 makes captions differ."""
+    """Diverse beam search: penalty subtracted from a word's log-probability for each beam of an earlier group
+    that chose it at this step. If above 0, each caption has its own group of `beam_size` beams; 0.5 gives
+    clearly different captions."""
     sample: bool = False
-    """Sample words at random, instead of searching the most likely caption."""
+    """Sample words at random instead of searching for the most likely caption."""
     temperature: float = 1.0
-    """Of sampling: what the logits are divided by; below 1 is more cautious."""
+    """Sampling temperature, by which the logits are divided; below 1 favours likely words."""
     top_k: int = 0
-    """Of sampling: choose among so many most likely words; 0 among all."""
+    """Sample from the k most likely words only; 0 uses all words."""
     top_p: float = 1.0
-    """Of sampling: choose among the most likely words that hold this much of the probability (nucleus)."""
+    """Nucleus sampling: sample from the smallest set of words whose total probability reaches this value."""
     draws: int = 0
-    """Of sampling: captions to sample, of which the `num_captions` most likely are kept; 0 samples exactly
+    """Number of captions to sample, of which the `num_captions` most likely are kept; 0 samples exactly
     `num_captions`."""
     seed: int = 0
-    """Random seed of sampling. Photo n of a call, counted from 0, has the random numbers of seed + n, whatever
-    the batch size and the other photos."""
+    """Random seed of sampling. Photo n of a call, counted from 0, has the random numbers of seed + n: they
+    depend neither on the batch size nor on the other photos."""
 
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
@@ -83,25 +84,25 @@ class ServingConfig:
     """The limits of a service, and how it batches."""
 
     max_bytes: int = 20 * 2**20
-    """Bytes in a photo, at most."""
+    """Maximum number of bytes in a photo."""
     max_pixels: int = 48 * 2**20
-    """Pixels in a photo, at most: 48 megapixels, such as 8064 x 6048."""
+    """Maximum number of pixels in a photo: 48 megapixels, such as 8064 x 6048."""
     max_images: int = 16
-    """Photos in a request, at most."""
+    """Maximum number of photos in a request."""
     max_request_bytes: int = 64 * 2**20
-    """Bytes in a request at most, all of its photos together."""
+    """Maximum number of bytes in a request, all of its photos together."""
     queue_length: int = 256
-    """Photos that wait for their captions, at most; more are refused (503)."""
+    """Maximum number of photos that wait for their captions; more are refused (503)."""
     upload_memory: int = 512 * 2**20
-    """Bytes of requests held in memory, at most; more are refused (503)."""
+    """Maximum number of bytes of requests held in memory; more are refused (503)."""
     time_limit: float = 30.0
-    """Seconds for a request at most, with its upload; a shutdown waits as long."""
+    """Maximum number of seconds for a request with its upload; a shutdown waits as long."""
     decode_seconds: float = 8.0
-    """Seconds of processor time that decoding a photo may take, at most."""
+    """Maximum number of seconds of processor time for decoding a photo."""
     batch_size: int = 32
-    """Photos captioned together, at most."""
+    """Maximum number of photos captioned together."""
     max_wait: float = 0.005
-    """Seconds that a batch waits for photos which are being decoded, at most."""
+    """Maximum number of seconds that a batch waits for photos which are being decoded."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "max_images", "queue_length", "batch_size"):

@@ -45,7 +45,7 @@ def plugin_failed(kind: PluginKind, name: str, error: Exception) -> PluginError:
     )
     return PluginError(
         f"plug-in {name}{package} (showtell.{kind}): {type(error).__name__}: {' '.join(str(error).split())};"
-        " mend or uninstall it"
+        " fix or uninstall it"
     )
 
 

@@ -30,7 +30,7 @@ class RunConfig:
 
     init: str = "auto"
     """Model to start from, with its encoder, decoder and vocabulary: a run, a folder in models/, or a hub id;
-    `none` trains from scratch. `auto`: the included model, where there are fewer than 3,000 training photos
+    `none` trains from scratch. `auto`: the included model, if there are fewer than 3,000 training photos
     and no other setting contradicts it."""
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

@@ -10,18 +10,19 @@ from showtell.config.data import References
 from showtell.config.model import Precision
 
 LoggerKind = Literal["tensorboard", "wandb", "mlflow", "none"]
-"""Where the scores and captions of each epoch are logged, beside `history.csv`."""
+"""The logger of the scores and captions of each epoch, besides `history.csv`."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The optimisation."""
+    """Optimiser, schedule, batches and logging."""
 
     epochs: int = 15
-    """Passes over the training images, at most; 0 for the later stages alone, from the model of `init`."""
+    """Maximum number of passes over the training images; 0 for the later stages alone, from the model of
+    `init`."""
     batch_size: int = 64
-    """Images in a batch at most, over all devices, each with all of its captions; the batches of an epoch
-    differ by one image at most."""
+    """Maximum number of images in a batch, over all devices, each with all of its captions; the batches of an
+    epoch differ by one image at most."""
     learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
     weight_decay: float = 0.01
@@ -68,26 +69,26 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class FineTuningConfig:
-    """The optimisation where training starts from a model (`init`).
+    """Optimisation settings used if training starts from a model (`init`).
 
-    These settings take the place of the defaults of `training`; a value there that differs from its default
-    counts.
+    They replace the defaults of `training`; `training` values that differ from their defaults take
+    precedence.
     """
 
     epochs: int = 10
-    """Passes over the training images, at most."""
+    """Maximum number of passes over the training images."""
     batch_size: int = 16
-    """Images in a batch at most, over all devices."""
+    """Maximum number of images in a batch, over all devices."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""
     patience: int = 3
     """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
     distillation: float = 0.3
-    """Weight, in the loss, of the distance to the word probabilities of the initial model (distillation);
-    more keeps more of what that model knew."""
+    """Weight of the distillation loss against the initial model (Li & Hoiem 2016); higher retains more of
+    that model."""
     mixing: float = 0.6
-    """Weight of the trained parameters in the mean with the initial ones, which is validated and saved; less
-    keeps more of what the initial model knew, 1 is the trained model itself."""
+    """Weight of the trained parameters in their average with the initial ones, which is validated and saved
+    (Wortsman et al. 2022); lower retains more, 1 is no averaging."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -113,7 +114,7 @@ class TrainerConfig:
     """The processes that train together; each takes its share of every batch."""
 
     devices: int | Literal["auto"] = "auto"
-    """GPUs to train on, a process each (on the CPU: processes). `auto`: as many as torchrun or srun
+    """GPUs to train on, one process per GPU (on the CPU: processes). `auto`: as many as torchrun or srun
     started, else one."""
     num_nodes: int | Literal["auto"] = "auto"
     """Machines to train on. `auto`: as torchrun or srun says, else one."""
@@ -126,25 +127,25 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class SelfCriticalConfig:
-    """Self-critical training, after that with cross-entropy: CIDEr-D rewards sampled captions."""
+    """Self-critical training after cross-entropy training: sampled captions are rewarded with CIDEr-D."""
 
     epochs: int = 0
-    """Epochs; 0 leaves it out."""
+    """Number of epochs; 0 skips this stage."""
     learning_rate: float = 1e-4
     """Learning rate of AdamW at the start; it falls linearly to a tenth."""
     samples: int = 5
-    """Captions sampled for an image; the baseline of each is the mean reward of the others."""
+    """Captions sampled per image; the baseline of each is the mean reward of the others."""
     temperature: float = 0.7
     """Temperature of the sampled captions and of their log-probabilities in the loss. Below 1 it undoes what
     label smoothing has given to all words."""
     max_length: int = 18
-    """Words in a sampled caption, at most."""
+    """Maximum number of words in a sampled caption."""
     references: References = "person"
-    """References of the rewards: the captions that people wrote, or all."""
+    """References of the rewards: human captions only (`person`), or all."""
     min_references: int = 1
     """Images with fewer references are left out of self-critical training."""
     cross_entropy: float = 0.3
-    """Weight of the cross-entropy in the loss; it keeps the words and the length of people's captions."""
+    """Weight of the cross-entropy in the loss; it preserves the words and the length of human captions."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "cross_entropy"):
@@ -164,14 +165,14 @@ class DistillationConfig:
     """Teacher models: runs, folders in models/, or hub ids. Their encoder, image size and
     vocabulary are those of the model that is trained."""
     epochs: int = 0
-    """Epochs; 0 leaves it out."""
+    """Number of epochs; 0 skips this stage."""
     learning_rate: float = 3e-4
     """Peak learning rate of AdamW, reached after the warm-up, then lowered to zero by a cosine."""
     samples: int = 3
-    """Captions that are sampled from the model for each image. At each of their words, and of people's
-    captions, its probabilities are compared with those of the teachers."""
+    """Captions sampled per image. At each of their words, and at those of human captions, the model's
+    probabilities are compared with those of the teachers."""
     max_length: int = 18
-    """Words in a sampled caption, at most."""
+    """Maximum number of words in a sampled caption."""
     mixup: float = 0.5
     """Share of the images that are mixed with another one (mixup)."""
 

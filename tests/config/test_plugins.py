@@ -26,7 +26,7 @@ def test_nothing_is_imported_before_a_name_is_used(tmp_path: Path, monkeypatch: 
     assert plugin_names("readers") == ["odd"]
     DataConfig(format="odd")
     message = (
-        r"^plug-in odd of wrong \(showtell\.readers\): ImportError: no such lib at all; mend or uninstall it$"
+        r"^plug-in odd of wrong \(showtell\.readers\): ImportError: no such lib at all; fix or uninstall it$"
     )
     with pytest.raises(PluginError, match=message):
         load_plugin("readers", "odd")

@@ -44,7 +44,7 @@ def test_records_of_a_reader_follow_the_rules_of_all_formats(dataset: Path) -> N
     [
         (
             "raise ImportError('no such lib')",
-            "plug-in odd of wrong .*ImportError: no such lib; mend or uninstall",
+            "plug-in odd of wrong .*ImportError: no such lib; fix or uninstall",
         ),
         ("class it:\n    def matches(root): return 1 / 0", "ZeroDivisionError"),
         (
