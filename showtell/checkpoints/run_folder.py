@@ -30,8 +30,8 @@ def run_folder(wanted: Path, *, resume: bool) -> Iterator[Path]:
     The lock ends with the process, so that a killed run can be resumed at once.
 
     Args:
-        wanted: the folder that is asked for.
-        resume: go on with the run in `wanted` (see `last_run`). Else take the first of `wanted`, `wanted`-2,
+        wanted: the requested folder.
+        resume: continue the run in `wanted` (see `last_run`). Else take the first of `wanted`, `wanted`-2,
             `wanted`-3, ... that holds no run and that no other training has locked.
 
     Yields:
@@ -39,7 +39,7 @@ def run_folder(wanted: Path, *, resume: bool) -> Iterator[Path]:
 
     Raises:
         CheckpointError: there is nothing to resume.
-        ShowtellError: another training is going on in the folder that is to be resumed.
+        ShowtellError: another process is training in the folder that is to be resumed.
         UsageError: the folder cannot be written.
     """
     folder, lock = _resumed(wanted) if resume else _new(wanted)
@@ -117,7 +117,7 @@ def _resumed(folder: Path) -> tuple[Path, FileLock]:
         )
     lock = _locked(folder)
     if lock is None:
-        raise ShowtellError(f"{folder}: another training is going on there; wait for it, or stop it")
+        raise ShowtellError(f"{folder}: another process is training there; wait for it, or stop it")
     return folder, lock
 
 
@@ -135,7 +135,7 @@ def _folders(wanted: Path) -> Iterator[Path]:
 
 
 def _locked(folder: Path) -> FileLock | None:
-    """The lock of a folder, which is made where it is missing; None where another training has it."""
+    """The lock of a folder, which is made if it is missing; None if another process holds it."""
     with reraise_os_error(folder, UsageError):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, thread_local=False)

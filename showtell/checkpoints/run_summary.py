@@ -26,7 +26,7 @@ class RunSummary:
     Attributes:
         settings: those of `RunConfig`, by section.
         epochs: how many it has had.
-        best: the epoch whose model was saved last; 0 where there is no history.
+        best: the epoch whose model was saved last; 0 if there is no history.
         scores: of this epoch, on the validation photos, by name.
         reliability: of the confidence, on the validation photos: what reliability.json holds, or empty.
     """
@@ -53,7 +53,7 @@ class RunSummary:
 
 
 def read_run(folder: Path) -> RunSummary | None:
-    """Read config.yaml, history.csv and reliability.json of a run's folder; None where it is no run's.
+    """Read config.yaml, history.csv and reliability.json of a run's folder; None if it is no run's.
 
     Raises:
         UsageError: one of the files is damaged.
@@ -64,19 +64,19 @@ def read_run(folder: Path) -> RunSummary | None:
     try:
         settings = read_yaml(config)
         if not isinstance(settings, dict):
-            raise UsageError(f"{config}: damaged, no settings; move it away or mend it")
+            raise UsageError(f"{config}: damaged, no settings; move it away or fix it")
         rows = _rows(history) if history.is_file() else []
         saved = [row for row in rows if row.get("saved")]
         best = saved[-1] if saved else {}
         reliability = read_json(confidence) if confidence.is_file() else {}
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); mend it") from error
+        raise UsageError(f"{folder}: {' or '.join(FILES)} is damaged ({reason}); fix it") from error
     scores = {name: best[name] for name in SCORES if name in best}
     return RunSummary(settings, len(rows), int(best.get("epoch", 0)), scores, reliability)
 
 
 def _rows(history: Path) -> list[dict[str, float]]:
-    """The epochs, with what is known of each."""
+    """The epochs, with the known scores of each."""
     with history.open(encoding="utf-8", newline="") as lines:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]

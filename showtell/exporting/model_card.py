@@ -1,4 +1,4 @@
-"""The model card of a hub folder: the model's own, or one made of what its run tells."""
+"""The model card of a hub folder: the model's own, or one generated from its run."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def make_card(
         captioner: the model.
         source: its folder; a card in it is kept, with the metadata that it leaves out.
         name: of the model.
-        run: what its run tells, where there is one.
+        run: the summary of its run, if there is one.
         files: names of those in the hub folder. Links of a card that lead elsewhere become plain text.
         language: of the captions, as the hub names it (ISO 639: `de`); None: that of a card that is kept,
-            else `en` where the model has the commonest English words, else none.
+            else `en` if the model has the most common English words, else none.
 
     Raises:
         UsageError: the metadata of the model's own card are damaged.
@@ -77,7 +77,7 @@ def make_card(
 
 
 def _language_of(captioner: Captioner) -> str | None:
-    """`en` where the commonest words of English captions are in the vocabulary."""
+    """`en` if the most common words of English captions are in the vocabulary."""
     return "en" if all(word in captioner.vocabulary for word in _ENGLISH) else None
 
 
@@ -122,7 +122,7 @@ def _kept(path: Path, data: ModelCardData, files: Collection[str], language: str
         card = ModelCard(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"{path}: its metadata are damaged ({reason}); mend or remove them") from error
+        raise UsageError(f"{path}: its metadata are damaged ({reason}); fix or remove them") from error
     for key, value in data.to_dict().items():  # type: ignore[no-untyped-call]
         if card.data.get(key) is None and key != "model-index":
             card.data[key] = value
@@ -133,7 +133,7 @@ def _kept(path: Path, data: ModelCardData, files: Collection[str], language: str
 
 
 def _link_within(link: re.Match[str], files: Collection[str]) -> str:
-    """A link of the card as it is, or its text where it leads to a file that is not there."""
+    """A link of the card as it is, or its text if it leads to a file that is not there."""
     image, text, target = link.groups()
     if "://" in target or target.startswith("#") or target.partition("#")[0] in files:
         return link[0]

@@ -59,12 +59,12 @@ class ExportResult:
     """An exported model.
 
     Attributes:
-        folder: where it is; `showtell.load` opens it.
+        folder: its folder, which `showtell.load` takes.
         name: of the model.
         kind: the precision of its graphs, or `hub folder`.
         files: name -> bytes.
         seconds: that writing it took.
-        agreement: with the captions by PyTorch, where photos were given.
+        agreement: with the captions by PyTorch, if photos were given.
     """
 
     folder: Path
@@ -211,7 +211,8 @@ def _export_graphs(
     pixels = decode_photos(captioner, paths)
     if precision == "int8" and len(pixels) < MIN_CALIBRATION_IMAGES:
         raise UsageError(
-            f"photos: {len(pixels)} of them can be shown; int8 needs {MIN_CALIBRATION_IMAGES} to calibrate on"
+            f"photos: {len(pixels)} of them can be decoded; int8 is calibrated on {MIN_CALIBRATION_IMAGES} or"
+            " more"
         )
     captioner.encoder.precision = "fp32"
     start = time.monotonic()

@@ -67,7 +67,7 @@ def test_a_run_is_resumed_by_one_at_a_time(tmp_path: Path) -> None:
     with run_folder(tmp_path / "run", resume=True) as folder:
         assert folder.name == "run"
         again = run_folder(tmp_path / "run", resume=True)
-        with pytest.raises(ShowtellError, match=r"run: another training is going on there"):
+        with pytest.raises(ShowtellError, match=r"run: another process is training there"):
             again.__enter__()
     with run_folder(tmp_path / "run", resume=True) as folder:
         assert folder.name == "run"

@@ -77,7 +77,7 @@ def test_int8_needs_photos_that_can_be_shown(
 ) -> None:
     arguments = ["export", "--model", str(tiny_model), "--precision", "int8", "--out", str(tmp_path / "out")]
     assert main([*arguments, "--photos", *map(str, photos)]) == 2
-    assert "4 of them can be shown; int8 needs 20" in capsys.readouterr().err
+    assert "4 of them can be decoded; int8 is calibrated on 20 or more" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
