@@ -35,13 +35,13 @@ def load(
         name: a run's folder, or `last` for the newest run, a folder in models/, a hub id (`owner/name`), an
             exported model's folder; or several runs, `a,b`, that caption together as an ensemble.
         device: where PyTorch computes: `cpu`, `cuda`, `cuda:1` (the second GPU), `mps` or a `torch.device`;
-            by default, and with `auto`, what SHOWTELL_DEVICE names, else a GPU where there is one. Exported
+            by default, and with `auto`, what SHOWTELL_DEVICE names, else a GPU if there is one. Exported
             models run on the CPU.
         image_size: side in pixels that images are resized to, 64 to 1024; by default the model's own. Smaller
             is faster.
         runtime: what runs an exported model: `onnx`, `openvino`, or `auto`, which takes the faster one that
             is installed. Others are run by PyTorch (`torch`).
-        encoder: name of the encoder's weights, where they are not in the model's file and have moved.
+        encoder: name of the encoder's weights, if the model's file does not contain them and they have moved.
 
     Raises:
         ModelError: there is no such model, or it cannot be loaded.
@@ -67,7 +67,7 @@ def _load_exported(
     runtime: Runtime,
     encoder: str | None,
 ) -> CaptioningModel | None:
-    """An exported model of that name, or None where it is none.
+    """The exported model of that name, or None if it is none.
 
     Raises:
         UsageError: an argument has no effect on it.

@@ -37,10 +37,10 @@ T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8]
 
 TRIM_EVERY_IMAGES = 1024
-"""Images after which free memory is given back."""
+"""Number of captioned images between calls of malloc_trim."""
 
 KEEP_THUMBNAILS = 16
-"""Images a call at most of which thumbnails are kept, where they were given in memory."""
+"""Thumbnails of in-memory images are kept for calls with at most this many."""
 
 
 _ONE_IMAGE = "the image"
@@ -48,11 +48,13 @@ _ONE_IMAGE = "the image"
 
 
 class CaptioningModel(ABC):
-    """Captions images, by a way from images to features and one from features to hypotheses.
+    """Base class of captioning models.
+
+    Subclasses implement `encode_pixels` (images -> features) and `generate` (features -> hypotheses).
 
     Attributes:
         vocabulary: the words.
-        calibration: of its confidence, where that has been calibrated.
+        calibration: of its confidence, or None if it is not calibrated.
         name: under which it was loaded by `showtell.load`, or None.
     """
 
@@ -130,14 +132,14 @@ class CaptioningModel(ABC):
         Args:
             images: an image, or a list of images: paths, bytes, PIL images, arrays (H, W, 3 | 4 | 1) or (H,
                 W), and tensors of these shapes or (3, H, W), all of uint8 or of floats of 0 to 1.
-            num_captions: captions an image, best first.
-            attention: keep the attention for each word.
+            num_captions: captions per image, best first.
+            attention: return attention weights, as a map per word.
             batch_size: images whose captions are searched together; by default 64, on a GPU more.
             **search: further fields of `SearchConfig`, e.g. `beam_size`.
 
         Returns:
-            A `Caption` for an image, a list of them for a list. Where `num_captions` is given, there is a
-            list of captions in place of each caption.
+            A `Caption` for an image, a list of them for a list. If `num_captions` is given, there is a list
+            of captions in place of each caption.
 
         Raises:
             ImageError: an image cannot be decoded.
@@ -173,7 +175,7 @@ class CaptioningModel(ABC):
     @property
     @abstractmethod
     def has_attention(self) -> bool:
-        """Whether it tells where it looked for each word."""
+        """Whether the decoder returns attention weights."""
 
     @property
     def device_type(self) -> str:
@@ -182,7 +184,7 @@ class CaptioningModel(ABC):
 
     @property
     def search_batch_size(self) -> int:
-        """Images whose captions are searched together where nothing else is asked for."""
+        """Default number of images whose captions are searched together."""
         return 64
 
     @abstractmethod
@@ -194,7 +196,7 @@ class CaptioningModel(ABC):
         """Features (N, R, D) of N images (H, W, 3) uint8 that the transform has made.
 
         Returns:
-            An array, or a tensor, which a list of places picks rows from.
+            An array or tensor that can be indexed with a list of row numbers.
         """
 
     @abstractmethod
@@ -215,13 +217,13 @@ class CaptioningModel(ABC):
         Args:
             images: files, bytes or PIL images; one alone is taken as a list of one.
             config: how to search.
-            attention: keep where the decoder looked.
+            attention: return attention weights.
 
         Returns:
             For each image its captions, best first.
 
         Raises:
-            ImageError: an image cannot be shown.
+            ImageError: an image cannot be decoded.
         """
         several = [images] if isinstance(images, ImageSource) else images
         if not several:
@@ -241,16 +243,16 @@ class CaptioningModel(ABC):
         """Caption any number of images as they come, in constant memory; decoding runs beside the encoder.
 
         Args:
-            sources: the images, taken lazily. A sequence of many is decoded in processes, where the model is
-                on a GPU: they must be picklable, and those that come back are copies.
+            sources: the images, taken lazily. A sequence of many is decoded in processes if the model is on a
+                GPU: they must be picklable, and those that come back are copies.
             config: how to search.
             open_source: what to decode of a source; called in threads, or in those processes.
             batch_size: images whose captions are searched together; by default `search_batch_size`. The
                 first batches are smaller (one image, then four, ...), so that the first captions come soon.
-            attention: keep where the decoder looked.
+            attention: return attention weights.
 
         Yields:
-            A `CaptionResult` for each source, in order; images that cannot be shown have their error.
+            A `CaptionResult` for each source, in order; images that cannot be decoded have their error.
         """
         _check_batch_size(batch_size)
         largest = batch_size or self.search_batch_size
@@ -270,7 +272,7 @@ class CaptioningModel(ABC):
     def _decoded(
         self, sources: Iterable[T], open_source: Callable[[T], ImageSource], ahead: int
     ) -> Generator[Decoded[T, Pixels], None, None]:
-        """The sources with their pixels: decoded in threads, or in processes where these pay."""
+        """The sources with their pixels: decoded in threads, or in processes if these are faster."""
 
         def decode(source: T) -> Pixels:
             return self.transform.pixels(open_source(source))
@@ -347,7 +349,7 @@ def _search_config(given: Mapping[str, Any]) -> SearchConfig:
 
 
 def special_tokens(vocabulary: Vocabulary) -> SpecialTokens:
-    """The tokens that are no words of a caption."""
+    """The special tokens of a vocabulary."""
     banned = (vocabulary.pad_id, vocabulary.start_id, vocabulary.unk_id)
     return SpecialTokens(vocabulary.start_id, vocabulary.end_id, banned)
 

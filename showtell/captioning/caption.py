@@ -22,16 +22,16 @@ class Caption:
     """A caption of an image.
 
     Attributes:
-        text: to be read by a person.
+        text: the caption as it is displayed.
         words: the words of the caption, as the model generated them.
         word_log_probs: natural logarithm of each word's probability, and of the end's.
-        attention: (T, rows, columns), where the decoder looked for each word, or None.
+        attention: (T, rows, columns), an attention map per word, or None; not compared.
         confidence: probability that it is good (see `caption_labels`); None of a model that has not been
             calibrated, and of sampled captions. It holds for the best caption of the run's own search; for
             further and diverse captions it is too low.
-        word_confidences: (T,), probability that each word is one that people use for the image, or None.
-        doubtful: whether the confidence is below the model's threshold (see `Calibration`); False where there
-            is no confidence, or no threshold.
+        word_confidences: (T,), probability that a human caption of the image has this word, or None.
+        doubtful: whether the confidence is below the model's threshold (see `Calibration`); False if there is
+            no confidence, or no threshold.
         image: what notebooks show: the image's file, or a thumbnail of an image that was given in memory, or
             None.
     """
@@ -75,7 +75,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class CaptionResult:
-    """An image's captions, best first; or why there are none."""
+    """The captions of an image, best first, or the error that it has."""
 
     source: Any
     captions: tuple[Caption, ...]

@@ -1,4 +1,4 @@
-"""The whole model: images in, captions out; one file on the disk."""
+"""The PyTorch captioning model: encoder, decoder and vocabulary, saved as a single file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Captioner(nn.Module, CaptioningModel):
         decoder: made for the encoder's features and the vocabulary.
         vocabulary: the words.
         encoder_name: the name under which the encoder's weights were loaded.
-        calibration: of its confidence, where that has been calibrated.
+        calibration: of its confidence, or None if it is not calibrated.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Captioner(nn.Module, CaptioningModel):
 
     @property
     def has_attention(self) -> bool:
-        """Whether the decoder tells where it looked."""
+        """Whether the decoder returns attention weights."""
         return self.decoder.has_attention
 
     @property
@@ -177,7 +177,7 @@ class Captioner(nn.Module, CaptioningModel):
         """Write the model to `folder`/model.safetensors, whole or not at all.
 
         Args:
-            folder: made where it is missing.
+            folder: made if it is missing.
             with_encoder: the state dictionary of the whole model; else the decoder's only, and the encoder is
                 found again by its name.
             half: the decoder's weights in fp16.
@@ -216,9 +216,9 @@ class Captioner(nn.Module, CaptioningModel):
         Args:
             name: its folder or file, the name of a folder in models/, or a hub id.
             device: `cpu`, `cuda`, `cuda:1`, `mps` or a `torch.device`; by default what `pick_device` picks.
-            encoder: name of the encoder's weights, where they are not in the file and have moved.
-            image_size: side in pixels that images are brought to (64 to 1024), where it is not to be the
-                model's own. The grid of features stays that of the decoder: it is interpolated.
+            encoder: name of the encoder's weights, if the file does not contain them and they have moved.
+            image_size: side in pixels that images are resized to (64 to 1024); by default the model's own.
+                The grid of features stays that of the decoder: it is interpolated.
 
         Raises:
             CheckpointError: there is none, or it is damaged, of another version, or for another encoder.
@@ -284,12 +284,12 @@ class Captioner(nn.Module, CaptioningModel):
         encoder: str | None = None,
         image_size: int | None = None,
     ) -> Captioner:
-        """Load several models (see `load`) that caption as one, by the mean of their word probabilities.
+        """Load several models (see `load`) as an ensemble that averages their word probabilities.
 
         Args:
             names: one or more; of the same encoder weights, image size and vocabulary.
             device: see `load`.
-            encoder: name of the encoder's weights, where they are not in the files and have moved.
+            encoder: name of the encoder's weights, if the files do not contain them and they have moved.
             image_size: see `load`.
 
         Raises:
@@ -339,7 +339,7 @@ def _build_decoder(
 
 
 def _describe_encoder(encoder: CNNEncoder, name: str) -> dict[str, Any]:
-    """The encoder's entry in a model file; `grid_side` only where it does not follow from the image size."""
+    """The encoder's entry in a model file; `grid_side` only if it does not follow from the image size."""
     described: dict[str, Any] = {
         "name": name,
         "fingerprint": weights_fingerprint(encoder.state_dict()),

@@ -23,7 +23,7 @@ def generate_captions(
 ) -> list[list[Hypothesis]]:
     """Search captions for features (B, R, D) with a decoder, which is put in evaluation mode meanwhile.
 
-    The decoder computes in bf16 where the features are bf16, as in training, else in fp32.
+    The decoder computes in bf16 if the features are bf16, as in training, else in fp32.
 
     Raises:
         ModelError: its logits are not finite.

@@ -21,7 +21,7 @@ from showtell.utils.shipped import MODELS
 from showtell.utils.yaml_files import load_yaml
 
 EXPORTED: Final = Path("exported")
-"""Where `showtell export` writes by default, from the working directory."""
+"""The default folder of `showtell export`, relative to the working directory."""
 _MANIFEST: Final = "showtell.json"
 _CARD: Final = "README.md"
 _SCORE: Final = "CIDEr"
@@ -35,10 +35,10 @@ class ModelEntry:
         name: as `--model` takes it (an encoder: as `--encoder.weights` takes it).
         place: `included`, `run`, `exported`, or `hub cache`.
         kind: `captioner` or `encoder`.
-        data: names of the datasets that it was trained or evaluated on, where they are known.
+        data: names of the datasets that it was trained or evaluated on, if they are known.
         scores: dataset -> CIDEr on its validation photos, as far as they are known.
         bytes: size of its files.
-        problem: why it cannot be used as it is; empty where it can.
+        problem: why it cannot be used; empty if it can.
     """
 
     name: str
@@ -126,7 +126,7 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Size in bytes of all files in a folder and its folders, each once; 0 where it is missing."""
+    """Size in bytes of all files in a folder and its folders, each once; 0 if it is missing."""
     sizes: dict[tuple[int, int], int] = {}  # the hub's cache has links to each file
     for path in _glob(folder, "**/*"):
         with suppress(OSError):
@@ -161,7 +161,7 @@ def _problem(folder: Path) -> str:
 
 
 def _scores_of_card(folder: Path) -> dict[str, float]:
-    """Dataset -> CIDEr, from the metadata of a model card; empty where there are none."""
+    """Dataset -> CIDEr, from the metadata of a model card; empty if there are none."""
     try:
         text = read_small(folder / _CARD).decode("utf-8")
         metadata = load_yaml(text.split("---", 2)[1])

@@ -1,7 +1,6 @@
 """Models of the hub: from its cache, or downloaded into it.
 
-The hub's own client does both, and knows the environment: HF_HOME and HF_HUB_CACHE say where the cache is,
-HF_HUB_OFFLINE=1 that nothing is asked of the network, HF_TOKEN (or `hf auth login`) who asks.
+The huggingface_hub client does both and honours HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from showtell.errors import CheckpointError
 from showtell.utils.files import read_json
 
 _FOLDERS: Final = frozenset({"runs", "models", "exported", "tuning", "checkpoints", "outputs", "output"})
-"""Names of folders of models, which are paths even where there is no such folder."""
+"""Names of folders of models, which are paths even if there is no such folder."""
 _FILES: Final = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".xml", ".json", ".yaml")
 """Endings of files of models."""
 

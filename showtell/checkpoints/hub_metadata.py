@@ -1,8 +1,8 @@
-"""config.json and preprocessor_config.json: what a hub folder tells of its model, in the hub's conventions.
+"""config.json and preprocessor_config.json of a hub folder, in the hub's conventions.
 
-The header of model.safetensors is the truth, and the model is built from it alone. The two files tell the
-same to people and other programs. One that contradicts the header is refused: a change there would have no
-effect, and nobody would notice.
+The model is built from the header of model.safetensors alone; the two JSON files repeat its values for
+readers and other programs. Loading fails if one contradicts the header, because editing it would have no
+effect.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _HELP = "; name a run's folder, one in models/ or a hub id (showtell models list
 
 
 def exact_half(tensor: Tensor) -> Tensor:
-    """The same values in fp16 where none is lost by it, else as they are."""
+    """The same values in fp16 if that is exact, else unchanged."""
     if tensor.dtype != torch.float32:
         return tensor
     half = tensor.half()
@@ -45,7 +45,7 @@ def write_model(folder: Path, header: Mapping[str, Any], tensors: Mapping[str, T
     """Write `folder`/model.safetensors, whole or not at all.
 
     Args:
-        folder: made where it is missing.
+        folder: made if it is missing.
         header: plain values; version and checksum are added.
         tensors: by name.
 
@@ -99,9 +99,9 @@ def read_model(name: str) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
 
 @contextmanager
 def corrupt_file_as_checkpoint_error(path: Path) -> Iterator[None]:
-    """Tell what a header raises that is not of the form that `write_model` is given, as damage of its file.
+    """Turn errors from a malformed header into a CheckpointError.
 
-    A file of the hub may be anybody's, and its checksum is of the weights only.
+    A hub file is untrusted, and its checksum covers only the weights.
 
     Raises:
         CheckpointError: in place of an error that is not showtell's.

@@ -1,4 +1,4 @@
-"""Files of tensors, maybe of strangers: read without running code or allocating more than they hold."""
+"""Read untrusted tensor files, without running code or allocating more than they contain."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _is_finite(name: str, tensor: Tensor) -> bool:
 
 
 def misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
-    """How tensors differ in names or shapes from what is expected, in a few words; None where they do not.
+    """How tensors differ in names or shapes from what is expected, in a few words; None if they do not.
 
     Args:
         tensors: by name.

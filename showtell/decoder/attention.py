@@ -29,7 +29,7 @@ class AttentionDecoder(RNNDecoder):
         """See `RNNDecoder.forward`."""
         start = self.init_state(features)
         rows = to_device(image_index, features.device)
-        # One hypothesis a caption: the layout of search with B = N and K = 1.
+        # One hypothesis per caption: the layout of search with B = N and K = 1.
         context = tuple(t.index_select(0, rows) for t in start.context)
         recurrent = tuple(t.index_select(0, rows) for t in start.recurrent)
         outputs = []

@@ -39,10 +39,10 @@ class LockedDropout(nn.Module):
 class StepDecoder(nn.Module, ABC):
     """The interface that search requires of a decoder: image features and previous tokens -> the next token.
 
-    B images, R grid cells, D features a cell, K hypotheses an image, V words.
+    B images, R grid cells, D features per cell, K hypotheses per image, V words.
 
     Attributes:
-        has_attention: whether it tells where it looked.
+        has_attention: whether it returns attention weights.
         train_calls: how often it was put in training mode.
     """
 
@@ -56,7 +56,7 @@ class StepDecoder(nn.Module, ABC):
 
     @abstractmethod
     def init_state(self, features: Tensor) -> SearchState:
-        """The state before the first word, with one hypothesis an image.
+        """The state before the first word, with one hypothesis per image.
 
         Args:
             features: (B, R, D).
@@ -70,7 +70,7 @@ class StepDecoder(nn.Module, ABC):
 class RNNDecoder(StepDecoder):
     """A recurrent decoder that can be trained.
 
-    B images, R grid cells, D features a cell, N captions, T tokens, K hypotheses an image, V words.
+    B images, R grid cells, D features per cell, N captions, T tokens, K hypotheses per image, V words.
 
     Args:
         vocab_size: V.
@@ -165,7 +165,7 @@ def rnn_step(rnn: nn.LSTM | nn.GRU, inputs: Tensor, recurrent: tuple[Tensor, ...
 
 
 def zero_recurrent(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:
-    """Memory of zeros, (B, 1, H), for one hypothesis of each image of `like` (B, ...)."""
+    """Zero recurrent state (B, 1, H), one hypothesis per image of `like` (B, ...)."""
     count = 2 if isinstance(rnn, nn.LSTM) else 1
     return tuple(like.new_zeros(like.shape[0], 1, rnn.hidden_size) for _ in range(count))
 

@@ -1,7 +1,7 @@
-"""Searches and sampled captions recorded as CUDA graphs: a GPU repeats them without waiting for Python.
+"""Beam search and sampling as CUDA graphs, which avoid the launch overhead of each kernel.
 
-A step of a decoder is some eighty small kernels, which take a GPU less time than Python takes to launch them.
-A graph holds all kernels of a batch of one size, and is launched at once.
+A decoder step consists of about 80 small kernels that run faster than Python can launch them. A graph
+contains all kernels for one batch size and is launched at once.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from showtell.search import Hypothesis, SpecialTokens
 R = TypeVar("R")
 
 _WARMUP_RUNS: Final = 1
-"""Runs of a batch size before it is recorded, which costs as much as a few."""
+"""Runs of a batch size before it is captured, which costs as much as a few."""
 _MAX_GRAPHS: Final = 12
 
 
 class CudaGraphFunction(Generic[R]):
-    """A function of tensors of fixed shapes, recorded.
+    """A function captured as a CUDA graph, for fixed shapes.
 
-    What it reads besides its arguments, such as weights, is read anew where it lies at each call. One thread
+    Other tensors that it reads, such as weights, are read from their memory at each call. One thread
     at a time may call it, and has to copy the result before another does.
 
     Args:
@@ -68,7 +68,7 @@ class CudaGraphFunction(Generic[R]):
 
 
 class CudaGraphSearch:
-    """The beam searches of a decoder whose weights stay: recorded for batch sizes that come again.
+    """Beam search with frozen weights, captured as a CUDA graph per batch size that recurs.
 
     Several threads may call it.
 
@@ -106,7 +106,7 @@ class CudaGraphSearch:
         return beams.run(self.decoder.init_state(features))
 
     def _capture(self, key: Hashable, beams: TensorBeamSearch, features: Tensor, size: int) -> None:
-        """Record a search of `size` images, if the GPU has room; the graph used least recently may go."""
+        """Capture a search of `size` images, if the GPU has room; the graph used least recently may go."""
         if len(self._captured) >= _MAX_GRAPHS:
             gone, _ = self._captured.popitem(last=False)
             self._runs[gone] = 0

@@ -1,4 +1,4 @@
-"""Several decoders that speak as one."""
+"""An ensemble of decoders that averages their word probabilities."""
 
 from __future__ import annotations
 

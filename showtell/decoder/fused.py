@@ -53,7 +53,8 @@ class FusedTopDown(StepDecoder):
     """The steps of a `TopDownDecoder` with LSTMs, the same up to rounding.
 
     Input and hidden gates of an LSTM are one product. With `tabulate` the first layer's product with the
-    embedding is computed once for all words, which takes 4 H numbers a word. Keys and values are contiguous.
+    embedding is computed once for all words, which takes 4 H numbers per word. Keys and values are
+    contiguous.
 
     Args:
         decoder: in evaluation mode; later changes of its weights have no effect.
@@ -118,7 +119,7 @@ def _gates(lstm: nn.LSTM | nn.GRU) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def for_search(decoder: StepDecoder, *, tabulate: bool = True) -> StepDecoder:
-    """A decoder whose steps are those of `decoder` up to rounding, and faster; itself where there is none.
+    """A decoder whose steps are those of `decoder` up to rounding, and faster; itself if there is none.
 
     Args:
         decoder: in evaluation mode; later changes of its weights may have no effect.

@@ -29,12 +29,12 @@ class SearchState:
 
     @property
     def images(self) -> int:
-        """B."""
+        """Number of images, B."""
         return len(self.recurrent[0])
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device of the tensors."""
         return self.recurrent[0].device
 
     def select_images(self, rows: IntArray) -> SearchState:
@@ -69,7 +69,7 @@ class StepOutput:
     Attributes:
         logits: (B, K, V), of the next word.
         state: after the step.
-        attention: (B, K, R), where the decoder looked (sums to 1), or None where it does not attend.
+        attention: (B, K, R) attention weights, which sum to 1, or None for decoders without attention.
     """
 
     logits: Tensor
@@ -82,7 +82,7 @@ TensorStep = Callable[[Tensor, SearchState], StepOutput]
 
 
 class _TensorStepScores(StepScores[SearchState]):
-    """The likeliest words are found where the logits are: only these leave a GPU."""
+    """The most likely words are found on the device of the logits: only these leave a GPU."""
 
     def __init__(self, output: StepOutput, end: int) -> None:
         self.state, self._end, self._attention = output.state, end, output.attention

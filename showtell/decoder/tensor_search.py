@@ -1,6 +1,6 @@
 """Beam search with all of its bookkeeping on the device of the decoder.
 
-The search over arrays (`showtell.search`) takes the likeliest words of every step to the CPU, which a GPU
+The search over arrays (`showtell.search`) takes the most likely words of every step to the CPU, which a GPU
 waits for. Here hypotheses, scores and finished captions stay tensors, and are copied once, at the end. Both
 give the same captions: they take the same candidates in the same order.
 """
@@ -21,13 +21,13 @@ from showtell.search.interface import LOGITS_NOT_FINITE, NEG_INF
 from showtell.utils.devices import CopyToCPU, to_device
 
 _CHECK_EVERY_STEP_UP_TO: Final = 32
-"""Of so few images it is asked after every word whether all captions are complete: a word costs as much."""
+"""For at most this many images, check after every word whether all captions are complete."""
 _CHECK_EVERY_STEPS: Final = 4
-"""Words after which it is asked otherwise: asking waits for a GPU."""
+"""Otherwise check after this many words: the check synchronises with the GPU."""
 
 
 def searches_on_device(config: SearchConfig) -> bool:
-    """Whether `beam_search` does what is asked for: one beam an image, no sampling."""
+    """Whether `TensorBeamSearch` supports this search: no sampling, no diversity."""
     return not config.sample and not config.diversity
 
 
@@ -39,7 +39,7 @@ class _Hypotheses:
         tokens: (B, K, L) word ids; L = `max_length` + 1.
         log_probs: (B, K, L) of each word, and of the end.
         exact: (B, K) sums of the log-probabilities in fp64.
-        attention: (B, K, L, R), where the decoder looked for each word, or None.
+        attention: (B, K, L, R) attention weights for each word, or None.
     """
 
     tokens: Tensor
@@ -85,7 +85,7 @@ class _Finished:
 
     Attributes:
         hypotheses: with their ends.
-        scores: (B, K) what they are ranked by, fp64; -inf where there is none.
+        scores: (B, K) what they are ranked by, fp64; -inf if there is none.
         lengths: (B, K) tokens, with the end.
     """
 
@@ -131,7 +131,7 @@ class TensorBeamSearch:
         step: the decoder's step.
         specials: ids of the special tokens.
         config: how to search (see `searches_on_device`).
-        attention: keep where the decoder looked.
+        attention: return attention weights.
     """
 
     def __init__(
@@ -152,8 +152,8 @@ class TensorBeamSearch:
         """The hypotheses, as tensors on the device.
 
         Args:
-            state: at the start, with one hypothesis an image.
-            wait: stop when the captions of all images are complete, which waits for the device; else go on
+            state: at the start, with one hypothesis per image.
+            wait: stop when the captions of all images are complete, which waits for the device; else continue
                 until the longest caption would be.
         """
         images, device = state.images, state.device
@@ -190,7 +190,7 @@ class TensorBeamSearch:
     def _start(
         self, images: int, device: torch.device, attention: Tensor | None
     ) -> tuple[_Hypotheses, _Finished]:
-        """One empty hypothesis an image, and no complete caption."""
+        """One empty hypothesis per image, and no complete caption."""
         longest = self.config.max_length + 1
 
         def empty(count: int) -> _Hypotheses:
@@ -209,7 +209,7 @@ class TensorBeamSearch:
         return empty(1), _Finished(empty(count), scores, torch.zeros_like(scores, dtype=torch.long))
 
     def _allowed(self, log_probs: Tensor, end: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """The likeliest words that may follow: log-probabilities and ids (B, K, C), best first.
+        """The most likely words that may follow: log-probabilities and ids (B, K, C), best first.
 
         See `showtell.search.constraints`. Equally likely words come in the order of their ids.
 
@@ -256,7 +256,7 @@ class TensorBeamSearch:
         ranks, flat = ranks[:, : 2 * size], flat[:, : 2 * size]
         parents, tokens = flat // count, words[1].flatten(1).gather(1, flat)
         ends = tokens == self.specials.eos
-        # An end counts where it is among the K best; a hypothesis of probability 0 does not count.
+        # An end counts if it is among the K best; a hypothesis of probability 0 does not count.
         counts = (ends & (ranks > NEG_INF) & is_open.unsqueeze(1))[:, :size]
         completed = beams.select(parents[:, :size])
         completed = completed.extended(position, self.specials.eos, end.gather(1, parents[:, :size]), None)

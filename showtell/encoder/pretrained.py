@@ -55,10 +55,10 @@ def load_backbone(name: str) -> Backbone:
 
 
 def find_encoder(name: str) -> Path | None:
-    """The folder of this machine that a model's file names as its encoder's; None where there is none.
+    """The local encoder folder that a model file names, or None.
 
-    A file may come from a stranger. So its name of an encoder is no hub id, no address of another machine
-    (`//host/...`) and no pickled file: these have to be named by the user.
+    The file is untrusted, so hub ids, network paths and pickled files are not accepted here; users must name
+    them.
     """
     if not isinstance(name, str) or not name.strip() or name.replace("\\", "/").startswith("//"):
         return None
@@ -95,7 +95,7 @@ def _load_plugin(name: str, weights: str) -> Backbone:
 
 
 def _file(name: str, file: str) -> Path:
-    """A file of a folder, or of a hub id (from the hub's cache, where it is there)."""
+    """A file of a folder, or of a hub id (from the hub's cache, if it is there)."""
     if Path(name).is_dir():
         return Path(name) / file
     from huggingface_hub import hf_hub_download

@@ -140,7 +140,7 @@ class ConvLayer(nn.Module):
 
 
 class ResidualLayer(nn.Module):
-    """Two or three convolutions around which the input goes too, projected where its shape changes."""
+    """Residual block: two or three convolutions and a shortcut, projected if its shape changes."""
 
     def __init__(self, channels: int, out_channels: int, stride: int, settings: ResNetSettings) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class _Stages(nn.Module):
 
 
 class ResNet(GridNetwork):
-    """Images -> grid; weights are drawn at random (as `torch.nn` does) until some are loaded."""
+    """Images -> grid; weights are initialised at random (as `torch.nn` does) until some are loaded."""
 
     def __init__(self, settings: ResNetSettings) -> None:
         super().__init__()

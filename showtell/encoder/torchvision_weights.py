@@ -26,7 +26,7 @@ _RULES = [
 ]
 
 _WIDTHS = ["conv1.weight", *(f"layer{i}.0.conv3.weight" for i in range(1, 5))]
-"""Weights that tell the channels of the stem and of each stage."""
+"""Weights whose shapes give the channels of the stem and of each stage."""
 
 
 def convert_torchvision(state: object, source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

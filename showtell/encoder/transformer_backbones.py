@@ -25,7 +25,7 @@ MODEL_TYPES: Final = frozenset({
 """Vision models whose last hidden state is a grid, after tokens that are not of it."""
 
 _RESAMPLED: Final = frozenset({"vit", "deit", "clip_vision_model", "siglip_vision_model"})
-"""Models that resample their position embeddings where they are asked to; others do anyway."""
+"""Models that resample their position embeddings on request; others always do."""
 _MAX_SIZE: Final = 16_384
 
 
@@ -34,7 +34,7 @@ class TransformersNetwork(GridNetwork):
 
     Args:
         config: of the model, as its `config.json` has it.
-        model: the model with its weights; without, they are drawn at random.
+        model: the model with its weights; without, they are initialised at random.
 
     Raises:
         EncoderError: the configuration is not one of these models.

@@ -43,7 +43,7 @@ def export_model(
         pixels: images (H, W, 3) uint8 to calibrate int8 on.
 
     Returns:
-        What the folder's showtell.json tells.
+        The content of the folder's showtell.json.
 
     Raises:
         UsageError: there is something else in the folder, or int8 has no images to calibrate on.
@@ -136,6 +136,6 @@ def _write_readme(folder: Path, template: str, manifest: Manifest) -> None:
         recurrent_tensors=manifest.recurrent_tensors,
         top=manifest.top,
         size=manifest.transform.size,
-        attention="where it looked (B, K, R)" if manifest.has_attention else "nothing else",
+        attention="attention weights (B, K, R)" if manifest.has_attention else "(no attention)",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ from showtell.encoder.resnet import ResNet
 from showtell.errors import ModelError
 
 TOP_K: Final = 16
-"""Likeliest words that a step tells: enough for a beam of 6."""
+"""Number of top tokens that a step returns: enough for a beam of 6."""
 
 _DYNAMIC: Final = torch.export.Dim.DYNAMIC
 
@@ -58,11 +58,11 @@ class StartGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """Tokens (B, K), context and recurrent state -> the likeliest words, and what is needed of the others.
+    """Tokens (B, K), context and recurrent state -> the most likely words, and what is needed of the others.
 
-    Its outputs: logits of the likeliest words (B, K, C), best first, and their ids; logits of all (B, K, V);
-    the logarithm of the sum of their exponentials (B, K, 1); with attention, its weights over the
-    regions (B, K, R); the new recurrent state.
+    Its outputs: logits of the most likely words (B, K, C), best first, and their ids; logits of all words
+    (B, K, V); the logarithm of the sum of their exponentials (B, K, 1); with attention, its weights over the
+    grid (B, K, R); the new recurrent state.
     """
 
     def __init__(self, decoder: StepDecoder, context: int, top: int) -> None:

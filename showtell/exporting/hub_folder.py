@@ -24,7 +24,7 @@ _PLOTS: Final = ("reliability.png", "scores.png")
 
 
 def check_hub_target(folder: Path) -> None:
-    """See whether a hub folder may be written there: where nothing is, or an empty folder.
+    """Check that a hub folder may be written there: nothing is there, or an empty folder.
 
     Unlike an export of graphs it replaces no earlier one: its card is there to be edited.
 

@@ -1,10 +1,9 @@
 """Graphs in int8: NNCF's post-training quantisation, calibrated on photos.
 
-Weights have a scale a channel, activations a scale a tensor (Nagel et al. 2021, arXiv:2106.08295). What pays
-is the encoder, and in OpenVINO the recurrent layers and the vocabulary of the step; the start of a caption in
-int8 costs more CIDEr than it saves time, and a step in int8 is slower in ONNX Runtime. NNCF finds no biases
-to correct in OpenVINO's reading of an ONNX graph; with their constants folded it does, and captions are no
-better.
+Weights are quantised per channel, activations per tensor (Nagel et al. 2021, arXiv:2106.08295). Quantised
+are the encoder and, for OpenVINO, the recurrent layers and the output vocabulary of the step. The start graph
+loses more CIDEr than it saves time; an int8 step is slower in ONNX Runtime. Bias correction was tried and did
+not improve captions.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ def quantize_graphs(folder: Path, captioner: Captioner, pixels: Sequence[Pixels]
     """Write encoder, start and step (.xml and .bin) for OpenVINO, and replace encoder.onnx by one in int8.
 
     OpenVINO's graphs have the decoder that PyTorch searches with (`for_search`): the embeddings of all words
-    are multiplied by the first layer's weights here, not at every step. In int8 this table takes 4 H bytes a
-    word; in fp32 it would double the size of step.onnx, which is therefore without it. The weights of
+    are multiplied by the first layer's weights here, not at every step. In int8 this table takes 4 H bytes
+    per word; in fp32 it would double the size of step.onnx, which is therefore without it. The weights of
     start.xml are in fp16.
 
     Args:
@@ -49,18 +48,18 @@ def quantize_graphs(folder: Path, captioner: Captioner, pixels: Sequence[Pixels]
         pixels: images (H, W, 3) uint8 to calibrate on.
     """
     nncf.set_log_level(logging.ERROR)
-    shown = [[image[None]] for image in pixels]
+    images = [[image[None]] for image in pixels]
     encoder = folder / "encoder.onnx"
     with TemporaryDirectory() as made:
         start, step = Path(made) / "start.onnx", Path(made) / "step.onnx"
         context, _, _ = write_decoder_graphs(captioner, for_search(captioner.decoder.eval()), Path(made))
-        steps = _steps_of(encoder, start, step, shown[:_CALIBRATION_CAPTIONS], context)
+        steps = _steps_of(encoder, start, step, images[:_CALIBRATION_CAPTIONS], context)
         left = _left_in_floats(onnx.load(step), context, len(captioner.vocabulary))
         openvino.save_model(openvino_core().read_model(start), folder / "start.xml")
         _quantize_for_openvino(step, folder, steps, left)
-    _quantize_for_openvino(encoder, folder, shown)
+    _quantize_for_openvino(encoder, folder, images)
     model = onnx.load(encoder)
-    quantized: Any = nncf.quantize(model, _named(shown, model), subset_size=len(shown))
+    quantized: Any = nncf.quantize(model, _named(images, model), subset_size=len(images))
     onnx.save(quantized, encoder)
 
 
@@ -84,12 +83,12 @@ def _named(samples: Sequence[Inputs], model: onnx.ModelProto) -> nncf.Dataset:
 
 
 def _steps_of(
-    encoder_path: Path, start_path: Path, step_path: Path, shown: Sequence[Inputs], context: int
+    encoder_path: Path, start_path: Path, step_path: Path, images: Sequence[Inputs], context: int
 ) -> list[Inputs]:
     """Inputs of the step graph during greedy search over these images."""
     encoder, start, step = (OnnxSession(path) for path in (encoder_path, start_path, step_path))
     steps: list[Inputs] = []
-    for inputs in shown:
+    for inputs in images:
         state_tensors = start.run(encoder.run(inputs))
         tokens = np.full((1, 1), _START_TOKEN, np.int64)
         for _ in range(_CALIBRATION_STEPS):

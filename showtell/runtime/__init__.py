@@ -1,7 +1,7 @@
 """Exported models: graphs that ONNX Runtime and OpenVINO run, without PyTorch.
 
-OpenVINO and NNCF tell their makers of each import, from a process that they fork, wherever the package
-`openvino_telemetry` can be imported. It cannot be here: showtell sends nothing to anyone.
+Telemetry is disabled: OpenVINO and NNCF report every import to their vendors if `openvino_telemetry` can be
+imported, so this module blocks that import.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from showtell.search import Hypothesis, StepScores, TopWords, search
 from showtell.search.interface import FloatArray, IntArray
 
 BATCH: Final = 16
-"""Images an encoder call."""
+"""Images per encoder call."""
 
 
 class ExportedEncoder:
@@ -101,7 +101,7 @@ class ArrayState:
 
     @property
     def images(self) -> int:
-        """B."""
+        """Number of images, B."""
         return len(self.recurrent[0])
 
     def select_images(self, rows: IntArray) -> ArrayState:
@@ -159,7 +159,7 @@ class ExportedCaptioner(CaptioningModel):
     Args:
         folder: of the model.
         runtime: what runs it.
-        image_size: side in pixels that images are brought to (64 to 1024); by default what it was exported
+        image_size: side in pixels that images are resized to (64 to 1024); by default what it was exported
             with.
 
     Raises:
@@ -206,7 +206,7 @@ class ExportedCaptioner(CaptioningModel):
 
     @property
     def has_attention(self) -> bool:
-        """Whether the decoder tells where it looked."""
+        """Whether the decoder returns attention weights."""
         return self.manifest.has_attention
 
     def fingerprint(self) -> str:

@@ -46,13 +46,13 @@ class Manifest:
         precision: what its graphs are for.
         transform: makes the images that the encoder takes.
         vocabulary: the words.
-        calibration: of the confidence, where the model had one.
-        grid_cells: R.
-        feature_dim: D.
-        has_attention: whether a step tells where it looked.
+        calibration: of the confidence, or None if it is not calibrated.
+        grid_cells: number of grid cells, R.
+        feature_dim: feature dimension, D.
+        has_attention: whether a step returns attention weights.
         context: number of tensors that belong to the image.
         recurrent_tensors: number of tensors of the recurrent state, which belong to the hypothesis.
-        top: likeliest words that a step tells.
+        top: number of top tokens that a step returns.
         files: SHA-256 (hex) of each file.
     """
 

@@ -2,7 +2,7 @@
 
 Compiling the graphs of an int8 model takes longer than captioning a photo. `showtell export` writes the
 compiled models of OpenVINO too, without their weights (`encoder-KEY.blob`, less than 1 MB). KEY is a hash of
-OpenVINO's version, the processor and the settings; where one of them differs, or the file is missing, the
+OpenVINO's version, the processor and the settings; if one of them differs, or the file is missing, the
 graph is compiled.
 """
 
@@ -32,7 +32,7 @@ class OpenVinoGraph:
 
     Attributes:
         path: the graph (.xml or .onnx).
-        bf16: compute in bf16 what is not in int8, where the machine multiplies it.
+        bf16: compute in bf16 what is not in int8, if the processor multiplies it.
         bf16_inputs: it takes these in bf16 then, so that it does not convert at every call what does not
             change.
         bf16_outputs: these outputs are in bf16 then.
@@ -70,7 +70,7 @@ class OpenVinoGraph:
         return core.compile_model(graph, "CPU", self._settings(threads) | settings)
 
     def export_compiled(self, threads: int) -> None:
-        """Write the compiled model without its weights, beside the graph; nothing where OpenVINO cannot."""
+        """Write the compiled model without its weights, beside the graph; nothing if OpenVINO cannot."""
         try:
             compiled = self.compile(threads, **_WITHOUT_WEIGHTS).export_model().getvalue()
         except RuntimeError as error:  # an older OpenVINO
@@ -79,7 +79,7 @@ class OpenVinoGraph:
         self.compiled_path(threads).write_bytes(compiled)
 
     def import_compiled(self, path: Path, threads: int) -> Any:
-        """Import the file that `export_compiled` wrote; compile the graph where OpenVINO refuses it."""
+        """Import the file that `export_compiled` wrote; compile the graph if OpenVINO refuses it."""
         weights = {"WEIGHTS_PATH": str(self.path.with_suffix(".bin"))}
         settings = self._settings(threads) | _WITHOUT_WEIGHTS | weights
         try:

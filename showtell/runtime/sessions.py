@@ -82,7 +82,7 @@ class OpenVinoSession(Session):
 
     Args:
         model: a `CompiledModel` of OpenVINO (see `OpenVinoGraph`).
-        requests: outputs are overwritten by so many calls later.
+        requests: outputs are overwritten after this many calls.
     """
 
     def __init__(self, model: Any, *, requests: int = 1) -> None:
@@ -113,7 +113,7 @@ class OpenVinoSession(Session):
 
 
 def threads() -> int:
-    """Threads a graph: OMP_NUM_THREADS, else one for each core that the process may use."""
+    """Threads per graph: OMP_NUM_THREADS, else one for each core that the process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)
@@ -176,7 +176,7 @@ def open_session(folder: Path, graph: str, manifest: Manifest, runtime: GraphRun
 
 
 def _compiled(graph: OpenVinoGraph, manifest: Manifest) -> Any:
-    """The compiled model of a graph: imported where the export wrote one for this machine, else compiled.
+    """The compiled model of a graph: imported if the export wrote one for this machine, else compiled.
 
     Raises:
         CheckpointError: the file of the compiled model is damaged.

@@ -1,7 +1,7 @@
-"""Greedy, beam search and sampling over a step function. Knows no model, and no framework but NumPy.
+"""Greedy search, beam search and sampling over a step function.
 
-Everything is laid out as (B, K): B images with K hypotheses each, so that hypotheses of one image share
-what belongs to the image.
+It depends on no model, and on no framework but NumPy. Everything is laid out as (B, K): B images with K
+hypotheses each, so that hypotheses of one image share what belongs to the image.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def search(
 
     Args:
         step: the decoder's step.
-        state: at the start, with one hypothesis an image.
+        state: at the start, with one hypothesis per image.
         specials: ids of the special tokens.
         config: how to search.
-        attention: keep where the decoder looked.
+        attention: return attention weights.
 
     Returns:
         B lists of hypotheses, none of them empty.

@@ -38,9 +38,9 @@ class BeamSearch(Generic[S]):
 
     A hypothesis that ends leaves the beam. An image is done when as many hypotheses have ended as captions
     are wanted and none that is still open can beat the worst of them; done images leave the batch. One beam
-    is greedy: it takes the likeliest word each time, so its first end is its caption.
+    is greedy: it takes the most likely word each time, so its first end is its caption.
 
-    With `diversity` each caption asked for has a beam of its own (Vijayakumar et al. 2018, arXiv:1610.02424):
+    With `diversity` each requested caption has a beam of its own (Vijayakumar et al. 2018, arXiv:1610.02424):
     beams choose one after the other, and a word loses `diversity` for each hypothesis of the beams before
     that has just chosen it (also of beams whose caption has ended). Beams lie beside each other: (B, G, K),
     as (B, G K).
@@ -84,7 +84,11 @@ class BeamSearch(Generic[S]):
         images: IntArray,
         is_open: npt.NDArray[np.bool_],
     ) -> tuple[BeamHypotheses, IntArray | None]:
-        """Give each beam its best continuations; also returns whose they are (B, G K), None: each its own."""
+        """Extend each beam by its best continuations.
+
+        Returns:
+            The hypotheses, and the parent (B, G K) of each; None if no hypothesis moved.
+        """
         words, end = allowed_words(step_scores, hypotheses.tokens, self.specials, self.config, self.groups)
         beams = words.tokens.shape[1] // self.groups
         taken: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
@@ -131,7 +135,7 @@ class BeamSearch(Generic[S]):
         flat = best + (np.arange(batch) * (beams * count))[:, None]  # among B K C
         ends = words.tokens.take(flat) == self.specials.eos
         if ends.any():
-            # An end counts where it is among the K best; a hypothesis that is not allowed does not count.
+            # An end counts if it is among the K best; a hypothesis that is not allowed does not count.
             counts = ends[:, :size] & (ranks.take(flat[:, :size]) > NEG_INF) & is_open[:, None]
             for row, rank in np.argwhere(counts).tolist():
                 parent = int(best[row, rank]) // count + first
@@ -139,7 +143,7 @@ class BeamSearch(Generic[S]):
                     row, parent, float(end[row, parent]), self.config.length_penalty
                 )
                 self._complete(int(images[row]), group, hypothesis)
-            order = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that go on first, best first
+            order = np.argsort(ends, axis=1, kind="stable")  # (B, 2 K), those that continue first, best first
             order += (np.arange(batch) * ends.shape[1])[:, None]  # among B 2 K
             best, flat = best.take(order), flat.take(order)
             sum_log_probs = np.where(words.tokens == self.specials.eos, np.float32(NEG_INF), sum_log_probs)
@@ -155,7 +159,8 @@ class BeamSearch(Generic[S]):
         """Add a complete caption to those of a beam."""
         ended = self.ended[image][group]
         ended.append(hypothesis)
-        # Of one beam as many captions are wanted as it is asked for; of several, each its best that is new.
+        # A single group needs `num_captions` finished captions; a diverse group needs `beam_size`, to have
+        # one that no other group found.
         wanted = self.config.num_captions if self.groups == 1 else self.config.beam_size
         if len(ended) >= wanted:
             self.worst[image, group] = self._ranked(ended)[wanted - 1].score
@@ -166,7 +171,7 @@ class BeamSearch(Generic[S]):
         worst = self.worst[images]
         if self.config.beam_size == 1:
             return ((best_open > NEG_INF) & (worst == NEG_INF)).any(axis=1)
-        # log-probabilities only fall, so at the largest divisor an open hypothesis is at its best.
+        # Log-probabilities only decrease, so dividing by the longest length bounds the final score.
         longest = self.config.max_length + 1
         can_improve = best_open.astype(np.float64) / longest**self.config.length_penalty > worst
         return can_improve.any(axis=1)
@@ -175,7 +180,7 @@ class BeamSearch(Generic[S]):
         ranked = [self._ranked(ended) for ended in groups]
         if self.groups == 1:
             return ranked[0][: self.config.num_captions]
-        # Of each beam the best caption that no beam before has found; where it has none, its best.
+        # The best caption of each group that no earlier group found, or its best if there is none.
         best: list[Hypothesis] = []
         for captions in ranked:
             taken = {h.tokens for h in best}
@@ -183,7 +188,7 @@ class BeamSearch(Generic[S]):
         return sorted(best, key=lambda h: -h.score)
 
     def _ranked(self, ended: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """The captions of a beam; a greedy one may have been kept going by others after its first."""
+        """The finished captions of a group, best first; greedy search keeps only the first."""
         size = self.config.beam_size
         return list(ended[:1]) if size == 1 else sorted(ended, key=lambda h: -h.score)[:size]
 

@@ -23,14 +23,13 @@ from showtell.search.interface import (
 def allowed_words(
     step_scores: StepScores[Any], prefix: IntArray, specials: SpecialTokens, config: SearchConfig, groups: int
 ) -> tuple[TopWords, FloatArray]:
-    """The likeliest words that may follow, of each hypothesis as many as its beam may need.
+    """The most likely allowed next words, as many per hypothesis as its beam can need.
 
-    A beam of K takes its next words among its 2 K best, and where beams are to differ, after those that the
-    beams before have just taken. Among the likeliest are some that are not allowed: the special tokens, and
-    now and then words that would repeat an n-gram. Where these are too many, more are asked for.
+    A beam of K chooses among its 2 K best words; diverse beams also skip words that earlier groups chose. If
+    constraints exclude too many of the top words, more are requested.
 
     Args:
-        step_scores: the decoder's answer.
+        step_scores: scores of the next tokens.
         prefix: (B, K, T), so far, without the start.
         specials: ids of the special tokens.
         config: how to search.
@@ -74,8 +73,8 @@ def mask_disallowed(
 ) -> TopWords:
     """Mask (-inf) the words that are not allowed next.
 
-    The distribution is the model's own: masked words get -inf, the rest is not scaled up. Where
-    no word is allowed, the caption ends, however short it is.
+    The distribution is the model's own: masked words get -inf, the rest is not scaled up. If no word is
+    allowed, the caption ends, however short it is.
 
     Args:
         words: (B, K, C); the log-probabilities are changed in place.
@@ -86,7 +85,7 @@ def mask_disallowed(
         config: `min_length`, `max_length`.
 
     Returns:
-        `words`, or where a caption that has to end had no end among them, others.
+        `words`, or others if a caption that has to end had no end among them.
 
     Raises:
         ModelError: the logits are not finite.

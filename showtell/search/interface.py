@@ -27,7 +27,7 @@ class State(Protocol):
 
     @property
     def images(self) -> int:
-        """B."""
+        """Number of images, B."""
 
     def select_images(self, rows: IntArray) -> Self:
         """Keep the images `rows` (B',)."""
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=State)
 
 
 class TopWords(NamedTuple):
-    """The likeliest next words of each hypothesis.
+    """The most likely next words of each hypothesis.
 
     Attributes:
         log_probs: (B, K, C), best first.
@@ -62,7 +62,7 @@ class StepScores(ABC, Generic[S]):
 
     @abstractmethod
     def top(self, count: int) -> TopWords:
-        """The `count` likeliest words (all, where there are fewer), special tokens among them."""
+        """The `count` most likely words (all, if there are fewer), special tokens among them."""
 
     @abstractmethod
     def end(self) -> FloatArray:
@@ -74,7 +74,7 @@ class StepScores(ABC, Generic[S]):
 
     @abstractmethod
     def attention(self) -> FloatArray | None:
-        """(B, K, R), where the decoder looked (sums to 1); None where it does not attend."""
+        """(B, K, R) attention weights, which sum to 1; None for decoders without attention."""
 
 
 Step = Callable[[IntArray, S], StepScores[S]]
@@ -98,7 +98,7 @@ class Hypothesis:
         tokens: word ids, without start and end.
         token_log_probs: of each word, and of the end (natural logarithm).
         score: what hypotheses are ranked by.
-        attention: (T, R), where the decoder looked for each word, or None.
+        attention: (T, R) attention weights for each word, or None; not compared.
     """
 
     tokens: tuple[int, ...]

@@ -90,9 +90,9 @@ class Sampling(Generic[S]):
 
 
 def filter_logits(logits: Floats, top_k: int, top_p: float) -> Floats:
-    """Mask (-inf) all but the `top_k` likeliest (0: all), then all outside the nucleus `top_p`.
+    """Mask (-inf) all but the `top_k` most likely (0: all), then all outside the nucleus `top_p`.
 
-    The nucleus holds the likeliest words until their probability reaches `top_p`; never less than one.
+    The nucleus holds the most likely words until their probability reaches `top_p`; never less than one.
 
     Args:
         logits: (..., V).

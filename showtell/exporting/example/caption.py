@@ -37,7 +37,7 @@ def run(session: onnxruntime.InferenceSession, *inputs: np.ndarray) -> list[np.n
 
 
 def caption(path: str) -> str:
-    """The likeliest word each time, until the caption ends."""
+    """The most likely word each time, until the caption ends."""
     state_tensors = run(START, *run(ENCODER, pixels(path)))
     token, words = 1, list[str]()
     while token != END and len(words) < 20:
