@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +29,12 @@ from showtell.utils.devices import pick_device
 T = TypeVar("T")
 
 PROCESS_GROUP_TIMEOUT = timedelta(days=1)
-"""How long a process waits for the others: one may be extracting features for hours. One that dies is seen at
-once: its connection closes, and whoever started it ends the others."""
+"""How long a rank waits in a collective: another may be extracting features for hours. If a rank dies, the
+others end sooner: torchrun, SLURM or the launcher ends them, and they end with the launcher."""
+_LAUNCHER = "SHOWTELL_LAUNCHER"
+"""Environment variable with the id of the process that launches others."""
+_PARENT_SECONDS = 1.0
+"""Time between two looks for that process."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,9 @@ def start_processes(config: TrainerConfig) -> WorldInfo:
 
 def _launch(device: torch.device, devices: int, nodes: int) -> None:
     """Launch processes by Lightning Fabric, without its advice on loaders."""
+    if os.environ.get(_LAUNCHER) == str(os.getppid()):
+        exit_with_parent()
+    os.environ[_LAUNCHER] = str(os.getpid())
     from lightning_fabric import Fabric  # takes a second
     from lightning_fabric.strategies.ddp import DDPStrategy
 
@@ -115,6 +124,18 @@ def _launch(device: torch.device, devices: int, nodes: int) -> None:
             num_nodes=nodes,
             strategy=DDPStrategy(timeout=PROCESS_GROUP_TIMEOUT),
         ).launch()
+
+
+def exit_with_parent() -> None:
+    """Exit when the process that launched this one has died, which a collective of NCCL may not notice."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def all_reduce_sum(*values: float) -> list[float]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,22 @@ def test_killed_and_resumed_it_ends_the_same(die_at: int, tmp_path: Path) -> Non
 def test_torchrun_starts_the_processes(tmp_path: Path) -> None:
     torchrun = [*TORCHRUN, "-m", "tests.training.together"]
     assert_same(train(tmp_path / "two", "auto", command=torchrun), train(tmp_path / "one", "1"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the id of a parent that has died")
+def test_a_launched_process_ends_with_the_one_that_launched_it() -> None:
+    child = (
+        "import time; from showtell.training.distributed import exit_with_parent;"
+        " exit_with_parent(); print('ready', flush=True); time.sleep(60)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+        started = time.monotonic()
+        assert process.stdout.read() == b""  # the pipe closes when the child, which also holds it, has ended
+        assert time.monotonic() - started < 30
 
 
 def test_the_shape_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
