@@ -12,7 +12,7 @@ DOCS := $(VENV)-docs
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       train a captioner on drawn scenes and caption real photos (minutes)"
+	@echo "make demo       train a captioner on synthetic scenes and caption real photos (minutes)"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  real training, real data, kills at random moments"
 	@echo "make lint       ruff, mypy"

@@ -1,7 +1,7 @@
-"""Measure captions: of a model on a split, or of a file of predictions against references.
+"""Score captions: a model on a split, or a file of predictions.
 
-BLEU, ROUGE-L, CIDEr and more need no Java; METEOR and SPICE are added where it is present. Intervals are
-those of resampled images.
+BLEU, ROUGE-L, CIDEr and others need no Java; METEOR and SPICE are added if Java is available. Intervals are
+bootstrap intervals over images.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands are called alike
-    """Evaluate; the results on each dataset are printed and written as soon as they are there."""
+    """Evaluate; the results on each dataset are printed and written as soon as they are available."""
     evaluation_options.check_out(args)
     several: list[DatasetEvaluation] = []
 

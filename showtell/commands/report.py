@@ -1,6 +1,6 @@
-"""Write a page about captions: scores, curves, and every photo with its captions.
+"""Write an HTML report: scores, training curves, and every photo with its captions.
 
-One HTML file that needs nothing else, in any browser. It takes what `evaluate` takes.
+The report is one self-contained HTML file. The options are those of `evaluate`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Caption millions of images, or extract their features: restartable, by one process or many (Ray Data).
 
 Images come from folders, globs, Parquet files and tar shards (WebDataset), on disks or in object stores.
-They are cut into work units; each becomes a shard in the output folder. After a stop, the same command does
-what is missing.
+They are divided into work units; each unit produces one shard in the output folder. Run the same command
+again after an interruption: it processes the missing units.
 """
 
 from __future__ import annotations
@@ -84,7 +84,12 @@ def _add_job(parser: Parser) -> None:
         "sources", nargs="+", metavar="SOURCE", help="folder, glob, file, .tar, .parquet, or - for names"
     )
     add = parser.add_argument_group("job").add_argument
-    add("--out", metavar="FOLDER", required=True, help="where the shards go; the same again goes on")
+    add(
+        "--out",
+        metavar="FOLDER",
+        required=True,
+        help="output folder of the shards; the same command continues an interrupted job",
+    )
     add(
         "--workers",
         metavar="N",
@@ -104,14 +109,14 @@ def _add_job(parser: Parser) -> None:
         metavar="N",
         type=int,
         default=512,
-        help="photos in a work unit, and so in a shard, at most",
+        help="maximum number of photos per work unit, and so per shard",
     )
     add("--column", metavar="NAME", help="of Parquet files: holds the photos (bytes, or names of files)")
     add("--id-column", metavar="NAME", help="of Parquet files: names the photos; else they are numbered")
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Do a job; returns 1 where no image could be shown, else 0.
+    """Do a job; returns 1 if no image could be decoded, else 0.
 
     Raises:
         UsageError: the arguments are out of range, or the folder holds another job.
@@ -138,7 +143,7 @@ def _check(args: Namespace) -> None:
         if args.get(name) is not None and args[name] < value:
             raise UsageError(f"{option(name)} must be at least {value}")
     if args.address is not None and not args.workers:
-        raise UsageError("--address: say how many workers the cluster shall run, with --workers")
+        raise UsageError("--address: name the number of workers with --workers")
     if args.workers and args.device.startswith("cuda:"):
         raise UsageError(
             f"--device {args.device}: Ray gives each worker a GPU of its own; take --device cuda, and show it"
@@ -152,7 +157,7 @@ def _caption_task(args: Namespace) -> tuple[Task, dict[str, Any]]:
     load = partial(open_model, args.model, args.runtime, args.encoder, args.image_size, args.device)
     task = CaptionTask(load, config, args.batch_size)
     named = {name: args[name] for name in ("model", "runtime", "encoder")}
-    if args.image_size is not None:  # jobs that were begun without the option go on
+    if args.image_size is not None:  # jobs that were begun without the option can be continued
         named["image_size"] = args.image_size
     return task, named | {"search": asdict(config)}
 
@@ -203,7 +208,9 @@ def _work(job: Job, task: Task, args: Namespace, what: str) -> int:
             )
         except KeyboardInterrupt:
             done = total - job.images(job.missing())
-            log.info("%s of %s photos are done; the same command goes on", f"{done:,}", f"{total:,}")
+            log.info(
+                "%s of %s photos are done; run the same command again to continue", f"{done:,}", f"{total:,}"
+            )
             raise
     log.info("%s", summary)
     whole = replace(job, part=WHOLE)

@@ -1,9 +1,10 @@
 """Serve captions over HTTP, with a page to drop photos on, at http://127.0.0.1:8000.
 
-POST /v1/captions takes images; /docs documents it. Requests are captioned together, within limits. On Ctrl-C
-or SIGTERM what was taken is finished. Give a token (SHOWTELL_TOKEN or --token-file) and put a proxy with TLS
-before it where others than you can reach it. With --review the page proposes captions for the photos of a
-folder; what is accepted or corrected is saved at once to captions.csv, which training reads.
+POST /v1/captions takes images; /docs documents the API. Photos of concurrent requests are batched. On Ctrl-C
+or SIGTERM the service finishes the accepted requests and exits. If other machines can reach it, require a
+token (SHOWTELL_TOKEN or --token-file) and put a TLS proxy in front of it. With --review, the page proposes
+captions for the photos of a folder; accepted and corrected captions are saved at once to captions.csv, which
+training reads.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def add_arguments(parser: Parser) -> None:
         "--host",
         metavar="ADDRESS",
         default="127.0.0.1",
-        help="address to listen at; 0.0.0.0 for all that others can reach",
+        help="address to listen at; 0.0.0.0: all addresses of this machine",
     )
     add("--port", metavar="N", type=int, default=8000, help="port to listen at; 0 for any that is free")
     add(

@@ -1,4 +1,4 @@
-"""Train a captioner. Without arguments: on drawn scenes, end to end in a few minutes.
+"""Train a captioner. Without arguments: on synthetic scenes, end to end in a few minutes.
 
 The run's folder gets the whole model whenever the validation loss decreases.
 """
@@ -31,8 +31,8 @@ def add_arguments(parser: Parser) -> None:
         type=str | None,
         const="",
         metavar="RUN",
-        help="go on with a run that was stopped or killed, with its own settings: its folder, `last` for the"
-        " newest, or without a value the one in --out",
+        help="resume an interrupted run with its own settings: its folder, `last` for the newest, or without"
+        " a value the one in --out",
     )
 
 
@@ -61,5 +61,5 @@ def _resumed_folder(parser: Parser, args: Namespace) -> Path:
         return last_run(Path(args.out))
     folder = find_run(args.resume)
     if "--out" in {argument.partition("=")[0] for argument in parser.given} and Path(args.out) != folder:
-        raise UsageError(f"--out {args.out}: --resume goes on in {folder}; leave one of the two out")
+        raise UsageError(f"--out {args.out}: --resume continues {folder}; leave one of the two out")
     return folder

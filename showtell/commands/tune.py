@@ -1,8 +1,8 @@
-"""Tune hyperparameters by trials on a part of the training photos; a study can be stopped and continued.
+"""Tune hyperparameters on a part of the training photos; a study can be interrupted and continued.
 
-Trials train on the subset for hyperparameter tuning and are judged on other training photos, so that the
-validation photos stay unseen. The same command goes on with a study, on other machines too (--storage). At
-the end the study's folder holds a report and best.yaml, for main.py --config.
+Trials train on the tuning subset and are scored on other training photos; the validation photos are not used.
+The same command continues a study, also from other machines (--storage). The study's folder gets a report and
+best.yaml, for main.py --config.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Metric = Literal["CIDEr", "BLEU-4", "val_loss"]
 BEST = "best.yaml"
 
 EXAMPLES: Final = (
-    ("{prog} --data my_photos/ --trials 20", "six settings of the optimisation"),
+    ("{prog} --data my_photos/ --trials 20", "six optimisation settings"),
     ("{prog} --config configs/flickr8k.yaml --space space.yaml", "a search space of your own"),
 )
 
@@ -58,14 +58,14 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--study",
         metavar="FOLDER",
-        help="folder of the study, which goes on where it is there (default: tuning/DATASET)",
+        help="folder of the study; an existing study is continued (default: tuning/DATASET)",
     )
     add(
         "--space",
         metavar="FILE",
-        help="the search space, as YAML (default: six settings of the optimisation)",
+        help="the search space, as YAML (default: six optimisation settings)",
     )
-    add("--trials", type=int, default=20, metavar="N", help="trials of the study when it is done")
+    add("--trials", type=int, default=20, metavar="N", help="number of trials of the whole study")
     add(
         "--metric",
         metavar="|".join(get_args(Metric)),
@@ -86,7 +86,7 @@ def run(parser: Parser, args: Namespace) -> None:
     """Tune.
 
     Raises:
-        UsageError: the extra is not installed, or values make no sense.
+        UsageError: the extra is not installed, or values are invalid.
     """
     try:
         from showtell.tuning.study import finished, storage_errors, try_first
@@ -94,7 +94,7 @@ def run(parser: Parser, args: Namespace) -> None:
         raise UsageError(
             f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
         ) from error
-    from showtell.training.initial_model import AUTO, NONE  # torch takes seconds: help is shown at once
+    from showtell.training.initial_model import AUTO, NONE  # torch takes seconds to import: help needs none
 
     if args.trials < 1 or args.processes < 1:
         raise UsageError("--trials and --processes must be at least 1")
@@ -110,7 +110,7 @@ def run(parser: Parser, args: Namespace) -> None:
     with storage_errors(job.storage):
         try_first(study, space.own(config))
         if before := len(finished(study)):
-            log.info("%s: %d trials are done, going on", job.folder, before)
+            log.info("%s: %d trials are done, continuing", job.folder, before)
     try:
         _run_all(job, args.processes)
     except BaseException:
@@ -190,7 +190,7 @@ def _prepare(config: RunConfig, args: Namespace, space: str) -> _TuningJob:
     folder = Path(args.study or Path("tuning", data.name))
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [f"{len(by_split(images, split)):,}" for split in ("train", "val")]
-    log.info("%s: trials train on %s of the training images and are judged on %s others", data.name, *sizes)
+    log.info("%s: trials train on %s of the training images and are scored on %s others", data.name, *sizes)
     encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
     load, shown = image_source(_shared_features(config, args.processes), encoder, images)
     same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
@@ -293,7 +293,7 @@ def _clear(folder: Path) -> None:
 
 
 def best_settings(study: optuna.Study, space: SearchSpace) -> dict[str, Value]:
-    """Setting -> value of the best trial; empty where none came to its end."""
+    """Setting -> value of the best trial; empty if none is complete."""
     try:
         return space.settings(study.best_params)
     except ValueError:
@@ -305,7 +305,7 @@ def _summary(study: optuna.Study, space: SearchSpace, config: RunConfig) -> str:
 
     states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
     lines = [
-        f"{states['COMPLETE']} trials trained to their end, {states['PRUNED']} were stopped early,"
+        f"{states['COMPLETE']} trials are complete, {states['PRUNED']} were stopped early,"
         f" {states['FAIL']} were interrupted",
         *(
             f"  {row.name:<36} {row.own:>10} -> {row.best:<10} importance {row.importance}"

@@ -1,9 +1,9 @@
-"""The output folder of a job: what is asked for, the work units, and which of them are done.
+"""The output folder of a job: settings, work units, finished shards.
 
-job.json       the settings; a job of other settings does not go on in this folder
+job.json       the settings; a job of other settings is refused in this folder
 units.jsonl    the work units, as the images were listed when the job began
 *-00000.*      a shard for each unit, by its number
-failed.jsonl   images that could not be shown, written when all units are done
+failed.jsonl   images that could not be decoded, written when all units are done
 checksums.jsonl  a line for each shard (see `checksums.py`)
 """
 
@@ -75,10 +75,10 @@ def open_job(
     list_units: Callable[[], Iterable[Unit]],
     part: Part = WHOLE,
 ) -> Job:
-    """Begin a job in a folder, or go on with the one that is there.
+    """Begin a job in a folder, or continue the one that is there.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it is missing.
         shards: file name of a shard (see `Job`).
         settings: all that decides what the shards hold; plain values.
         list_units: lists the images, when the job begins.

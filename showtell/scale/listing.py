@@ -1,4 +1,4 @@
-"""Which images are meant: folders, globs, Parquet files and tar shards become work units."""
+"""List the source images and divide them into work units."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from showtell.scale.units import FileUnit, ParquetUnit, TarUnit, Unit, import_py
 from showtell.utils.storage import is_remote, list_remote, open_binary
 
 COLUMNS: Final = ("image", "bytes", "jpg", "jpeg", "png", "webp", "path")
-"""Where the images of a Parquet file are looked for, in this order."""
+"""Usual names of the image column of a Parquet file, in order of preference."""
 ID_COLUMNS: Final = ("id", "key", "__key__", "path")
-"""Where their names are looked for."""
+"""Usual names of the column that names the images, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Columns:
 
 
 def list_units(sources: Sequence[str], size: int, columns: Columns | None = None) -> Iterator[Unit]:
-    """Cut sources into work units; the same sources always give the same units.
+    """Divide sources into work units; the same sources always give the same units.
 
     Args:
         sources: files, folders (with all that is in them), globs, also as addresses (`s3://bucket/photos`);
             `-` for names on standard input. What ends
             in `.tar` or `.parquet` holds images, everything else is one.
-        size: images a unit at most.
+        size: maximum number of images per unit.
         columns: of the Parquet files.
 
     Yields:

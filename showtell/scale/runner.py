@@ -1,4 +1,4 @@
-"""A job from where it is to its end: the missing units go to workers, then all shards are summed up."""
+"""Run a job: workers process the missing units, then the results of all shards are collected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Summary:
 
     Attributes:
         images: in all shards, with those that failed.
-        failed: images that could not be shown.
+        failed: images that could not be decoded.
         now: images that this run did.
         seconds: time that this run took, with starting the workers and loading the model.
         workers: actors of Ray Data; 0: this process did the work.
@@ -75,7 +75,7 @@ def run_job(
     Raises:
         DataError: a shard does not hold what it should.
         UsageError: Ray is not installed, or cannot give so many workers.
-        ShowtellError: a worker failed. Shards that are done stay; the next run goes on from there.
+        ShowtellError: a worker failed. Finished shards are kept; the next run continues.
     """
     start = time.monotonic()
     missing = job.missing()
@@ -122,7 +122,7 @@ def remove_damaged(job: Job, task: Task) -> list[int]:
 
 
 def _damage(job: Job, task: Task, number: int, known: Checksum | None) -> str | None:
-    """Why a shard is to be made again; None where it is as it was written."""
+    """Why a shard is to be made again; None if it is as it was written."""
     shard = job.shard(number)
     try:
         present = None if is_remote(shard) else Checksum.of_file(shard)
@@ -157,7 +157,7 @@ def _check_names(job: Job, number: int, names: list[str]) -> None:
 
 
 def _sum_up(job: Job, task: Task) -> tuple[int, Failures]:
-    """Count the images of this run's shards; list those of the whole job that failed, where it is done."""
+    """Count the images of this run's shards; list those of the whole job that failed, if it is done."""
     if job.part != WHOLE and not (whole := replace(job, part=WHOLE)).missing():
         try:
             _sum_up(whole, task)

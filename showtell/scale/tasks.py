@@ -33,7 +33,7 @@ ENCODE_CHUNK: Final = 64
 """Images that are handed to the encoder together; those of one shape share its batches."""
 
 Failures = dict[str, str]
-"""Images that could not be shown, by id, and why."""
+"""Images that could not be decoded, by id, and why."""
 
 
 class Task(ABC):

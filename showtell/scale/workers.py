@@ -135,7 +135,7 @@ def run_on_ray(
         assignments: they go out in this order, and come back as they are done.
         workers: number of actors; each loads the model.
         address: of a cluster: `auto`, or `host:port`; None starts one on this machine, for this job.
-        gpus: let workers have the cluster's GPUs, where there are any.
+        gpus: let workers have the cluster's GPUs, if there are any.
 
     Raises:
         UsageError: Ray is not installed, the cluster is not there, or has too few cores.
@@ -162,8 +162,8 @@ def run_on_ray(
                 yield done
         except ray.exceptions.RayError as error:
             raise ShowtellError(
-                f"a worker failed ({type(error).__name__}); see why with --debug. What is done is kept, the"
-                " same command goes on"
+                f"a worker failed ({type(error).__name__}); see why with --debug. What is done is kept;"
+                " run the same command again to continue"
             ) from error
 
 
@@ -222,7 +222,7 @@ def resources_per_worker(
         gpus: let them have GPUs.
 
     Returns:
-        `num_gpus`, where there are any. Else `num_cpus`: cores, as many as all workers can have at once;
+        `num_gpus`, if there are any. Else `num_cpus`: cores, as many as all workers can have at once;
         these are also its threads.
 
     Raises:

@@ -23,7 +23,7 @@ PAGE: Final = "report.html"
 _CHART: Final = (5.5, 3.4)
 """Inches."""
 _MIN_TRIALS: Final = 4
-"""Minimum of complete trials for the importance of parameters."""
+"""Minimum number of complete trials for the importance of parameters."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ParameterRow:
         own: the value of the configuration.
         best: the value of the best trial.
         importance: its share of what distinguishes good trials (PED-ANOVA, Watanabe et al. 2023), in
-            percent, or a dash where the trials are too few.
+            percent, or a dash if there are too few trials.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ParameterRow:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Parameter -> its share (0 to 1) of what distinguishes good trials; empty where trials are too few."""
+    """Parameter -> its share (0 to 1) of what distinguishes good trials; empty if there are too few."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < _MIN_TRIALS:
         return {}
@@ -69,7 +69,7 @@ def compared(study: optuna.Study, space: SearchSpace, config: RunConfig) -> list
 
 
 def own_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The trial of the configuration's own settings, where it came to its end."""
+    """The trial of the configuration's own settings, if it is complete."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return next((trial for trial in trials if "own" in trial.user_attrs), None)
 
@@ -109,7 +109,7 @@ def write_report(
 
 
 def _rank(trial: FrozenTrial, study: optuna.Study) -> tuple[bool, float]:
-    """The best first; those that were stopped early last, by how they stood."""
+    """The best first; those that were stopped early last, by their last score."""
     steps = list(trial.intermediate_values.values())
     value = trial.value if trial.state == TrialState.COMPLETE else (steps[-1] if steps else 0.0)
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1

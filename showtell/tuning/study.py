@@ -1,6 +1,6 @@
-"""A study: trials of a search space, by one process or many, which can be stopped and continued.
+"""A study: trials of a search space, by one process or many, which can be interrupted and continued.
 
-Trials are chosen by a tree-structured Parzen estimator (Bergstra et al. 2011) and stopped early where they
+Trials are chosen by a tree-structured Parzen estimator (Bergstra et al. 2011) and stopped early if they
 are among the worst third at the same epoch (a percentile as the median of Golovin et al. 2017).
 """
 
@@ -43,7 +43,7 @@ _PRUNER_PERCENTILE = 100 * 2 / 3
 """Per cent of the trials at an epoch that are not stopped there. Only trials that ran to their end are
 compared with, which are good ones: the median of these would stop nearly all."""
 _WARM_UP = 1 / 3
-"""Share of the epochs before a trial may be stopped early: at first, scores tell little."""
+"""Share of the epochs before a trial may be stopped early: the first scores are unreliable."""
 
 _SETTINGS = "settings"
 _PASSWORDS = (
@@ -52,12 +52,12 @@ _PASSWORDS = (
 )
 
 
-class TrialPruned(Exception):  # noqa: N818 - a wish of the pruner, no error
+class TrialPruned(Exception):  # noqa: N818 - a request of the pruner, no error
     """The trial is worse than others were; raised by `ReportIntermediate` through the objective."""
 
 
 ReportIntermediate = Callable[[int, float], None]
-"""(epoch, value): tell how a trial stands; raises `TrialPruned` where going on is no use."""
+"""(epoch, value): report an intermediate value; raises `TrialPruned` if the trial is pruned."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ Objective = Callable[[RunConfig, int, ReportIntermediate], TrialResult]
 def open_study(
     storage: str, name: str, direction: Direction, settings: str, *, epochs: int, seed: int
 ) -> optuna.Study:
-    """Make a study, or take up one that is there.
+    """Make a study, or continue an existing one.
 
     Args:
         storage: a database by its URL (`sqlite:///study.db`, `postgresql://...`).
@@ -122,8 +122,8 @@ def open_study(
             study.set_user_attr(_SETTINGS, settings)
         elif kept != settings:
             raise UsageError(
-                f"the study {name!r} was begun with other settings, data or search space; go on with those,"
-                " or name another folder with --study"
+                f"the study {name!r} was begun with other settings, data or search space; continue with"
+                " those, or name another folder with --study"
             )
     return study
 
@@ -141,7 +141,8 @@ def storage_errors(storage: str) -> Iterator[None]:
         reasons = " ".join(f"{error} {error.__cause__ or ''}".split())
         raise ShowtellError(
             f"--storage {hide_password(storage, storage)}: the study cannot be written or read"
-            f" ({hide_password(reasons, storage)}); what is done is kept, the same command goes on"
+            f" ({hide_password(reasons, storage)}); what is done is kept; run the same command again"
+            " to continue"
         ) from None
 
 
@@ -172,7 +173,7 @@ def run_trials(
 ) -> None:
     """Run trials until the study has as many, counting those of other processes.
 
-    What stops a trial half-way (Ctrl-C, a kill, an error) gets it tried again when the study goes on.
+    What stops a trial half-way (Ctrl-C, a kill, an error) gets it tried again when the study is continued.
 
     Args:
         study: by `open_study`.
@@ -212,7 +213,8 @@ def _run_trial(
         log.info("trial %d: %s", trial.number, error)
         raise optuna.TrialPruned from error
     except BaseException:
-        study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)  # tried again when the study goes on
+        # Tried again when the study is continued.
+        study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
         raise
     for name, note in outcome.notes.items():
         trial.set_user_attr(name, note)

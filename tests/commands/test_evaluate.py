@@ -200,4 +200,4 @@ def test_how_to_read_a_dataset_is_refused_without_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "--model", "everyday", *option]) == 2
-    assert "--format and --images tell how to read --data: name that too" in capsys.readouterr().err
+    assert "--format and --images say how to read --data: name that too" in capsys.readouterr().err

@@ -69,11 +69,11 @@ def test_tune_and_train_with_the_best(
     monkeypatch.setattr("showtell.tuning.report._charts", lambda *_: [])  # tests/tuning looks at them
     study = tmp_path / "study"
     assert main(["tune", *arguments, "--study", str(study), "--trials", "1"]) == 0
-    assert "are judged on" in capsys.readouterr().err
+    assert "are scored on" in capsys.readouterr().err
     assert main(["tune", *arguments, "--study", str(study), "--trials", "2", "--out", "elsewhere"]) == 0
     log = capsys.readouterr().err
-    assert "1 trials are done, going on" in log
-    assert "2 trials trained to their end" in log
+    assert "1 trials are done, continuing" in log
+    assert "2 trials are complete" in log
     assert {path.name for path in study.iterdir()} == {"study.db", "report.html", "best.yaml", "trials"}
     kept = {path.name for path in study.glob("trials/*/*")}
     assert kept == {"history.csv"}, "models of trials are not kept"
@@ -165,6 +165,6 @@ def test_two_processes_killed_and_continued(arguments: list[str], tmp_path: Path
     process.communicate()
     done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert "going on" in done.stderr
+    assert "continuing" in done.stderr
     assert (study / "report.html").is_file()
-    assert "trials trained to their end" in done.stderr
+    assert "trials are complete" in done.stderr

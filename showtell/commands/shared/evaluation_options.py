@@ -41,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
         help="the images to caption (default: val; of a file of predictions on data without splits: all)",
     )
     add("--instances", metavar="FILE", help="COCO's instances_*.json, for object hallucination (CHAIR)")
-    add("--cache", metavar="FOLDER", default="cache", help="where the drawn scenes of a run are")
+    add("--cache", metavar="FOLDER", default="cache", help="folder of the synthetic scenes of a run")
     add_plain_settings(
         parser,
         DataConfig,
@@ -55,7 +55,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="true|false",
         type=bool,
         default=True,
-        help="METEOR and SPICE, where Java and their models are present",
+        help="METEOR and SPICE, if Java and their models are available",
     )
     add("--out", metavar="FOLDER", help="folder of the results (default: reports/<dataset>-<split>)")
     add("--skip-bad", action="store_true", help="drop and count unusable annotations, predictions and photos")
@@ -78,7 +78,7 @@ def data_of(args: Namespace) -> DataConfig | None:
     """
     if args.data is None:
         if args.images is not None or args.format != "auto":
-            raise UsageError("--format and --images tell how to read --data: name that too")
+            raise UsageError("--format and --images say how to read --data: name that too")
         return None
     return DataConfig(root=args.data, format=args.format, images=args.images)
 

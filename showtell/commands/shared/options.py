@@ -61,7 +61,7 @@ def add_device(parser: ArgumentGroup) -> None:
         type=str,
         default="auto",
         help=f"auto, cpu, cuda, cuda:1 (the second GPU) or mps; auto: what {DEVICE_VARIABLE} names, else a"
-        " GPU where there is one, else the CPU",
+        " GPU if there is one, else the CPU",
     )
 
 

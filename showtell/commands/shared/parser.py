@@ -126,7 +126,7 @@ class Parser(ArgumentParser):
 
 
 class HelpFormatter(DefaultHelpFormatter):
-    """A short usage line; options with a metavar, what they do, and their default where there is one."""
+    """A short usage line; options with a metavar, what they do, and their default if there is one."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, **{"max_help_position": 30, **settings})  # type: ignore[no-untyped-call]
@@ -170,7 +170,7 @@ class HelpFormatter(DefaultHelpFormatter):
 
 
 def shown_names(action: Action) -> list[str]:
-    """The names of an option for the help: without those of configuration files where it has a plain one."""
+    """The names of an option for the help: without those of configuration files if it has a plain one."""
     names = [name for name in action.option_strings if not name.endswith("+")]  # those of lists
     plain = [name for name in names if "." not in name]
     short = [action.short] if hasattr(action, "short") else []
@@ -326,7 +326,7 @@ def shown_actions(parser: ArgumentParser) -> list[Action]:
 
 
 def choices_of(action: Action) -> list[str]:
-    """The values that an option takes, where they are few and known."""
+    """The values that an option takes, if they are few and known."""
     kind = getattr(action, "_typehint", None) or action.type
     if kind is bool:
         return ["true", "false"]

@@ -62,7 +62,7 @@ def listen(bind: Callable[[str, int], socket.socket], host: str, port: int) -> s
 def serve_model(
     args: Namespace, config: ServingConfig, token: str | None = None, review: Review | None = None
 ) -> int:
-    """Serve a model in this process; returns 1 where it never took requests.
+    """Serve a model in this process; returns 1 if it never took requests.
 
     Args:
         args: with `host` (default: this machine only), `port`, `debug` and those of a model.

@@ -1,4 +1,4 @@
-"""Train, and log what has come of it: what `showtell train` does, once its options are read."""
+"""Train, and log the results: `showtell train` after its options are read."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 def train(config: RunConfig, *, resume: Path | None) -> None:
-    """Train, in each of the processes that are asked for; process 0 logs captions and scores.
+    """Train, in each of the requested processes; process 0 logs captions and scores.
 
     Args:
         config: the settings of the run.
-        resume: the folder of the run to go on with.
+        resume: the folder of the run to resume.
     """
     try:
         done = train_run(config, resume=resume)
@@ -38,8 +38,8 @@ def train(config: RunConfig, *, resume: Path | None) -> None:
     _summarise(done)
     if collapsed(done.best, len(done.data.val)):
         log.warning(
-            "it says the same of every photo: it has learned how captions go, and not to look;"
-            " train on more photos or longer, or start from a model (--init %s)",
+            "the model gives every validation photo the same caption, so it ignores the image: train on more"
+            " photos or for more epochs, or start from a pretrained model (--init %s)",
             DEFAULT_MODEL,
         )
     log.info("Caption your own photo with it:\n  python inference.py --model %s photo.jpg", done.folder)
@@ -66,7 +66,7 @@ def _summarise(run: TrainingRun) -> None:
 
 
 def _show_captions(run: TrainingRun) -> None:
-    """A few captions of images that were not trained on; of drawn scenes, also how many are right."""
+    """A few captions of images that were not trained on; of synthetic scenes, also how many are right."""
     captioner, config = run.captioner, run.config
     held_out = run.data.test or run.data.val
     shown = held_out[:5]

@@ -100,7 +100,7 @@ def test_one_caption_for_all_photos_gets_a_warning(
     returning(finished(tiny_captioner, photos, different=1.0), monkeypatch)
     train(RunConfig(), resume=None)
     (warning,) = (record for record in log.records if record.levelno == logging.WARNING)
-    assert "it says the same of every photo" in warning.getMessage()
+    assert "the model gives every validation photo the same caption" in warning.getMessage()
 
 
 @pytest.mark.parametrize("error", [InterruptedTrainingError, TrainingDivergedError, RankZeroFailedError])
