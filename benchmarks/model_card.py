@@ -1,11 +1,11 @@
-"""The measured parts of a model's card, as Markdown: figures, photos with captions, words for men and women.
+"""The measured parts of a model's card, as Markdown: scores, photos with captions, words for men and women.
 
     python benchmarks/model_card.py --model everyday --data ../shared/data/flickr8k ../shared/data/coco-8k
     python benchmarks/model_card.py ... --write      # into the card, models/everyday/README.md
 
-Figures are those of `showtell evaluate` on each dataset (METEOR where Java is). The photos chosen by chance
-are of the last dataset; of these the card gets the id, a caption by a person, and the model's, never the
-photo.
+The scores are those of `showtell evaluate` on each dataset (METEOR if Java is available). The photos chosen
+at random are from the last dataset; the card gets their id, a human caption and the model's caption, never
+the photo.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ SCORES: Final = {
     "METEOR": "METEOR",
     "ROUGE-L": "ROUGE-L",
     "CIDEr": "CIDEr (CIDEr-D)",
-    "length": "words a caption",
-    "novel": "captions that no training photo has",
-    "bad endings": "captions that end badly (`a`, `with`, ...)",
+    "length": "words per caption",
+    "novel": "captions that do not occur in the training set",
+    "bad endings": "captions that end with a word such as `a` or `with`",
     "distinct words": "distinct words",
 }
 """Rows of the table of figures: name of the score -> what the card says."""
@@ -79,7 +79,7 @@ MENTIONS: Final = ("a man", "a woman", "both", "a person", "nobody")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model says of a dataset, and how good that is."""
+    """Captions of a dataset by a model, and their scores."""
 
     card: ScoreCard
     images: list[CaptionedImage]
@@ -104,7 +104,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def facts(model: str) -> str:
-    """What the weights are."""
+    """Kind and size of the model."""
     captioner = Captioner.load(model)
     decoder, folder = captioner.decoder, find_model(model)
     assert isinstance(decoder, RNNDecoder)
@@ -115,9 +115,9 @@ def facts(model: str) -> str:
     heads = f" with {config.attention_heads} heads" if config.kind == "topdown" else ""
     return (
         f"A `{config.kind}` decoder ({config.hidden_dim} {config.cell.upper()} units, attention{heads};"
-        f" {millions:.1f} M weights,\n{megabytes:.1f} MB) that knows {len(captioner.vocabulary):,} words,"
-        " special tokens included, over the frozen encoder's features of photos of about\n"
-        f"{size} x {size} pixels ({captioner.encoder.grid_cells} grid cells)."
+        f" {millions:.1f} M weights,\n{megabytes:.1f} MB) with a vocabulary of {len(captioner.vocabulary):,}"
+        " words, special tokens included. It attends to the frozen encoder's features of\n"
+        f"photos of about {size} x {size} pixels ({captioner.encoder.grid_cells} grid cells)."
     )
 
 
@@ -160,7 +160,7 @@ def index(model: str, evaluated: Sequence[Evaluated]) -> str:
 
 
 def samples(model: str) -> str:
-    """What it says of scikit-image's photographs."""
+    """Captions of scikit-image's photographs."""
     folder = Path(str(resources.files("skimage.data")))
     captions = Captioner.load(model).caption([folder / name for name in SAMPLE_PHOTOS])
     rows = [
@@ -171,16 +171,16 @@ def samples(model: str) -> str:
 
 
 def chance(evaluated: Evaluated, number: int = NUM_PHOTOS, seed: int = SEED) -> str:
-    """What it says of photos chosen by chance, beside a caption by a person that is chosen likewise."""
+    """Captions of photos chosen at random, each beside a human caption, also chosen at random."""
     generator = random.Random(seed)
     images = {image.image_id: image for image in evaluated.images if image.image_id in evaluated.captions}
     chosen = generator.sample(sorted(images), min(number, len(images)))
     rows = []
     for image_id in sorted(chosen, key=lambda each: (len(each), each)):
         caption = evaluated.captions[image_id]
-        person = generator.choice(images[image_id].references)
-        rows.append([image_id, " ".join(tokenize(person)), caption.text, confidence(caption)])
-    return table([f"{evaluated.title[0]} id", "a person", "showtell", "confidence"], rows)
+        human = generator.choice(images[image_id].references)
+        rows.append([image_id, " ".join(tokenize(human)), caption.text, confidence(caption)])
+    return table([f"{evaluated.title[0]} id", "human caption", "caption of the model", "confidence"], rows)
 
 
 def confidence(caption: Caption) -> str:
@@ -199,7 +199,7 @@ def who(words: Sequence[str]) -> str:
 
 
 def who_people_see(references: Sequence[str]) -> str:
-    """Who is in a photo by its references: a man where some say so and none says a woman, and so on."""
+    """Who is in a photo by its references: a man if some mention one and none a woman, and so on."""
     seen = {who(tokenize(reference)) for reference in references}
     if "both" in seen or {"a man", "a woman"} <= seen:
         return "both"
@@ -207,7 +207,7 @@ def who_people_see(references: Sequence[str]) -> str:
 
 
 def gender(evaluated: Sequence[Evaluated]) -> str:
-    """Of photos whose references say man, woman, ...: how often the model says each."""
+    """How often the model mentions a man, a woman, ..., for photos whose references mention each."""
     rows = []
     for each in evaluated:
         seen: dict[str, Counter[str]] = {kind: Counter() for kind in MENTIONS}
@@ -219,7 +219,7 @@ def gender(evaluated: Sequence[Evaluated]) -> str:
             total = counts.total()
             shares = [f"{100 * counts[kind] / total:.0f} %" if total else "-" for kind in MENTIONS]
             rows.append([" ".join(each.title), kind, f"{total:,}", *shares])
-    return table(["dataset", "people say", "photos", *(f"it says {kind}" for kind in MENTIONS)], rows)
+    return table(["dataset", "human captions", "photos", *(f"model: {kind}" for kind in MENTIONS)], rows)
 
 
 def parts(model: str, data: Sequence[str], *, java: bool) -> Iterator[tuple[str, str]]:
@@ -254,7 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The measured parts of a model's card, as Markdown.")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a folder in models/, or a run")
     parser.add_argument("--data", nargs="+", required=True, help="folders of datasets, the last one COCO's")
-    parser.add_argument("--no-java", action="store_true", help="leave METEOR out")
+    parser.add_argument("--no-java", action="store_true", help="without METEOR")
     parser.add_argument("--write", action="store_true", help="put them into the model's README.md too")
     args = parser.parse_args()
     folder = find_model(args.model)

@@ -68,7 +68,7 @@ def test_shares_and_photos_by_chance(script: ModuleType) -> None:
     card = type("Card", (), {"data": "coco-8k", "split": "val"})
     evaluated = script.Evaluated(card, images, {str(n): made_caption(text) for n, text in enumerate(texts)})
     rows = [line.strip("| ").split(" | ") for line in script.gender([evaluated]).splitlines()]
-    assert rows[0][3:] == [f"it says {kind}" for kind in script.MENTIONS]
+    assert rows[0][3:] == [f"model: {kind}" for kind in script.MENTIONS]
     assert rows[2][:5] == ["COCO val", "a man", "2", "50 %", "50 %"]
     assert rows[3][1:5] == ["a woman", "1", "0 %", "100 %"]
     assert rows[6][1:4] == ["nobody", "1", "100 %"]
