@@ -150,8 +150,10 @@ def check_image_size(size: int | None) -> None:
     """See whether a trained model may be given images of this size; None stands for its own.
 
     Raises:
-        UsageError: it is less than `SMALLEST_SIZE` or more than `LARGEST_SIZE`.
+        UsageError: it is no integer, less than `SMALLEST_SIZE` or more than `LARGEST_SIZE`.
     """
+    if size is not None and (not isinstance(size, int | np.integer) or isinstance(size, bool)):
+        raise UsageError(f"image size {size!r}: give an integer, the number of pixels")
     if size is not None and not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise UsageError(f"image size {size}: choose {SMALLEST_SIZE} to {LARGEST_SIZE} pixels")
 
@@ -211,7 +213,7 @@ class ImageTransform:
             UsageError: the size is out of range (see `check_image_size`).
         """
         check_image_size(size)
-        return self if size is None else replace(self, size=size)
+        return self if size is None else replace(self, size=int(size))
 
     def decode(self, source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """Decode an image (see `decode_image`), large JPEGs at a reduced scale that is still enough.

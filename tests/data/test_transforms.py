@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,6 +205,18 @@ def test_the_size_of_a_trained_model_may_be_changed_within_limits() -> None:
     for size in (63, 1025):
         with pytest.raises(UsageError, match=f"image size {size}: choose 64 to 1024 pixels"):
             transform.at_size(size)
+
+
+@pytest.mark.parametrize("size", ["320", 256.5, 256.0, True, np.float32(256), b"320", [320]])
+def test_an_image_size_that_is_no_integer_is_refused(size: Any) -> None:
+    with pytest.raises(UsageError, match=r"^image size .*: give an integer"):
+        ImageTransform().at_size(size)
+
+
+def test_integers_of_numpy_are_image_sizes() -> None:
+    transform = ImageTransform().at_size(np.int64(256))
+    assert transform == ImageTransform(256)
+    assert type(transform.size) is int  # JSON takes no other
 
 
 def test_photos_of_coco_are_not_changed_by_the_fast_path(shared_data: Path) -> None:
