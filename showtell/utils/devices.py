@@ -38,20 +38,25 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         UsageError: the device is unknown, or this machine does not have it.
     """
     if isinstance(name, torch.device):
+        _require_device(str(name) if name.type == "cuda" else name.type)
         return name
     chosen = os.environ.get(DEVICE_VARIABLE, "auto") if name in (None, "auto") else name
     if chosen in ("", "auto"):
         return torch.device(_fastest())
-    present = available_devices()
-    if chosen not in present and not (chosen == "cuda" and torch.cuda.is_available()):
-        raise UsageError(
-            f"device {chosen!r}: this machine has {' and '.join(present)}; name one of these with --device or"
-            f" {DEVICE_VARIABLE}, or auto"
-        )
+    _require_device(chosen)
     device = torch.device(chosen)
     if name != chosen and device.index is not None:  # the choice of the process: streams are made there too
         torch.cuda.set_device(device)
     return device
+
+
+def _require_device(name: str) -> None:
+    present = available_devices()
+    if name not in present and not (name == "cuda" and torch.cuda.is_available()):
+        raise UsageError(
+            f"device {name!r}: this machine has {' and '.join(present)}; name one of these with --device or"
+            f" {DEVICE_VARIABLE}, or auto"
+        )
 
 
 def available_devices() -> list[str]:
@@ -142,7 +147,8 @@ def warm_up(device: torch.device) -> None:
 
 
 def _compute_a_little(device: torch.device) -> None:
-    with contextlib.suppress(RuntimeError):  # whoever needs the device will meet the error again
+    # Whoever needs the device will meet the error again; AssertionError: a torch without CUDA.
+    with contextlib.suppress(RuntimeError, AssertionError):
         images = torch.zeros(1, 8, 8, 8, device=device, dtype=torch.bfloat16)
         weights = torch.zeros(8, 8, 3, 3, device=device, dtype=torch.bfloat16)
         torch.nn.functional.conv2d(images, weights, padding=1)

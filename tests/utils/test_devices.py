@@ -124,6 +124,32 @@ def test_a_device_that_is_not_there(
         pick_device(None if by_variable else name)
 
 
+@pytest.mark.parametrize(
+    ("name", "gpus"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2), ("mps", 0), ("meta", 1)]
+)
+def test_a_device_of_torch_that_is_not_there(name: str, gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_machine(monkeypatch, gpus=gpus)
+    with pytest.raises(UsageError, match=f"^device '{name}': this machine has"):
+        pick_device(torch.device(name))
+
+
+def test_a_device_of_torch_with_the_number_of_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_machine(monkeypatch, mps=True)
+    for name in ("cpu:0", "mps:0"):
+        assert pick_device(torch.device(name)) == torch.device(name)
+
+
+@pytest.mark.parametrize("error", [AssertionError, RuntimeError])
+def test_warming_up_a_device_that_fails_is_quiet(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(torch, "zeros", fail)
+    devices._compute_a_little(GPU)
+
+
 def test_auto_precision_on_mps() -> None:
     assert compute_dtype("auto", torch.device("mps")) == torch.float32
 
