@@ -61,11 +61,22 @@ class RowChecks:
         Raises:
             OSError: a file cannot be read.
         """
-        self._checksums = _content(self._folder / CHECKSUMS)
+        before, self._checksums = self._checksums, _content(self._folder / CHECKSUMS)
+        self._forget_changed(before)
         numbers = _content(self._folder / DAMAGED)
         self._marked = np.frombuffer(numbers[: len(numbers) // 8 * 8], "<u8").tolist()
         self._checked = self._checked[:count].ljust(count, b"\0")
         return frozenset(self._marked)
+
+    def _forget_changed(self, before: bytes) -> None:
+        """Check rows again whose checksums were others before: another process has written them."""
+        if self._checksums.startswith(before):
+            return
+        count = min(len(before), len(self._checksums), len(self._checked) * CHECKSUM_BYTES) // CHECKSUM_BYTES
+        old, new = (np.frombuffer(content, "<u4", count) for content in (before, self._checksums))
+        same = np.zeros(len(self._checked), np.uint8)
+        same[:count] = old == new
+        self._checked = bytearray((np.frombuffer(self._checked, np.uint8) & same).tobytes())
 
     def damage(self, place: int, key: bytes, row: Record) -> str | None:
         """Why a row is damaged; None if it is not. Each row is checked once in a process.

@@ -74,6 +74,23 @@ def test_damaged_rows_that_another_process_reads_are_extracted_by_the_next_run(
     assert_rows_right(again, full(snippets[:6]))
 
 
+def test_rows_that_another_process_has_replaced_are_checked_again(
+    tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path]
+) -> None:
+    reader, writer = (FeatureStore(tmp_path, tiny_encoder) for _ in range(2))
+    reader.extract(full(snippets[:4]))
+    assert_rows_right(reader, full(snippets[:4]))
+    with (reader.folder / "rows.bin").open("r+b") as file:
+        file.truncate(2 * reader.row_bytes)
+    writer.extract(full(snippets[4:8]))  # rows 2 to 5
+    damage(writer, 3, "one bit")
+    reader.extract(full(snippets[:10]))
+    for place in (0, 1, 2, 4, 5):
+        reader[place]
+    with pytest.raises(FeatureStoreError, match="row 3 is damaged"):
+        reader[3]
+
+
 def test_a_row_is_checked_once_in_a_process(
     tmp_path: Path, tiny_encoder: CNNEncoder, snippets: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
