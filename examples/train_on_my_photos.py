@@ -31,4 +31,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs/mine"), help="folder of the run")
     parser.add_argument("--init", default="everyday", help="the model to start from")
     parser.add_argument("--epochs", type=int, default=10, help="maximum number of epochs")
-    train_on_my_photos(**vars(parser.parse_args()))
+    try:
+        train_on_my_photos(**vars(parser.parse_args()))
+    except showtell.ShowtellError as error:
+        parser.exit(error.exit_code, f"error: {error}\n")

@@ -1,6 +1,6 @@
 """Export a model: graphs for ONNX Runtime and OpenVINO, or a Hugging Face hub folder.
 
-The folder is loaded like any model (--model FOLDER). It contains a 50-line example that needs neither
+The folder is loaded like any model (--model FOLDER). It contains a short example that needs neither
 showtell nor PyTorch. int8 is calibrated on photos similar to those to be captioned. A hub folder has a model
 card to edit, the weights (encoder included) and the configuration.
 """

@@ -10,7 +10,7 @@ from showtell.config.checks import require
 _RANGES: Final = {
     "length_penalty": (0, 10, ""),
     "diversity": (0, 100, ""),
-    "temperature": (0.001, 1000, "; for greedy search use beam_size 1"),
+    "temperature": (0.001, 1000, "; for greedy search leave out search.sample and set search.beam_size 1"),
 }
 """Least and largest values (far beyond them scores are not finite), and advice for the error."""
 

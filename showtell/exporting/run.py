@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from showtell.captioning.base import Pixels
     from showtell.captioning.captioner import Captioner
+
+log = logging.getLogger(__name__)
 
 MIN_CALIBRATION_IMAGES: Final = 20
 """Photos that int8 is calibrated on at least."""
@@ -193,6 +196,8 @@ def _export_graphs(
             "(photos, --photos)"
         )
     paths = list(find_images(photos)) if photos else []
+    if missing := [path for path in paths if not Path(path).exists()]:
+        raise UsageError(f"photos: no such file: {missing[0]}")
     _require_exporters(precision)
     from showtell.exporting.folder import check_target, export_model
 
@@ -200,6 +205,8 @@ def _export_graphs(
     sized = name if image_size is None else f"{name}-{image_size}"
     folder = Path(out or f"exported/{sized}-{precision}")
     check_target(folder)
+    if folder.exists():
+        log.info("%s: the exported model there is replaced", folder)
     require_writable(folder, UsageError)
     import torch
 

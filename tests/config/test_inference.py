@@ -26,7 +26,7 @@ from showtell.errors import ConfigError
         ({"block_ngram": 1}, "no word could come twice"),
         ({"top_p": 0}, "search.top_p must be over 0"),
         ({"top_p": 1.1}, "at most 1"),
-        ({"temperature": 0}, "for greedy search use beam_size 1"),
+        ({"temperature": 0}, "for greedy search leave out search.sample"),
         ({"temperature": float("nan")}, "search.temperature"),
         ({"num_captions": 4}, "search.num_captions must be at most search.beam_size"),
         ({"sample": True, "diversity": 0.5}, "search.diversity is for beam search"),

@@ -49,6 +49,7 @@ def test_options_of_graphs_are_refused(option: list[str], capsys: pytest.Capture
     [
         ({"precision": "int4"}, "precision 'int4': take one of fp32, bf16, int8"),
         ({"precision": "int8"}, "int8 is calibrated on photos: name 20 or more"),
+        ({"precision": "int8", "photos": "nope.jpg"}, "photos: no such file: nope.jpg"),
         ({"language": "de"}, "language is for the card of a hub folder"),
         ({"to_hub_folder": "hub", "language": "German"}, "give a code of ISO 639"),
         ({"to_hub_folder": "hub", "out": "x"}, "out is for graphs"),

@@ -49,5 +49,10 @@ def caption(path: str) -> str:
     return " ".join(words).removesuffix(" <end>")
 
 
+if len(sys.argv) == 1:
+    sys.exit("usage: python caption.py photo.jpg ...")
 for name in sys.argv[1:]:
-    print(f"{name}: {caption(name)}")
+    try:
+        print(f"{name}: {caption(name)}")
+    except OSError as error:
+        sys.exit(f"{name}: {error}")

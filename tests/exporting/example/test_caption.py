@@ -28,3 +28,15 @@ def test_the_example_captions_with_onnx_runtime_alone(
     captions = ExportedCaptioner(exported, "onnx").caption(photos, config)
     expected = [f"{photo}: {' '.join(best.words)}" for photo, (best,) in zip(photos, captions, strict=True)]
     assert capsys.readouterr().out.splitlines() == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [([], "usage: python caption.py"), (["nope.jpg"], "nope.jpg: ")]
+)
+def test_the_example_refuses_what_it_cannot_caption(
+    names: list[str], message: str, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = str(exported / "caption.py")
+    monkeypatch.setattr(sys, "argv", [script, *names])
+    with pytest.raises(SystemExit, match=message):
+        runpy.run_path(script, run_name="__main__")
