@@ -1,4 +1,4 @@
-"""What pyproject.toml has no words for: in a wheel, models/ is a part of the package (showtell/models)."""
+"""Package the top-level models/ directory as showtell/models, which pyproject.toml cannot express."""
 
 from setuptools import find_packages, setup
 

@@ -1,18 +1,18 @@
-"""The errors of showtell. Each message is one line, names what is wrong and how to mend it.
+"""The errors of showtell. Each message is one line, names what is wrong and how to fix it.
 
-ShowtellError                  exit code 1: it failed
-├── UsageError                 exit code 2: it was asked for in a way that cannot work
+ShowtellError                  exit code 1: an operation failed
+├── UsageError                 exit code 2: wrong arguments or options
 │   ├── ConfigError            a configuration value, or two that contradict each other
 │   └── PluginError            a plug-in that is not installed, or fails
 ├── DataError
 │   ├── AnnotationError        an annotation file or one entry of it
-│   ├── DownloadError          a dataset's file that cannot be had from its address
-│   └── ImageError             an image that cannot be shown
+│   ├── DownloadError          a dataset file that cannot be downloaded
+│   └── ImageError             an image that cannot be decoded
 ├── ModelError
-│   ├── EncoderError           encoder weights that are missing or of an unknown form
-│   └── CheckpointError        a captioner's file that is damaged, or of another version or vocabulary
+│   ├── EncoderError           encoder weights that are missing or in an unknown format
+│   └── CheckpointError        a model file that is damaged, or of another version or vocabulary
 ├── FeatureStoreError          a feature cache that cannot be read or written
-├── TrainingDivergedError      a validation loss that says that training has failed
+├── TrainingDivergedError      training that diverged; no model was saved
 └── WriteError                 a file that cannot be written: no room, no permission (also an OSError)
 """
 
@@ -72,7 +72,7 @@ class ImageError(DataError):
 
     Attributes:
         source: the file (or other name) of the image.
-        reason: why it cannot be shown, in a few words.
+        reason: why it cannot be decoded, in a few words.
     """
 
     def __init__(self, source: str, reason: str) -> None:
@@ -90,11 +90,11 @@ class ModelError(ShowtellError):
 
 
 class EncoderError(ModelError):
-    """Encoder weights are missing, or of a form that is not known."""
+    """Encoder weights are missing, or in an unknown format."""
 
 
 class CheckpointError(ModelError):
-    """A captioner's file is damaged, or of another version or vocabulary."""
+    """A model file is damaged, or of another version or vocabulary."""
 
 
 class FeatureStoreError(ShowtellError):

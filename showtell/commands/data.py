@@ -1,8 +1,8 @@
-"""Datasets of captioned photos: which ones are known, what a folder has of one, and how to get the rest.
+"""List, check, download, prepare and export caption datasets.
 
-`list` shows what is known; `check` says what a folder holds, what is missing and which file decides the
-splits; `get` downloads and goes on where it stopped; `prepare` unpacks what was downloaded by hand; `export`
-writes COCO's or Label Studio's JSON.
+`list` prints the known datasets; `check` what a folder contains, what is missing, and which file defines the
+splits; `get` downloads a dataset, or continues an interrupted download; `prepare` unpacks archives that were
+downloaded by hand; `export` writes the JSON of COCO or Label Studio.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CHECK: Final = (
 )
 _GET: Final = (
     ("{prog} flickr8k", "into data/flickr8k"),
-    ("{prog} coco --root /disk/coco --keep-archives", "elsewhere; run it again to go on"),
+    ("{prog} coco --root /disk/coco --keep-archives", "elsewhere; run it again to continue"),
 )
 _PREPARE: Final = (
     ("{prog} data/coco", "unpack the archives that were put there"),
@@ -67,7 +67,7 @@ def add_arguments(parser: Parser) -> None:
     check.add_argument("root", metavar="FOLDER", help="folder, annotation file, or name of a known dataset")
     _add_format(check)
     check.add_argument("--decode", action="store_true", help="decode each photo too, to find damaged ones")
-    get = Parser(description="Download a dataset, and unpack it; again, to go on.", examples=_GET)
+    get = Parser(description="Download and unpack a dataset; run it again to continue.", examples=_GET)
     get.add_argument("name", metavar="NAME", help="name of a dataset in showtell data list")
     get.add_argument("--root", metavar="FOLDER", help="where it goes; default: its place in data/")
     get.add_argument("--keep-archives", action="store_true", help="keep an archive when it has been unpacked")

@@ -1,6 +1,6 @@
 """Prepare a dataset: annotations -> vocabulary, splits, statistics page, cached features.
 
-Training does all of this by itself; this command shows it, and takes the waiting out of the first run.
+Training runs these steps itself; use this command to inspect a dataset, or to extract features beforehand.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(parser: Parser, args: Namespace) -> None:
     """Preprocess."""
-    from showtell.utils.devices import log_gpu_memory  # torch takes seconds: help is shown at once
+    from showtell.utils.devices import log_gpu_memory  # torch takes seconds: help is displayed at once
 
     config = to_run_config(parser, args)
     require_writable(Path(args.report or "reports"), UsageError)

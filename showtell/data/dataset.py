@@ -146,7 +146,7 @@ def collate_fn(
         pad_id: what captions are padded with.
 
     Returns:
-        The batch. With one caption an image, row i of captions belongs to row i of images.
+        The batch. With one caption per image, row i of captions belongs to row i of images.
     """
     several = [[item[1]] if isinstance(item[1], Tensor) else item[1] for item in items]
     captions = [caption for of_image in several for caption in of_image]
@@ -272,7 +272,7 @@ class EvalLoader(DataLoader[Any]):
 
     Args:
         dataset: the dataset.
-        batch_size: images a batch.
+        batch_size: images per batch.
         num_workers: processes that load batches.
         rank: number of this process; it gets the images `rank`, `rank + world_size`, ...
         world_size: how many processes evaluate together.

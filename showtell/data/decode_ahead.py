@@ -35,7 +35,7 @@ class Decoded(Generic[T, P]):
 
 
 def decode_threads() -> int:
-    """Threads that decode beside the encoder: one a core, at most 8 (more wait for Python's lock)."""
+    """Threads that decode beside the encoder: one per core, at most 8 (more wait for the GIL)."""
     return min(8, os.cpu_count() or 1)
 
 
@@ -48,7 +48,7 @@ def decode_ahead(
 ) -> Generator[Decoded[T, P], None, None]:
     """Decode `sources` in threads and yield the images in order.
 
-    Pillow decodes without holding Python's lock, so decoding runs beside the encoder. At most `ahead`
+    Pillow decodes without holding the GIL, so decoding runs beside the encoder. At most `ahead`
     images are held, however many there are.
 
     Args:

@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (index, draw) in an order that depends on the seed and the epoch alone.
 
-    So an epoch can be entered anywhere: after a kill, training goes on with the batch that was next. Several
+    So an epoch can be entered anywhere: after a kill, training continues with the next batch. Several
     processes share each batch: their parts together are the batch that one process would have.
 
     Args:

@@ -45,12 +45,12 @@ def find_images(
 
     Args:
         inputs: each is one of
-            - a file: its name exactly as given, even if there is no such file (decoding it will tell);
+            - a file: its name exactly as given, even if there is no such file (decoding it reports that);
             - a folder: its image files by suffix, sorted, without hidden files and folders. Links to folders
               are followed, once each. A folder within that cannot be read is named too, so that it is
               reported with the images that failed;
             - a glob, such as `*.jpg` or `photos/**/*.png`: the files that match, sorted;
-            - `-`: names of files on standard input, one a line.
+            - `-`: names of files on standard input, one per line.
         recursive: look into the folders of a folder too.
         stdin: the text that `-` stands for; without it, standard input.
         suffixes: endings, in lower case, of the files that are taken from a folder.

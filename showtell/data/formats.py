@@ -11,7 +11,7 @@ from typing import Final
 from PIL import Image
 
 HEAD_BYTES: Final = 32
-"""Bytes at the beginning of a file that tell its format."""
+"""Bytes at the beginning of a file by which its format is detected."""
 _PLUGINS: Final = {  # Pillow's module of each format
     "JPEG": "JpegImagePlugin",
     "PNG": "PngImagePlugin",

@@ -32,7 +32,7 @@ from showtell.errors import ImageError
 ImageSource = Path | str | bytes | Image.Image
 
 MAX_PIXELS: Final = 200_000_000
-"""Images with more pixels than this are refused: the largest photos of telephones just fit."""
+"""Images with more pixels than this are refused: the largest photos of phones just fit."""
 
 # Pillow's own guard stays on, for sizes that only show while decoding; it has to let through what we allow.
 if Image.MAX_IMAGE_PIXELS is not None:
@@ -173,7 +173,7 @@ def _to_rgb(image: Image.Image, white: int | None) -> Image.Image:
 
 
 def _reason(error: Exception, max_pixels: int) -> str:
-    """Say in a few words why an image cannot be shown."""
+    """Say in a few words why an image cannot be decoded."""
     match error:
         case FileNotFoundError() | NotADirectoryError():
             return "no such file"

@@ -16,7 +16,7 @@ from showtell.data.records import CaptionedImage
 from showtell.data.transforms import ImageTransform, random_view, resize_image, to_pixels
 from showtell.errors import DataError, ImageError
 
-SKIP_PHOTOS_HINT: Final = "mend it, or leave such photos out and count them with --skip-bad"
+SKIP_PHOTOS_HINT: Final = "replace it, or leave such photos out and count them with --skip-bad"
 """Advice for a photo that cannot be decoded, for messages."""
 
 

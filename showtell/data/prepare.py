@@ -22,7 +22,7 @@ from showtell.errors import DataError
 log = logging.getLogger(__name__)
 
 WITHOUT_PEOPLE: Final = "image without a caption that a person wrote"
-"""Reason for which an image is left out where captions by people are asked for."""
+"""Reason for which an image is left out if human captions are required."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def prepare_data(config: DataConfig, cache_dir: Path) -> PreparedData:
 
     Args:
         config: the settings.
-        cache_dir: where the embedded dataset is drawn, if it is asked for.
+        cache_dir: where the embedded dataset is generated, if it is used.
 
     Raises:
         AnnotationError: the annotations cannot be used.
@@ -113,7 +113,7 @@ def load_images(
 
     Args:
         config: the settings.
-        cache_dir: where the embedded dataset is drawn, if it is asked for.
+        cache_dir: where the embedded dataset is generated, if it is used.
         need_files: refuse images whose files are not there.
         cut_splits: cut the splits that a dataset lacks from its training images.
 

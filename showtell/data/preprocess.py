@@ -59,7 +59,7 @@ def preprocess_image(
         (3, size, size) float32, contiguous.
 
     Raises:
-        ImageError: the image cannot be shown (see `decode_image`).
+        ImageError: the image cannot be decoded (see `decode_image`).
     """
     image = ImageTransform(size, mean, std).decode(source)
     if train:

@@ -36,7 +36,7 @@ _AHEAD: Final = 2048
 def should_use_processes(count: int, size: int, views: int = 1) -> bool:
     """Whether `decode_in_processes` pays, for an encoder as fast as a GPU.
 
-    Threads wait for Python's lock: they decode about three times what one does, however many cores there are.
+    Threads wait for the GIL: they decode about three times what one does, however many cores there are.
     Processes take about a second to start, and shared memory, of which containers often have little.
 
     Args:
@@ -52,7 +52,7 @@ def should_use_processes(count: int, size: int, views: int = 1) -> bool:
 def decode_in_processes(
     sources: Iterable[T], decode: Callable[[T], list[Pixels]], *, size: int, views: int = 1
 ) -> Generator[Decoded[T, list[Pixels]], None, None]:
-    """Decode `sources` in processes, one a core, and yield them in order; see `decode_ahead`.
+    """Decode `sources` in processes, one per core, and yield them in order; see `decode_ahead`.
 
     Args:
         sources: what to decode; picklable, since they go to the processes: what comes back are copies. About

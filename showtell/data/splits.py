@@ -107,5 +107,5 @@ def _shuffled(images: Sequence[CaptionedImage], salt: str) -> list[str]:
 
 
 def _count(total: int, fraction: float) -> int:
-    """A share that is asked for holds an image at least."""
+    """The number of images of a requested split, at least one."""
     return max(1, round(total * fraction))

@@ -38,7 +38,7 @@ def log_summary(data: PreparedData) -> None:
 
 
 def warn_of_few_images(data: PreparedData, config: RunConfig) -> None:
-    """Warn where images are few or the vocabulary is tiny. Drawn scenes need little of both.
+    """Warn if images are few or the vocabulary is tiny. Synthetic scenes need few of both.
 
     Args:
         data: of the run.
@@ -49,21 +49,21 @@ def warn_of_few_images(data: PreparedData, config: RunConfig) -> None:
     photos, words, fresh = len(data.train), len(data.vocabulary.words), config.init == "none"
     if fresh and photos < MIN_IMAGES_FROM_SCRATCH:
         log.warning(
-            "%s training photos are few to learn from alone: expect captions that miss the photo;"
-            " start from a model (--init %s), or add photos",
+            "only %s training photos: expect captions that do not match the photo; start from a pretrained"
+            " model (--init %s), or add photos",
             f"{photos:,}",
             DEFAULT_MODEL,
         )
     elif photos < MIN_IMAGES_FINETUNING:
         log.warning(
-            "%s training photos are few: expect the captions of %s with some of your words; add photos",
+            "only %s training photos: expect captions like those of %s with a few of your words; add photos",
             f"{photos:,}",
             config.init,
         )
     if fresh and words < TINY_VOCABULARY:
         log.warning(
-            "a vocabulary of %s words is tiny, and captions will have no others: add captions, lower"
-            " data.min_count (%d here), or start from a model (--init %s)",
+            "the vocabulary has only %s words, and the model can generate no others: add captions, lower"
+            " data.min_count (%d here), or start from a pretrained model (--init %s)",
             f"{words:,}",
             data.min_count,
             DEFAULT_MODEL,

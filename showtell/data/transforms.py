@@ -128,7 +128,7 @@ def random_view(image: Image.Image, size: int, chances: Sequence[float]) -> Imag
     """Make a random view for training: a part of the image, resized to a square, mirrored or not.
 
     The part has 45 to 100 % of the area and 4/5 to 5/4 of the proportions (after Szegedy et al. 2015,
-    arXiv:1409.4842, with a larger part: what the captions tell of has to stay in sight).
+    arXiv:1409.4842, with a larger part: what the captions mention has to stay in sight).
 
     Args:
         image: an RGB image.
@@ -228,7 +228,7 @@ class ImageTransform:
         """Decode an image and make a view of it: (H, W, 3) uint8, H x W about size x size.
 
         Raises:
-            ImageError: the image cannot be shown (see `decode_image`).
+            ImageError: the image cannot be decoded (see `decode_image`).
         """
         return to_pixels(view_image(self.decode(source, max_pixels), view, self.size))
 

@@ -37,11 +37,11 @@ class FeatureEncoder(Protocol):
 
     @property
     def grid_cells(self) -> int:
-        """R."""
+        """Number of grid cells, R."""
 
     @property
     def feature_dim(self) -> int:
-        """D."""
+        """Feature dimension, D."""
 
     @property
     def batch_size(self) -> int:

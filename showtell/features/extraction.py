@@ -164,6 +164,6 @@ def without_failed(images: Sequence[CaptionedImage], failed: Sequence[ImageError
     for split, name in (("train", "training"), ("val", "validation")):
         if any(image.split == split for image in images) and not any(i.split == split for i in decoded):
             raise DataError(
-                f"no {name} image can be decoded, the first: {failed[0]}; mend them, or add others"
+                f"no {name} image can be decoded, the first: {failed[0]}; replace them, or add others"
             )
     return decoded

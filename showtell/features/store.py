@@ -4,7 +4,7 @@ A store is a folder named after the fingerprint of its encoder (weights, transfo
 
     store.json   what the rows are
     rows.bin     rows, one after the other, each the features (R, D) of an image (see `RowFormat`)
-    index.bin    16 bytes a row: the key of the image file (path, size, time of change) and view in it
+    index.bin    16 bytes per row: the key of the image file (path, size, time of change) and view in it
     checksums.bin, damaged.bin: see `showtell.features.checksums`
 
 Rows are only ever appended: first the rows and their checksums are flushed to the disk, then their keys. So a
@@ -224,11 +224,11 @@ class FeatureStore:
 
         Args:
             wanted: (path, view) pairs.
-            skip_bad: list images that cannot be shown in the report, instead of stopping at the first.
+            skip_bad: list images that cannot be decoded in the report, instead of stopping at the first.
             progress: called with the number of rows just done.
 
         Raises:
-            ImageError: an image cannot be shown; what was extracted before is kept.
+            ImageError: an image cannot be decoded; what was extracted before is kept.
             FeatureStoreError: the disk is full or fails.
         """
         report = ExtractionReport()

@@ -174,7 +174,7 @@ def stack_to_device(arrays: Sequence[npt.NDArray[Any]], device: torch.device) ->
 
 
 class CopyToCPU:
-    """A tensor on its way to the CPU: a GPU goes on with what it is given next while it is copied."""
+    """A tensor on its way to the CPU: the GPU continues with its next work while it is copied."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._copied = torch.cuda.Event() if tensor.is_cuda else None

@@ -1,8 +1,8 @@
-"""Write files so that a reader, or a kill at any moment, never meets half of one; read small ones.
+"""Atomic writes of files and folders, also if the process is killed; bounded reads of small files.
 
 A new file or folder has the name `.<16 hexadecimal digits>.tmp` until it is complete. Its writer holds a lock
-on it (`flock`), which ends with the process. So the next run can tell what a killed one has left from what
-another run is writing, and deletes it.
+on it (`flock`), which ends with the process. So the next run can distinguish what a killed one has left
+from what another run is writing, and deletes it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ MIB = 2**20
 
 
 class Gpu(Protocol):
-    """A device that tells how its memory is used, in bytes."""
+    """A device with memory counters, in bytes."""
 
     def in_use(self) -> int:
         """Held by tensors now."""

@@ -1,4 +1,4 @@
-"""Every image of numbers that showtell draws, in one style: plain values in, a PNG file out.
+"""All plots of showtell, in one style, as PNG files.
 
 To add a kind of plot: inside `with style():`, `figure, axes = new_figure(...)`, draw on the axes, and
 `save(figure, path)`. Backgrounds are transparent and text is grey, so that a plot reads well on a light and
@@ -260,10 +260,10 @@ def plot_attention(
     title: str,
     log_probs: Sequence[float],
 ) -> Path:
-    """Draw where a decoder looked for each word: the photo once a word, warm and bright where it looked.
+    """Draw the attention weights of each word over the photo, warm and bright where they are large.
 
-    A word's full heat is its strongest cell; but no less than three times an even look, so that looking
-    everywhere does not seem like looking somewhere.
+    The colour scale of a word ends at its largest weight, but not below three times the uniform weight, so
+    that a nearly uniform map does not look concentrated.
 
     Args:
         photo: (H, W, 3), in its own proportions.

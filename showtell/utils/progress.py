@@ -1,4 +1,4 @@
-"""Whether progress bars are shown."""
+"""Whether progress bars are displayed."""
 
 from __future__ import annotations
 

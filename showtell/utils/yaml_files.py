@@ -1,4 +1,4 @@
-"""YAML of strangers: aliases (`*name`), which repeat a value without end, are bounded."""
+"""Read untrusted YAML: the expansion of aliases (`*name`) is bounded."""
 
 from __future__ import annotations
 

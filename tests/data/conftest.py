@@ -17,5 +17,5 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="package")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files that cannot be shown, by name."""
+    """Files that cannot be decoded, by name."""
     return make_broken_images(tmp_path_factory.mktemp("broken"))

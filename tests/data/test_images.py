@@ -24,7 +24,7 @@ from tests.data.pixels import largest_difference, mean_difference, pixels_of
 JPEG_ERROR = 4  # levels by which a JPEG of quality 98 may differ
 
 
-# ---- decoding: what can be shown
+# ---- decoding: what can be decoded
 
 
 def test_every_odd_image_is_shown(odd: dict[str, Path]) -> None:
@@ -161,7 +161,7 @@ def test_reduced_scale_is_taken_and_looks_the_same() -> None:
     assert np.abs(np.asarray(exact).astype(int) - ImageTransform().pixels(photo)).mean() < 1
 
 
-# ---- decoding: what cannot be shown
+# ---- decoding: what cannot be decoded
 
 REASONS = {
     "missing.jpg": "no such file",

@@ -51,11 +51,11 @@ MINE = DataConfig(root="mine", min_count=3)
 @pytest.mark.parametrize(
     ("init", "photos", "words", "expected"),
     [
-        ("none", 999, 200, ["999 training photos are few to learn from alone"]),
+        ("none", 999, 200, ["only 999 training photos: expect captions that do not match"]),
         ("none", 1_000, 200, []),
-        ("none", 1_000, 99, ["a vocabulary of 99 words is tiny"]),
-        ("none", 9, 9, ["few to learn from alone", "data.min_count (3 here)"]),
-        ("flickr8k", 49, 9, ["49 training photos are few: expect the captions of flickr8k"]),
+        ("none", 1_000, 99, ["the vocabulary has only 99 words"]),
+        ("none", 9, 9, ["only 9 training photos", "data.min_count (3 here)"]),
+        ("flickr8k", 49, 9, ["only 49 training photos: expect captions like those of flickr8k"]),
         ("flickr8k", 50, 9, []),
     ],
 )

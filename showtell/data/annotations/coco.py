@@ -70,7 +70,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     if len(paths) > 1 and (None in splits or len(set(splits)) < len(splits)):
         names = ", ".join(str(file.relative_to(root)) for file in paths)
         raise AnnotationError(
-            f"{root}: several COCO files, whose names tell no splits: {names}; name one with --data.root"
+            f"{root}: several COCO files, whose names state no splits: {names}; name one with --data.root"
         )
     for file in paths:
         _read_file(file, root, images, collector)

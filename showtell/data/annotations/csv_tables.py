@@ -66,7 +66,7 @@ class Row:
 def files(root: Path) -> list[Path]:
     """The tables of a folder: a caption file by name, the metadata of each of its folders, or the only one.
 
-    Several are read where their names tell the splits.
+    Several are read if their names state the splits.
     """
     for name in _CAPTION_FILES:
         if (root / name).is_file():
@@ -95,7 +95,7 @@ def matches_file(file: Path) -> bool:
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
-    """Collect the images and captions of a table, one caption a row; the rows of one image are merged.
+    """Collect the images and captions of a table, one caption per row; the rows of one image are merged.
 
     Images are looked for beside the file, in `images` and in the other folders there. Of several tables the
     folder, or the name of each, says the split.

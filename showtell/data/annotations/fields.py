@@ -27,7 +27,7 @@ IMAGE_FIELDS: Final = (
     "image", "file_name", "filename", "image_name", "image_path", "file", "image_file", "img", "path",
     "image_id",
 )  # fmt: skip
-"""Fields that name an image's file, the surest first. `image_id` may be the name without its ending."""
+"""Fields that name an image's file, the most certain first. `image_id` may be the name without its ending."""
 
 CAPTION_FIELDS: Final = (
     "caption", "text", "comment", "sentence", "description", "caption_str", "raw", "paragraph", "captions",

@@ -35,7 +35,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
     """Collect the images of a folder.
 
     A file of captions in it (`captions.csv`, .tsv, .txt, .jsonl, .json) is read by the reader of its kind.
-    Else each image has a text file of the same name (`photo.txt` or `photo.jpg.txt`) with one caption a line;
+    Else each image has a text file of the same name (`photo.txt` or `photo.jpg.txt`), one caption per line;
     folders `train`, `val` and `test` in it are splits, images in the folder itself are `train`.
 
     Raises:

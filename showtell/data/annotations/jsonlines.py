@@ -35,7 +35,7 @@ _METADATA = "metadata.jsonl"  # Hugging Face's imagefolder: one in each folder
 def files(root: Path) -> list[Path]:
     """The files of a folder: a caption file by name, the metadata of each of its folders, or the only one.
 
-    Several are read where their names tell the splits.
+    Several are read if their names state the splits.
     """
     for name in _CAPTION_FILES:
         if (root / name).is_file():

@@ -1,4 +1,4 @@
-"""The one entry point: finds the dataset, tells its format, reads it."""
+"""Load annotations: find the dataset, detect its format, read it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def load_annotations(
     detected = _detect(root) if format == "auto" else format
     if detected == "scenes":
         raise UsageError(
-            f"format {detected!r} is drawn, not read from {root}; leave out --data.root or name another"
+            f"format {detected!r} is generated, not read from {root}; leave out --data.root or name another"
         )
     collector = Collector(skip_bad=skip_bad, need_files=need_files)
     if detected in _READERS:

@@ -74,7 +74,7 @@ def write_label_studio(
     """Write the tasks of a dataset as Label Studio imports them; `LABELING_CONFIG` belongs to them.
 
     Images have the address of a local file (`/data/local-files/?d=...`) relative to `home`, which has to be
-    Label Studio's document root. Captions by people are annotations; those by a model are predictions.
+    Label Studio's document root. Human captions are annotations; those of a model are predictions.
 
     Args:
         images: the dataset.

@@ -1,4 +1,4 @@
-"""What a dataset's folder has of what its annotations name."""
+"""Compare a dataset folder with its annotations: present, missing and unusable images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped, and are checked before they get their name."""
+"""Downloads that are resumed, and verified before the file gets its name."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _fetch(url: str, part: Path, size: int, pause: float) -> None:
         got = part.stat().st_size if part.exists() else 0
         failed = 1 if got > before else failed + 1
         if failed >= _TRIES or (not got and _is_unreachable(reason)):
-            kept = f"; {got:,} bytes are kept, the same command goes on from there" if got else ""
+            kept = f"; {got:,} bytes are kept; run the same command again to continue" if got else ""
             raise DownloadError(
                 f"{url}: cannot be downloaded ({reason}); check the network, or put the file there by hand:"
                 f" {part.with_suffix('')}{kept}"

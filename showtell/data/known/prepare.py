@@ -37,7 +37,7 @@ def is_there(source: Source, folder: Path) -> bool:
 def get_dataset(
     dataset: KnownDataset, folder: Path, *, language: str = "de", keep_archives: bool = False
 ) -> None:
-    """Download what a folder lacks of a dataset, and prepare it; the same again goes on.
+    """Download what a folder lacks of a dataset, and prepare it; the same call continues an interrupted one.
 
     Args:
         dataset: the dataset.
@@ -104,7 +104,7 @@ def _convert(dataset: KnownDataset, folder: Path, language: str) -> None:
 
 
 def write_multi30k(folder: Path, language: str) -> Path:
-    """Write `captions.csv` of Multi30k's lists of photos and captions, one caption a photo.
+    """Write `captions.csv` of Multi30k's lists of photos and captions, one caption per photo.
 
     Args:
         folder: with `train.txt`, `train.de.gz`, ...

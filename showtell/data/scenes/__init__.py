@@ -1,6 +1,6 @@
-"""The embedded dataset: drawn scenes with captions from a grammar, and a judge that reads captions back.
+"""The embedded dataset: synthetic scenes with captions from a grammar, and a judge that reads captions back.
 
-Made in seconds on any machine, it needs no download; what its captions tell can be checked to the word.
+Made in seconds on any machine, it needs no download; each word of its captions can be checked.
 """
 
 from showtell.data.scenes.drawing import draw_scene

@@ -1,4 +1,4 @@
-"""The sentences that tell a scene: a handful of forms, each of which `judge_caption` can read back."""
+"""Sentence templates that describe a scene, which `judge_caption` can parse."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMS = (
 )
 """The sentences: `one` is in the relation to `other`."""
 
-_SIZE_MENTION_RATE = 0.4  # share of the captions that tell both sizes
+_SIZE_MENTION_RATE = 0.4  # share of the captions that name both sizes
 _DEFINITE = 0.2  # share of the objects that are "the" instead of "a"
 
 
@@ -40,13 +40,13 @@ def _noun_phrase(thing: SceneObject, with_size: bool, rng: random.Random) -> str
 
 
 def scene_captions(scene: Scene, rng: random.Random, count: int = 5) -> tuple[str, ...]:
-    """Tell a scene in several different sentences.
+    """Describe a scene in several different sentences.
 
-    Each names both objects with their colours and the relation, from either object's side; some tell the
+    Each names both objects with their colours and the relation, from either object's side; some name the
     sizes too. Words are in lower case, without punctuation.
 
     Args:
-        scene: what to tell.
+        scene: the scene to describe.
         rng: decides forms and words.
         count: how many sentences, at most 20.
 

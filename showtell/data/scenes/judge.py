@@ -1,4 +1,4 @@
-"""Whether a caption, such as a model's, tells a scene rightly: the grammar of `grammar.py` read backwards."""
+"""Check whether a caption describes a scene correctly, by parsing it with the grammar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SceneJudgement:
         objects: the shapes of both objects.
         colours: the colours, each on its own object.
         relation: where the objects are.
-        sizes: the sizes, as far as the caption tells them; not needed to be `all_right`.
+        sizes: the sizes, as far as the caption names them; not needed to be `all_right`.
     """
 
     objects: bool
@@ -91,13 +91,13 @@ def _compare(one: _ParsedObject, other: _ParsedObject, relation: Relation, scene
 def judge_caption(caption: str, scene: Scene) -> SceneJudgement:
     """Read a caption and compare it with the scene.
 
-    The caption may tell the scene from either object's side ("a star above a heart" is "a heart below a
+    The caption may describe the scene from either object's side ("a star above a heart" is "a heart below a
     star"). Its objects are matched with the scene's in the way that gets most right: shapes first, then
     colours, then the relation. Case, spaces and punctuation do not matter.
 
     Args:
         caption: any text.
-        scene: what it should tell.
+        scene: the scene that it should describe.
 
     Returns:
         What is right. A text that is not a sentence of the grammar has nothing right.

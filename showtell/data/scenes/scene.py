@@ -1,4 +1,4 @@
-"""Drawn scenes: two objects and the relation between them; random choice of scenes."""
+"""Synthetic scenes: two objects and the relation between them; random choice of scenes."""
 
 from __future__ import annotations
 

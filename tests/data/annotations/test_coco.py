@@ -119,7 +119,7 @@ def test_several_files_need_names_of_splits(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     for name in ("a.json", "b.json"):
         write(tmp_path / name, content_of({1: "a.jpg"}, [(1, "A dog")]))
-    with pytest.raises(AnnotationError, match=r"whose names tell no splits: a\.json, b\.json; name one with"):
+    with pytest.raises(AnnotationError, match=r"whose names state no splits: a\.json, b\.json; name one"):
         load_annotations(tmp_path)
     assert len(load_annotations(tmp_path / "b.json").images) == 1
 

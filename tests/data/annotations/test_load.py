@@ -75,7 +75,7 @@ def test_no_format_or_no_place_at_all(tmp_path: Path) -> None:
         load_annotations(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"no such folder; correct --data\.images"):
         load_annotations(tmp_path, images=tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="'scenes' is drawn"):
+    with pytest.raises(UsageError, match="'scenes' is generated"):
         load_annotations(tmp_path, format="scenes")
 
 

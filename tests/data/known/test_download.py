@@ -74,7 +74,7 @@ def test_a_partial_file_that_is_too_long_is_begun_again(site: Site, tmp_path: Pa
 
 def test_what_is_got_is_kept_when_it_is_given_up(site: Site, tmp_path: Path) -> None:
     site.lose = [500, 0, 0, 0, 0]
-    with pytest.raises(DownloadError, match="500 bytes are kept, the same command goes on from there"):
+    with pytest.raises(DownloadError, match="500 bytes are kept; run the same command again to continue"):
         fetch(site, tmp_path / "a.zip")
     assert (tmp_path / "a.zip.part").read_bytes() == CONTENT[:500]
     site.lose.clear()
