@@ -53,7 +53,7 @@ def test_without_skip_bad_the_message_names_it(
     snippets: list[Path], tmp_path: Path, tiny_encoder: CNNEncoder
 ) -> None:
     images = dataset(snippets, tmp_path, ("page.jpg", "train"))
-    with pytest.raises(DataError, match=r"page\.jpg: .*; replace it, or leave such photos out .* --skip-bad$"):
+    with pytest.raises(DataError, match=r"page\.jpg: .*; replace it, or leave such photos .* --skip-bad$"):
         image_source(config(tmp_path, "cached", skip_bad=False), tiny_encoder, images)
 
 
