@@ -61,7 +61,7 @@ const filters = {
     const caption = tokens(entry.shown[model].text);
     const others = entry.people.map(tokens);
     return caption.has(predicted) && !caption.has(expected) && !others.some((words) => words.has(predicted))
-      && 2 * others.filter((words) => words.has(people)).length >= others.length;
+      && 2 * others.filter((words) => words.has(expected)).length >= others.length;
   },
 };
 const labels = {

@@ -103,6 +103,14 @@ def test_captions_are_searched(page: Browser, report: Report) -> None:
     assert page.one("#count").text == f"{len(wanted)} of 40 photos"
 
 
+def test_a_word_used_in_place_of_another_shows_its_photos(page: Browser) -> None:
+    row = '.words.m1 tr:has(.word[data-kind="confused"])'
+    wanted = int(page.one(f"{row} td:last-child").text)
+    page.one(f"{row} .word").click()
+    assert page.one("#count").text == f"{wanted} of 40 photos"
+    page.one("#filter").click()
+
+
 def test_a_word_of_the_tables_shows_its_photos(page: Browser, report: Report) -> None:
     word = page.one('.words.m1 .word[data-kind="often"]')
     candidates = word.text
