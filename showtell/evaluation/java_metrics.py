@@ -27,7 +27,7 @@ def java_scores(
 
     Args:
         captions: image id -> caption.
-        references: image id -> captions of people; of these images at least.
+        references: image id -> human captions, at least of these images.
 
     Returns:
         Name -> (score of the corpus, scores of the images in the order of `captions`); and name -> why it

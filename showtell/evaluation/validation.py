@@ -57,7 +57,7 @@ def score_captions(
 
     Args:
         predictions: a caption for each image id.
-        references: the captions of people for each image id; may hold more images.
+        references: image id -> human captions; may contain more images.
 
     Returns:
         `BLEU-1` .. `BLEU-4` in 0..1, and `CIDEr` in 0..10.

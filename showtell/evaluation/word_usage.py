@@ -25,7 +25,7 @@ STOP_WORDS: Final = frozenset(_STOP_WORDS.split())
 
 @dataclass(frozen=True)
 class WordCount:
-    """How many candidate captions have a word, and how many would have it if people wrote them.
+    """How many candidate captions have a word, and how many would have it if they were human captions.
 
     Attributes:
         word: the word.
@@ -106,7 +106,7 @@ def word_usage(candidates: Sequence[Words], references: Sequence[Sequence[Words]
 
 
 def _rates(references: Sequence[Sequence[Words]]) -> dict[str, float]:
-    """Word -> in how many captions it would be if people wrote one for each image."""
+    """Word -> expected number of captions with it, if each image had one human caption."""
     rates: dict[str, float] = {}
     for captions in references:
         for word, times in Counter(word for words in captions for word in set(words)).items():

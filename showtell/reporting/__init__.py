@@ -1,4 +1,4 @@
-"""A page about captions: one HTML file that needs nothing else."""
+"""HTML reports: scores, training curves and captioned photos in one self-contained file."""
 
 from showtell.reporting.render import Report, ReportImage, ScoreRow, Shown, write_report
 from showtell.reporting.thumbnails import make_thumbnail

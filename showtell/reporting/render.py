@@ -1,4 +1,4 @@
-"""From scores, curves and captioned photos to the page."""
+"""Render the report page from scores, training curves and captioned photos."""
 
 from __future__ import annotations
 

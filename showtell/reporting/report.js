@@ -66,7 +66,7 @@ const filters = {
 };
 const labels = {
   often: ({ predicted, model }) => `“${predicted}” used${two ? ` by ${data.models[model]}` : ""}`,
-  never: ({ expected }) => `“${expected}” used by people`,
+  never: ({ expected }) => `“${expected}” in human captions`,
   confused: ({ predicted, expected, model }) => `“${predicted}” used${two ? ` by ${data.models[model]}` : ""} for “${expected}”`,
 };
 let filter = null; // {kind, model, predicted, expected}, from a word of the tables

@@ -1,4 +1,4 @@
-"""From an evaluation to its page."""
+"""Write the report page of an evaluation."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from showtell.captioning.base import CaptioningModel
 
 _CURVES = {"Loss": ("train_loss", "divergence", "val_loss"), "Scores on validation": ("CIDEr", "BLEU-4")}
-"""Columns of history.csv; where a run had several datasets, those of each (`val_loss/coco`) are shown too."""
+"""Columns of history.csv; if a run had several datasets, those of each (`val_loss/coco`) are shown too."""
 _MAX_EARLIER_RUNS = 6
-"""Columns of earlier runs at most: the latest."""
+"""Maximum number of columns for earlier runs: the latest."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
 
     Args:
         evaluation: with attention, where the page is to show it.
-        folder: made; scores of other models on the same images that it holds are shown too.
+        folder: created if it is missing; scores in it of other models on the same images are shown too.
 
     Raises:
         ShowtellError: a photo cannot be decoded, or the page cannot be written.

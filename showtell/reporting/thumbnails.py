@@ -11,7 +11,7 @@ from showtell.data.images import decode_image
 SIDE: Final = 224
 """Longest side in pixels, where the photo fits into `BYTES`."""
 BYTES: Final = 5_000
-"""Bytes of a small copy at most."""
+"""Maximum number of bytes of a small copy."""
 _STEPS: Final = ((SIDE, 70), (SIDE, 50), (SIDE, 30), (SIDE, 15), (160, 10), (96, 5), (32, 0))
 """(longest side, quality), the best first."""
 

@@ -17,7 +17,7 @@ _ROWS: Final = 64
 _BYTES: Final = 32 * 2**20
 """Bytes of a Parquet file that are decoded at once, about."""
 _MOST: Final = 10_000_000
-"""Rows of a unit at most."""
+"""Maximum number of rows per unit."""
 _BUFFER: Final = 2**20
 """Bytes of a column that are read from the file at once; without it a whole row group is."""
 

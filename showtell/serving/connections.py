@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 1024
-"""Connections at most, where the limit of open files lets there be so many."""
+"""Maximum number of connections, if the limit of open files allows it."""
 ACCEPTED_AT_ONCE: Final = 16
 """Connections that are accepted before the first of them is counted; a few times as many are open at most."""
 KEPT_FOR_HEALTH: Final = 16

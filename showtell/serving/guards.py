@@ -87,8 +87,8 @@ class FinishRequests:
 
     Args:
         app: what answers.
-        max_unread: bytes that are dropped at most.
-        seconds: for which that is done at most.
+        max_unread: maximum number of bytes that are dropped.
+        seconds: maximum number of seconds for which that is done.
     """
 
     def __init__(self, app: ASGIApp, max_unread: int, seconds: float = 2.0) -> None:

@@ -25,7 +25,7 @@ def read_caption_request(content: bytes, max_images: int) -> CaptionRequest:
 
     Args:
         content: the body.
-        max_images: images of a request at most.
+        max_images: maximum number of images per request.
 
     Raises:
         RefusedError: it is not JSON, has unknown keys or values of a wrong type, or too many values.

@@ -65,7 +65,7 @@ async def read_upload(request: Request, config: ServingConfig, reservation: _Res
     """Read a request to the end, or as far as it is within the limits.
 
     Raises:
-        RefusedError: it is too large, of an unknown type, or makes no sense.
+        RefusedError: it is too large, of an unknown type, or invalid.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     length = request.headers.get("content-length", "")
@@ -137,7 +137,7 @@ async def _read_multipart(
                     raise RefusedError(422, f"a file in an unknown field; name it {IMAGE_FIELDS[0]}")
                 images.append(await value.read())
             elif name in values:
-                raise RefusedError(422, "a field is there twice")
+                raise RefusedError(422, "a field is repeated")
             else:
                 values[name] = value
     finally:

@@ -81,7 +81,7 @@ class SearchSpace:
         config: the settings that are not searched.
 
     Raises:
-        ConfigError: a setting is unknown or cannot be tuned, a range makes no sense, or one of its ends is
+        ConfigError: a setting is unknown or cannot be tuned, a range is invalid, or one of its ends is
             refused by the configuration.
     """
 

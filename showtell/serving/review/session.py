@@ -145,7 +145,7 @@ class Review:
 
         Args:
             number: of the photo.
-            limit: bytes at most.
+            limit: maximum number of bytes.
 
         Raises:
             ImageError: it is not there, leads out of the folder by a link, or is larger.
