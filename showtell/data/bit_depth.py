@@ -49,7 +49,7 @@ def grey_to_8_bit(values: npt.NDArray[Any], white: int | None = None) -> npt.NDA
 
     Args:
         values: (H, W) of any numeric type.
-        white: the value of white, where it is known.
+        white: the value of white, if it is known.
     """
     if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 0xFFFF:
         return _scaled(values, white or _sensor_white(values))
@@ -75,7 +75,7 @@ def restore_sensor_values(image: Image.Image, again: Image.Image) -> None:
     Pillow decodes the high byte of 16-bit colours; read in the other byte order, it is the low byte.
 
     Args:
-        image: a decoded image (RGB) of 16-bit colours; changed in place where it holds 10 or 12 bit.
+        image: a decoded image (RGB) of 16-bit colours; changed in place if it holds 10 or 12 bit.
         again: the same file, opened and not decoded.
     """
     white = white_level(again)

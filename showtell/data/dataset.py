@@ -78,7 +78,7 @@ class CaptionDataset(Dataset[Item]):
     """Images with all of their captions: item i is (image, [caption, ...]).
 
     An item may be asked for as (i, draw): then `load_image` gets the number and may take a random view by it;
-    the whole image where it is None.
+    the whole image if it is None.
 
     Args:
         images: the records.

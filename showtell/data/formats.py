@@ -42,7 +42,7 @@ _OTHERS: Final = (  # (beginning of the file, what it is)
 
 
 def unreadable_format(head: bytes) -> str:
-    """Why a healthy file of a known format cannot be read here, and what to do; empty where it can.
+    """Why a healthy file of a known format cannot be read here, and what to do; empty if it can.
 
     pillow-heif is imported here, at the first HEIC photo: others do not wait for it.
 

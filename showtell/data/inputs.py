@@ -113,7 +113,7 @@ def _from_array(array: npt.NDArray[Any], name: str) -> Image.Image:
         raise ImageError(name, "it has no pixels")
     if array.dtype.kind == "f":
         low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 1):  # also where they are NaN
+        if not (low >= 0 and high <= 1):  # also if they are NaN
             reason = f"its values go from {low:.3g} to {high:.3g}; give 0 to 1 (not normalized), or uint8"
             raise ImageError(name, reason)
         array = np.rint(array * np.float32(255)).astype(np.uint8)

@@ -18,10 +18,10 @@ class CaptionedImage:
         path: the image file.
         captions: its captions as written, at least one.
         split: the part of the dataset it belongs to.
-        image_id: the dataset's own name for it (COCO: the number), as text; where several datasets are read,
+        image_id: the dataset's own name for it (COCO: the number), as text; if several datasets are read,
             with the name of its dataset before it.
         authors: who wrote each caption; empty where people wrote all of them.
-        dataset: the name of its dataset, where several are read.
+        dataset: the name of its dataset, if several are read.
         weight: how often the image comes in an epoch of training.
     """
 

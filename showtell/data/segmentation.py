@@ -37,7 +37,7 @@ def _characters(run: re.Match[str]) -> str:
 
 
 def unsegmented_length(captions: Iterable[str]) -> float:
-    """Letters a word of scripts without spaces, where that shows that words are not separated; else 0.
+    """Letters per word of scripts without spaces, if that shows that words are not separated; else 0.
 
     Args:
         captions: as written; of many, the first 2,000 are looked at.

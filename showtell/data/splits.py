@@ -27,8 +27,8 @@ def split_train_test(
 
     Args:
         images: the dataset; no two with the same id.
-        val_fraction: share of the training images to validate on, used where there is no `val`; 0 for none.
-        test_fraction: share of the training images to test on, used where there is no `test`; 0 for none.
+        val_fraction: share of the training images to validate on, used if there is no `val`; 0 for none.
+        test_fraction: share of the training images to test on, used if there is no `test`; 0 for none.
         seed: another seed, other splits.
 
     Returns:

@@ -52,8 +52,8 @@ class Coverage:
         words: words kept.
         tokens: share of the words of the training captions that are kept, each time they come; 0..1.
         captions: share of the training captions without an unknown word, 0..1.
-        held_out_tokens: as `tokens`, of the held-out captions; None where there are none.
-        held_out_captions: as `captions`, of the held-out captions; None where there are none.
+        held_out_tokens: as `tokens`, of the held-out captions; None if there are none.
+        held_out_captions: as `captions`, of the held-out captions; None if there are none.
     """
 
     min_count: int

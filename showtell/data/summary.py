@@ -1,4 +1,4 @@
-"""The size of a dataset in the log, and warnings where it is small."""
+"""The size of a dataset in the log, and warnings if it is small."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Vocabulary:
         return Vocabulary([*self.words, *new]) if new else self
 
     def id(self, word: str) -> int:
-        """The id of a word; `unk_id` where it is not known."""
+        """The id of a word; `unk_id` if it is not known."""
         return self._ids[word] if word in self else self.unk_id
 
     def word(self, token: int) -> str:

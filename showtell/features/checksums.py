@@ -1,6 +1,6 @@
 """Checksums of the rows of a feature cache, so that rows which a disk has damaged are recognised.
 
-    checksums.bin   4 bytes per row: CRC-32 of its key and its bytes; 0 where there is none
+    checksums.bin   4 bytes per row: CRC-32 of its key and its bytes; 0 if there is none
     damaged.bin     8 bytes each: numbers of rows that turned out to be damaged when they were read
 
 The rows of a cache that was written before there were checksums have none. Such rows are used as they are,

@@ -89,7 +89,7 @@ def encode_views(
 
     Args:
         encoder: makes the features.
-        wanted: (path, view) pairs; views of one path are decoded together where they follow each other.
+        wanted: (path, view) pairs; views of one path are decoded together if they follow each other.
         report: gets the number of rows, and the images that cannot be decoded.
         skip_bad: go on after an image that cannot be decoded.
         progress: called with the number of views just done.

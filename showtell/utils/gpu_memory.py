@@ -85,7 +85,7 @@ class MemoryByStage:
     """GPU memory used by the stages of a run; a repeated stage counts by its largest peak.
 
     Args:
-        gpu: whose memory; None where there is none: then nothing is read.
+        gpu: whose memory; None if there is none: then nothing is read.
     """
 
     def __init__(self, gpu: Gpu | None) -> None:

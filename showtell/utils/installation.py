@@ -56,7 +56,7 @@ def _metadata() -> Sequence[str]:
 
 
 def _problem(requirement: Requirement) -> str:
-    """`name` where it is not installed, `name 1.0 (needs >=2)` where another version is, else empty."""
+    """`name` if it is not installed, `name 1.0 (needs >=2)` if another version is, else empty."""
     try:
         installed = version(requirement.name)
     except PackageNotFoundError:

@@ -177,7 +177,7 @@ def plot_lines(
     x_ticks: Sequence[float] | None = None,
     size: tuple[float, float] = (7.5, 4.2),
 ) -> Path:
-    """Draw one or more lines; with a legend where there are several.
+    """Draw one or more lines; with a legend if there are several.
 
     Args:
         lines: name -> its points (x, y), in the order to join them.
@@ -225,7 +225,7 @@ def plot_distribution(
     bins: int = 40,
     size: tuple[float, float] = (7.5, 4.2),
 ) -> Path:
-    """Draw how often values of one kind or more came; with a legend where there are several.
+    """Draw how often values of one kind or more came; with a legend if there are several.
 
     Args:
         values: name -> its values, one or more.

@@ -12,7 +12,7 @@ MODELS = next((folder for folder in _PLACES if folder.is_dir()), _PLACES[0])
 """Folder of the models that ship with showtell."""
 
 DEFAULT_MODEL = "everyday"
-"""The captioner among them that commands use where none is named."""
+"""The captioner among them that commands use if none is named."""
 
 
 def find_model(name: str) -> Path | None:

@@ -123,7 +123,7 @@ def read_bytes(name: str | Path, start: int | None = None, end: int | None = Non
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of the files and folders in a location; none where it is missing and remote.
+    """Names of the files and folders in a location; none if it is missing and remote.
 
     Raises:
         OSError: it cannot be read.

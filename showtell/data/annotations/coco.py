@@ -106,7 +106,7 @@ def _read_file(file: Path, root: Path, images: Path | None, collector: Collector
 
 
 def _author(record: dict[str, Any]) -> CaptionAuthor:
-    """Who wrote a caption: its `source`, `person` where it has none.
+    """Who wrote a caption: its `source`, `person` if it has none.
 
     Raises:
         EntryError: it is neither `person` nor `model`.

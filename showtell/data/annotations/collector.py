@@ -67,7 +67,7 @@ class Collector(Entries):
         self._drafts: dict[str, _Draft] = {}
         self._dropped: set[str] = set()  # ids of images that were refused
         self._paths: set[Path] = set()
-        self._alike: dict[str, str] = {}  # ids by what they look like; "" where several look alike
+        self._alike: dict[str, str] = {}  # ids by what they look like; "" if several look alike
         self.files: list[Path] = []
 
     def reads(self, file: Path) -> None:
@@ -79,7 +79,7 @@ class Collector(Entries):
         return image_id in self._drafts or image_id in self._dropped
 
     def _written(self, image_id: str) -> str:
-        """The id as its image was added, where it is written otherwise: `42` for `000042` or `42.0`."""
+        """The id as its image was added, if it is written otherwise: `42` for `000042` or `42.0`."""
         return image_id if self.knows(image_id) else self._alike.get(number_alike(image_id)) or image_id
 
     def add_image(self, image_id: str, name: str, split: Split, folders: ImageFolders) -> None:

@@ -32,7 +32,7 @@ class ImageFolders:
 
     Args:
         folders: where to look first.
-        within: where none of them has the file, the folders below these are searched too; the file has to be
+        within: if none of them has the file, the folders below these are searched too; the file has to be
             in one of them only.
     """
 

@@ -29,7 +29,7 @@ _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")  # what was uploaded gets a prefix
 
 
 def files(root: Path) -> list[Path]:
-    """The one export in a folder; none where there are JSON Lines that are named as captions are."""
+    """The one export in a folder; none if there are JSON Lines that are named as captions are."""
     if any((root / name).is_file() for name in _SURER):
         return []
     exports = [file for file in files_in(root, ".json") if matches_file(file)]

@@ -16,7 +16,7 @@ _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}  # all others are
 
 
 def files_in(folder: Path, *suffixes: str) -> list[Path]:
-    """The files of a folder with these endings (in lower case), sorted; none where it cannot be read."""
+    """The files of a folder with these endings (in lower case), sorted; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             names = [

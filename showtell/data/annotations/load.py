@@ -60,7 +60,7 @@ def load_annotations(
         format: the format of the annotations; `auto` detects it from the files: COCO's, else Karpathy's, else
             Flickr8k's, else a table, else Label Studio's, else JSON Lines, else text files beside the images,
             else plug-ins.
-        images: folder of the images, where it is not beside the annotations.
+        images: folder of the images, if it is not beside the annotations.
         skip_bad: drop and count entries that cannot be used, instead of stopping at the first.
         need_files: refuse images whose files are not there. Captions can be scored without.
 
@@ -97,7 +97,7 @@ def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
         root: its folder or annotation file. One that exists is taken as it is; a relative one is then looked
             for in the search folders.
         search: the folders to look in; None for those of the environment variable SHOWTELL_DATA (separated
-            as in PATH), or `data` and `../shared/data` where it is not set.
+            as in PATH), or `data` and `../shared/data` if it is not set.
 
     Raises:
         UsageError: it is nowhere.

@@ -68,7 +68,7 @@ def _several(root: Path, files: Sequence[Path]) -> str:
 
 
 def _first_fields(file: Path) -> str:
-    """The names of the fields of the first entry of a file, joined; empty where there are none."""
+    """The names of the fields of the first entry of a file, joined; empty if there are none."""
     line = first_line(file)
     if file.suffix.lower() in (".csv", ".tsv"):
         return f"the columns {line[:100]}" if line else ""

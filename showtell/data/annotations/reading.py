@@ -42,7 +42,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def first_line(file: Path) -> str:
-    """The first line of a file, to detect its format; empty where it cannot be read."""
+    """The first line of a file, to detect its format; empty if it cannot be read."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
             return lines.readline(10_000).strip()
@@ -51,12 +51,12 @@ def first_line(file: Path) -> str:
 
 
 def begins_with(file: Path, text: str) -> bool:
-    """Whether a text file begins with a text, after white space; False where it cannot be read."""
+    """Whether a text file begins with a text, after white space; False if it cannot be read."""
     return first_text(file).startswith(text)
 
 
 def first_text(file: Path, count: int = 2000) -> str:
-    """The beginning of a text file, without white space before it; empty where it cannot be read."""
+    """The beginning of a text file, without white space before it; empty if it cannot be read."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
             return lines.read(count).lstrip()
@@ -65,7 +65,7 @@ def first_text(file: Path, count: int = 2000) -> str:
 
 
 def contains(file: Path, *texts: bytes) -> bool:
-    """Whether the file holds all the texts, to detect its format; False where it cannot be read."""
+    """Whether the file holds all the texts, to detect its format; False if it cannot be read."""
     try:
         content = file.read_bytes()
     except OSError:

@@ -33,8 +33,8 @@ class Source:
         url: its official address.
         holds: what it gives, inside the dataset's folder: a file, or a folder of photos.
         count: files of that folder, of a complete one; 1 for a file.
-        size: its bytes; 0 where they are not known.
-        md5: its checksum, or empty where none is published.
+        size: its bytes; 0 if they are not known.
+        md5: its checksum, or empty if none is published.
         only: of an archive, the end of the one file's name that is taken; empty for all.
     """
 
@@ -70,7 +70,7 @@ class KnownDataset:
         photos: images and captions of each split.
         sources: what is downloaded.
         files: names of annotation files by which a folder is recognised.
-        root: value of --data.root, where it is not the folder.
+        root: value of --data.root, if it is not the folder.
         by_hand: what has to be asked for, and how.
         listed_photos: file that lists photos, the field of their addresses, and their folder; of photos that
             are downloaded one by one.

@@ -55,7 +55,7 @@ class DatasetCheck:
         decided_by: which file says what is in which split.
         uncaptioned: photos in the folder that no annotation names.
         archives: archives that lie in the folder.
-        unreadable: images that cannot be decoded, with the reason; empty where that was not asked for.
+        unreadable: images that cannot be decoded, with the reason; empty if that was not asked for.
     """
 
     root: Path
@@ -101,7 +101,7 @@ def check_dataset(
     Args:
         root: the dataset's folder, or its annotation file.
         format: how the annotations are written.
-        images: folder of the images, where it is not beside the annotations.
+        images: folder of the images, if it is not beside the annotations.
         decode: decode each image too.
 
     Raises:

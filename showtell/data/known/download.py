@@ -37,13 +37,13 @@ _RESERVE: Final = 2**26
 def download(url: str, target: Path, *, size: int = 0, md5: str = "", pause: float = 2.0) -> Path:
     """Download a file; what an earlier try has got is not asked for again.
 
-    It is written to `<target>.part`, whose end is asked for where it exists (HTTP ranges). The file gets its
+    It is written to `<target>.part`, whose end is asked for if it exists (HTTP ranges). The file gets its
     name when its size and checksum are right.
 
     Args:
         url: http or https.
         target: the file to write; one that exists is replaced.
-        size: bytes that it has to have; 0 where that is not known.
+        size: bytes that it has to have; 0 if that is not known.
         md5: its checksum (hex), or empty.
         pause: seconds before a lost connection is tried again.
 
