@@ -14,7 +14,7 @@ from showtell.data.annotations.entries import EMPTY_CAPTION
 from showtell.data.records import CaptionedImage
 from showtell.data.segmentation import segment
 from showtell.errors import ShowtellError, UsageError
-from showtell.evaluation.scorecard import ScoreCard
+from showtell.evaluation.scorecard import UNDECODED, ScoreCard
 from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Confidence, Scores, compare_scores, format_score
 from showtell.evaluation.significance import Difference
 from showtell.evaluation.submission import write_submission
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from showtell.captioning.caption import Caption
 
-UNDECODED: Final = "photo that cannot be decoded"
-"""Reason for which a model has no caption of an image."""
 _UNSCORED: Final = ("no caption of an image", UNDECODED)
 """Reasons for which an image has no caption."""
 

@@ -22,14 +22,8 @@ from showtell.data.transforms import check_image_size
 from showtell.errors import ConfigError, ShowtellError, UsageError, message_line
 from showtell.evaluation.chair import load_instances
 from showtell.evaluation.predictions import SUFFIXES, read_predictions
-from showtell.evaluation.results import (
-    UNDECODED,
-    DatasetEvaluation,
-    Evaluation,
-    EvaluationData,
-    ModelCaptions,
-)
-from showtell.evaluation.scorecard import ScoreCard
+from showtell.evaluation.results import DatasetEvaluation, Evaluation, EvaluationData, ModelCaptions
+from showtell.evaluation.scorecard import UNDECODED, ScoreCard
 from showtell.evaluation.scores import Scores, compute_scores
 from showtell.search.settings import search_config
 from showtell.utils.keywords import suggests_keywords

@@ -16,6 +16,8 @@ from showtell.evaluation.scores import Scores
 from showtell.evaluation.significance import Interval, bootstrap
 from showtell.utils.files import write_atomic
 
+UNDECODED: Final = "photo that cannot be decoded"
+"""Reason in `ScoreCard.skipped` for which a model has no caption of an image."""
 _LONGEST_STEM: Final = 80
 
 
