@@ -19,13 +19,14 @@ from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config.data import DATASET_FORMATS
 from showtell.config.plugins import plugin_names
 from showtell.data.annotations import find_dataset_root, load_annotations
+from showtell.data.annotations.entries import first_of_each
 from showtell.data.annotations.write import LABELING_CONFIG, write_coco, write_label_studio
 from showtell.data.known.catalog import DATASETS, LANGUAGES, KnownDataset, find_dataset
 from showtell.data.known.check import DatasetCheck, check_dataset
 from showtell.data.known.prepare import get_dataset, is_there, prepare_folder
 from showtell.data.known.unpack import is_archive
 from showtell.data.splits import by_split
-from showtell.errors import AnnotationError, DataError, UsageError, one_line
+from showtell.errors import AnnotationError, DataError, UsageError, message_line, one_line
 from showtell.utils.tables import text_table
 
 log = logging.getLogger(__name__)
@@ -255,9 +256,9 @@ def _report(done: DatasetCheck) -> list[str]:
         lines.append(f"cannot be decoded: {_inside(path, home)}: {reason}")
     if len(done.unreadable) > _MAX_NAMED_FILES:
         lines.append(f"cannot be decoded: {len(done.unreadable) - _MAX_NAMED_FILES:,} more")
-    for kind, count in done.unusable.most_common():
-        entry = next(each.entry for each in done.loaded.skipped if each.reason == kind)
-        lines.append(f"unusable: {count:,} x {kind}, first {one_line(entry)}; --skip-bad drops them")
+    for first, count in first_of_each(done.loaded.skipped):
+        what = message_line(f"{first.reason}, first {first.entry}{first.cure}")
+        lines.append(f"unusable: {count:,} x {what}; --skip-bad drops them")
     if done.archives:
         lines.append(f"not unpacked: {_few(done.archives)}; run showtell data prepare {home}")
     if done.loaded.alternatives:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from showtell.config import DatasetFormat
-from showtell.data.annotations.entries import Entries, EntryError, Reason, Skipped, caption_text, utf8_text
+from showtell.data.annotations.entries import (
+    Entries,
+    EntryError,
+    Reason,
+    Skipped,
+    caption_text,
+    first_of_each,
+    utf8_text,
+)
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.names import number_alike
 from showtell.data.records import CaptionAuthor, CaptionedImage, Split
@@ -148,6 +156,14 @@ class Collector(Entries):
         elif image_id not in self._dropped:
             raise EntryError("caption of an unknown image", f"{image_id!r}")
 
+    def _why_none(self) -> str:
+        """Why no image is left: how many entries were dropped, and the first of the most frequent reason."""
+        if not self.skipped:
+            return " (it has no entries); add some, or name another dataset"
+        groups = first_of_each(self.skipped)
+        counts = ", ".join(f"{count:,} x {item.reason}" for item, count in groups)
+        return f" ({counts}), first {groups[0][0]}"
+
     def finish(self, source: Path, kind: DatasetFormat) -> LoadedAnnotations:
         """Close the collection.
 
@@ -161,8 +177,5 @@ class Collector(Entries):
                     raise EntryError("image without captions", f"{image_id!r}")
                 images.append(draft.image(image_id))
         if not images:
-            why = f"entries dropped: {len(self.skipped)}" if self.skipped else "it has no entries"
-            raise AnnotationError(
-                f"{source}: no captioned image in it ({why}); correct it or name another dataset"
-            )
+            raise AnnotationError(f"{source}: no captioned image in it{self._why_none()}")
         return LoadedAnnotations(images, self.skipped, kind, tuple(self.files))

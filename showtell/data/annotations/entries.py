@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -59,6 +60,7 @@ class EntryError(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,27 @@ class Skipped:
     Attributes:
         entry: the file, and the line or place in it.
         reason: what is wrong with it.
+        detail: the value that is wrong, for people.
     """
 
     entry: str
     reason: Reason
+    detail: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        """The entry, what is wrong with it, and the fix."""
+        return f"{self.entry}: {self.reason}{self.cure}"
+
+    @property
+    def cure(self) -> str:
+        """The value that is wrong, and the fix, to be put after the reason."""
+        return f"{f': {self.detail}' if self.detail else ''}; {FIXES[self.reason]}"
+
+
+def first_of_each(skipped: Sequence[Skipped]) -> list[tuple[Skipped, int]]:
+    """The first dropped entry of each reason and the number of its kind, the most frequent reason first."""
+    first = {item.reason: item for item in reversed(skipped)}
+    return [(first[reason], count) for reason, count in Counter(item.reason for item in skipped).most_common()]
 
 
 class Entries:
@@ -107,10 +126,10 @@ class Entries:
         """End the entry: raise, or drop and count it, if it broke a rule."""
         if not isinstance(error, EntryError):
             return False
+        skipped = Skipped(self._entry, error.reason, error.detail)
         if not self._skip_bad:
-            fix = f"{FIXES[error.reason]}, {SKIP_HINT}"
-            raise AnnotationError(f"{self._entry}: {error}; {fix}") from error
-        self.skipped.append(Skipped(self._entry, error.reason))
+            raise AnnotationError(f"{skipped}, {SKIP_HINT}") from error
+        self.skipped.append(skipped)
         return True
 
     def claim(self, *key: Hashable) -> None:

@@ -80,14 +80,21 @@ def test_an_image_that_loses_its_only_caption_is_dropped_too(tmp_path: Path) -> 
     assert loaded.skipped_by_reason == {"empty caption": 1, "image without captions": 1}
 
 
-@pytest.mark.parametrize(("skip_bad", "why"), [(True, "entries dropped: 1"), (False, "it has no entries")])
-def test_nothing_left_is_an_error_with_the_reason(tmp_path: Path, skip_bad: bool, why: str) -> None:
-    collector = Collector(skip_bad=skip_bad)
-    if skip_bad:
-        with collector.entry("image 1"):
-            collector.add_image("1", "gone.jpg", "train", ImageFolders([tmp_path]))
-    with pytest.raises(AnnotationError, match=rf"no captioned image in it \({why}\); correct it or name"):
-        collector.finish(tmp_path, "csv")
+def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=r"no captioned image in it \(it has no entries\); add some"):
+        Collector(skip_bad=True).finish(tmp_path, "csv")
+
+
+def test_nothing_left_is_an_error_with_each_reason_and_the_first_of_the_most_frequent(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    rows = ["a.jpg,...", "b.jpg,A dog", "c.jpg,A cat"]
+    file = write(tmp_path / "captions.csv", "\n".join(["image,caption", *rows]))
+    with pytest.raises(AnnotationError) as caught:
+        load_annotations(tmp_path, skip_bad=True)
+    counts = "2 x missing image file, 1 x empty caption, 1 x image without captions"
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}: no captioned image in it ({counts}), first {file}: line 3: ")
+    assert f"line 3: missing image file: 'b.jpg' is not in {tmp_path}; put it there" in message
 
 
 @pytest.mark.parametrize(

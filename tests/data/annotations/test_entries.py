@@ -15,6 +15,7 @@ from showtell.data.annotations.entries import (
     Reason,
     Skipped,
     caption_text,
+    first_of_each,
     utf8_text,
 )
 from showtell.errors import AnnotationError
@@ -39,6 +40,17 @@ def test_bad_entries_are_dropped_and_counted() -> None:
             used.append(number)
     assert used == [0, 2]
     assert entries.skipped == [Skipped("line 1", "empty caption"), Skipped("line 3", "empty caption")]
+
+
+@given(st.lists(st.tuples(st.sampled_from(get_args(Reason)[:4]), st.integers(0, 99)), max_size=9))
+def test_the_first_of_each_reason_stands_for_all(items: list[tuple[Reason, int]]) -> None:
+    skipped = [Skipped(f"line {place}", reason, str(value)) for place, (reason, value) in enumerate(items)]
+    groups = first_of_each(skipped)
+    assert sum(count for _, count in groups) == len(skipped)
+    assert [count for _, count in groups] == sorted((count for _, count in groups), reverse=True)
+    for first, count in groups:
+        same = [item for item in skipped if item.reason == first.reason]
+        assert (first, first.detail, count) == (same[0], same[0].detail, len(same))
 
 
 @pytest.mark.parametrize("skip_bad", [False, True])
