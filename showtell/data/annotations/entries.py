@@ -51,6 +51,8 @@ FIXES: dict[Reason, str] = {
 }
 EMPTY_CAPTION: Final = "empty caption, counted as wrong"
 """Reason of an empty prediction, which is not dropped."""
+_CONTEXT: Final = 40  # characters shown before what is wrong
+_ESCAPED: Final = 0xDC00  # what `surrogateescape` adds to a byte that is not UTF-8
 SKIP_HINT = "or drop and count such entries with --skip-bad"
 
 
@@ -90,7 +92,8 @@ class Skipped:
 def first_of_each(skipped: Sequence[Skipped]) -> list[tuple[Skipped, int]]:
     """The first dropped entry of each reason and the number of its kind, the most frequent reason first."""
     first = {item.reason: item for item in reversed(skipped)}
-    return [(first[reason], count) for reason, count in Counter(item.reason for item in skipped).most_common()]
+    counts = Counter(item.reason for item in skipped)
+    return [(first[reason], count) for reason, count in counts.most_common()]
 
 
 class Entries:
@@ -152,9 +155,19 @@ def utf8_text(text: str) -> str:
     if not text.isascii():
         try:
             text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise EntryError("not UTF-8 text", ascii(text[:60])) from None
+        except UnicodeEncodeError as error:
+            raise EntryError("not UTF-8 text", _bad_byte(text, error.start)) from None
     return text
+
+
+def _bad_byte(text: str, place: int) -> str:
+    """The byte (or half of a character) at a place of a text, with what is before it."""
+    before = f"after {text[max(0, place - _CONTEXT) : place]!r}" if place else "at its beginning"
+    code = ord(text[place]) - _ESCAPED
+    if not 0x80 <= code <= 0xFF:
+        return f"half of a character, {ascii(text[place])}, {before}"
+    windows = bytes([code]).decode("cp1252", errors="ignore")
+    return f"the byte 0x{code:X} {before}" + (f" ({windows!r} in Windows-1252)" if windows else "")
 
 
 def caption_text(value: object) -> str:

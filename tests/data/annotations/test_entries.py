@@ -79,6 +79,29 @@ def test_text_that_utf_8_cannot_hold_is_refused(text: str) -> None:
         assert utf8_text(text) == text
 
 
+@given(st.text("ab ", max_size=60), st.text("ab\u00e9\u72ac", max_size=60))
+def test_the_first_bad_byte_is_shown_with_the_text_before_it(before: str, after: str) -> None:
+    text = f"{before}\udce9{after}"  # Latin-1's e with an accent, as `surrogateescape` reads it
+    with pytest.raises(EntryError) as caught:
+        utf8_text(text)
+    place = f"after {before[-40:]!r}" if before else "at its beginning"
+    assert caught.value.detail == f"the byte 0xE9 {place} ('\u00e9' in Windows-1252)"
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("A \udc81 dog", "the byte 0x81 after 'A '"),  # Windows-1252 has no such character
+        ("\u72ac\udc81", "the byte 0x81 after '\u72ac'"),
+        ("A \ud83d dog", r"half of a character, '\ud83d', after 'A '"),
+    ],
+)
+def test_what_is_no_utf_8_is_described(text: str, detail: str) -> None:
+    with pytest.raises(EntryError) as caught:
+        utf8_text(text)
+    assert caught.value.detail == detail
+
+
 @pytest.mark.parametrize(
     ("value", "caption"),
     [(" A dog \r\n", "A dog"), ("犬", "犬"), ("3", "3"), ("... a", "... a"), ("A\ndog", "A\ndog")],
