@@ -17,10 +17,12 @@ from showtell.checkpoints.run_folder import HISTORY
 from showtell.data.records import CaptionedImage
 from showtell.data.tokenizer import tokenize
 from showtell.errors import ImageError, ShowtellError, UsageError
+from showtell.evaluation.dataset import DataInput
 from showtell.evaluation.results import DatasetEvaluation, Evaluation, EvaluationData, ModelCaptions
-from showtell.evaluation.run import DataInput, EvaluationKeywords, evaluate, results_folder
+from showtell.evaluation.run import evaluate, results_folder
 from showtell.evaluation.scorecard import ScoreCard, earlier_cards, file_stem
 from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Scores
+from showtell.evaluation.settings import EvaluationKeywords
 from showtell.evaluation.word_usage import WordUsage, word_usage
 from showtell.reporting.render import Report, ReportImage, ScoreRow, Shown, write_report
 from showtell.reporting.thumbnails import make_thumbnail

@@ -16,7 +16,7 @@ from showtell.config import SearchConfig
 from showtell.data.records import CaptionedImage
 from showtell.errors import ImageError, ShowtellError, UsageError
 from showtell.evaluation.results import DatasetEvaluation
-from showtell.evaluation.run import evaluate, is_file, is_name, results_folder, score_all
+from showtell.evaluation.run import evaluate, results_folder, score_all
 from tests.evaluation.animals import WORDS, write_animals, write_results
 from tests.evaluation.results_data import make_captions, make_data, make_evaluation
 
@@ -152,12 +152,6 @@ def test_the_folder_of_the_results(out: str | None, several: bool, folder: str) 
         evaluation.data, evaluation.captions, evaluation.model_scores, evaluation.cards, several
     )
     assert results_folder(out, one) == Path(folder)
-
-
-def test_files_of_predictions_are_known_by_their_suffix() -> None:
-    names = ["mine.json", "MINE.JSONL", "a/b.csv", "runs/mine", "mine.txt", 5]
-    assert [is_file(name) for name in names] == [True, True, True, False, False, False]
-    assert [is_name(name) for name in names] == [True] * 5 + [False]
 
 
 @pytest.mark.usefixtures("animals")

@@ -11,8 +11,9 @@ from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.settings import add_plain_settings
 from showtell.config import DataConfig, SearchConfig
 from showtell.errors import UsageError
+from showtell.evaluation.dataset import DEFAULT_DATA
 from showtell.evaluation.predictions import SUFFIXES
-from showtell.evaluation.run import DEFAULT_DATA, SPLITS, EvaluationKeywords
+from showtell.evaluation.settings import SPLITS, EvaluationKeywords
 from showtell.utils.files import require_writable
 
 

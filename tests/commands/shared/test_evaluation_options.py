@@ -11,7 +11,8 @@ from showtell.commands.shared.evaluation_options import add_arguments, check_out
 from showtell.commands.shared.parser import Parser
 from showtell.config import DataConfig
 from showtell.errors import UsageError
-from showtell.evaluation.run import EvaluationKeywords, evaluate
+from showtell.evaluation.run import evaluate
+from showtell.evaluation.settings import EvaluationKeywords
 
 
 @pytest.fixture
