@@ -33,6 +33,7 @@ class LoadedAnnotations:
         format: how the annotations were written.
         files: the annotation files that were read; empty where each image has a text file beside it.
         alternatives: other annotation files in the folder, which were not read.
+        repeated: the number of rows that were dropped as they repeat an earlier one.
     """
 
     images: list[CaptionedImage]
@@ -40,6 +41,7 @@ class LoadedAnnotations:
     format: DatasetFormat
     files: tuple[Path, ...] = ()
     alternatives: tuple[Path, ...] = ()
+    repeated: int = 0
 
     @property
     def skipped_by_reason(self) -> Counter[Reason]:
@@ -67,6 +69,10 @@ class Collector(Entries):
     Args:
         skip_bad: see `Entries`.
         need_files: refuse images whose files are not there; else they keep the path where they belong.
+
+    Attributes:
+        files: the annotation files that were read.
+        repeated: rows with the image and the caption of an earlier one, which were dropped.
     """
 
     def __init__(self, *, skip_bad: bool, need_files: bool = True) -> None:
@@ -74,9 +80,11 @@ class Collector(Entries):
         self._need_files = need_files
         self._drafts: dict[str, _Draft] = {}
         self._dropped: set[str] = set()  # ids of images that were refused
-        self._paths: set[Path] = set()
+        self._ids: dict[Path, str] = {}  # of the images by their files
+        self._spellings: dict[str, str] = {}  # ids of images by other spellings of their names
         self._alike: dict[str, str] = {}  # ids by what they look like; "" if several look alike
         self.files: list[Path] = []
+        self.repeated = 0
 
     def reads(self, file: Path) -> None:
         """Note that a file is read."""
@@ -84,11 +92,13 @@ class Collector(Entries):
 
     def knows(self, image_id: str) -> bool:
         """Whether the image was added before (dropped ones count)."""
-        return image_id in self._drafts or image_id in self._dropped
+        return image_id in self._drafts or image_id in self._dropped or image_id in self._spellings
 
     def _written(self, image_id: str) -> str:
         """The id as its image was added, if it is written otherwise: `42` for `000042` or `42.0`."""
-        return image_id if self.knows(image_id) else self._alike.get(number_alike(image_id)) or image_id
+        if not self.knows(image_id):
+            return self._alike.get(number_alike(image_id)) or image_id
+        return self._spellings.get(image_id, image_id)
 
     def add_image(self, image_id: str, name: str, split: Split, folders: ImageFolders) -> None:
         """Add an image that was not seen before.
@@ -104,6 +114,17 @@ class Collector(Entries):
         """
         if self.knows(image_id):
             raise EntryError("duplicate id", f"image {image_id!r}")
+        path = self._file(image_id, name, folders)
+        if path in self._ids:
+            raise EntryError("duplicate image file", f"{name!r}")
+        self._add(image_id, path, split)
+
+    def _file(self, image_id: str, name: str, folders: ImageFolders) -> Path:
+        """The file of an image of a new id.
+
+        Raises:
+            EntryError: there is no such file.
+        """
         self._dropped.add(image_id)  # until it has passed
         alike = number_alike(image_id)
         self._alike[alike] = "" if alike in self._alike else image_id
@@ -112,14 +133,15 @@ class Collector(Entries):
             path = folders.first(name)
         if path is None:
             raise EntryError("missing image file", f"{name!r} is not in {folders}")
-        if path in self._paths:
-            raise EntryError("duplicate image file", f"{name!r}")
+        return path
+
+    def _add(self, image_id: str, path: Path, split: Split) -> None:
         self._drafts[utf8_text(image_id)] = _Draft(path, split, self._entry)
         self._dropped.remove(image_id)
-        self._paths.add(path)
+        self._ids[path] = image_id
 
     def merge_image(self, name: str, split: Split | None, folders: ImageFolders, image_id: str = "") -> None:
-        """Add an image that may come in several rows, named by its file.
+        """Add an image that may come in several rows, named by its file; other spellings mean the same.
 
         Args:
             name: its file, relative to one of the folders.
@@ -133,9 +155,15 @@ class Collector(Entries):
         """
         key = image_id or name
         if not self.knows(key):
-            self.add_image(key, name, split or "train", folders)
-        elif split and key in self._drafts and self._drafts[key].split != split:
-            raise EntryError("two splits", f"{name!r} is in {self._drafts[key].split} and {split}")
+            path = self._file(key, name, folders)
+            if path not in self._ids:
+                self._add(key, path, split or "train")
+                return
+            self._dropped.remove(key)
+            self._spellings[key] = self._ids[path]
+        draft = self._drafts.get(self._written(key))
+        if split and draft is not None and draft.split != split:
+            raise EntryError("two splits", f"{name!r} is in {draft.split} and {split}")
 
     def add_caption(self, image_id: str, caption: object, author: CaptionAuthor = "person") -> None:
         """Add a caption (as written, without white space around it) to an image added before.
@@ -155,6 +183,18 @@ class Collector(Entries):
             draft.authors.append(author)
         elif image_id not in self._dropped:
             raise EntryError("caption of an unknown image", f"{image_id!r}")
+
+    def add_row_caption(self, image_id: str, caption: object) -> None:
+        """Add the caption of a row, unless an earlier row of the same image has the same.
+
+        Raises:
+            EntryError: see `add_caption`.
+        """
+        draft = self._drafts.get(self._written(image_id))
+        if draft is not None and isinstance(caption, str) and caption.strip() in draft.captions:
+            self.repeated += 1
+        else:
+            self.add_caption(image_id, caption)
 
     def _why_none(self) -> str:
         """Why no image is left: how many entries were dropped, and the first of the most frequent reason."""
@@ -178,4 +218,4 @@ class Collector(Entries):
                 images.append(draft.image(image_id))
         if not images:
             raise AnnotationError(f"{source}: no captioned image in it{self._why_none()}")
-        return LoadedAnnotations(images, self.skipped, kind, tuple(self.files))
+        return LoadedAnnotations(images, self.skipped, kind, tuple(self.files), repeated=self.repeated)

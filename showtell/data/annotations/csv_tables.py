@@ -97,7 +97,7 @@ def matches_file(file: Path) -> bool:
 def read(root: Path, images: Path | None, collector: Collector) -> None:
     """Collect the images and captions of a table, one caption per row; the rows of one image are merged.
 
-    Images are looked for beside the file, in `images` and in the other folders there. Of several tables the
+    A row with the image and the caption of an earlier one is dropped. Images are looked for beside the file, in `images` and in the other folders there. Of several tables the
     folder, or the name of each, says the split.
 
     Raises:
@@ -119,7 +119,7 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
                 record = row.record()
                 name = text_field(record, "image").strip()
                 collector.merge_image(name, split_field(record) or split, folders, prefix + name)
-                collector.add_caption(prefix + name, record["caption"])
+                collector.add_row_caption(prefix + name, record["caption"])
 
 
 def beside(file: Path, images: Path | None) -> ImageFolders:

@@ -165,7 +165,7 @@ def _bad_byte(text: str, place: int) -> str:
     before = f"after {text[max(0, place - _CONTEXT) : place]!r}" if place else "at its beginning"
     code = ord(text[place]) - _ESCAPED
     if not 0x80 <= code <= 0xFF:
-        return f"half of a character, {ascii(text[place])}, {before}"
+        return f"half of a character, {text[place]!a}, {before}"
     windows = bytes([code]).decode("cp1252", errors="ignore")
     return f"the byte 0x{code:X} {before}" + (f" ({windows!r} in Windows-1252)" if windows else "")
 

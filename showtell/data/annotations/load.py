@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +17,8 @@ from showtell.data.annotations.near_misses import nearest
 from showtell.data.annotations.plugin_readers import matching_plugin, read_by_plugin
 from showtell.errors import AnnotationError, UsageError
 from showtell.utils.files import path_exists
+
+log = logging.getLogger(__name__)
 
 SEARCH_VARIABLE = "SHOWTELL_DATA"
 DEFAULT_SEARCH = (Path("data"), Path("../shared/data"))
@@ -85,6 +88,8 @@ def load_annotations(
     else:
         read_by_plugin(detected, root, images, collector)
     loaded = collector.finish(root, detected)
+    if loaded.repeated:
+        log.warning("%s: rows dropped that repeat an earlier one: %s", root, f"{loaded.repeated:,}")
     if format != "auto" or not root.is_dir():
         return loaded
     return replace(loaded, alternatives=tuple(_alternatives(root, set(loaded.files))))

@@ -125,6 +125,26 @@ def test_ids_that_differ_in_zeros_stay_apart(folders: ImageFolders) -> None:
         collector.add_caption("007", "Which one?")
 
 
+def test_another_spelling_of_a_name_is_the_same_image(folders: ImageFolders, tmp_path: Path) -> None:
+    collector = Collector(skip_bad=False)
+    for name in ("a.jpg", "./a.jpg", "a.JPG", "./a.jpg", str(tmp_path / "a.jpg")):
+        collector.merge_image(name, "val", folders)
+        collector.add_caption(name, f"as {name}")
+    with pytest.raises(EntryError, match=r"two splits: '\./a\.jpg' is in val and test"):
+        collector.merge_image("./a.jpg", "test", folders)
+    (image,) = collector.finish(tmp_path, "csv").images
+    assert (image.image_id, len(image.captions)) == ("a.jpg", 5)
+
+
+def test_a_dropped_image_has_no_other_spelling(folders: ImageFolders, tmp_path: Path) -> None:
+    collector = Collector(skip_bad=True)
+    for name in ("a.jpg", "gone.jpg", "./gone.jpg"):
+        with collector.entry(name):
+            collector.merge_image(name, None, folders)
+            collector.add_caption(name, "A dog")
+    assert [item.entry for item in collector.finish(tmp_path, "csv").skipped] == ["gone.jpg", "./gone.jpg"]
+
+
 ENTRIES = st.lists(
     st.tuples(st.sampled_from("abcd"), st.sampled_from(["A dog", "", " . ", None, "\udcff"])), max_size=8
 )

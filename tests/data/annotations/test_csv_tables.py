@@ -82,6 +82,30 @@ def test_the_metadata_of_hugging_faces_image_folders(tmp_path: Path) -> None:
     )
 
 
+ROWS = st.lists(st.tuples(st.sampled_from(["a.jpg", "./a.jpg", "b.jpg"]), st.sampled_from("xyz")), min_size=1)
+
+
+@given(ROWS)
+def test_a_row_that_repeats_an_earlier_one_is_dropped_and_counted(
+    tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, str]]
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "repeated"
+    touch(root, "a.jpg", "b.jpg")
+    write(root / "captions.csv", "\n".join(map(",".join, [("image", "caption"), *table])))
+    loaded = load_annotations(root)
+    distinct = list(dict.fromkeys((name.removeprefix("./"), text) for name, text in table))
+    read = [(image.path.name, text) for image in loaded.images for text in image.captions]
+    assert sorted(read) == sorted(distinct)
+    assert loaded.repeated == len(table) - len(distinct)
+
+
+def test_the_log_counts_repeated_rows_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.jpg")
+    write(tmp_path / "captions.csv", "image,caption\n" + "a.jpg,A dog\n" * 3)
+    assert load_annotations(tmp_path).images[0].captions == ("A dog",)
+    assert caplog.messages == [f"{tmp_path}: rows dropped that repeat an earlier one: 2"]
+
+
 def test_absolute_paths_of_images(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere", "a.jpg")
     file = write(tmp_path / "set/captions.csv", f"image,caption\n{tmp_path}/elsewhere/a.jpg,A dog\n")
