@@ -1,8 +1,8 @@
 """Tune hyperparameters on a part of the training photos; a study can be interrupted and continued.
 
-Trials train on the tuning subset and are scored on other training photos; the validation photos are not used.
-The same command continues a study, also from other machines (--storage). The study's folder gets a report and
-best.yaml, for main.py --config.
+Trials start from a model if training would (--init). They train on the tuning subset and are scored on other
+training photos; the validation photos are not used. The same command continues a study, also from other
+machines (--storage). The study's folder gets a report and best.yaml, for main.py --config.
 """
 
 from __future__ import annotations
@@ -12,42 +12,39 @@ import importlib.resources
 import logging
 import multiprocessing
 import os
-import shutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from jsonargparse import Namespace
 
-from showtell.checkpoints.run_folder import HISTORY
 from showtell.commands.shared.logging import log_to_screen
 from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.run_options import add_run_arguments, run_settings, to_run_config
 from showtell.config import RunConfig
 from showtell.data.prepare import prepare_data
-from showtell.data.records import CaptionedImage
 from showtell.data.splits import by_split, tuning_split
-from showtell.data.vocabulary import Vocabulary
+from showtell.data.summary import MIN_IMAGES_FINETUNING
 from showtell.errors import ShowtellError, UsageError
-from showtell.tuning.space import SearchSpace, Value
+from showtell.tuning.space import Metric, SearchSpace, Value
 from showtell.utils.files import require_writable, write_atomic
 
 if TYPE_CHECKING:
     import optuna
 
-    from showtell.data.dataset import LoadImage
-    from showtell.tuning.study import ReportIntermediate, TrialResult
+    from showtell.data.prepare import PreparedData
+    from showtell.training.initial_model import Initial
+    from showtell.tuning.job import TuningJob
 
 log = logging.getLogger(__name__)
 
-Metric = Literal["CIDEr", "BLEU-4", "val_loss"]
 BEST = "best.yaml"
 
 EXAMPLES: Final = (
-    ("{prog} --data my_photos/ --trials 20", "six optimisation settings"),
+    ("{prog} --data my_photos/ --trials 20 --data.tuning_fraction 0.9", "six optimisation settings"),
     ("{prog} --config configs/flickr8k.yaml --space space.yaml", "a search space of your own"),
 )
 
@@ -79,7 +76,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="URL",
         help="a database for several machines, e.g. postgresql://... (default: SQLite in the study's folder)",
     )
-    add_run_arguments(parser, unused=("finetune", "distillation", "trainer"), plain=("features", "out"))
+    add_run_arguments(parser, unused=("distillation", "trainer"), plain=("init", "features"))
 
 
 def run(parser: Parser, args: Namespace) -> None:
@@ -94,18 +91,23 @@ def run(parser: Parser, args: Namespace) -> None:
         raise UsageError(
             f"tuning needs {error.name}: install it with pip install 'showtell[tune]'"
         ) from error
-    from showtell.training.initial_model import AUTO, NONE  # torch takes seconds to import: help needs none
+    from showtell.training.initial_model import NONE, load_initial  # torch takes seconds: help needs none
 
     if args.trials < 1 or args.processes < 1:
         raise UsageError("--trials and --processes must be at least 1")
     config = to_run_config(parser, args)
     require_writable(Path(args.study or "tuning"), UsageError)
-    if config.init not in (AUTO, NONE):
-        raise UsageError("--init has no effect here: trials train from scratch; leave it out")
-    config, args["init"] = replace(config, init=NONE), NONE
-    text = _space_text(args.space)
+    given = _read_space(args.space) if args.space else None
+    data = prepare_data(replace(config.data, tuning=False), Path(config.cache.dir))
+    initial = load_initial(config, data)
+    if initial is None:
+        config = replace(config, init=NONE)
+    else:  # a trial applies its own `finetune`
+        config = replace(initial.run_config(config), training=config.training)
+    args["init"] = config.init
+    text = given or _default_space(config.init)
     space = SearchSpace.read(text, config)
-    job = _prepare(config, args, text)
+    job = _prepare(config, args, text, data, initial)
     study = job.open_study()
     with storage_errors(job.storage):
         try_first(study, space.own(config))
@@ -121,7 +123,7 @@ def run(parser: Parser, args: Namespace) -> None:
 
 
 def _write_results(
-    parser: Parser, args: Namespace, job: _TuningJob, study: optuna.Study, space: SearchSpace
+    parser: Parser, args: Namespace, job: TuningJob, study: optuna.Study, space: SearchSpace
 ) -> None:
     """Write the best settings and the report, if a trial is complete.
 
@@ -144,58 +146,52 @@ def _write_results(
     log.info("Train with the best settings:\n  python main.py --config %s", job.folder / BEST)
 
 
-@dataclass(frozen=True)
-class _TuningJob:
-    """The arguments of a process that runs trials."""
-
-    config: RunConfig
-    space: str
-    folder: Path
-    storage: str = field(repr=False)  # it may hold a password
-    settings: str
-    metric: Metric
-    trials: int
-    threads: int
-    images: list[CaptionedImage]
-    vocabulary: Vocabulary
-    load: LoadImage
-
-    def open_study(self, seed: int = 0) -> optuna.Study:
-        from showtell.tuning.study import open_study
-
-        direction: Literal["minimize", "maximize"] = "minimize" if self.metric == "val_loss" else "maximize"
-        epochs = self.config.training.epochs + self.config.self_critical.epochs
-        return open_study(self.storage, self.folder.name, direction, self.settings, epochs=epochs, seed=seed)
-
-
-def _space_text(file: str | None) -> str:
-    if file is None:
-        return importlib.resources.files("showtell.tuning").joinpath("space.yaml").read_text(encoding="utf-8")
+def _read_space(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--space {file}: cannot be read ({error})") from error
 
 
-def _prepare(config: RunConfig, args: Namespace, space: str) -> _TuningJob:
-    """Load the data, cut the tuning split, extract features."""
+def _default_space(init: str) -> str:
+    """The search space of training from scratch, or of fine-tuning."""
+    name = "space.yaml" if init == "none" else "space_finetuning.yaml"
+    return importlib.resources.files("showtell.tuning").joinpath(name).read_text(encoding="utf-8")
+
+
+def _prepare(
+    config: RunConfig, args: Namespace, space: str, data: PreparedData, initial: Initial | None
+) -> TuningJob:
+    """Split off the images of the trials, and extract their features."""
     from showtell.encoder.cnn import CNNEncoder
     from showtell.training.setup import image_source
+    from showtell.tuning.job import TuningJob
     from showtell.utils.devices import pick_device
 
-    data = prepare_data(replace(config.data, tuning=False), Path(config.cache.dir))
     images = tuning_split(
         data.images, config.data.tuning_fraction, config.data.val_fraction, config.data.seed
     )
     folder = Path(args.study or Path("tuning", data.name))
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = [f"{len(by_split(images, split)):,}" for split in ("train", "val")]
-    log.info("%s: trials train on %s of the training images and are scored on %s others", data.name, *sizes)
-    encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+    train, val = by_split(images, "train"), by_split(images, "val")
+    log.info(
+        "%s: trials train on %s of the training images and are scored on %s others",
+        *(data.name, f"{len(train):,}", f"{len(val):,}"),
+    )
+    if len(train) < MIN_IMAGES_FINETUNING:
+        log.warning(
+            "only %d photos to train a trial on: scores will be mostly noise; raise --data.tuning_fraction"
+            " (%g here), or add photos",
+            *(len(train), config.data.tuning_fraction),
+        )
+    if initial is None:
+        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
+    else:
+        encoder = initial.captioner.encoder
     load, shown = image_source(_shared_features(config, args.processes), encoder, images)
     same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
     identity = repr((same, space, args.metric, [image.image_id for image in shown]))
-    return _TuningJob(
+    return TuningJob(
         config=config,
         space=space,
         folder=folder,
@@ -223,10 +219,12 @@ def _shared_features(config: RunConfig, processes: int) -> RunConfig:
     return replace(config, features="cached") if config.features == "auto" else config
 
 
-def _run_all(job: _TuningJob, processes: int) -> None:
+def _run_all(job: TuningJob, processes: int) -> None:
     """Run trials in this process, or in several others."""
+    from showtell.tuning.job import run_job
+
     if processes == 1:
-        _work(job, 0)
+        run_job(job, 0)
         return
     with ProcessPoolExecutor(
         processes,
@@ -234,62 +232,8 @@ def _run_all(job: _TuningJob, processes: int) -> None:
         initializer=log_to_screen,
         initargs=(logging.getLogger("showtell").level,),
     ) as pool:
-        for done in [pool.submit(_work, job, seed) for seed in range(processes)]:
+        for done in [pool.submit(run_job, job, seed) for seed in range(processes)]:
             done.result()
-
-
-def _work(job: _TuningJob, seed: int) -> None:
-    """Run trials until the study has enough."""
-    import torch
-
-    from showtell.encoder.cnn import CNNEncoder
-    from showtell.training.fit import fit
-    from showtell.training.setup import caption_sets, new_captioner
-    from showtell.tuning.study import run_trials, storage_errors
-    from showtell.utils.devices import pick_device
-
-    torch.set_num_threads(job.threads)
-    for name in ("showtell.training", "showtell.features.extraction"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    encoder = CNNEncoder.from_config(job.config.encoder).to(pick_device())
-    sets = caption_sets(job.config, job.images, job.vocabulary, job.load)
-    space = SearchSpace.read(job.space, job.config)
-
-    def objective(config: RunConfig, number: int, report: ReportIntermediate) -> TrialResult:
-        from showtell.tuning.study import TrialResult
-
-        folder = job.folder / "trials" / f"{number:04}"
-        torch.manual_seed(config.training.seed)
-        captioner = new_captioner(config, encoder, job.vocabulary)
-        try:
-            result = fit(
-                captioner,
-                *sets,
-                config.training,
-                config.search,
-                folder,
-                self_critical=config.self_critical,
-                calibrate=False,
-                on_epoch=lambda row: report(int(row["epoch"]), row[job.metric]),
-            )
-        finally:
-            _clear(folder)
-        notes = ("epoch", "val_loss", "CIDEr", "BLEU-4", "captions_per_second")
-        best = result.best
-        return TrialResult(best[job.metric], {name: best[name] for name in notes if name in best})
-
-    study = job.open_study(seed)
-    with storage_errors(job.storage):
-        run_trials(study, space, job.config, objective, job.trials)
-
-
-def _clear(folder: Path) -> None:
-    """Delete the model and the checkpoint of a trial, which are large."""
-    for path in folder.glob("*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != HISTORY:
-            path.unlink()
 
 
 def best_settings(study: optuna.Study, space: SearchSpace) -> dict[str, Value]:

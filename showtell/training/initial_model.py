@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from showtell.captioning.captioner import Captioner
-from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, RunConfig
+from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, Precision, RunConfig
 from showtell.data.prepare import PreparedData
 from showtell.data.tokenizer import tokenize
 from showtell.decoder import RNNDecoder, single_decoder
@@ -37,6 +37,21 @@ class Initial:
 
     name: str
     captioner: Captioner
+
+    @classmethod
+    def load(cls, name: str, precision: Precision) -> Initial:
+        """Load the model.
+
+        Args:
+            name: as `--init` takes it.
+            precision: number format of its encoder.
+
+        Raises:
+            CheckpointError: it cannot be loaded.
+        """
+        initial = cls(name, Captioner.load(name))
+        initial.captioner.encoder.precision = precision
+        return initial
 
     @property
     def decoder(self) -> RNNDecoder:
@@ -73,8 +88,7 @@ def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:
     if config.init == NONE or (config.init == AUTO and not _few_photos(config, data)):
         return None
     name = DEFAULT_MODEL if config.init == AUTO else config.init
-    initial = Initial(name, Captioner.load(name))
-    initial.captioner.encoder.precision = config.encoder.precision
+    initial = Initial.load(name, config.encoder.precision)
     contradicts = _contradiction(config, initial)
     if config.init == AUTO and contradicts:
         log.info("Training from scratch: %s; leave it out to start from that model", contradicts)

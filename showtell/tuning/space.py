@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 Value = float | int | str | bool
 SECTIONS = ("decoder", "training", "self_critical", "search")
-"""Sections that may be tuned: the data, the encoder and the features are the same for all trials."""
+"""Sections that may be tuned: the data, the encoder and the features are the same in all trials.
+
+If trials start from a model, `finetune` may be tuned too, and of `decoder` only the dropout.
+"""
+Metric = Literal["CIDEr", "BLEU-4", "val_loss"]
+"""Score of a trial's saved model that a study optimises."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,17 @@ def _range(
 def _kind(name: str, config: RunConfig) -> Any:
     """The type of a setting's values: a class, or a Literal."""
     section, _, key = name.partition(".")
-    part = getattr(config, section, None) if section in SECTIONS else None
+    starts_from_model = config.init not in ("auto", "none")
+    sections = (*SECTIONS, "finetune") if starts_from_model else SECTIONS
+    part = getattr(config, section, None) if section in sections else None
     if not is_dataclass(part) or key not in {f.name for f in fields(part)}:
         raise ConfigError(
-            f"search space: {name} cannot be tuned; a setting of {', '.join(SECTIONS)} can (see --help)"
+            f"search space: {name} cannot be tuned; a setting of {', '.join(sections)} can (see --help)"
+        )
+    if starts_from_model and section == "decoder" and key != "dropout":
+        raise ConfigError(
+            f"search space: {name} is that of {config.init}, which trials start from; leave it out, or train"
+            " from scratch (--init none)"
         )
     return get_type_hints(type(part))[key]
 

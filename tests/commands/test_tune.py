@@ -14,10 +14,12 @@ import pytest
 import torch
 import yaml
 
+import showtell
 from showtell.cli import main
 from showtell.commands import tune
 from showtell.config import RunConfig
 from showtell.data.vocabulary import Vocabulary
+from showtell.tuning.job import TuningJob
 from showtell.tuning.study import finished, storage_errors
 from tests.conftest import make_snippets, make_tiny_backbone, save_backbone
 
@@ -91,6 +93,34 @@ def test_tune_and_train_with_the_best(
     assert "begun with other settings" in capsys.readouterr().err
 
 
+def test_trials_start_from_the_model_that_training_starts_from(
+    arguments: list[str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr("showtell.tuning.report._charts", lambda *_: [])
+    own = ("--data", "--cache", "--training.epochs", "--training.precision", "--training.logged", "--out")
+    given = [each for each in arguments if each.startswith(own)]
+    study = tmp_path / "study"
+    command = ["tune", *given, "--init", str(tiny_model), "--study", str(study), "--trials", "1"]
+    assert main(command) == 0
+    assert "only 16 photos to train a trial on" in capsys.readouterr().err
+    best = yaml.safe_load((study / "best.yaml").read_text())
+    assert best["init"] == str(tiny_model)
+    out = tmp_path / "run"
+    assert main(["train", "--config", str(study / "best.yaml"), "--out", str(out)]) == 0
+    words = showtell.load(out).vocabulary.words
+    assert set(showtell.load(tiny_model).vocabulary.words) < set(words), "the model is extended"
+    trained = yaml.safe_load((out / "config.yaml").read_text())
+    assert trained["finetune"] == best["finetune"]
+    (tmp_path / "space.yaml").write_text(SPACE)
+    assert main([*command, "--space", str(tmp_path / "space.yaml")]) == 2
+    assert "decoder.cell is that of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
@@ -117,8 +147,8 @@ def test_a_database_that_fails_during_trials_is_reported_in_one_line(
 ) -> None:
     database = tmp_path / "study.db"
 
-    def prepare(config: RunConfig, _args: object, space: str) -> tune._TuningJob:
-        return tune._TuningJob(
+    def prepare(config: RunConfig, _args: object, space: str, *_: object) -> TuningJob:
+        return TuningJob(
             config=config,
             space=space,
             folder=tmp_path,
@@ -132,7 +162,7 @@ def test_a_database_that_fails_during_trials_is_reported_in_one_line(
             load=lambda _image: torch.zeros(()),
         )
 
-    def lose_the_database(job: tune._TuningJob, _processes: int) -> None:
+    def lose_the_database(job: TuningJob, _processes: int) -> None:
         study = job.open_study()
         database.write_bytes(b"no database" * 1000)
         with storage_errors(job.storage):

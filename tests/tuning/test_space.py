@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import resources
 
 import optuna
@@ -18,13 +19,22 @@ CONFIG = RunConfig()
 SIZES = "decoder.embedding_dim, decoder.hidden_dim, decoder.attention_dim"
 
 
-def built_in() -> SearchSpace:
-    return SearchSpace.read(resources.files("showtell.tuning").joinpath("space.yaml").read_text(), CONFIG)
+def built_in(file: str = "space.yaml", config: RunConfig = CONFIG) -> SearchSpace:
+    return SearchSpace.read(resources.files("showtell.tuning").joinpath(file).read_text(), config)
 
 
-def test_the_space_in_the_box_holds_the_default_settings() -> None:
-    space = built_in()
-    assert set(space.own(CONFIG)) == {parameter.name for parameter in space.parameters}
+@pytest.mark.parametrize(("file", "init"), [("space.yaml", "none"), ("space_finetuning.yaml", "everyday")])
+def test_the_built_in_spaces_hold_the_default_settings(file: str, init: str) -> None:
+    config = replace(CONFIG, init=init)
+    space = built_in(file, config)
+    assert set(space.own(config)) == {parameter.name for parameter in space.parameters}
+
+
+def test_what_a_model_decides_and_what_it_needs() -> None:
+    with pytest.raises(ConfigError, match=r"decoder\.cell is that of everyday"):
+        SearchSpace.read("decoder.cell: {choices: [lstm, gru]}", replace(CONFIG, init="everyday"))
+    with pytest.raises(ConfigError, match=r"finetune\.mixing cannot be tuned"):
+        SearchSpace.read("finetune.mixing: {low: 0.5, high: 1.0}", replace(CONFIG, init="none"))
 
 
 def test_settings_are_set_and_all_others_stay() -> None:
