@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import yaml
 
 from showtell.config import DataConfig
+from showtell.data.annotations import find_dataset_root
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.splits import by_split
 from showtell.errors import UsageError, message_line
@@ -32,7 +34,7 @@ def datasets_of(settings: EvaluationSettings, data: DataInput) -> dict[str, Data
     Raises:
         UsageError: a dataset is nowhere.
     """
-    config = _data_config(settings.models[0], data)
+    config = _data_config(settings.models, data)
     config = replace(
         config,
         skip_bad=config.skip_bad or settings.skip_bad,
@@ -48,20 +50,32 @@ def datasets_of(settings: EvaluationSettings, data: DataInput) -> dict[str, Data
     }
 
 
-def _data_config(model: str | CaptioningModel, data: DataInput) -> DataConfig:
-    """The data that are given, else those of the run, else the default."""
+def _data_config(models: Sequence[str | CaptioningModel], data: DataInput) -> DataConfig:
+    """The data that are given, else those of the first of the models that is a run, else the default.
+
+    Raises:
+        UsageError: the settings of the run are damaged, or no data are given and the default is not here.
+    """
     if isinstance(data, DataConfig):
         return data
     if data is not None:
         return DataConfig(root=os.fspath(data))
-    name = model if isinstance(model, str) else model.name or ""
-    run_config = Path(name, CONFIG)
-    if name and not is_file(name) and run_config.is_file():
-        try:
-            return DataConfig(**read_yaml(run_config)["data"])
-        except (OSError, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
-            reason = message_line(str(error))
-            raise UsageError(f"{run_config}: damaged ({reason}); name the data") from error
+    for model in models:
+        name = model if isinstance(model, str) else model.name or ""
+        run_config = Path(name, CONFIG)
+        if name and not is_file(name) and run_config.is_file():
+            try:
+                return DataConfig(**read_yaml(run_config)["data"])
+            except (OSError, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+                reason = message_line(str(error))
+                raise UsageError(f"{run_config}: damaged ({reason}); name the data") from error
+    try:
+        find_dataset_root(DEFAULT_DATA)
+    except UsageError as error:
+        raise UsageError(
+            f"no data to evaluate on: name yours with --data FOLDER (data), or get {DEFAULT_DATA}, which is"
+            f" the default, with showtell data get {DEFAULT_DATA}"
+        ) from error
     return DataConfig(root=DEFAULT_DATA)
 
 
@@ -72,8 +86,10 @@ def load_data(settings: EvaluationSettings, name: str, config: DataConfig) -> Ev
         UsageError: there are none in the split, or no such dataset.
         AnnotationError: the annotations cannot be used.
     """
+    # Splits that the data lack are cut from the training images, as training does with the same settings. A
+    # file of predictions is of all images unless a split is asked for.
     files_only = all(map(is_file, settings.models))
-    cut_splits = not files_only and settings.split != "all"  # from the training images, as training does
+    cut_splits = settings.split != "all" and not (files_only and settings.split is None)
     _, images, skipped = load_images(
         config, settings.cache, need_files=settings.need_files, cut_splits=cut_splits
     )
@@ -84,7 +100,7 @@ def load_data(settings: EvaluationSettings, name: str, config: DataConfig) -> Ev
         chosen = with_captions([by_people(image) for image in chosen], skipped)
     if not chosen:
         present = sorted({image.split for image in images})
-        raise UsageError(f"{name}: no images in the split {split!r}; choose the split of {present} or 'all'")
+        raise UsageError(f"{name}: no images in the split {split!r}; choose {', '.join(present)} or all")
     training = [] if split in ("train", "all") else by_split(images, "train")
     if config.model_captions == 0:
         training = [by_people(image) for image in training]

@@ -16,7 +16,6 @@ from showtell.evaluation.scorecard import ScoreCard
 from showtell.evaluation.scores import Scores, compute_scores
 from showtell.evaluation.settings import EvaluatedSplit, EvaluationSettings, models_of, search_of
 from showtell.utils.keywords import suggests_keywords
-from showtell.utils.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
     import torch
@@ -26,7 +25,7 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of prediction
 
 @suggests_keywords()
 def evaluate(
-    model: str | os.PathLike[str] | CaptioningModel = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | CaptioningModel | None = None,
     data: DataInput = None,
     *,
     predictions: str | os.PathLike[str] | None = None,
@@ -49,13 +48,13 @@ def evaluate(
     """Measure captions: of a model on a split of a dataset, or of a file of predictions.
 
     Args:
-        model: a name that `showtell.load` takes, or a model.
+        model: a name that `showtell.load` takes, or a model; by default `everyday`.
         data: the dataset's folder or annotation file, or a `DataConfig`; by default what the run was trained
             on, else flickr8k.
-        predictions: a file of captions to measure instead of a model's (.json, .jsonl, .csv).
+        predictions: a file of captions to measure (.json, .jsonl, .csv), in place of `model`.
         against: a second model, or file of predictions, to compare with.
         split: the images to caption: `train`, `val`, `test` or `all`; by default `val`, of a file of
-            predictions on data without splits `all`.
+            predictions on data without splits `all`. A split that the data lack is cut as training cuts it.
         references: captions to compare with: human captions (`person`), or `all`; by default the run's.
         segmentation: what separates words: `spaces`, or `characters`, for scripts without them; by default
             the run's.

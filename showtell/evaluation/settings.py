@@ -14,6 +14,7 @@ from showtell.errors import ConfigError, UsageError
 from showtell.evaluation.predictions import SUFFIXES
 from showtell.search.settings import search_config
 from showtell.utils.runs import resolve_last
+from showtell.utils.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: a file of predictions needs none of it
     import torch
@@ -90,18 +91,26 @@ def is_file(model: object) -> bool:
 
 
 def models_of(
-    model: str | os.PathLike[str] | CaptioningModel,
+    model: str | os.PathLike[str] | CaptioningModel | None,
     predictions: str | os.PathLike[str] | None,
     against: str | os.PathLike[str] | CaptioningModel | None,
 ) -> tuple[str | CaptioningModel, ...]:
     """The model or file of predictions to evaluate, and the one to compare it with if there is one.
 
     Raises:
-        UsageError: they are the same, or predictions are not in a file of a known form.
+        UsageError: they are the same, both a model and predictions are given, or predictions are not in a
+            file of a known form.
     """
+    if predictions is not None and model is not None:
+        raise UsageError(
+            f"predictions {predictions} and a model: leave one of the two out, or, to compare them, name the"
+            " model with --against (against)"
+        )
     if predictions is not None and not is_file(os.fspath(predictions)):
         raise UsageError(f"{predictions}: predictions are read from {', '.join(SUFFIXES)} files; name one")
-    given: list[str | os.PathLike[str] | CaptioningModel] = [model if predictions is None else predictions]
+    given: list[str | os.PathLike[str] | CaptioningModel] = [
+        next(each for each in (predictions, model, DEFAULT_MODEL) if each is not None)
+    ]
     if against is not None:
         given.append(against)
     models = tuple(resolve_last(os.fspath(m)) if isinstance(m, str | os.PathLike) else m for m in given)

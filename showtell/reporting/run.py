@@ -27,7 +27,6 @@ from showtell.evaluation.word_usage import WordUsage, word_usage
 from showtell.reporting.render import Report, ReportImage, ScoreRow, Shown, write_report
 from showtell.reporting.thumbnails import make_thumbnail
 from showtell.utils.keywords import check_keyword
-from showtell.utils.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +70,7 @@ class WrittenReport:
 
 
 def report(
-    model: str | os.PathLike[str] | CaptioningModel = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | CaptioningModel | None = None,
     data: DataInput = None,
     *,
     out: str | os.PathLike[str] | None = None,

@@ -75,6 +75,7 @@ def test_a_submission_is_written_in_the_official_form(data: Path) -> None:
             "no images in the split 'test'",
         ),
         (("--predictions", "mine.json", "--against", "mine.json"), 2, "that is the model itself"),
+        (("--predictions", "mine.json", "--model", "everyday"), 2, "name the model with --against"),
         (("--predictions", "mine.json", "--num-captions", "0"), 2, "must be at least 1"),
         (("--predictions", "unknown.json"), 1, "unknown.json: [6]: caption of an unknown image: '99'"),
         (("--predictions", "mine.json", "--submission", "my_name"), 2, "my_name"),

@@ -12,12 +12,15 @@ import pytest
 
 import showtell
 from showtell.captioning.caption import Caption, CaptionResult
-from showtell.config import SearchConfig
-from showtell.data.records import CaptionedImage
+from showtell.config import DataConfig, SearchConfig
+from showtell.data.prepare import prepare_data
+from showtell.data.records import CaptionedImage, Split
+from showtell.data.splits import by_split
 from showtell.errors import ImageError, ShowtellError, UsageError
 from showtell.evaluation.results import DatasetEvaluation
 from showtell.evaluation.run import evaluate, results_folder, score_all
-from tests.evaluation.animals import WORDS, write_animals, write_results
+from tests.commands.photo_folder import make_photo_folder
+from tests.evaluation.animals import VAL_ONLY, WORDS, write_animals, write_results
 from tests.evaluation.results_data import make_captions, make_data, make_evaluation
 
 
@@ -121,6 +124,41 @@ def test_without_data_it_is_that_of_the_run(animals: Path) -> None:
     assert evaluate(model, java=False).datasets[0].data.name == "animals"
 
 
+@pytest.mark.usefixtures("animals")
+def test_without_data_predictions_are_of_the_data_of_the_run_to_compare_with() -> None:
+    run = write_run("data: {root: animals}")
+    other = model_that_says(lambda image: image.captions[0], name=run)
+    result = evaluate(predictions=write_results(Path("mine.json")), against=other, java=False)
+    assert result.datasets[0].data.name == "animals"
+
+
+@pytest.mark.usefixtures("animals")
+def test_without_any_data_the_fix_is_to_name_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOWTELL_DATA", "nowhere")
+    for keywords in ({}, {"model": "everyday"}, {"predictions": "mine.json"}):
+        with pytest.raises(UsageError, match=r"name yours with --data FOLDER.*showtell data get flickr8k"):
+            evaluate(**keywords)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("split", ["val", "test", "train"])
+def test_a_split_that_the_data_lack_is_that_of_training(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_photo_folder(tmp_path / "photos")
+    trained = by_split(prepare_data(DataConfig(str(folder)), tmp_path).images, split)
+    lines = [{"image": image.image_id, "caption": "a red dog"} for image in trained]
+    Path("mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = evaluate(predictions="mine.jsonl", data=folder, split=split, java=False)
+    assert result.datasets[0].data.images == trained
+
+
+@pytest.mark.usefixtures("animals")
+def test_a_split_without_images_names_those_that_have_some() -> None:
+    with pytest.raises(UsageError, match="no images in the split 'test'; choose val or all"):
+        evaluate(predictions=write_results(Path("mine.json")), data=VAL_ONLY, split="test")
+
+
 @pytest.mark.parametrize("settings", ["- 1", "data: 5", "data: {rot: x}", "{", "training: {epochs: 3}"])
 def test_damaged_settings_of_a_run_are_one_line(settings: str, animals: Path) -> None:
     model = model_that_says(lambda image: "a dog", name=write_run(settings))
@@ -166,6 +204,7 @@ def test_the_folder_of_the_results(out: str | None, several: bool, folder: str) 
         ({"predictions": "mine.txt"}, "mine.txt: predictions are read from .json"),
         ({"model": "runs/a", "against": "runs/a"}, "that is the model itself"),
         ({"predictions": "mine.json", "image_size": 96}, "image_size is for models that are named"),
+        ({"predictions": "mine.json", "model": "everyday"}, "to compare them, name the model with --against"),
         ({"model": "runs/a", "image_size": 7}, "image size 7"),
     ],
 )

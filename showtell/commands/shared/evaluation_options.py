@@ -19,7 +19,7 @@ from showtell.utils.files import require_writable
 
 def add_arguments(parser: Parser) -> None:
     """Add the arguments that both commands take."""
-    add_model_options(parser, encoder=False)
+    add_model_options(parser, encoder=False, default_model=None)
     add = parser.add_argument_group("captions").add_argument
     add(
         "--predictions",

@@ -23,13 +23,16 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are 
 log = logging.getLogger(__name__)
 
 
-def add_model(parser: ArgumentGroup) -> None:
-    """Add the option that names a model."""
+def add_model(parser: ArgumentGroup, *, default: str | None = DEFAULT_MODEL) -> None:
+    """Add the option that names a model.
+
+    Args:
+        parser: gets the option.
+        default: None if the command has to know whether a model is named; it then takes `DEFAULT_MODEL`.
+    """
+    kinds = "a run (`last`: the newest), an exported model, a folder in models/, a hub id; a,b: an ensemble"
     parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        default=DEFAULT_MODEL,
-        help="a run (`last`: the newest), an exported model, a folder in models/, a hub id; a,b: an ensemble",
+        "--model", metavar="MODEL", default=default, help=f"{kinds} (default: {DEFAULT_MODEL})"
     )
 
 
@@ -113,15 +116,18 @@ def add_image_size(parser: ArgumentGroup) -> None:
     )
 
 
-def add_model_options(parser: Parser, *, encoder: bool = True) -> None:
+def add_model_options(
+    parser: Parser, *, encoder: bool = True, default_model: str | None = DEFAULT_MODEL
+) -> None:
     """Add the options of a model that captions: its name, and how it runs.
 
     Args:
         parser: of the command.
         encoder: with the option that names an encoder.
+        default_model: see `add_model`.
     """
     group = parser.add_argument_group("model")
-    add_model(group)
+    add_model(group, default=default_model)
     if encoder:
         add_encoder(group)
     add_runtime(group)
