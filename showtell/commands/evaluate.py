@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 
 from showtell.commands.shared import evaluation_options
 from showtell.commands.shared.parser import Parser
-from showtell.evaluation.results import DatasetEvaluation
+from showtell.evaluation.results import DatasetEvaluation, EvaluationData
 from showtell.evaluation.run import evaluate, results_folder
 
 EXAMPLES: Final = (
@@ -36,15 +36,23 @@ def run(parser: Parser, args: Namespace) -> None:  # noqa: ARG001 - all commands
     evaluation_options.check_out(args)
     several: list[DatasetEvaluation] = []
 
+    def check(data: EvaluationData) -> None:
+        if args.submission is not None:
+            data.check_submission(args.submission)
+
     def show(result: DatasetEvaluation) -> None:
         print("\n" if several else "", end="")
         several.append(result)
         print(result)
         folder = results_folder(args.out, result)
         print(f"\nscores: {', '.join(map(str, result.save(folder)))}")
-        if args.submission:
+        if args.submission is not None:
             print(f"submission: {result.write_submission(folder, args.submission)}")
 
     evaluate(
-        args.model, evaluation_options.data_of(args), **evaluation_options.settings_of(args), on_dataset=show
+        args.model,
+        evaluation_options.data_of(args),
+        **evaluation_options.settings_of(args),
+        on_data=check,
+        on_dataset=show,
     )

@@ -17,7 +17,7 @@ from showtell.errors import ShowtellError, UsageError
 from showtell.evaluation.scorecard import UNDECODED, ScoreCard
 from showtell.evaluation.scores import METRIC_DESCRIPTIONS, Confidence, Scores, compare_scores, format_score
 from showtell.evaluation.significance import Difference
-from showtell.evaluation.submission import write_submission
+from showtell.evaluation.submission import check_submission, write_submission
 from showtell.utils.tables import data_frame
 
 if TYPE_CHECKING:
@@ -50,6 +50,22 @@ class EvaluationData:
     objects: Mapping[str, frozenset[str]] | None
     skipped: Counter[str]
     others: list[CaptionedImage]
+
+    @property
+    def submission_split(self) -> str:
+        """The split as a submission names it: the folder of the images, if it has the year (val2017)."""
+        parents = {image.path.parent.name for image in self.images}
+        parent = parents.pop() if len(parents) == 1 else ""
+        return parent if re.fullmatch(r"(train|val|test)\d{4}", parent) else self.split
+
+    def check_submission(self, name: str) -> None:
+        """Check that captions of these images can be a submission to COCO's server, before they are made.
+
+        Raises:
+            UsageError: the name cannot be part of a file's.
+            DataError: the id of an image is not one of COCO's.
+        """
+        check_submission(self.submission_split, name, [image.image_id for image in self.images])
 
 
 @dataclass(frozen=True)
@@ -170,8 +186,6 @@ class DatasetEvaluation:
     def write_submission(self, folder: str | Path, name: str) -> Path:
         """Write the captions of the first model as COCO's file of results.
 
-        Its split is named as the folder of the images, where that has the year (val2017).
-
         Raises:
             UsageError: an image has no caption, or the name cannot be part of a file's.
         """
@@ -180,10 +194,8 @@ class DatasetEvaluation:
             raise UsageError(
                 f"a submission needs a caption of each image; {len(images) - len(texts):,} have none"
             )
-        parents = {image.path.parent.name for image in images}
-        parent = parents.pop() if len(parents) == 1 else ""
-        split = parent if re.fullmatch(r"(train|val|test)\d{4}", parent) else self.data.split
-        return write_submission(Path(folder), split, name, {image: some[0] for image, some in texts.items()})
+        best = {image: some[0] for image, some in texts.items()}
+        return write_submission(Path(folder), self.data.submission_split, name, best)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from showtell.config import DataConfig, References, Runtime, SearchConfig, Segmentation
+from showtell.config import References, Runtime, SearchConfig, Segmentation
 from showtell.errors import ShowtellError
 from showtell.evaluation.captioning import captions_of
 from showtell.evaluation.dataset import DataInput, datasets_of, load_data
@@ -43,6 +43,7 @@ def evaluate(
     skip_bad: bool = False,
     cache: str | os.PathLike[str] = "cache",
     attention: bool = False,
+    on_data: Callable[[EvaluationData], None] | None = None,
     on_dataset: Callable[[DatasetEvaluation], None] | None = None,
 ) -> Evaluation:
     """Measure captions: of a model on a split of a dataset, or of a file of predictions.
@@ -68,6 +69,7 @@ def evaluate(
         skip_bad: drop and count unusable annotations, predictions and images.
         cache: folder of the synthetic scenes of a run.
         attention: keep the attention for each word, for a report.
+        on_data: called with the images of each dataset before any is captioned.
         on_dataset: called with the evaluation on each dataset as soon as it is done.
 
     Raises:
@@ -89,9 +91,13 @@ def evaluate(
         attention=attention,
     )
     configs = datasets_of(settings, data)
+    loaded = [load_data(settings, name, config) for name, config in configs.items()]
+    if on_data is not None:
+        for each in loaded:
+            on_data(each)
     done = []
-    for name, config in configs.items():
-        done.append(_evaluate(settings, name, config, among_several=len(configs) > 1))
+    for config, each in zip(configs.values(), loaded, strict=True):
+        done.append(_evaluate(settings, each, config.segmentation, among_several=len(configs) > 1))
         if on_dataset is not None:
             on_dataset(done[-1])
     return Evaluation(tuple(done))
@@ -112,12 +118,11 @@ def results_folder(out: str | os.PathLike[str] | None, evaluation: DatasetEvalua
 
 
 def _evaluate(
-    settings: EvaluationSettings, name: str, config: DataConfig, *, among_several: bool
+    settings: EvaluationSettings, data: EvaluationData, segmentation: Segmentation, *, among_several: bool
 ) -> DatasetEvaluation:
     """Caption the images of a dataset by one model or two, and measure."""
-    data = load_data(settings, name, config)
     captions = tuple(captions_of(model, data, settings) for model in settings.models)
-    if config.segmentation == "characters":
+    if segmentation == "characters":
         captions = tuple(each.segmented() for each in captions)
     model_scores = score_all(captions, data, java=settings.java)
     cards = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,24 @@ def submission_name(split: str, name: str) -> str:
     return file
 
 
+def check_submission(split: str, name: str, image_ids: Iterable[str]) -> None:
+    """Check that captions of these images can be a submission, before they are made.
+
+    Args:
+        split: such as `val2017`.
+        name: of the model.
+        image_ids: of the images to be captioned.
+
+    Raises:
+        UsageError: the name cannot be part of the file's.
+        DataError: an image id is no whole number.
+    """
+    submission_name(split, name)
+    for image in image_ids:
+        if not re.fullmatch(r"\d+", image):
+            raise DataError(f"image {image!r}: in a submission, ids are COCO's numbers; use COCO's photos")
+
+
 def write_submission(folder: Path, split: str, name: str, captions: Mapping[str, str]) -> Path:
     """Write captions in the official form, and validate the file.
 
@@ -40,12 +58,9 @@ def write_submission(folder: Path, split: str, name: str, captions: Mapping[str,
         DataError: an image id is no whole number, or a caption has no words.
         OSError: the file cannot be written.
     """
+    check_submission(split, name, captions)
     path = folder / submission_name(split, name)
-    entries = []
-    for image, caption in captions.items():
-        if not re.fullmatch(r"\d+", image):
-            raise DataError(f"image {image!r}: in a submission, ids are COCO's numbers; use COCO's photos")
-        entries.append({"image_id": int(image), "caption": caption})
+    entries = [{"image_id": int(image), "caption": caption} for image, caption in captions.items()]
     write_atomic(path, json.dumps(entries, ensure_ascii=False) + "\n")
     validate_submission(path, captions)
     return path

@@ -11,6 +11,7 @@ import pytest
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.cli import main
+from tests.commands.photo_folder import make_photo_folder
 from tests.commands.test_caption import save_model
 from tests.evaluation.animals import VAL_ONLY, WORDS, write_animals, write_results
 
@@ -62,6 +63,18 @@ def test_a_submission_is_written_in_the_official_form(data: Path) -> None:
     written = json.loads(Path("o", "captions_val2017_mine_results.json").read_text())
     assert written[0] == {"image_id": 1, "caption": "a dog stands on grass"}
     assert len(written) == 6
+
+
+@pytest.mark.parametrize(("name", "code"), [("mine", 1), ("my_name", 2)])
+def test_what_cannot_be_a_submission_is_refused_before_anything_is_captioned(
+    data: Path, capsys: pytest.CaptureFixture[str], name: str, code: int
+) -> None:
+    folder = make_photo_folder(data.parent / "photos")
+    assert evaluate("--model", save_model(Path("mine")), "--data", folder, "--submission", name) == code
+    shown = capsys.readouterr()
+    assert "ids are COCO's numbers" in shown.err if name == "mine" else "letters, digits" in shown.err
+    assert not shown.out
+    assert not Path("reports").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from showtell.errors import DataError, UsageError
-from showtell.evaluation.submission import submission_name, validate_submission, write_submission
+from showtell.evaluation.submission import (
+    check_submission,
+    submission_name,
+    validate_submission,
+    write_submission,
+)
 
 CANDIDATES = {"139": "a living room with a “tv”", "285": "a bear"}
 
@@ -37,6 +42,8 @@ def test_names_that_the_server_refuses(name: str) -> None:
 def test_ids_are_numbers(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"image 'a\.jpg'"):
         write_submission(tmp_path, "val", "x", {"a.jpg": "a dog"})
+    with pytest.raises(DataError, match=r"image 'a\.jpg'"):
+        check_submission("val", "x", ["1", "a.jpg"])
 
 
 GOOD = [{"image_id": int(image), "caption": caption} for image, caption in CANDIDATES.items()]
