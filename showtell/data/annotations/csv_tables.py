@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from showtell.data.annotations.fields import (
     CAPTION_FIELDS,
     IMAGE_FIELDS,
     first_field,
+    missing_fields,
     split_field,
     text_field,
 )
 from showtell.data.annotations.image_folders import IMAGE_FOLDERS, ImageFolders
 from showtell.data.annotations.listing import files_in, folders_in, split_in_name
-from showtell.data.annotations.reading import first_line, read_text
+from showtell.data.annotations.reading import first_line, first_lines, read_text
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
@@ -30,7 +31,25 @@ _METADATA = ("metadata.csv", "metadata.tsv")  # Hugging Face's imagefolder: one 
 _DELIMITERS = (",", "\t", ";", "|")
 _UNQUOTED = ("\t", "|")  # what writes these seldom quotes; a comma has to
 _LONGEST_ROW = 200  # lines: a quote that stays open longer was never meant as one
+_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)  # the first line of tables for Excel
 _NUMBER_AND_CAPTION = re.compile(r"\s*\d+\s+(\S.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The line that names the columns.
+
+    Attributes:
+        lines: how many lines it takes; 2 with Excel's `sep=;` before it.
+        delimiter: what is between the columns.
+        written: the columns as written.
+        columns: the columns as `Row` names them.
+    """
+
+    lines: int
+    delimiter: str
+    written: list[str]
+    columns: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +116,9 @@ def matches_file(file: Path) -> bool:
 def read(root: Path, images: Path | None, collector: Collector) -> None:
     """Collect the images and captions of a table, one caption per row; the rows of one image are merged.
 
-    A row with the image and the caption of an earlier one is dropped. Images are looked for beside the file, in `images` and in the other folders there. Of several tables the
-    folder, or the name of each, says the split.
+    A row with the image and the caption of an earlier one is dropped. Images are looked for beside the file,
+    in `images` and in the other folders there. Of several tables the folder, or the name of each, says the
+    split.
 
     Raises:
         AnnotationError: there is no such file, or it cannot be used.
@@ -137,14 +157,18 @@ def split_of(file: Path, root: Path) -> Split | None:
 
 def has_header(file: Path) -> bool:
     """Whether the first line names columns of the image and its caption."""
-    return _header(first_line(file), IMAGE_FIELDS) is not None
+    return _header(first_lines(file, 2), IMAGE_FIELDS) is not None
 
 
 def read_header(file: Path) -> tuple[str, list[str], list[str]] | None:
     """The delimiter and the columns of a table, as written and as `Row` names them; None without a header."""
-    line = first_line(file)
-    header = _header(line, IMAGE_FIELDS)
-    return header and (header[0], next(csv.reader([line], delimiter=header[0])), header[1])
+    header = _header(first_lines(file, 2), IMAGE_FIELDS)
+    return (header.delimiter, header.written, header.columns) if header else None
+
+
+def column_line(file: Path) -> str:
+    """The line where a table names its columns, if it does; empty if it cannot be read."""
+    return _column_line(first_lines(file, 2))[0]
 
 
 def rows(file: Path, image: str = "") -> Iterator[tuple[str, Row]]:
@@ -160,15 +184,13 @@ def rows(file: Path, image: str = "") -> Iterator[tuple[str, Row]]:
         AnnotationError: the columns are not there.
     """
     lines = list(io.StringIO(read_text(file), newline=""))
-    header = _header(lines[0], (image,) if image else IMAGE_FIELDS)
-    delimiter, columns = header or ("\t", [image or "image", "caption"])
+    images = (image,) if image else IMAGE_FIELDS
+    header = _header(lines[:2], images)
     if not header and not (file.suffix == ".txt" and "\t" in lines[0]):
-        wanted = image or "image"
-        fix = f"name them there: {wanted},caption or {wanted},caption,split"
-        raise AnnotationError(
-            f"{file}: wrong fields: no columns {wanted} and caption in its first line; {fix}"
-        )
-    place = 1 if header else 0
+        raise AnnotationError(_without_header(file, lines, images))
+    delimiter = header.delimiter if header else "\t"
+    columns = header.columns if header else [image or "image", "caption"]
+    place = header.lines if header else 0
     while place < len(lines):
         fields, count, error = _next_row(lines, place, delimiter, quoted=header is not None)
         if error and delimiter in _UNQUOTED:
@@ -211,17 +233,38 @@ def _repaired(fields: list[str], columns: list[str], delimiter: str) -> list[str
     return fields
 
 
-def _header(line: str, images: tuple[str, ...]) -> tuple[str, list[str]] | None:
-    """The delimiter and the columns of a first line that names columns of the image and its caption.
+def _without_header(file: Path, lines: list[str], images: tuple[str, ...]) -> str:
+    """The message for a table whose first line does not name the columns of the image and its caption."""
+    line = _column_line(lines)[0].strip()
+    found = [name for delimiter in _DELIMITERS for name in _names(line, delimiter)]
+    missing = missing_fields(found, images, CAPTION_FIELDS)
+    fix = f"name the columns there, as {images[0]},caption"
+    return f"{file}: wrong fields: {missing} in its first line, {line[:100]!r}; {fix}"
+
+
+def _column_line(lines: Sequence[str]) -> tuple[str, str]:
+    """The line that should name the columns, and their delimiter if Excel's line before it says that."""
+    separator = _SEPARATOR.fullmatch(lines[0].strip('" \r\n\ufeff')) if len(lines) > 1 else None
+    return (lines[1], separator[1]) if separator else (lines[0] if lines else "", "")
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    return [column.strip('" \r\n\ufeff').lower() for column in line.split(delimiter)]
+
+
+def _header(lines: Sequence[str], images: tuple[str, ...]) -> _Header | None:
+    """The header of a table whose first lines name columns of the image and its caption.
 
     Of several such columns the surest is called `image`, or `caption`.
     """
-    for delimiter in _DELIMITERS:
-        columns = [column.strip('" \r\n\ufeff').lower() for column in line.split(delimiter)]
+    line, separator = _column_line(lines)
+    for delimiter in separator or _DELIMITERS:
+        columns = _names(line, delimiter)
         image, caption = first_field(columns, images), first_field(columns, CAPTION_FIELDS)
         if image and caption:
             if len(images) > 1:
                 columns[columns.index(image)] = "image"
             columns[columns.index(caption)] = "caption"
-            return delimiter, columns
+            written = next(csv.reader([line.strip()], delimiter=delimiter))
+            return _Header(2 if separator else 1, delimiter, written, columns)
     return None

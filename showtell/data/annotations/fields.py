@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from showtell.data.annotations.entries import EntryError
 from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
+_MOST_NAMED = 4  # further names of a field, in a message
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -46,6 +47,17 @@ def first_field(names: Collection[str], wanted: Collection[str]) -> str | None:
     return next((name for name in wanted if name in names), None)
 
 
+def missing_fields(names: Collection[str], *wanted: Sequence[str]) -> str:
+    """Which of the wanted fields are not among the names: `no caption (or text, comment, ...)`."""
+    lacking = [others for others in wanted if first_field(names, others) is None]
+    return " and ".join(f"no {first}{_or(others)}" for first, *others in lacking)
+
+
+def _or(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > _MOST_NAMED else ""
+    return f" (or {', '.join(names[:_MOST_NAMED])}{more})" if names else ""
+
+
 def list_field(content: Any, key: str, file: Path) -> list[Any]:
     """A list at the top of a JSON file.
 
@@ -69,8 +81,13 @@ def field(record: object, key: str) -> object:
     if not isinstance(record, dict):
         raise EntryError("wrong fields", f"the entry is not an object but {_describe(record)}")
     if key not in record:
-        raise EntryError("wrong fields", f"{key!r} is missing")
+        raise EntryError("wrong fields", f"{key!r} is missing{among(record)}")
     return record[key]
+
+
+def among(record: Mapping[Any, Any]) -> str:
+    """The names of the fields that an entry has, for a message."""
+    return f" among {', '.join(map(str, record))[:100]}" if record else ""
 
 
 def text_field(record: object, key: str) -> str:

@@ -16,9 +16,11 @@ from showtell.data.annotations.fields import (
     CAPTION_FIELDS,
     CAPTIONS_FIELDS,
     IMAGE_FIELDS,
+    among,
     field,
     first_field,
     id_field,
+    missing_fields,
     split_field,
 )
 from showtell.data.annotations.image_folders import ImageFolders
@@ -148,7 +150,10 @@ def _image(record: Any, folders: ImageFolders) -> str:
     fields = [name for name in IMAGE_FIELDS if isinstance(record, dict) and name in record]
     names = [id_field(record, name).strip() for name in fields]
     if not names:
-        field(record, "image")  # raises
+        if not isinstance(record, dict):
+            field(record, "image")  # raises
+        missing = missing_fields(record, IMAGE_FIELDS, (*CAPTION_FIELDS, *CAPTIONS_FIELDS))
+        raise EntryError("wrong fields", missing + among(record))
     if len(names) > 1:
         return next((name for name in names if folders.find(name) is not None), names[0])
     return names[0]
@@ -157,7 +162,10 @@ def _image(record: Any, folders: ImageFolders) -> str:
 def _captions(record: Any) -> list[Any]:
     several = first_field(record, CAPTIONS_FIELDS)
     if several is None:
-        return [field(record, first_field(record, CAPTION_FIELDS) or "caption")]
+        name = first_field(record, CAPTION_FIELDS)
+        if name is None:
+            raise EntryError("wrong fields", missing_fields(record, CAPTION_FIELDS) + among(record))
+        return [record[name]]
     captions = record[several]
     if not isinstance(captions, list):
         raise EntryError("wrong fields", f"{several!r} is not a list")

@@ -50,6 +50,15 @@ def first_line(file: Path) -> str:
         return ""
 
 
+def first_lines(file: Path, count: int) -> list[str]:
+    """The first lines of a file as they are, to detect its format; none if it cannot be read."""
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
+            return [line for _ in range(count) if (line := lines.readline(10_000))]
+    except OSError:
+        return []
+
+
 def begins_with(file: Path, text: str) -> bool:
     """Whether a text file begins with a text, after white space; False if it cannot be read."""
     return first_text(file).startswith(text)

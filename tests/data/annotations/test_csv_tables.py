@@ -54,6 +54,19 @@ def test_columns_between_any_usual_delimiter(tmp_path: Path, mark: str) -> None:
     assert records(load_annotations(tmp_path)) == [("a.jpg", "train", ("A dog",))]
 
 
+@pytest.mark.parametrize("mark", [",", "\t", ";", "|", ":"])
+@pytest.mark.parametrize("start", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_the_line_of_excel_that_names_the_delimiter(tmp_path: Path, mark: str, start: str) -> None:
+    touch(tmp_path, "a.jpg")
+    table = [("Image", "Text"), ("a.jpg", "A dog, wet"), ("a.jpg", "")]
+    lines = [f"{start}sep={mark}", *map(mark.join, table)]
+    file = write(tmp_path / "mine.csv", "\r\n".join(lines).replace("A dog, wet", '"A dog, wet"'))
+    assert read_header(file) == (mark, ["Image", "Text"], ["image", "caption"])
+    with pytest.raises(AnnotationError, match="line 4: empty caption"):
+        load_annotations(tmp_path)
+    assert records(load_annotations(tmp_path, skip_bad=True)) == [("a.jpg", "train", ("A dog, wet",))]
+
+
 FIELDS = st.text("ab,;\t|\"'\n é", min_size=1, max_size=8).filter(
     lambda text: text.strip() == text and "\r" not in text
 )
@@ -151,7 +164,16 @@ def test_bad_rows(tmp_path: Path, lines: list[str | bytes], reason: str) -> None
     [
         ("", "the file is empty"),
         ("image,caption\n", "no captioned image"),
-        ("thing,words\na.jpg,A dog\n", "name them there: image,caption"),
+        (
+            "thing,words\na.jpg,A dog\n",
+            r"no image \(or .*\) and no caption \(or .*\) in its .*, 'thing,words'",
+        ),
+        (
+            "image,words\na.jpg,A dog\n",
+            r"fields: no caption \(or text, .*'image,words'; name the",
+        ),
+        ("sep=;\nimage;words\na.jpg;A dog\n", r"no caption \(or text, .*, 'image;words'"),
+        ("sep=;", r"no image .* 'sep=;'; name the columns there, as image,caption$"),
         ("image,caption\na.jpg,A dog\n".encode("utf-16"), "not UTF-8 text; save the file as UTF-8"),
     ],
 )

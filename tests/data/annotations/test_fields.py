@@ -13,6 +13,7 @@ from showtell.data.annotations.fields import (
     first_field,
     id_field,
     list_field,
+    missing_fields,
     split_field,
     text_field,
 )
@@ -48,6 +49,22 @@ def test_a_field_may_hold_anything_but_has_to_be_there() -> None:
     assert field({"x": None}, "x") is None
     with pytest.raises(EntryError, match="'x' is missing"):
         field({}, "x")
+    with pytest.raises(EntryError, match=r"'x' is missing among y, z$"):
+        field({"y": 1, "z": 2}, "x")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["image", "text"], ""),
+        (["text"], "no image (or file)"),
+        (["file"], "no text (or a, b, c, d, ...)"),
+        ([], "no image (or file) and no text (or a, b, c, d, ...)"),
+    ],
+)
+def test_missing_fields_are_named_with_what_is_understood(names: list[str], message: str) -> None:
+    assert missing_fields(names, ("image", "file"), ("text", *"abcde")) == message
+    assert missing_fields(names, ("x",)) == "no x"
     with pytest.raises(EntryError, match="the entry is not an object but list"):
         field(["x"], "x")
 

@@ -103,6 +103,24 @@ def test_a_field_that_is_null_is_not_there(tmp_path: Path) -> None:
     assert records(load_annotations(tmp_path)) == [("a.jpg", "train", ("A dog",))]
 
 
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (
+            {"img_file": "a.jpg", "cap": "A"},
+            r"no image \(.*\) and no caption \(.*\) among img_file, cap;",
+        ),
+        ({"image": "a.jpg", "words": "A"}, r"no caption \(or text, .*\) among image, words;"),
+        ({"photo": "a.jpg", "captions": ["A"]}, r"no image \(or file_name, .*\) among photo, captions;"),
+    ],
+)
+def test_fields_of_other_names_are_shown(tmp_path: Path, record: dict[str, object], message: str) -> None:
+    write(tmp_path / "captions.jsonl", json.dumps(record))
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(AnnotationError, match=f"line 1: wrong fields: {message}"):
+        load_annotations(tmp_path)
+
+
 def test_phrases_of_regions_are_no_captions(tmp_path: Path) -> None:
     regions = [{"id": 1, "regions": [{"image_id": 1, "phrase": "a dog"}]}]
     file = write(tmp_path / "region_descriptions.json", regions)

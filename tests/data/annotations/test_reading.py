@@ -14,6 +14,7 @@ from showtell.data.annotations.reading import (
     begins_with,
     contains,
     first_line,
+    first_lines,
     first_text,
     parse_json_line,
     read_json,
@@ -105,3 +106,14 @@ def test_the_beginning_of_a_file_is_enough(tmp_path: Path) -> None:
     assert len(first_line(file)) == 0
     assert first_text(file, 10) == "[" + "x" * 7
     assert contains(file, b'"late"')
+
+
+def test_the_first_lines(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.txt", b"\xef\xbb\xbfone\t\r\n \n\xff\n")
+    assert [first_lines(file, count) for count in range(4)] == [
+        [],
+        ["one\t\n"],
+        ["one\t\n", " \n"],
+        ["one\t\n", " \n", "\ufffd\n"],
+    ]
+    assert first_lines(tmp_path / "gone.txt", 2) == []
