@@ -40,8 +40,14 @@ class AttentionImages:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.single = target.suffix.lower() == ".png" and not target.is_dir()
-        if not self.single and target.exists() and not target.is_dir():
-            raise UsageError(f"{target}: this is no folder; name a folder, or for one photo a .png file")
+        if not self.single and not target.is_dir():
+            if target.exists():
+                raise UsageError(f"{target}: this is no folder; name a folder, or for one photo a .png file")
+            if target.suffix[1:2].isalpha():
+                raise UsageError(
+                    f"{target}: attention maps are .png files; name a .png file for one photo, or a folder"
+                    f" (make one whose name ends in {target.suffix} before)"
+                )
         self.written = 0
         self._used: set[str] = set()
 

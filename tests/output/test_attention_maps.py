@@ -57,6 +57,19 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["maps.txt", "maps.jpg", "a/maps.HTML"])
+def test_a_file_of_another_kind_is_no_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"attention maps are \.png files"):
+        AttentionImages(tmp_path / name)
+    (tmp_path / name).mkdir(parents=True)
+    assert not AttentionImages(tmp_path / name).single
+
+
+@pytest.mark.parametrize("name", ["maps", ".maps", "maps-0.5"])
+def test_a_folder_need_not_be_there(name: str, tmp_path: Path) -> None:
+    assert not AttentionImages(tmp_path / name).single
+
+
 @given(st.lists(st.sampled_from(["a", "A", "a-2", "a-3", "b"]), max_size=12))
 def test_no_two_photos_share_an_image(stems: list[str]) -> None:
     images = AttentionImages(Path("nowhere"))
