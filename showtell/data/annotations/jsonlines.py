@@ -131,8 +131,13 @@ def _items(file: Path) -> Iterator[tuple[str, Any]]:
     content = read_json(file)
     if isinstance(content, dict) and isinstance(content.get("data"), list):  # TextCaps
         content = content["data"]
-    elif isinstance(content, dict) and content and all(isinstance(value, list) for value in content.values()):
-        content = [{"image": name, "captions": captions} for name, captions in content.items()]
+    elif (
+        isinstance(content, dict)
+        and content
+        and all(isinstance(each, str | list) for each in content.values())
+    ):
+        fields = {str: "caption", list: "captions"}
+        content = [{"image": name, fields[type(each)]: each} for name, each in content.items()]
     if not isinstance(content, list):
         expected = 'neither COCO nor Karpathy, nor a list of {"image": ..., "caption": ...}'
         raise AnnotationError(f"{file}: wrong fields: {expected}; check its format")

@@ -64,8 +64,8 @@ def paragraphs(root: Path) -> None:
 
 
 def captions_by_name(root: Path) -> None:
-    touch(root / "images", "a.jpg")
-    write(root / "captions.json", {"a.jpg": ["A dog .", "One dog ."]})
+    touch(root / "images", "a.jpg", "b.jpg")
+    write(root / "captions.json", {"a.jpg": ["A dog .", "One dog ."], "b.jpg": "A cat ."})
 
 
 DOG = ("A dog .",)
@@ -77,7 +77,10 @@ LAYOUTS: dict[str, tuple[Make, list[Record]]] = {
     ),
     "TextCaps": (textcaps, [("a1", "train", DOG), ("b1", "val", DOG)]),
     "Visual Genome's paragraphs": (paragraphs, [("1", "train", DOG), ("2", "train", DOG)]),
-    "an object of names": (captions_by_name, [("a.jpg", "train", ("A dog .", "One dog ."))]),
+    "an object of names": (
+        captions_by_name,
+        [("a.jpg", "train", ("A dog .", "One dog .")), ("b.jpg", "train", ("A cat .",))],
+    ),
 }
 
 
