@@ -136,8 +136,8 @@ def _items(file: Path) -> Iterator[tuple[str, Any]]:
         and content
         and all(isinstance(each, str | list) for each in content.values())
     ):
-        fields = {str: "caption", list: "captions"}
-        content = [{"image": name, fields[type(each)]: each} for name, each in content.items()]
+        listed = {name: [each] if isinstance(each, str) else each for name, each in content.items()}
+        content = [{"image": name, "captions": captions} for name, captions in listed.items()]
     if not isinstance(content, list):
         expected = 'neither COCO nor Karpathy, nor a list of {"image": ..., "caption": ...}'
         raise AnnotationError(f"{file}: wrong fields: {expected}; check its format")
