@@ -8,7 +8,7 @@ from showtell.data.annotations import coco, csv_tables, flickr8k, jsonlines, kar
 from showtell.data.annotations.collector import Collector
 from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.image_folders import ImageFolders
-from showtell.data.annotations.listing import files_in
+from showtell.data.annotations.listing import files_in, folders_in
 from showtell.data.annotations.names import look_alike
 from showtell.data.annotations.reading import read_lines
 from showtell.data.find_images import IMAGE_SUFFIXES
@@ -16,8 +16,8 @@ from showtell.data.records import Split
 from showtell.errors import AnnotationError
 
 _NO_CAPTIONS = ("readme", "license", "licence", "notice")
+_DEPTH = 3  # levels of folders that are searched
 _SPLITS: dict[str, Split] = {
-    "": "train",
     "train": "train",
     "val": "val",
     "valid": "val",
@@ -27,16 +27,24 @@ _SPLITS: dict[str, Split] = {
 
 
 def pairs(root: Path) -> bool:
-    """Whether the folder, or a split's folder in it, holds an image with a text file beside it."""
-    return any(any(texts for _, texts in _pairs(root / inside)[0].values()) for inside in _SPLITS)
+    """Whether the folder, or one within it, holds an image with a text file beside it."""
+    return any(texts_beside(folder) for folder in (root, *folders_in(root, _DEPTH)))
+
+
+def texts_beside(folder: Path) -> list[Path]:
+    """The text files of a folder that have an image beside them."""
+    if not files_in(folder, ".txt"):  # of many images, their names need not be compared
+        return []
+    return [text for _, texts in _pairs(folder)[0].values() for text in texts]
 
 
 def read(root: Path, images: Path | None, collector: Collector) -> None:
-    """Collect the images of a folder.
+    """Collect the images of a folder and of those within it.
 
     A file of captions in it (`captions.csv`, .tsv, .txt, .jsonl, .json) is read by the reader of its kind.
-    Else each image has a text file of the same name (`photo.txt` or `photo.jpg.txt`), one caption per line;
-    folders `train`, `val` and `test` in it are splits, images in the folder itself are `train`.
+    Else each image has a text file of the same name (`photo.txt` or `photo.jpg.txt`), one caption per line.
+    Folders `train`, `val` and `test` in it are splits; all other images are `train`. Other folders within are
+    read if one of their images has a text file.
 
     Raises:
         AnnotationError: it is no folder.
@@ -47,8 +55,10 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
         if reader.files(root):
             reader.read(root, images, collector)
             return
-    for inside, split in _SPLITS.items():
-        _read_pairs(root, inside, split, collector)
+    splits = [root / name for name in _SPLITS]
+    others = [folder for folder in folders_in(root, _DEPTH) if folder not in splits and texts_beside(folder)]
+    for folder in (root, *splits, *others):
+        _read_pairs(root, folder.relative_to(root).as_posix(), collector)
 
 
 def _pairs(folder: Path) -> tuple[dict[str, tuple[str, list[Path]]], list[Path]]:
@@ -70,10 +80,11 @@ def _pairs(folder: Path) -> tuple[dict[str, tuple[str, list[Path]]], list[Path]]
     return images, alone
 
 
-def _read_pairs(root: Path, inside: str, split: Split, collector: Collector) -> None:
+def _read_pairs(root: Path, inside: str, collector: Collector) -> None:
     """Collect the images of one folder and the captions beside them."""
     images, alone = _pairs(root / inside)
-    prefix = f"{inside}/" if inside else ""
+    prefix = f"{inside}/" if inside != "." else ""
+    split = _SPLITS.get(inside.partition("/")[0], "train")
     folders = ImageFolders([root])
     for name, (_, texts) in images.items():
         with collector.entry(str(root / inside / name)):

@@ -27,6 +27,21 @@ def test_text_files_beside_the_images(tmp_path: Path) -> None:
     ]
 
 
+def test_text_files_beside_the_images_of_folders_within(tmp_path: Path) -> None:
+    touch(tmp_path, "x/b.jpg", "x/y/a.jpg", "val/z/c.jpg", "others/d.jpg")
+    for name in ("x/b.jpg.txt", "x/y/a.txt", "val/z/c.txt", "others/notes.txt"):
+        write(tmp_path / name, f"A dog of {name}")
+    loaded = load_annotations(tmp_path)
+    assert (loaded.format, sorted(records(loaded))) == (
+        "folder",
+        [
+            ("val/z/c.jpg", "val", ("A dog of val/z/c.txt",)),
+            ("x/b.jpg", "train", ("A dog of x/b.jpg.txt",)),
+            ("x/y/a.jpg", "train", ("A dog of x/y/a.txt",)),
+        ],
+    )
+
+
 @pytest.mark.parametrize("name", ["a.jpg.txt", "a.txt", "a.JPG.txt", "a.jpg.TXT"])
 def test_names_of_text_files(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "a.jpg")
