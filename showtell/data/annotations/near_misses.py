@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+from showtell.data.annotations.csv_tables import column_line
 from showtell.data.annotations.fields import WANTED
 from showtell.data.annotations.listing import files_in, folders_in
 from showtell.data.annotations.reading import first_line
 from showtell.data.find_images import IMAGE_SUFFIXES
 
+SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
+_SAVE_SHEET: Final = "a spreadsheet: save it as captions.csv (CSV in UTF-8) with the columns image,caption"
 _MOST_NAMED = 3
 
 
@@ -24,6 +28,8 @@ def nearest(root: Path, formats: Sequence[str]) -> str:
     known = (
         f"name the annotation file with --data.root, or its format with --data.format ({', '.join(formats)})"
     )
+    if root.suffix.lower() in SPREADSHEETS:
+        return _SAVE_SHEET
     if not root.is_dir():
         return f"it has {_first_fields(root)}: write {WANTED}, or {known}" if _first_fields(root) else known
     homes = [root, *folders_in(root, 2)]
@@ -38,8 +44,14 @@ def nearest(root: Path, formats: Sequence[str]) -> str:
         return f"{_names(root, files)}: {known}"
     texts = [file for home in homes for file in files_in(home, ".txt")]
     images = sum(len(files_in(home, *IMAGE_SUFFIXES)) for home in homes)
+    sheets = [file for home in homes for file in files_in(home, *SPREADSHEETS)]
+    if sheets:
+        return f"{_names(root, sheets)}: {_SAVE_SHEET}"
     if texts:
-        return f"{_names(root, texts)}, and {images:,} images: name the caption file with --data.root"
+        return (
+            f"{_names(root, texts)}, and {images:,} images: a text file of captions has the name of its image"
+            " and is beside it (photo.txt, photo.jpg); a table is captions.csv with the columns image,caption"
+        )
     if images:
         return (
             f"{images:,} images, and no file of captions: write captions.csv with the columns image,caption"
@@ -69,11 +81,11 @@ def _several(root: Path, files: Sequence[Path]) -> str:
 
 def _first_fields(file: Path) -> str:
     """The names of the fields of the first entry of a file, joined; empty if there are none."""
-    line = first_line(file)
     if file.suffix.lower() in (".csv", ".tsv"):
+        line = column_line(file).strip()
         return f"the columns {line[:100]}" if line else ""
     try:
-        record = json.loads(line)
+        record = json.loads(first_line(file))
     except ValueError:
         return ""
     if isinstance(record, list):

@@ -33,7 +33,12 @@ NEARLY: list[tuple[dict[str, object], str]] = [
         {f"{n}.json": "{}" for n in range(5)},
         r"0\.json, 1\.json, 2\.json and 2 more: name the annotation file",
     ),
-    ({"notes.txt": "a dog"}, r"notes\.txt, and 1 images: name the caption file with --data\.root"),
+    ({"notes.txt": "a dog"}, r"notes\.txt, and 1 images: a text file of captions has the name of its image"),
+    (
+        {"my captions.xlsx": "PK"},
+        r"my captions\.xlsx: a spreadsheet: save it as captions\.csv \(CSV in UTF-8\)",
+    ),
+    ({"data.csv": "sep=;\nphoto;label\n"}, r"data\.csv has the columns photo;label: name its fields"),
 ]
 
 
@@ -56,5 +61,8 @@ def test_a_file_is_described_by_its_fields(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "photo,label\n")
     assert nearest(file, ["coco", "csv"]).startswith(
         "it has the columns photo,label: write image and caption"
+    )
+    assert nearest(write(tmp_path / "a.XLSX", b"PK"), ["csv"]).startswith(
+        "a spreadsheet: save it as captions.csv"
     )
     assert nearest(write(tmp_path / "a.bin", b"\0"), ["coco", "csv"]).endswith("--data.format (coco, csv)")
