@@ -136,7 +136,7 @@ def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands 
         for output in outputs:
             stack.enter_context(output)
         bar = stack.enter_context(_progress_bar(args.photos))
-        records = _records(captioner, photos, config, args, previews=previews, attention=attention)
+        records = _records(captioner, photos, config, args, images, previews=previews, attention=attention)
         for record in stack.enter_context(closing(records)):
             for output in outputs:
                 output.add(record)
@@ -216,6 +216,7 @@ def _records(
     photos: Iterator[Photo],
     config: SearchConfig,
     args: Namespace,
+    images: AttentionImages | None,
     *,
     previews: bool,
     attention: bool,
@@ -229,5 +230,6 @@ def _records(
         attention=attention,
     )
     for done in stream:
-        reason = done.error.reason if done.error else None
-        yield Record(done.source.name, done.captions, reason, done.source.preview, args.min_confidence)
+        reason, name = done.error.reason if done.error else None, done.source.name
+        drawn = images.file_of(name) if images is not None and done.captions else None
+        yield Record(name, done.captions, reason, done.source.preview, args.min_confidence, drawn)

@@ -12,7 +12,7 @@ from typing import Final, Self
 import numpy as np
 from PIL import Image
 
-from showtell.errors import UsageError
+from showtell.errors import UsageError, one_line
 from showtell.output.record import Record
 from showtell.utils.files import reraise_os_error
 from showtell.utils.plots import plot_attention
@@ -27,8 +27,8 @@ class AttentionImages:
     """Draws an image for the best caption of each photo.
 
     Args:
-        target: a folder, which gets a `<photo>.attention.png` for each photo, or, for one photo, a `.png`
-            file.
+        target: a folder, which gets a `<photo>.attention.png` for each photo (of photos with the same name
+            `<photo>-2.attention.png` and so on), or, for one photo, a `.png` file.
 
     Attributes:
         written: number of images written so far.
@@ -70,26 +70,31 @@ class AttentionImages:
         path = Path(name)
         return name.endswith(SUFFIX) and not self.single and path.parent.resolve() == self.target.resolve()
 
+    def file_of(self, photo: str) -> Path:
+        """A file for the image of a photo, which no other call gives."""
+        if self.single:
+            return self.target
+        stem = Path(photo).stem[:70]
+        # File systems may not tell upper case from lower.
+        names = (f"{stem}{f'-{n}' if n > 1 else ''}{SUFFIX}" for n in count(1))
+        name = next(name for name in names if name.casefold() not in self._used)
+        self._used.add(name.casefold())
+        return self.target / name
+
     def add(self, record: Record) -> None:
-        """Draw the attention map of each word of the best caption.
+        """Draw the attention map of each word of the best caption, if the record names a file for it.
 
         Raises:
             ShowtellError: the image cannot be written.
         """
         best = record.captions[0] if record.captions else None
-        if best is None or best.attention is None or record.preview is None:
+        path = record.attention_map
+        if path is None or best is None or best.attention is None or record.preview is None:
             return
-        path = self.target if self.single else self._free_path(Path(record.image).stem[:70])
         photo = np.asarray(Image.open(io.BytesIO(record.preview)))
+        title = f"{one_line(record.image)}\n{best.text}"
         with reraise_os_error(path):
             plot_attention(
-                photo, best.words, best.attention, path, title=best.text, log_probs=best.word_log_probs
+                photo, best.words, best.attention, path, title=title, log_probs=best.word_log_probs
             )
         self.written += 1
-
-    def _free_path(self, stem: str) -> Path:
-        """A name that no other photo of this run has got; file systems may not tell upper case from lower."""
-        names = (f"{stem}{f'-{n}' if n > 1 else ''}{SUFFIX}" for n in count(1))
-        name = next(name for name in names if name.casefold() not in self._used)
-        self._used.add(name.casefold())
-        return self.target / name

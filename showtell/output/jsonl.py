@@ -17,7 +17,8 @@ class JsonlWriter(FileWriter):
 
     `captions` are all of them, best first; the best one stands outside too. Captions of a calibrated model,
     unless sampled, also have their `confidence`, `words` and `word_confidences`, and whether they are
-    `doubtful`. A photo that cannot be decoded has `{"image", "error"}`.
+    `doubtful`. `attention_map` is the file of the image of the attention, if one is drawn. A photo that
+    cannot be decoded has `{"image", "error"}`.
     """
 
     def format(self, record: Record) -> str:
@@ -33,6 +34,8 @@ def json_line(record: Record) -> str:
         value |= captions[0] | {"captions": captions}
     else:
         value["error"] = record.error
+    if record.attention_map is not None:
+        value["attention_map"] = str(record.attention_map)
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # it imports torch, which writing files can do without
@@ -20,6 +21,7 @@ class Record:
         error: why there are no captions, in a few words, or None.
         preview: the photo as a small JPEG file, if one was requested.
         min_confidence: captions of less confidence are doubtful; None for the model's own threshold.
+        attention_map: file of the image of its attention, if one is drawn.
     """
 
     image: str
@@ -27,6 +29,7 @@ class Record:
     error: str | None = None
     preview: bytes | None = None
     min_confidence: float | None = None
+    attention_map: Path | None = None
 
     def doubtful(self, caption: Caption) -> bool:
         """Whether a caption is to be marked."""

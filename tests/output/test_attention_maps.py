@@ -16,7 +16,7 @@ from showtell.errors import UsageError
 from showtell.output import AttentionImages, Record
 
 
-def record(name: str = "dog.jpg", words: int = 3) -> Record:
+def record(images: AttentionImages, name: str = "dog.jpg", words: int = 3) -> Record:
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)).save(stream, "JPEG")
     attention = np.full((words, 7, 7), 1 / 49, np.float32)
@@ -25,6 +25,7 @@ def record(name: str = "dog.jpg", words: int = 3) -> Record:
         name,
         (Caption(" ".join(candidates), candidates, (-0.5,) * (words + 1), attention),),
         preview=stream.getvalue(),
+        attention_map=images.file_of(name),
     )
 
 
@@ -32,7 +33,7 @@ def test_images_in_a_folder_have_names_of_their_own(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "looked"
     with AttentionImages(folder) as images:
         for name in ("a/dog.jpg", "b/dog.png", "Dog.jpg"):
-            images.add(record(name))
+            images.add(record(images, name))
         images.add(Record("bad.jpg", (), "the file is empty"))
     names = {path.name for path in folder.iterdir()}
     assert names == {"dog.attention.png", "dog-2.attention.png", "Dog-3.attention.png"}
@@ -44,9 +45,20 @@ def test_images_in_a_folder_have_names_of_their_own(tmp_path: Path) -> None:
 def test_a_single_image(tmp_path: Path) -> None:
     with AttentionImages(tmp_path / "made" / "look.PNG") as images:
         assert images.single
-        images.add(record())
+        images.add(record(images))
     with Image.open(tmp_path / "made" / "look.PNG") as image:
         assert image.format == "PNG"
+
+
+def test_an_image_names_its_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(
+        "showtell.output.attention_maps.plot_attention", lambda *_, title, **__: titles.append(title)
+    )
+    with AttentionImages(tmp_path / "maps") as images:
+        images.add(record(images, "a/dog.jpg"))
+        images.add(record(images, "b/dog\n.jpg"))
+    assert titles == ["a/dog.jpg\na b c", "b/dog\\n.jpg\na b c"]
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -73,5 +85,5 @@ def test_a_folder_need_not_be_there(name: str, tmp_path: Path) -> None:
 @given(st.lists(st.sampled_from(["a", "A", "a-2", "a-3", "b"]), max_size=12))
 def test_no_two_photos_share_an_image(stems: list[str]) -> None:
     images = AttentionImages(Path("nowhere"))
-    paths = [images._free_path(stem) for stem in stems]
+    paths = [images.file_of(stem) for stem in stems]
     assert len({path.name.casefold() for path in paths}) == len(stems)
