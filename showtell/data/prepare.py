@@ -163,7 +163,7 @@ def _log_what_was_read(root: Path, loaded: LoadedAnnotations) -> None:
     names = [file.relative_to(home).as_posix() for file in loaded.files]
     splits = Counter(image.split for image in loaded.images)
     parts = ", ".join(f"{splits[split]:,} {split}" for split in ("train", "val", "test") if splits[split])
-    rest = ", ".join(file.relative_to(home).as_posix() for file in loaded.alternatives)
+    rest = _first_few([file.relative_to(home).as_posix() for file in loaded.alternatives])
     log.info(
         "Read %s: %s, format %s; %s images with %s captions (%s)%s",
         root,

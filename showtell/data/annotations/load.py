@@ -142,7 +142,7 @@ def _detect(root: Path) -> DatasetFormat:
 
 
 def _alternatives(root: Path, read: Collection[Path]) -> Iterator[Path]:
-    """Files in the folder that are named as annotation files are, and were not read."""
+    """Files in the folder that were not read, with names of annotation files or of images beside them."""
     names = re.compile(
         r"(captions|metadata)(_[a-z]+\d*)?\.\w+|dataset_\w+\.json|flickr8k\.token\.txt|results\.csv"
     )
@@ -150,3 +150,5 @@ def _alternatives(root: Path, read: Collection[Path]) -> Iterator[Path]:
         for file in files_in(folder_, ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt"):
             if names.fullmatch(file.name.lower()) and file not in read:
                 yield file
+    if read:
+        yield from (file for file in folder.texts_beside(root) if file not in read)

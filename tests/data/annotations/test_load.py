@@ -49,6 +49,8 @@ def test_other_annotation_files_are_named_as_alternatives(tmp_path: Path) -> Non
         "captions.csv",
         "captions.jsonl",
     }
+    write(tmp_path / "a.jpg.txt", "A dog")
+    assert tmp_path / "a.jpg.txt" in load_annotations(tmp_path).alternatives
     assert load_annotations(tmp_path, format="csv").alternatives == ()
     assert load_annotations(tmp_path / "captions.csv").alternatives == ()
 
