@@ -15,6 +15,7 @@ from showtell.config import DatasetFormat
 from showtell.data.annotations import LoadedAnnotations, load_annotations
 from showtell.data.annotations.entries import Reason
 from showtell.data.annotations.flickr8k import list_files
+from showtell.data.annotations.listing import split_in_name
 from showtell.data.find_images import find_images
 from showtell.data.images import decode_image
 from showtell.data.known.catalog import KnownDataset, recognise
@@ -143,10 +144,14 @@ def _decided_by(loaded: LoadedAnnotations, splits: set[Split]) -> str:
         return ", ".join(file.name for file in lists.values())
     if loaded.format == "folder" and not loaded.files:
         return "the folders train, val and test"
-    if loaded.format in ("coco", "karpathy") or len(loaded.files) > 1:
-        what = "the field split of" if loaded.format == "karpathy" else "the names of"
-        return f"{what} {names}"
-    return f"the field split of {names}"
+    if loaded.format == "karpathy":
+        return f"the field split of {names}"
+    if loaded.format == "coco" or any(split_in_name(file.stem) for file in loaded.files):
+        return f"the names of {names}"
+    folders = dict.fromkeys(file.parent.name for file in loaded.files if split_in_name(file.parent.name))
+    if folders and len(loaded.files) > 1:
+        return f"the folders {', '.join(folders)}"
+    return f"the field split of {', '.join(dict.fromkeys(file.name for file in loaded.files))}"
 
 
 def _uncaptioned(folder: Path, present: list[CaptionedImage]) -> int:

@@ -52,12 +52,26 @@ def test_missing_photos_are_counted_by_split(tmp_path: Path) -> None:
             {"train.csv": "image,caption\na.jpg,a dog\n", "val.csv": "image,caption\nb.jpg,a cat\n"},
             "the names of train.csv, val.csv",
         ),
+        (
+            {
+                "train/metadata.csv": "file_name,text\na.jpg,a dog\n",
+                "val/metadata.csv": "file_name,text\nb.jpg,a cat\n",
+            },
+            "the folders train, val",
+        ),
+        (
+            {
+                "train/metadata.jsonl": '{"file_name": "a.jpg", "text": "a dog"}',
+                "val/metadata.jsonl": '{"file_name": "b.jpg", "text": "a cat"}',
+            },
+            "the folders train, val",
+        ),
     ],
 )
 def test_it_says_which_file_decides_the_splits(files: dict[str, str], expected: str, tmp_path: Path) -> None:
     for name, content in files.items():
         write(tmp_path / name, content)
-    folders = ("train", "val") if "train/a.txt" in files else (".", ".")
+    folders = ("train", "val") if any(name.startswith("train/") for name in files) else (".", ".")
     touch(tmp_path / folders[0], "a.jpg")
     touch(tmp_path / folders[1], "b.jpg")
     assert check_dataset(tmp_path).decided_by.startswith(expected)
