@@ -45,14 +45,24 @@ def split_train_test(
     moved: dict[str, Split] = {}
     order = _shuffled(train, f"split-{seed}")
     fractions: list[tuple[Split, float]] = [("test", test_fraction), ("val", val_fraction)]
-    for split, fraction in fractions:
-        if split not in present and fraction > 0:
-            count = _count(len(train), fraction)
-            moved |= dict.fromkeys(order[len(moved) : len(moved) + count], split)
+    cut = {split: fraction for split, fraction in fractions if split not in present and fraction > 0}
+    for split, fraction in cut.items():
+        count = _count(len(train), fraction)
+        moved |= dict.fromkeys(order[len(moved) : len(moved) + count], split)
     if len(moved) >= len(train):
-        total = f"data.val_fraction {val_fraction:g} + data.test_fraction {test_fraction:g}"
-        raise ConfigError(f"{total} of {len(train)} images leave none to train on; lower them")
+        total = " + ".join(f"data.{split}_fraction {fraction:g}" for split, fraction in cut.items())
+        raise ConfigError(
+            f"{total} of {len(train)} images leave none to train on; {_remedy(len(train), list(cut))}"
+        )
     return [replace(image, split=moved.get(image.image_id, image.split)) for image in images]
+
+
+def _remedy(count: int, cut: list[Split]) -> str:
+    """What to do if the splits that are cut take all images, of which each split takes one at least."""
+    if count > len(cut):
+        return "lower them" if len(cut) > 1 else "lower it"
+    without = ", or set data.test_fraction 0" if "test" in cut and count == len(cut) else ""
+    return f"add images ({len(cut) + 1} at least){without}"
 
 
 def tuning_subset(images: Sequence[CaptionedImage], fraction: float, seed: int) -> list[CaptionedImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,30 @@ def test_splits_do_not_depend_on_the_order_of_the_files(images, seed, random) ->
     other = split_train_test(shuffled, val_fraction=0.2, test_fraction=0.3, seed=seed)
     assert set(one) == set(other)
     assert set(tuning_subset(images, 0.3, seed)) == set(tuning_subset(shuffled, 0.3, seed))
+
+
+shares = st.sampled_from([0.0, 0.01, 0.4, 0.6])
+
+
+@given(st.integers(1, 4), shares, st.sampled_from([0.0, 0.01, 0.3]), st.sets(st.sampled_from(SPLITS[1:])))
+def test_the_remedy_for_too_few_images_helps(
+    count: int, val: float, test: float, present: set[Split]
+) -> None:
+    def cut(more: int = 0, *, test: float = test, val: float = val) -> list[CaptionedImage]:
+        images = [*train_images(count + more), *(image(split, split) for split in present)]
+        return split_train_test(images, val_fraction=val, test_fraction=test, seed=0)
+
+    try:
+        cut()
+    except ConfigError as error:
+        message = str(error)
+        if match := re.search(r"add images \((\d) at least\)", message):
+            cut(int(match[1]) - count, val=min(val, 0.01), test=min(test, 0.01))
+        else:
+            assert re.search(r"lower (it|them)$", message)
+            cut(val=min(val, 0.01), test=min(test, 0.01))
+        if "set data.test_fraction 0" in message:
+            cut(test=0.0, val=min(val, 0.01))
 
 
 @given(image_lists, seeds, st.tuples(fractions, fractions).map(sorted))
