@@ -95,7 +95,7 @@ class DataConfig:
     root: str | list[str | DatasetConfig | dict[str, Any]] | None = None
     """Folder of the dataset, or its annotation file; in YAML also a list of datasets, each a folder or
     {root, format, images, weight}. Default: synthetic scenes, which are generated. A relative path is also
-    searched in the folders of SHOWTELL_DATA (default: data:../shared/data)."""
+    searched in the folders of the environment variable SHOWTELL_DATA, and in `data`."""
     format: DatasetFormat = "auto"
     """The format of the annotations; `auto` detects it from the files. Or the name of a plug-in."""
     images: str | None = None

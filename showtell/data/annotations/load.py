@@ -21,7 +21,7 @@ from showtell.utils.files import path_exists
 log = logging.getLogger(__name__)
 
 SEARCH_VARIABLE = "SHOWTELL_DATA"
-DEFAULT_SEARCH = (Path("data"), Path("../shared/data"))
+_DOWNLOADED = Path("data")  # where `showtell data get` puts datasets
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ _READERS: dict[DatasetFormat, _Reader] = {  # in the order that `auto` asks them
 
 
 def load_annotations(
-    root: Path,
+    root: str | Path,
     *,
     format: DatasetFormat = "auto",  # noqa: A002 (its name in the configuration)
-    images: Path | None = None,
+    images: str | Path | None = None,
     skip_bad: bool = False,
     need_files: bool = True,
 ) -> LoadedAnnotations:
@@ -73,6 +73,7 @@ def load_annotations(
             file or without captions, a caption without its image or without a word, an id that comes twice,
             fields that are wrong, text that is not UTF-8, JSON that is broken.
     """
+    root, images = Path(root), None if images is None else Path(images)
     if not path_exists(root):
         raise UsageError(f"{root}: no such file or folder; correct the path")
     if images is not None and not (path_exists(images) and images.is_dir()):
@@ -95,14 +96,14 @@ def load_annotations(
     return replace(loaded, alternatives=tuple(_alternatives(root, set(loaded.files))))
 
 
-def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
+def find_dataset_root(root: str | Path, search: Sequence[Path] | None = None) -> Path:
     """Where a dataset is.
 
     Args:
         root: its folder or annotation file. One that exists is taken as it is; a relative one is then looked
             for in the search folders.
         search: the folders to look in; None for those of the environment variable SHOWTELL_DATA (separated
-            as in PATH), or `data` and `../shared/data` if it is not set.
+            as in PATH), and `data`.
 
     Raises:
         UsageError: it is nowhere.
@@ -115,16 +116,17 @@ def find_dataset_root(root: str, search: Sequence[Path] | None = None) -> Path:
         if path_exists(place / path):
             return place / path
     looked = ", ".join(str(place / path) for place in [Path(), *folders])
-    fix = f"correct the path, or set {SEARCH_VARIABLE} to the folder that holds your datasets"
-    raise UsageError(f"no dataset {root!r} (looked for {looked}); {fix}")
+    get = "download a public dataset (showtell data get NAME)"
+    fix = f"name the folder of your data (--data FOLDER), {get}, or set {SEARCH_VARIABLE} to where it lies"
+    raise UsageError(f"no dataset {str(root)!r} (looked for {looked}); {fix}")
 
 
 def _search_folders() -> Sequence[Path]:
-    value = os.environ.get(SEARCH_VARIABLE)
-    return [_expanded(part) for part in value.split(os.pathsep) if part] if value else DEFAULT_SEARCH
+    named = os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep)
+    return [*(_expanded(part) for part in named if part), _DOWNLOADED]
 
 
-def _expanded(name: str) -> Path:
+def _expanded(name: str | Path) -> Path:
     """A path with `~` as the home folder; as it is if there is no such user."""
     try:
         return Path(name).expanduser()

@@ -91,10 +91,10 @@ class DatasetCheck:
 
 
 def check_dataset(
-    root: Path,
+    root: str | Path,
     *,
     format: DatasetFormat = "auto",  # noqa: A002 (its name in the configuration)
-    images: Path | None = None,
+    images: str | Path | None = None,
     decode: bool = False,
 ) -> DatasetCheck:
     """Read the annotations of a folder and look which of their images are there.
@@ -109,6 +109,7 @@ def check_dataset(
         UsageError: the root or the folder of the images is not there.
         AnnotationError: it is no dataset, or none of its entries can be used.
     """
+    root, images = Path(root), None if images is None else Path(images)
     loaded = load_annotations(root, format=format, images=images, skip_bad=True, need_files=False)
     present = [image for image in loaded.images if image.path.is_file()]
     there = {id(image) for image in present}

@@ -94,11 +94,25 @@ def test_datasets_are_looked_for_in_the_search_folders(
     monkeypatch.setenv("SHOWTELL_DATA", os.pathsep.join([str(tmp_path / "one"), str(tmp_path / "two")]))
     assert find_dataset_root("birds") == tmp_path / "one" / "birds"
     assert find_dataset_root("cats") == tmp_path / "two" / "cats"
-    with pytest.raises(UsageError, match=r"no dataset 'dogs'.*SHOWTELL_DATA") as caught:
-        find_dataset_root("dogs")
-    assert str(tmp_path / "two" / "dogs") in str(caught.value)
+    assert find_dataset_root("dogs") == Path("data/dogs")
+    with pytest.raises(UsageError) as caught:
+        find_dataset_root("mice")
+    looked = ", ".join(map(str, ["mice", tmp_path / "one" / "mice", tmp_path / "two" / "mice", "data/mice"]))
+    fix = "name the folder of your data (--data FOLDER), download a public dataset (showtell data get NAME)"
+    assert str(caught.value).startswith(
+        f"no dataset 'mice' (looked for {looked}); {fix}, or set SHOWTELL_DATA"
+    )
     with pytest.raises(UsageError, match="no dataset"):
         find_dataset_root(str(tmp_path / "three"))
+
+
+def test_places_may_be_text(tmp_path: Path) -> None:
+    touch(tmp_path / "photos", "a.jpg")
+    file = write(tmp_path / "captions.csv", "image,caption\na.jpg,A dog\n")
+    loaded = load_annotations(str(file), images=str(tmp_path / "photos"))
+    assert loaded.images == load_annotations(file, images=tmp_path / "photos").images
+    assert loaded.files == (file,)
+    assert find_dataset_root(file) == find_dataset_root(str(file)) == file
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/x", f"birds/{'x' * 300}.json"])
