@@ -27,6 +27,7 @@ from showtell.data.bit_depth import (
     white_of_array,
 )
 from showtell.data.formats import HEAD_BYTES, readable_formats, unreadable_format
+from showtell.data.urls import NOT_DOWNLOADED, is_url
 from showtell.errors import ImageError
 
 ImageSource = Path | str | bytes | Image.Image
@@ -91,7 +92,7 @@ def decode_image(
     except ImageError:
         raise
     except Exception as error:  # a damaged file can raise about anything inside Pillow
-        raise ImageError(name, _reason(error, max_pixels)) from error
+        raise ImageError(name, _reason(error, name, max_pixels)) from error
 
 
 def _copied(source: Image.Image, name: str, max_pixels: int) -> tuple[Image.Image, int | None]:
@@ -172,11 +173,11 @@ def _to_rgb(image: Image.Image, white: int | None) -> Image.Image:
     return image
 
 
-def _reason(error: Exception, max_pixels: int) -> str:
+def _reason(error: Exception, name: str, max_pixels: int) -> str:
     """Say in a few words why an image cannot be decoded."""
     match error:
         case FileNotFoundError() | NotADirectoryError():
-            return "no such file"
+            return NOT_DOWNLOADED if is_url(name) else "no such file"
         case IsADirectoryError():
             return "a folder, not an image file"
         case PermissionError():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from showtell.data.images import ImageSource, decode_image
+from showtell.data.urls import NOT_DOWNLOADED, is_url
 from showtell.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     """A path, the bytes of a file, a PIL image, an array (H, W, 3 | 4 | 1) or (H, W), or a tensor of such a
     shape or (3, H, W)."""
 
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 _CHANNELS: Final = (1, 3, 4)
 _THUMBNAIL: Final = 400
 """Longest side of a thumbnail in pixels."""
@@ -59,11 +58,8 @@ def to_image_source(value: object, name: str = "the image") -> ImageSource:
         ImageError: the values of an array are none of an image.
     """
     if isinstance(value, str):
-        if _URL.match(value):
-            raise UsageError(
-                f"{value[:80]}: is a URL, and showtell downloads nothing; download the image and give its"
-                " path or its bytes"
-            )
+        if is_url(value):
+            raise UsageError(f"{value[:80]}: {NOT_DOWNLOADED} or its bytes")
         return value
     if isinstance(value, os.PathLike):
         return Path(os.fspath(value))

@@ -177,6 +177,11 @@ REASONS = {
 }
 
 
+def test_an_address_is_no_file() -> None:
+    with pytest.raises(ImageError, match=r"^https://x\.org/a\.jpg: is a URL, .* download the image and give"):
+        decode_image("https://x.org/a.jpg")
+
+
 def test_every_broken_image_is_refused_in_one_line(
     broken: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from showtell.data.annotations.entries import (
 from showtell.data.annotations.image_folders import ImageFolders
 from showtell.data.annotations.names import number_alike
 from showtell.data.records import CaptionAuthor, CaptionedImage, Split
+from showtell.data.urls import is_url
 from showtell.errors import AnnotationError
 
 
@@ -132,7 +133,8 @@ class Collector(Entries):
         if path is None and not self._need_files:
             path = folders.first(name)
         if path is None:
-            raise EntryError("missing image file", f"{name!r} is not in {folders}")
+            address = " and is a URL, which showtell does not download" if is_url(name) else ""
+            raise EntryError("missing image file", f"{name!r} is not in {folders}{address}")
         return path
 
     def _add(self, image_id: str, path: Path, split: Split) -> None:

@@ -12,6 +12,7 @@ from showtell.data.annotations.entries import EntryError
 from showtell.data.annotations.listing import folders_in
 from showtell.data.annotations.names import forward_slashes, is_absolute, look_alike
 from showtell.data.find_images import IMAGE_SUFFIXES, is_left_by_system
+from showtell.data.urls import path_of_url
 
 IMAGE_FOLDERS: Final = (
     "images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "flickr30k_images",
@@ -27,8 +28,8 @@ class ImageFolders:
     Each folder (or folder inside it that a name leads to) is listed once: COCO has 118,000 images, and one
     listing is far cheaper than a question for each, above all on a network disk. Where no file has exactly
     the name that is asked for, one that looks the same to a person is taken: of another Unicode normal form,
-    with a backslash for `/`, with an ending in capitals or without one. A path of another machine is found by
-    its end.
+    with a backslash for `/`, with an ending in capitals or without one. A path of another machine, or an
+    address of the web, is found by its end.
 
     Args:
         folders: where to look first.
@@ -57,7 +58,10 @@ class ImageFolders:
                 if tail in self._listing(inside):
                     return inside / tail
         plain = forward_slashes(stripped)
-        ends = [plain] if not is_absolute(plain) else list(_ends(plain))
+        if url_path := path_of_url(plain):
+            ends = [url_path, *_ends(url_path)]
+        else:
+            ends = list(_ends(plain)) if is_absolute(plain) else [plain]
         for end in ends:
             for folder in self._folders:
                 path = self._find_alike(folder, end) or self._find_repeated(folder, end)
@@ -99,7 +103,7 @@ class ImageFolders:
 
     def first(self, name: str) -> Path:
         """Where an image of this name belongs, whether it is there or not."""
-        return self._folders[0] / name
+        return self._folders[0] / (path_of_url(name) or name)
 
     def _only_alike(self, folder: Path, name: str) -> str | None:
         """The name in a folder that is this one, or the only one that looks like it."""

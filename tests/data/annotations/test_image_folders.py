@@ -22,6 +22,8 @@ SAME_NAMES = {
     "of Windows": ("images\\a.jpg", "images/a.jpg"),
     "of Windows, nested": (".\\b\\c\\a.jpg", "b/c/a.jpg"),
     "of another machine": ("C:\\Users\\me\\set\\b\\a.jpg", "b/a.jpg"),
+    "of the web": ("https://x.org/b/a.jpg", "b/a.jpg"),
+    "of a bucket": ("s3://x/b/a.jpg", "a.jpg"),
     "of a notebook": ("/kaggle/input/set/Images/a.jpg", "Images/a.jpg"),
     "ending in capitals": ("a.jpg", "a.JPG"),
     "ending in small letters": ("a.JPEG", "a.jpeg"),

@@ -63,6 +63,18 @@ def test_captions_can_be_read_without_the_images(tmp_path: Path) -> None:
     assert (image.path, image.captions) == (tmp_path / "gone.jpg", ("A dog",))
 
 
+def test_addresses_of_photos_are_named_as_they_are(tmp_path: Path) -> None:
+    file = write(tmp_path / "captions.csv", "image,caption\nhttps://x.org/b/a.jpg,A dog\n")
+    with pytest.raises(
+        AnnotationError, match=r"'https://x\.org/b/a\.jpg' is not .* does not download; put it"
+    ):
+        load_annotations(file)
+    (image,) = load_annotations(file, need_files=False).images
+    assert image.path == tmp_path / "x.org" / "b" / "a.jpg"
+    touch(tmp_path, "a.jpg")
+    assert load_annotations(file).images[0].path == tmp_path / "a.jpg"
+
+
 @pytest.mark.parametrize("format_", ["coco", "karpathy", "flickr8k", "csv", "label-studio", "jsonl"])
 def test_a_format_whose_files_are_not_there(tmp_path: Path, format_: DatasetFormat) -> None:
     with pytest.raises(AnnotationError, match=r"in it; "):
