@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
+from showtell.data.urls import NOT_DOWNLOADED, is_url
 from showtell.errors import UsageError
 from showtell.utils.files import path_exists
 from showtell.utils.keywords import did_you_mean_path
@@ -56,8 +57,8 @@ def find_images(
         suffixes: endings, in lower case, of the files that are taken from a folder.
 
     Raises:
-        UsageError: a folder without images or that is not there, a glob that matches no file, an archive, or
-            an empty name.
+        UsageError: a folder without images or that is not there, a glob that matches no file, an archive, an
+            address of the web, or an empty name.
     """
     return itertools.chain.from_iterable([_expand(name, recursive, stdin, suffixes) for name in inputs])
 
@@ -71,6 +72,8 @@ def _expand(name: str, recursive: bool, stdin: TextIO | None, suffixes: Collecti
     exists = path_exists(path)
     if exists and path.is_dir():
         return _at_least_one(_walk(name, recursive, suffixes), f"{name}: no image files in this folder")
+    if is_url(name) and not exists:
+        raise UsageError(f"{name[:80]}: {NOT_DOWNLOADED}")
     if glob.has_magic(name) and not exists:
         return _at_least_one(iter(_matches(name)), f"{name}: no file matches this pattern")
     _check_kind(name, path, suffixes)

@@ -115,6 +115,7 @@ def test_a_folder_whose_name_is_too_long_is_missing(folder: Path, name: str) -> 
         ("photos/z*", r"^photos/z\*: no file matches"),  # only a folder does
         ("empty", "^empty: no image files in this folder$"),
         ("", "empty name"),
+        ("https://x.org/a.jpg?w=*", "a.jpg.*is a URL, and showtell downloads nothing; download the image"),
     ],
 )
 def test_mistakes_show_before_anything_is_read(folder: Path, name: str, message: str) -> None:
