@@ -200,7 +200,8 @@ def _load_dataset(
     elif letters := unsegmented_length(caption for image in images for caption in image.captions):
         log.warning(
             "%s: its words have %.0f letters on average, of a script without spaces: put spaces between the"
-            " words first (jieba, fugashi, pythainlp), or set data.segmentation to characters",
+            " words first (jieba, fugashi, pythainlp), or split them into characters (--data.segmentation"
+            " characters; evaluate --segmentation characters)",
             root,
             letters,
         )

@@ -50,7 +50,7 @@ def warn_of_few_images(data: PreparedData, config: RunConfig) -> None:
     if fresh and photos < MIN_IMAGES_FROM_SCRATCH:
         log.warning(
             "only %s training photos: expect captions that do not match the photo; start from a pretrained"
-            " model (--init %s), or add photos",
+            " model of the captions' language (--init %s: English), or add photos",
             f"{photos:,}",
             DEFAULT_MODEL,
         )
@@ -63,7 +63,8 @@ def warn_of_few_images(data: PreparedData, config: RunConfig) -> None:
     if fresh and words < TINY_VOCABULARY:
         log.warning(
             "the vocabulary has only %s words, and the model can generate no others: add captions, lower"
-            " data.min_count (%d here), or start from a pretrained model (--init %s)",
+            " data.min_count (%d here), or start from a pretrained model of the captions' language"
+            " (--init %s: English)",
             f"{words:,}",
             data.min_count,
             DEFAULT_MODEL,

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -174,3 +175,15 @@ def test_captions_by_people_are_kept() -> None:
     mixed = replace(image, authors=("model", "person", "model"))
     assert by_people(mixed) == replace(image, captions=("two",))
     assert by_people(replace(image, authors=("model",) * 3)).captions == ()
+
+
+@pytest.mark.parametrize("segmentation", ["spaces", "characters"])
+def test_captions_without_spaces_are_told_the_option(
+    segmentation: Literal["spaces", "characters"], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    text = "\u4e00\u4e2a\u7537\u4eba\u5728\u53a8\u623f\u91cc\u505a\u996d"
+    (tmp_path / "captions.csv").write_text(f"image,caption\na.jpg,{text}\n", encoding="utf-8")
+    load_images(DataConfig(root=str(tmp_path), segmentation=segmentation), tmp_path, cut_splits=False)
+    warned = "(--data.segmentation characters; evaluate --segmentation characters)" in caplog.text
+    assert warned == (segmentation == "spaces")

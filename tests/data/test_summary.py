@@ -66,6 +66,7 @@ def test_warnings_of_few(
     assert len(caplog.messages) == len(expected)
     for message, part in zip(caplog.messages, expected, strict=True):
         assert part in message
+        assert ("language (--init everyday: English)" in message) == (init == "none")
 
 
 @pytest.mark.parametrize("data", [DataConfig(), DataConfig(root="x", format="scenes")])
