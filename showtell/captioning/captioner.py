@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from showtell.captioning.base import CaptioningModel, Pixels, special_tokens
 from showtell.captioning.confidence import Calibration
 from showtell.captioning.generate import generate_captions, search_captions
+from showtell.captioning.names import require_model
 from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.checkpoints.model_file import (
     corrupt_file_as_checkpoint_error,
@@ -45,6 +46,7 @@ from showtell.errors import CheckpointError, ModelError, UsageError
 from showtell.search import Hypothesis
 from showtell.utils.devices import pick_device, warm_up
 from showtell.utils.empty_modules import init_empty_weights
+from showtell.utils.runs import resolve_last
 
 _MAX_GRID_SIDE: Final = 128
 
@@ -221,14 +223,17 @@ class Captioner(nn.Module, CaptioningModel):
                 The grid of features stays that of the decoder: it is interpolated.
 
         Raises:
-            CheckpointError: there is none, or it is damaged, of another version, or for another encoder.
+            UnknownModelError: there is none.
+            CheckpointError: it is damaged, of another version, or for another encoder.
             EncoderError: the encoder's weights cannot be loaded.
             UsageError: the image size is out of range, or this machine does not have the device.
         """
         check_image_size(image_size)
+        text = resolve_last(os.fspath(name))
+        require_model(text)
         place = pick_device(device)
         warm_up(place)
-        path, header, tensors = read_model(os.fspath(name))
+        path, header, tensors = read_model(text)
         with corrupt_file_as_checkpoint_error(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)

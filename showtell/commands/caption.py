@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import fields
+from glob import has_magic
 from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
@@ -43,7 +44,8 @@ from showtell.output import (
     make_writer,
 )
 from showtell.search.settings import search_config as search_config_of
-from showtell.utils.files import require_writable
+from showtell.utils.files import path_exists, require_writable
+from showtell.utils.keywords import did_you_mean_path
 from showtell.utils.progress import PROGRESS_BAR_ABOVE, bars_hidden
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: help and misuse are answered at once
@@ -62,6 +64,8 @@ images of microscopes and telescopes; the rest is downloaded.)"""
 
 STANDARD_OUTPUT: Final = "-"
 """Value of --output for JSON Lines on standard output."""
+STANDARD_INPUT: Final = "-"
+"""Stands among the photos for names on standard input."""
 EXAMPLES: Final = (
     ("{prog} photo.jpg", "a caption of a photo"),
     ("{prog} photos/ --output captions.html", "of a folder, with a gallery"),
@@ -161,7 +165,7 @@ def _photos(inputs: Sequence[str], images: AttentionImages | None) -> Iterator[P
     Raises:
         UsageError: there are none, or several for a single image of attention.
     """
-    if "-" in inputs and hasattr(sys.stdin, "reconfigure"):
+    if STANDARD_INPUT in inputs and hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, and not always text
     photos = _named(inputs, images) if inputs else _sample_photos()
     first = list(islice(photos, 2 if images and images.single else 1))
@@ -176,7 +180,21 @@ def _photos(inputs: Sequence[str], images: AttentionImages | None) -> Iterator[P
 
 def _named(inputs: Sequence[str], images: AttentionImages | None) -> Iterator[Photo]:
     names = find_images(inputs)  # at once: mistakes show before any work starts
+    _require_one(inputs)
     return (Photo(name, name) for name in names if not (images and images.made(name)))
+
+
+def _require_one(inputs: Sequence[str]) -> None:
+    """Check that one of the inputs is there; of several, those that are not are skipped and counted.
+
+    Raises:
+        UsageError: none is there.
+    """
+    if any(name == STANDARD_INPUT or has_magic(name) or path_exists(Path(name)) for name in inputs):
+        return
+    first, more = Path(inputs[0]), f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
+    beside = map(str, first.parent.glob("*")) if path_exists(first.parent) else ()
+    raise UsageError(f"{first}{more}: no such file{did_you_mean_path(str(first), beside)}")
 
 
 def _same(one: Path, other: Path | str) -> bool:
@@ -205,7 +223,7 @@ def _progress_bar(inputs: Sequence[str]) -> tqdm[Any]:
     """A bar on standard error, if that is a terminal and the photos are many, or nobody knows how many."""
     if not inputs or bars_hidden():
         return tqdm(disable=True)
-    total = None if "-" in inputs else sum(1 for _ in find_images(inputs))
+    total = None if STANDARD_INPUT in inputs else sum(1 for _ in find_images(inputs))
     return tqdm(
         total=total, desc="captions", unit="img", disable=total is not None and total <= PROGRESS_BAR_ABOVE
     )
@@ -223,7 +241,7 @@ def _records(
 ) -> Generator[Record, None, None]:
     """Caption photos as they come; all names are read first, but those of standard input."""
     stream = captioner.caption_stream(
-        photos if previews or "-" in args.photos else list(photos),
+        photos if previews or STANDARD_INPUT in args.photos else list(photos),
         config,
         open_source=lambda photo: photo.open_with_preview(captioner.transform) if previews else photo.file,
         batch_size=args.batch_size,

@@ -50,6 +50,18 @@ class _Entry:
     captions: list[tuple[str, object]]
 
 
+def require_predictions(file: Path) -> None:
+    """Check that a file of predictions is there.
+
+    Raises:
+        UsageError: there is no such file, or its ending is none of `SUFFIXES`.
+    """
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file of predictions; correct its name")
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{file}: predictions are read from {', '.join(SUFFIXES)} files; name one")
+
+
 def read_predictions(
     file: Path,
     images: Sequence[CaptionedImage],
@@ -77,10 +89,7 @@ def read_predictions(
             `images` or comes twice, a caption without a word or that is no UTF-8 text, wrong fields, broken
             JSON, a photo that could not be captioned); or an image has no caption.
     """
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file of predictions; correct its name")
-    if file.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{file}: predictions are read from {', '.join(SUFFIXES)} files; name one")
+    require_predictions(file)
     entries = Entries(skip_bad=skip_bad)
     names = _Names(images, others)
     captions: dict[str, list[tuple[float, str]]] = {}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
+from showtell.captioning.names import require_model
 from showtell.config import References, Runtime, SearchConfig, Segmentation
 from showtell.data.records import Split
 from showtell.data.transforms import check_image_size
 from showtell.errors import ConfigError, UsageError
-from showtell.evaluation.predictions import SUFFIXES
+from showtell.evaluation.predictions import SUFFIXES, require_predictions
 from showtell.search.settings import search_config
 from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
@@ -73,6 +74,11 @@ class EvaluationSettings:
         check_image_size(self.image_size)
         if self.image_size is not None and not any(is_name(m) and not is_file(m) for m in self.models):
             raise UsageError("image_size is for models that are named: leave it out")
+        for model in self.models:
+            if is_file(model):
+                require_predictions(Path(str(model)))
+            elif isinstance(model, str):
+                require_model(model)
 
     @property
     def need_files(self) -> bool:

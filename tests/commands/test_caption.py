@@ -217,7 +217,8 @@ def test_what_is_no_photo_is_reported_before_the_model_is_loaded(
         Path(file).touch()
     if command[0] == "scale" and name == "shard.tar":
         pytest.skip("scale reads it")
-    assert main([*command, name, "--model", "no-model"]) == 2
+    monkeypatch.setattr(Captioner, "load", lambda *_, **__: pytest.fail("loaded a model"))
+    assert main([*command, name]) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
@@ -276,10 +277,11 @@ def test_a_folder_with_broken_images(run: Run, photos: list[Path], tmp_path: Pat
 
 
 def test_nothing_but_broken_images_is_a_failure(run: Run, tmp_path: Path) -> None:
-    done = run(tmp_path / "nowhere.jpg")
+    (photo := tmp_path / "photo.jpg").touch()
+    done = run(photo)
     assert (done.code, done.out) == (1, [])
-    assert done.err[0] == f"skipped {tmp_path}/nowhere.jpg: no such file"
-    assert done.err[1].startswith(f"captioned 0, skipped 1 ({tmp_path}/nowhere.jpg) in ")
+    assert done.err[0] == f"skipped {photo}: the file is empty"
+    assert done.err[1].startswith(f"captioned 0, skipped 1 ({photo}) in ")
 
 
 # Misuse
@@ -326,9 +328,18 @@ def test_misuse_is_answered_before_any_work(
     assert message in done.err[-1]
 
 
+def test_photos_of_which_none_is_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Captioner, "load", lambda *_, **__: pytest.fail("loaded a model"))
+    (tmp_path / "harbour.jpg").touch()
+    one = run(tmp_path / "harbor.jpg")
+    assert (one.code, one.out) == (2, [])
+    assert one.err == [f"error: {tmp_path}/harbor.jpg: no such file; did you mean {tmp_path}/harbour.jpg?"]
+    assert run("x.jpg", "y/z.jpg").err == ["error: x.jpg and 1 more: no such file"]
+
+
 def test_a_model_that_is_not_there(run: Run, photos: list[Path], tmp_path: Path) -> None:
     done = run(photos[0], "--output", tmp_path / "out.csv", model=tmp_path / "nowhere")
-    assert (done.code, done.out) == (1, [])
+    assert (done.code, done.out) == (2, [])
     assert str(tmp_path / "nowhere") in done.err[0]
     assert not list(tmp_path.iterdir())
 

@@ -284,7 +284,7 @@ def test_training_stops_at_a_bad_image_or_leaves_it_out(
 
 
 def test_resume_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--resume", "--out", str(tmp_path / "none")]) == 1
+    assert main(["train", "--resume", "--out", str(tmp_path / "none")]) == 2
     assert "no run to resume" in capsys.readouterr().err
 
 

@@ -135,7 +135,8 @@ def test_without_data_predictions_are_of_the_data_of_the_run_to_compare_with() -
 @pytest.mark.usefixtures("animals")
 def test_without_any_data_the_fix_is_to_name_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOWTELL_DATA", "nowhere")
-    for keywords in ({}, {"model": "everyday"}, {"predictions": "mine.json"}):
+    file = str(write_results(Path("mine.json")))
+    for keywords in ({}, {"model": "everyday"}, {"predictions": file}):
         with pytest.raises(UsageError, match=r"name yours with --data FOLDER.*showtell data get flickr8k"):
             evaluate(**keywords)  # type: ignore[arg-type]
 

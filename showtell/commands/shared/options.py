@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, get_args
 
 from jsonargparse import Namespace
 
+from showtell.captioning.names import UnknownModelError
 from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config import DEVICE_VARIABLE, Runtime
-from showtell.errors import ConfigError, UsageError
+from showtell.errors import CheckpointError, ConfigError, UsageError
 from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
 
@@ -72,11 +73,17 @@ def name_last(args: Namespace) -> None:
     """Put the newest run in place of `last`, wherever the arguments name a model, and log which one it is.
 
     Raises:
-        CheckpointError: there is no run.
+        UnknownModelError: there is no run.
     """
     for key in ("model", "against", "init"):
         name = args.get(key)
-        if isinstance(name, str) and (resolved := resolve_last(name)) != name:
+        if not isinstance(name, str):
+            continue
+        try:
+            resolved = resolve_last(name)
+        except CheckpointError as error:
+            raise UnknownModelError(str(error)) from error
+        if resolved != name:
             log.info("--%s %s: %s", key, name, resolved)
             args[key] = resolved
 

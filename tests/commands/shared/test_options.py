@@ -92,8 +92,9 @@ def test_last_is_the_run_whose_model_was_saved_last(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     args = Namespace(model="last,everyday", against="last", init="everyday")
-    with pytest.raises(CheckpointError, match="no run with a model in runs/"):
+    with pytest.raises(CheckpointError, match="no run with a model in runs/") as raised:
         name_last(args)
+    assert raised.value.exit_code == 2
     for number, name in enumerate(("old", "new")):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (model := tmp_path / "runs" / name / "model.safetensors").touch()
