@@ -8,7 +8,7 @@ from pathlib import Path
 from showtell.data.annotations.entries import Entries, EntryError
 from showtell.data.annotations.fields import id_field, list_field, text_field
 from showtell.data.annotations.reading import read_json
-from showtell.errors import AnnotationError, DataError
+from showtell.errors import AnnotationError, UsageError, DataError
 from showtell.evaluation.coco_objects import mentioned_objects
 from showtell.evaluation.significance import Statistic
 
@@ -20,8 +20,11 @@ def load_instances(path: Path) -> Mapping[str, frozenset[str]]:
         Image id -> COCO's names of its objects, of each image that the file lists.
 
     Raises:
+        UsageError: there is no such file.
         AnnotationError: the file or an entry cannot be used.
     """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; correct --instances (instances)")
     content = read_json(path)
     entries = Entries(skip_bad=False)
     names: dict[str, str] = {}

@@ -92,7 +92,7 @@ def test_what_cannot_be_a_submission_is_refused_before_anything_is_captioned(
         (("--predictions", "mine.json", "--num-captions", "0"), 2, "must be at least 1"),
         (("--predictions", "unknown.json"), 1, "unknown.json: [6]: caption of an unknown image: '99'"),
         (("--predictions", "mine.json", "--submission", "my_name"), 2, "my_name"),
-        (("--predictions", "mine.json", "--instances", "none.json"), 1, "none.json"),
+        (("--predictions", "mine.json", "--instances", "none.json"), 2, "none.json: no such file"),
         (("--model", "no-such-model"), 2, "no-such-model: no such model"),
         (("--model", "everyday", "--against", "none"), 2, "none: no such model"),
         (("--model", "everyday", "--against", "none.json"), 2, "none.json: no such file of predictions"),
