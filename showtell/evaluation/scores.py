@@ -150,18 +150,21 @@ def compute_scores(
         )
         statistics |= shares
         values |= calibration_error
-    return Scores(images, statistics, values, skipped_metrics, _notes(len(images)))
+    note = cider_note(len(images))
+    notes = {"CIDEr": note, "CIDEr-plain": note} if note else {}
+    return Scores(images, statistics, values, skipped_metrics, notes)
 
 
-def _notes(images: int) -> dict[str, str]:
-    """A note on CIDEr of few images: an n-gram weighs log(images / images that have it)."""
+def cider_note(images: int) -> str:
+    """What to know of the CIDEr of so few images; empty if they are enough.
+
+    An n-gram weighs log(images / images that have it).
+    """
     if images == 1:
-        note = "0 by definition for a single image: every n-gram has idf 0"
-    elif images < FEW_IMAGES:
-        note = f"computed on only {images} images, so document frequencies are unreliable"
-    else:
-        return {}
-    return {"CIDEr": note, "CIDEr-plain": note}
+        return "0 by definition for a single image: every n-gram has idf 0"
+    if images < FEW_IMAGES:
+        return f"computed on only {images} images, so document frequencies are unreliable"
+    return ""
 
 
 def compare_scores(first: Scores, second: Scores) -> dict[str, Difference]:

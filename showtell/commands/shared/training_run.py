@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
 from showtell.config import RunConfig
 from showtell.data.scenes import judge_caption, read_scenes
 from showtell.errors import TrainingDivergedError
+from showtell.evaluation.scores import cider_note
 from showtell.training.checkpointing import InterruptedTrainingError
 from showtell.training.distributed import RankZeroFailedError, world
 from showtell.training.history import collapsed, scores_of_dataset
@@ -59,6 +61,9 @@ def _summarise(run: TrainingRun) -> None:
     )
     for dataset in dict.fromkeys(name.partition("/")[2] for name in best if "/" in name):
         log.info("  %s", scores_of_dataset(best, dataset))
+    for dataset, images in Counter(image.dataset for image in run.data.val).items():
+        if note := cider_note(images):
+            log.info("  %sCIDEr: %s", f"{dataset}: " if dataset else "", note)
     rates = [median(row[f"{what}_per_second"] for row in run.epochs) for what in ("captions", "images")]
     log.info("Training speed, median of the epochs: %.0f captions/s, %.0f images/s", *rates)
     if run.memory:

@@ -78,6 +78,23 @@ def test_captions_scores_and_speed_are_logged(
     assert "the same of every photo" not in log.text
 
 
+@pytest.mark.parametrize(
+    ("count", "note"),
+    [(1, "CIDEr: 0 by definition for a single image"), (3, "CIDEr: computed on only 3 images")],
+)
+def test_the_cider_of_few_photos_has_a_note(
+    count: int,
+    note: str,
+    tiny_captioner: Captioner,
+    photos: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    returning(finished(tiny_captioner, photos[:count]), monkeypatch)
+    train(RunConfig(), resume=None)
+    assert any(line.startswith(f"  {note}") for line in log.messages)
+
+
 def test_each_of_several_datasets_has_its_line(
     tiny_captioner: Captioner,
     photos: list[Path],
