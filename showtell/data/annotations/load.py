@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 SEARCH_VARIABLE = "SHOWTELL_DATA"
 _DOWNLOADED = Path("data")  # where `showtell data get` puts datasets
+_SHARED = Path("../shared/data")  # those that several checkouts share
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def find_dataset_root(root: str | Path, search: Sequence[Path] | None = None) ->
         root: its folder or annotation file. One that exists is taken as it is; a relative one is then looked
             for in the search folders.
         search: the folders to look in; None for those of the environment variable SHOWTELL_DATA (separated
-            as in PATH), and `data`.
+            as in PATH), `data`, and `../shared/data` if it exists.
 
     Raises:
         UsageError: it is nowhere.
@@ -123,7 +124,8 @@ def find_dataset_root(root: str | Path, search: Sequence[Path] | None = None) ->
 
 def _search_folders() -> Sequence[Path]:
     named = os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep)
-    return [*(_expanded(part) for part in named if part), _DOWNLOADED]
+    shared = [_SHARED] if _SHARED.is_dir() else []
+    return [*(_expanded(part) for part in named if part), _DOWNLOADED, *shared]
 
 
 def _expanded(name: str | Path) -> Path:

@@ -116,6 +116,8 @@ def test_datasets_are_looked_for_in_the_search_folders(
     )
     with pytest.raises(UsageError, match="no dataset"):
         find_dataset_root(str(tmp_path / "three"))
+    (tmp_path / "shared/data/mice").mkdir(parents=True)
+    assert find_dataset_root("mice") == Path("../shared/data/mice")
 
 
 def test_places_may_be_text(tmp_path: Path) -> None:
