@@ -8,7 +8,7 @@ from pathlib import Path
 from showtell.data.annotations.entries import Entries, EntryError
 from showtell.data.annotations.fields import id_field, list_field, text_field
 from showtell.data.annotations.reading import read_json
-from showtell.errors import AnnotationError, UsageError, DataError
+from showtell.errors import AnnotationError, DataError, UsageError
 from showtell.evaluation.coco_objects import mentioned_objects
 from showtell.evaluation.significance import Statistic
 

@@ -29,7 +29,7 @@ METRIC_DESCRIPTIONS: Final = {
     "length": "words per caption",
     "distinct words": "number of distinct words in all captions",
     "novel": "share of captions that do not occur in the training set",
-    "bad endings": "share of captions that end with a word such as 'a' or 'with'",
+    "bad endings": "share of captions that are empty or end with a word such as 'a' or 'with'",
     "CHAIRs": "share of captions that mention a hallucinated object",
     "CHAIRi": "share of mentioned objects that are hallucinated",
     "self-BLEU": "BLEU-4 of an image's captions against each other: lower is more varied",

@@ -40,6 +40,12 @@ def test_scores_are_those_of_the_coco_evaluation() -> None:
     assert scores["CIDEr"] == pytest.approx(Cider().compute_score(texts, candidates)[0], abs=1e-9)
 
 
+def test_an_empty_caption_is_a_bad_ending_by_definition() -> None:
+    scores = compute_scores({"0": ("",), "1": ("a dog",)}, REFERENCES, java=False)
+    assert scores.all_values["bad endings"] == 0.5
+    assert "empty or end with" in METRIC_DESCRIPTIONS["bad endings"]
+
+
 def test_what_scores_do_not_show() -> None:
     candidates = CANDIDATES | {"0": ("A black dog with a",)}
     known = [CANDIDATES["1"][0].upper(), CANDIDATES["2"][0]]
