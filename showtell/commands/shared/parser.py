@@ -7,6 +7,7 @@ import re
 from argparse import SUPPRESS, Action, ArgumentError
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, NoReturn, Protocol, get_args, get_origin
 
@@ -299,11 +300,21 @@ def _no_file(_parser: Parser, key: str, name: str) -> str:
     return f"--{key} {name}: no such file"
 
 
+def _no_settings(parser: Parser, key: str, path: str) -> str:
+    """What to name in place of a folder."""
+    files = sorted(str(file) for ending in ("yaml", "yml") for file in Path(path).glob(f"*.{ending}"))
+    fix = f"such as {files[0]}" if files else "such as configs/flickr8k.yaml; photos are named with --data"
+    return (
+        f"--{key} {_file(parser).removesuffix(': ') or path}: not a file; name a YAML file of settings, {fix}"
+    )
+
+
 _EXPLANATIONS: Final[tuple[tuple[str, Any], ...]] = (
     (r"unrecognized arguments: (.*)", _unrecognized),
     (r"Group '(.*?)' does not accept option '(.*?)'", _unknown_key_of),
     (r"(?:Subcommand '.*?' does not accept option|Option) '(.*?)'", _unknown_key),
     (r'Parser key "(\w+)": File does not exist: \'(.*)\'', _no_file),
+    (r'Parser key "(\w+)": Path is not a file: \'(.*)\'', _no_settings),
     (r'Parser key "(.*?)": (.*)', _bad_value),
     (r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)", _bad_choice),
     (r"argument (.*?): (expected .*)", _no_value),

@@ -119,3 +119,12 @@ def test_mistakes_in_a_file_of_settings(
     assert error.count("\n") == 1
     assert main(["train", "--config", str(tmp_path / "none.yaml")]) == 2
     assert capsys.readouterr().err == f"error: --config {tmp_path / 'none.yaml'}: no such file\n"
+
+
+def test_a_folder_in_place_of_a_file_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--config", str(tmp_path)]) == 2
+    start = f"error: --config {tmp_path}: not a file; name a YAML file of settings, such as "
+    assert capsys.readouterr().err == f"{start}configs/flickr8k.yaml; photos are named with --data\n"
+    (tmp_path / "config.yaml").touch()
+    assert main(["train", "--config", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{start}{tmp_path / 'config.yaml'}\n"
