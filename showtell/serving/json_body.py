@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,8 @@ from showtell.serving.schemas import CaptionRequest
 
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _WHITE_SPACE: Final = b" \t\r\n\f\v"
+_ADDRESS: Final = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
+"""Begins a URL that is to be fetched; base64 has no colon."""
 
 
 def read_caption_request(content: bytes, max_images: int) -> CaptionRequest:
@@ -67,13 +70,19 @@ def decode_base64(text: str, place: int) -> bytes:
         place: of the image in the request, for the error.
 
     Raises:
-        RefusedError: it is not base64.
+        RefusedError: it is not base64, but an address, for instance.
     """
     if text[:5].lower() == "data:":
         head, _, text = text.partition(",")
         if not head.lower().endswith(";base64"):
             raise RefusedError(422, f"images.{place}: a data: URL has to end its head with ;base64")
         content = unquote_to_bytes(text) if "%" in text else text.encode("utf-8", "replace")
+    elif _ADDRESS.match(text):
+        raise RefusedError(
+            422,
+            f"images.{place}: an address, and the service fetches none; send the photo itself as base64, a"
+            " data: URL or a file of a form",
+        )
     else:
         content = text.encode("utf-8", "replace")
     content = content.translate(_URL_SAFE, _WHITE_SPACE).rstrip(b"=")

@@ -51,6 +51,14 @@ def test_what_is_not_base64_names_the_image(text: str) -> None:
         decode_base64(text, 3)
 
 
+@pytest.mark.parametrize(
+    "text", ["https://example.com/a.jpg", " HTTP://x/a.png", "s3://bucket/a", "file:///a.jpg"]
+)
+def test_an_address_is_not_fetched(text: str) -> None:
+    with pytest.raises(RefusedError, match=r"^images\.3: an address, and the service fetches none; send"):
+        decode_base64(text, 3)
+
+
 FLOODS = {
     "keys": (
         b'{"images":["////"],' + b",".join(b'"k%d":1' % n for n in range(300_000)) + b"}",
