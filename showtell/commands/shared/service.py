@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from jsonargparse import Namespace
 
+from showtell.checkpoints.names import split_ensemble
 from showtell.commands.shared.options import load_model
 from showtell.config import ServingConfig
 from showtell.errors import UsageError
@@ -99,7 +100,7 @@ def serve_at(
 
     app = create_app(
         load_model(args),
-        "+".join(Path(name).name for name in args.model.split(",")),
+        "+".join(Path(name).name for name in split_ensemble(args.model)),
         config,
         token=token,
         cors_origins=tuple(args.get("cors_origin", ())),

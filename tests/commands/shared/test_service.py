@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,6 +68,19 @@ def test_a_model_is_served_under_the_name_of_its_folder(
     assert (served["model"], served["name"], served["token"]) == ("model of runs/mine/", "mine", "secret")
     assert (served["cors_origins"], served["hosts"]) == (("https://a.org",), ("localhost",))
     assert (served["app"], served["time_limit"], served["debug"]) == ("app", 7, False)
+
+
+def test_a_folder_with_a_comma_in_its_name_is_one_model(
+    served: dict[str, Any],
+    listener: socket.socket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/red,blue").mkdir(parents=True)
+    for model, name in (("runs/red,blue", "red,blue"), ("runs/red,runs/green", "red+green")):
+        serve_at(listener, Namespace(model=model, debug=False, port=0), ServingConfig(), None)
+        assert served["name"] == name
 
 
 def test_a_review_is_announced_and_summed_up(
