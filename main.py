@@ -1,4 +1,4 @@
-"""Train a captioner: `python main.py` (drawn scenes), `python main.py --config configs/flickr8k.yaml`, ..."""
+"""Train a captioner: `python main.py` (synthetic scenes), `python main.py --data photos/`, ..."""
 
 import sys
 

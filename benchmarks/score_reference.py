@@ -51,7 +51,7 @@ def main() -> None:
     words = [len(caption[0].split()) for caption in predictions.values()]
     print(f"{args.model} on {len(candidates)} validation images of {args.data.name}, beam {args.beam_size}:")
     print("  ".join(f"{name} {score:.4f}" for name, score in scores.items()))
-    print(f"{sum(words) / len(words):.1f} words a caption, {rate:.1f} images/s")
+    print(f"{sum(words) / len(words):.1f} words per caption, {rate:.1f} images/s")
 
 
 if __name__ == "__main__":
