@@ -63,4 +63,4 @@ def test_captions_without_spaces_get_a_warning(
     assert main(["evaluate", "--data", "own.json", "--predictions", "mine.json", "--java", "false"]) == 0
     warning = capsys.readouterr().err
     assert "own.json: its words have 10 letters on average, of a script without spaces: put spaces" in warning
-    assert "split them into characters (--data.segmentation characters; evaluate --segmentation characters)" in warning
+    assert "(--data.segmentation characters; evaluate --segmentation characters)" in warning
