@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from showtell.captioning.base import CaptioningModel, Pixels, special_tokens
 from showtell.captioning.confidence import Calibration
 from showtell.captioning.generate import generate_captions, search_captions
-from showtell.captioning.names import require_model
 from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.checkpoints.model_file import (
     corrupt_file_as_checkpoint_error,
@@ -25,6 +24,7 @@ from showtell.checkpoints.model_file import (
     read_model,
     write_model,
 )
+from showtell.checkpoints.names import require_model
 from showtell.checkpoints.tensor_files import misfit
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.transforms import ImageTransform, check_image_size

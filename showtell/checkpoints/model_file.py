@@ -20,6 +20,7 @@ from showtell.checkpoints.catalog import known_names
 from showtell.checkpoints.fingerprint import weights_fingerprint
 from showtell.checkpoints.hub import fetch_model, is_hub_id
 from showtell.checkpoints.hub_metadata import check_configs
+from showtell.checkpoints.names import NAME_HINT, unknown_model
 from showtell.checkpoints.tensor_files import not_finite, read_safetensors
 from showtell.errors import CheckpointError, ShowtellError, UsageError
 from showtell.utils.files import write_atomic
@@ -30,7 +31,6 @@ from showtell.utils.shipped import find_model
 FORMAT_VERSION = 1
 KEYS = {"decoder", "encoder", "vocabulary", "vocabulary_fingerprint", "checksum"}
 """The required keys of the header."""
-_HELP = "; name a run's folder, one in models/ or a hub id (showtell models lists those that are here)"
 
 
 def exact_half(tensor: Tensor) -> Tensor:
@@ -126,7 +126,8 @@ def locate_model(name: str, revision: str | None = None) -> Path:
         revision: of a hub id: branch, tag or commit; by default `main`.
 
     Raises:
-        CheckpointError: there is none.
+        UnknownModelError: no model has this name.
+        CheckpointError: its folder has no model.
         UsageError: a revision is given for what is no hub id.
     """
     model = find_model(resolve_last(name))
@@ -137,9 +138,10 @@ def locate_model(name: str, revision: str | None = None) -> Path:
             raise CheckpointError(f"{error}{did_you_mean_path(name, known_names())}") from error
     if revision is not None:
         raise UsageError(f"revision {revision}: {name} is no hub id (owner/name); leave the revision out")
-    path = model / MODEL if model is not None and model.is_dir() else model
-    if path is None or not path.is_file():
-        missing = f"no {MODEL} in this folder" if model is not None else "no such model"
-        suggestion = did_you_mean_path(name, known_names())
-        raise CheckpointError(f"{name}: {missing}{suggestion or _HELP}")
+    if model is None:
+        raise unknown_model(name)
+    path = model / MODEL if model.is_dir() else model
+    if not path.is_file():
+        hint = did_you_mean_path(name, known_names()) or NAME_HINT
+        raise CheckpointError(f"{name}: no {MODEL} in this folder{hint}")
     return path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, get_args
 
-from showtell.captioning.names import require_model
+from showtell.checkpoints.names import require_model
 from showtell.config import References, Runtime, SearchConfig, Segmentation
 from showtell.data.records import Split
 from showtell.data.transforms import check_image_size

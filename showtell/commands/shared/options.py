@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, get_args
 
 from jsonargparse import Namespace
 
-from showtell.captioning.names import UnknownModelError
 from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config import DEVICE_VARIABLE, Runtime
-from showtell.errors import CheckpointError, ConfigError, UsageError
+from showtell.errors import CheckpointError, ConfigError, UnknownModelError, UsageError
 from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
 
