@@ -15,6 +15,7 @@ from showtell.alt.folders import find_folder_links, find_pages, is_backup, leads
 from showtell.alt.gaps import Gap
 from showtell.data.find_images import IMAGE_SUFFIXES, find_images
 from showtell.errors import DataError, UsageError
+from showtell.utils.files import path_exists
 from showtell.utils.progress import bars_hidden
 
 Kind = Literal["auto", "pages", "photos"]
@@ -77,11 +78,13 @@ def survey(paths: Sequence[str], *, kind: Kind = "auto", root: Path | None = Non
         root: folder that addresses like `/images/a.jpg` begin at; by default the folder that was named.
 
     Raises:
-        UsageError: a path is neither, or a folder has nothing to look at.
+        UsageError: a path is not there or is neither, or a folder has nothing to look at.
     """
     result = Survey()
     for name in paths:
         path = Path(name)
+        if not path_exists(path):
+            raise UsageError(f"{name}: no such file or folder")
         if path.is_dir():
             _add_folder(result, path, kind, root)
         elif path.suffix.lower() in PAGE_SUFFIXES:

@@ -105,6 +105,8 @@ def test_what_is_named_twice_is_looked_at_once(tmp_path: Path) -> None:
 
 def test_what_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"x\.txt: neither a folder, nor a page, nor a photo"):
-        survey([str(tmp_path / "x.txt")])
+        survey([str(write(tmp_path / "x.txt", "notes"))])
+    with pytest.raises(UsageError, match=r"x\.html: no such file or folder"):
+        survey([str(tmp_path / "x.html")])
     with pytest.raises(UsageError, match=r"no pages \(\.astro, .*\) in this folder"):
         survey([str(tmp_path)], kind="pages")

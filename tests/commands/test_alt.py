@@ -289,7 +289,8 @@ def test_a_broken_image_is_named_and_the_others_go_on(site: Path, run: Run) -> N
     ("arguments", "complaint"),
     [
         ((), "name pages, photos or folders"),
-        (("missing",), "missing: neither a folder, nor a page, nor a photo"),
+        (("missing",), "missing: no such file or folder"),
+        (("missing.html",), "missing.html: no such file or folder"),
         (("site", "--backup", "b"), "--backup has no effect without --write"),
         (("site", "--check", "--write"), "--check only lists"),
         (("site", "--min-confidence", "2"), "--min-confidence is a probability"),
