@@ -14,7 +14,7 @@ from showtell.config import DataConfig
 from showtell.data.annotations import find_dataset_root
 from showtell.data.prepare import by_people, load_images, named_datasets, with_captions
 from showtell.data.splits import by_split
-from showtell.errors import UsageError, message_line
+from showtell.errors import ConfigError, UsageError, message_line
 from showtell.evaluation.chair import load_instances
 from showtell.evaluation.results import EvaluationData
 from showtell.evaluation.settings import EvaluatedSplit, EvaluationSettings, is_file
@@ -90,9 +90,12 @@ def load_data(settings: EvaluationSettings, name: str, config: DataConfig) -> Ev
     # file of predictions is of all images unless a split is asked for.
     files_only = all(map(is_file, settings.models))
     cut_splits = settings.split != "all" and not (files_only and settings.split is None)
-    _, images, skipped = load_images(
-        config, settings.cache, need_files=settings.need_files, cut_splits=cut_splits
-    )
+    try:
+        _, images, skipped = load_images(
+            config, settings.cache, need_files=settings.need_files, cut_splits=cut_splits
+        )
+    except ConfigError as error:  # too few to cut a split from
+        raise UsageError(f"{name}: {error}; or evaluate all images (--split all)") from error
     without_splits = not cut_splits and all(image.split == "train" for image in images)
     split: EvaluatedSplit = settings.split or ("all" if without_splits else "val")
     chosen = images if split == "all" else by_split(images, split)

@@ -12,6 +12,7 @@ from typing import Final, Self
 import numpy as np
 from PIL import Image
 
+from showtell.data.find_images import IMAGE_SUFFIXES
 from showtell.errors import UsageError, one_line
 from showtell.output.record import Record
 from showtell.utils.files import reraise_os_error
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 SUFFIX: Final = ".attention.png"
 """Ending of the images in a folder, so that none takes the name of a photo."""
+
+
+_FILE_SUFFIXES = IMAGE_SUFFIXES | {".csv", ".htm", ".html", ".json", ".jsonl", ".md", ".pdf", ".svg", ".txt"}
+"""Endings of names that are meant as files."""
 
 
 class AttentionImages:
@@ -43,7 +48,7 @@ class AttentionImages:
         if not self.single and not target.is_dir():
             if target.exists():
                 raise UsageError(f"{target}: this is no folder; name a folder, or for one photo a .png file")
-            if target.suffix[1:2].isalpha():
+            if target.suffix.lower() in _FILE_SUFFIXES:
                 raise UsageError(
                     f"{target}: attention maps are .png files; name a .png file for one photo, or a folder"
                     f" (make one whose name ends in {target.suffix} before)"

@@ -65,7 +65,7 @@ def test_two_processes_of_main_py(dataset: Path, tmp_path: Path) -> None:  # noq
     os.killpg(two.pid, signal.SIGINT)  # as Ctrl-C does: all processes get it, at different steps
     log = two.communicate(timeout=120)[1]
     assert two.returncode == 130, log
-    assert log.count("go on with --resume") == 1
+    assert log.count("continue with --resume") == 1
     text = "".join(before)
     assert text.count("Read /") == 1, "one process logs for all"
     assert text.count("epoch 1/") == 1

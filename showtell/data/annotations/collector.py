@@ -17,7 +17,7 @@ from showtell.data.annotations.entries import (
     utf8_text,
 )
 from showtell.data.annotations.image_folders import ImageFolders
-from showtell.data.annotations.names import number_alike
+from showtell.data.annotations.names import number_alike, same_file_name
 from showtell.data.records import CaptionAuthor, CaptionedImage, Split
 from showtell.data.urls import is_url
 from showtell.errors import AnnotationError
@@ -55,7 +55,9 @@ class _Draft:
     path: Path
     split: Split
     entry: str
+    name: str = ""
     captions: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     authors: list[CaptionAuthor] = field(default_factory=list)
 
     def image(self, image_id: str) -> CaptionedImage:
@@ -137,8 +139,8 @@ class Collector(Entries):
             raise EntryError("missing image file", f"{name!r} is not in {folders}{address}")
         return path
 
-    def _add(self, image_id: str, path: Path, split: Split) -> None:
-        self._drafts[utf8_text(image_id)] = _Draft(path, split, self._entry)
+    def _add(self, image_id: str, path: Path, split: Split, name: str = "") -> None:
+        self._drafts[utf8_text(image_id)] = _Draft(path, split, self._entry, name)
         self._dropped.remove(image_id)
         self._ids[path] = image_id
 
@@ -153,14 +155,19 @@ class Collector(Entries):
             image_id: its id; without it, its name.
 
         Raises:
-            EntryError: an earlier row put it in another split, or there is no such file.
+            EntryError: an earlier row put it in another split, there is no such file, or it was found for
+                another name before.
         """
         key = image_id or name
         if not self.knows(key):
             path = self._file(key, name, folders)
             if path not in self._ids:
-                self._add(key, path, split or "train")
+                self._add(key, path, split or "train", name)
                 return
+            first = self._drafts.get(self._ids[path])
+            if first is not None and not same_file_name(name, first.name, path):
+                both = f"{name!r} and {first.name!r} are both found as {path}"
+                raise EntryError("duplicate image file", both)
             self._dropped.remove(key)
             self._spellings[key] = self._ids[path]
         draft = self._drafts.get(self._written(key))
@@ -181,7 +188,9 @@ class Collector(Entries):
         image_id = self._written(image_id)
         draft = self._drafts.get(image_id)
         if draft is not None:
-            draft.captions.append(caption_text(caption))
+            text = caption_text(caption)
+            draft.captions.append(text)
+            draft.seen.add(text)
             draft.authors.append(author)
         elif image_id not in self._dropped:
             raise EntryError("caption of an unknown image", f"{image_id!r}")
@@ -193,7 +202,7 @@ class Collector(Entries):
             EntryError: see `add_caption`.
         """
         draft = self._drafts.get(self._written(image_id))
-        if draft is not None and isinstance(caption, str) and caption.strip() in draft.captions:
+        if draft is not None and isinstance(caption, str) and caption.strip() in draft.seen:
             self.repeated += 1
         else:
             self.add_caption(image_id, caption)

@@ -258,7 +258,7 @@ def _header(lines: Sequence[str], images: tuple[str, ...]) -> _Header | None:
     Of several such columns the surest is called `image`, or `caption`.
     """
     line, separator = _column_line(lines)
-    for delimiter in separator or _DELIMITERS:
+    for delimiter in (*separator, *_DELIMITERS):
         columns = _names(line, delimiter)
         image, caption = first_field(columns, images), first_field(columns, CAPTION_FIELDS)
         if image and caption:

@@ -5,7 +5,7 @@ Also Hugging Face's imagefolder (`metadata.jsonl`), TextCaps, and lists with fie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,8 @@ def _items(file: Path) -> Iterator[tuple[str, Any]]:
     content = read_json(file)
     if isinstance(content, dict) and isinstance(content.get("data"), list):  # TextCaps
         content = content["data"]
+    elif isinstance(content, dict) and first_field(content, IMAGE_FIELDS) and _caption_field(content):
+        content = [content]
     elif (
         isinstance(content, dict)
         and content
@@ -148,6 +150,11 @@ def _items(file: Path) -> Iterator[tuple[str, Any]]:
         )
     for number, item in enumerate(content):
         yield f"{file}: [{number}]", item
+
+
+def _caption_field(record: Collection[str]) -> str | None:
+    """The field of a record that has its captions or its caption."""
+    return first_field(record, CAPTIONS_FIELDS) or first_field(record, CAPTION_FIELDS)
 
 
 def _image(record: Any, folders: ImageFolders) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 _DRIVE = re.compile(r"[A-Za-z]:/")
@@ -29,6 +32,23 @@ def look_alike(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     stem, dot, ending = name.rpartition(".")
     return f"{stem}.{ending.lower()}" if dot else name
+
+
+def same_file_name(name: str, other: str, path: Path) -> bool:
+    """Whether two names that were found as the file `path` name it both, and not two files of other folders.
+
+    They do if they look the same, or if each is the whole path of the file or a relative path that it ends
+    with. An absolute path of another machine, or a URL, is found by its end alone.
+    """
+    return name_key(name) == name_key(other) or (_is_path_of(name, path) and _is_path_of(other, path))
+
+
+def _is_path_of(name: str, path: Path) -> bool:
+    plain = posixpath.normpath(forward_slashes(name.strip()))
+    if is_absolute(plain):
+        return os.path.realpath(plain) == os.path.realpath(path)
+    places = ("/" + look_alike(place.as_posix()) for place in (path, path.with_suffix("")))
+    return any(place.endswith("/" + look_alike(plain)) for place in places)
 
 
 def number_alike(image_id: str) -> str:

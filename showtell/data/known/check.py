@@ -147,7 +147,8 @@ def _decided_by(loaded: LoadedAnnotations, splits: set[Split]) -> str:
         return "the folders train, val and test"
     if loaded.format == "karpathy":
         return f"the field split of {names}"
-    if loaded.format == "coco" or any(split_in_name(file.stem) for file in loaded.files):
+    named = any(split_in_name(file.stem) for file in loaded.files)
+    if loaded.format == "coco" or (named and len(loaded.files) >= len(splits)):
         return f"the names of {names}"
     folders = dict.fromkeys(file.parent.name for file in loaded.files if split_in_name(file.parent.name))
     if folders and len(loaded.files) > 1:

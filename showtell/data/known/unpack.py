@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Final
@@ -95,9 +96,17 @@ def _parts(name: str, archive: Path) -> tuple[str, ...]:
         DataError: it is outside of the folder that the archive is unpacked to.
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or any(part == ".." or PureWindowsPath(part).drive for part in path.parts):
+    if path.is_absolute() or ".." in path.parts or _has_drive(path.parts):
         raise DataError(f"{archive}: names a file outside of its folder ({name}); it is not used")
     return () if name.endswith(("/", "\\")) else path.parts
+
+
+def _has_drive(parts: Sequence[str]) -> bool:
+    """Whether a path has a drive of Windows at its beginning or as a part; on Windows, in any part."""
+    drives = [PureWindowsPath(part).drive for part in parts]
+    if os.name == "nt":
+        return any(drives)
+    return any(drives[:1]) or any(drive == part for drive, part in zip(drives, parts, strict=True) if drive)
 
 
 def _publish(written: dict[Path, Path]) -> None:
@@ -153,8 +162,20 @@ def _opened(archive: Path) -> Iterator[tuple[int | None, Iterator[_Member]]]:
             return
         with gzip.open(file) as content, tarfile.open(fileobj=content, mode="r|") as tar:
             yield None, _tar_members(tar)
-            while content.read(2**20):  # its checksum is at the end; tarfile itself does not check it
-                pass
+            _read_to_end(content)
+
+
+def _read_to_end(content: gzip.GzipFile) -> None:
+    """Read what follows a tar: gzip's checksum, which tarfile does not check, is at the end.
+
+    Bytes after the end of the gzip data are ignored, as gzip does.
+    """
+    try:
+        while content.read(2**20):
+            pass
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith("Not a gzipped file"):
+            raise
 
 
 def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:

@@ -136,6 +136,28 @@ def test_another_spelling_of_a_name_is_the_same_image(folders: ImageFolders, tmp
     assert (image.image_id, len(image.captions)) == ("a.jpg", 5)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("/x/cats/a.jpg", "/x/dogs/a.jpg"),
+        ("C:\\cats\\a.jpg", "C:\\dogs\\a.jpg"),
+        ("https://example.org/cats/a.jpg", "https://example.org/dogs/a.jpg"),
+        ("/x/cats/a.jpg", "a.jpg"),
+    ],
+)
+def test_files_of_other_folders_are_not_one_image(
+    first: str, second: str, folders: ImageFolders, tmp_path: Path
+) -> None:
+    collector = Collector(skip_bad=True)
+    for name in (first, second, first):
+        with collector.entry(name):
+            collector.merge_image(name, None, folders)
+            collector.add_caption(name, f"as {name}")
+    loaded = collector.finish(tmp_path, "csv")
+    assert [image.captions for image in loaded.images] == [(f"as {first}", f"as {first}")]
+    assert [item.reason for item in loaded.skipped] == ["duplicate image file"]
+
+
 def test_a_dropped_image_has_no_other_spelling(folders: ImageFolders, tmp_path: Path) -> None:
     collector = Collector(skip_bad=True)
     for name in ("a.jpg", "gone.jpg", "./gone.jpg"):
