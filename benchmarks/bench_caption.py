@@ -15,6 +15,7 @@ medians of those within a round. Prints Markdown.
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import sys
 import tempfile
@@ -181,7 +182,8 @@ def main() -> None:
     )
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results")
     args = parser.parse_args()
-    dataset = "-".join(args.folder.resolve().parts[-2:]).lower() if args.folder else "made"
+    place = "-".join(args.folder.resolve().parts[-2:]).lower() if args.folder else "made"
+    dataset = re.sub(r"[^a-z0-9]+", "-", place).strip("-")
     with (
         tempfile.TemporaryDirectory() as made,
         recorded(f"caption-{dataset}", command_line(sys.argv[1:]), keep=args.keep),

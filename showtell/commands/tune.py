@@ -163,6 +163,7 @@ def _prepare(
     config: RunConfig, args: Namespace, space: str, data: PreparedData, initial: Initial | None
 ) -> TuningJob:
     """Split off the images of the trials, and extract their features."""
+    from showtell.checkpoints.fingerprint import weights_fingerprint
     from showtell.encoder.cnn import CNNEncoder
     from showtell.training.setup import image_source
     from showtell.tuning.job import TuningJob
@@ -190,7 +191,8 @@ def _prepare(
         encoder = initial.captioner.encoder
     load, shown = image_source(_shared_features(config, args.processes), encoder, images)
     same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
-    identity = repr((same, space, args.metric, [image.image_id for image in shown]))
+    start = None if initial is None else weights_fingerprint(initial.decoder.state_dict())
+    identity = repr((same, space, args.metric, [image.image_id for image in shown], start))
     return TuningJob(
         config=config,
         space=space,

@@ -48,8 +48,8 @@ class SearchConfig:
     """Number of captions to sample, of which the `num_captions` most likely are kept; 0 samples exactly
     `num_captions`."""
     seed: int = 0
-    """Random seed of sampling. Photo n of a call, counted from 0, has the random numbers of seed + n: they
-    depend neither on the batch size nor on the other photos."""
+    """Random seed of sampling. Photo n of a call, counted from 0 without those that cannot be decoded, has
+    the random numbers of seed + n, whatever the batch size. (`showtell scale` counts in each work unit.)"""
 
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):

@@ -71,8 +71,8 @@ class TrainingConfig:
 class FineTuningConfig:
     """Optimisation settings used if training starts from a model (`init`).
 
-    They replace the defaults of `training`; `training` values that differ from their defaults take
-    precedence.
+    They replace the defaults of `training`. A `training` value that differs from its default takes
+    precedence, unless the value here differs from its default too.
     """
 
     epochs: int = 10

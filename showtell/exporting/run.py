@@ -20,7 +20,7 @@ from showtell.data.find_images import find_images
 from showtell.data.transforms import check_image_size
 from showtell.errors import UsageError
 from showtell.runtime.manifest import ExportPrecision, find_exported
-from showtell.utils.files import require_writable
+from showtell.utils.files import path_exists, require_writable
 from showtell.utils.keywords import suggests_keywords
 from showtell.utils.progress import bars_hidden
 from showtell.utils.runs import resolve_last
@@ -196,7 +196,7 @@ def _export_graphs(
             "(photos, --photos)"
         )
     paths = list(find_images(photos)) if photos else []
-    if missing := [path for path in paths if not Path(path).exists()]:
+    if missing := [path for path in paths if not path_exists(Path(path))]:
         raise UsageError(f"photos: no such file: {missing[0]}")
     _require_exporters(precision)
     from showtell.exporting.folder import check_target, export_model

@@ -243,7 +243,7 @@ def _load_state(path: Path, captioner: Captioner, plans: Sequence[_StagePlan], i
     Raises:
         CheckpointError: there is none, it is damaged, or it is that of another model; or the model that
             fine-tuning started from has changed.
-        ConfigError: its stage has been trained for more epochs already.
+        ConfigError: its stage has been trained for more epochs already, or is left out.
     """
     saved = load_checkpoint(path, captioner.vocabulary)
     stage = saved.state.stage
@@ -253,7 +253,12 @@ def _load_state(path: Path, captioner: Captioner, plans: Sequence[_StagePlan], i
         raise CheckpointError(
             f"{path}: the model that this run started from has changed since; put it back, or start a new run"
         )
-    epochs = sum(plan.epochs for plan in plans if plan.name == stage)  # 0 if it is to be left out
+    epochs = sum(plan.epochs for plan in plans if plan.name == stage)
+    if not epochs and (saved.state.epoch or saved.state.batch):
+        raise ConfigError(
+            f"this run is in {stage} training, which is left out here: resume it with the run's own"
+            f" {_SETTINGS[stage]}.epochs{' and distillation.teachers' * (stage == Distillation.stage)}"
+        )
     saved.check(single_decoder(captioner.decoder), f"{_SETTINGS[stage]}.epochs", epochs)
     return saved
 

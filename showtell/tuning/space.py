@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_
 
 import yaml
 
-from showtell.config import RunConfig
+from showtell.config import DecoderConfig, RunConfig
 from showtell.errors import ConfigError
 from showtell.utils.yaml_files import load_yaml
 
@@ -99,7 +99,12 @@ class SearchSpace:
             raise ConfigError(f"the search space has {min(repeated)} twice")
         for parameter in self.parameters:
             for value in parameter.extremes:
-                with_settings(config, parameter.of(value))
+                given = with_settings(config, parameter.of(value))
+                if _starts_from_model(config) and given.decoder.dropout == DecoderConfig.dropout:
+                    raise ConfigError(
+                        f"search space: decoder.dropout {DecoderConfig.dropout:g} stands for that of"
+                        f" {config.init}; choose another value"
+                    )
 
     @classmethod
     def read(cls, text: str, config: RunConfig) -> SearchSpace:
@@ -182,16 +187,22 @@ def _range(
     return Parameter(settings, float(low), float(high), log, kind is int)
 
 
+def _starts_from_model(config: RunConfig) -> bool:
+    return config.init not in ("auto", "none")
+
+
 def _kind(name: str, config: RunConfig) -> Any:
     """The type of a setting's values: a class, or a Literal."""
     section, _, key = name.partition(".")
-    starts_from_model = config.init not in ("auto", "none")
+    starts_from_model = _starts_from_model(config)
     sections = (*SECTIONS, "finetune") if starts_from_model else SECTIONS
     part = getattr(config, section, None) if section in sections else None
     if not is_dataclass(part) or key not in {f.name for f in fields(part)}:
         raise ConfigError(
             f"search space: {name} cannot be tuned; a setting of {', '.join(sections)} can (see --help)"
         )
+    if starts_from_model and section == "training" and hasattr(config.finetune, key):
+        raise ConfigError(f"search space: {name}: trials start from {config.init}; search finetune.{key}")
     if starts_from_model and section == "decoder" and key != "dropout":
         raise ConfigError(
             f"search space: {name} is that of {config.init}, which trials start from; leave it out, or train"

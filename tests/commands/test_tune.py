@@ -116,7 +116,7 @@ def test_trials_start_from_the_model_that_training_starts_from(
     assert set(showtell.load(tiny_model).vocabulary.words) < set(words), "the model is extended"
     trained = yaml.safe_load((out / "config.yaml").read_text())
     assert trained["finetune"] == best["finetune"]
-    (tmp_path / "space.yaml").write_text(SPACE)
+    (tmp_path / "space.yaml").write_text("decoder.cell: {choices: [lstm, gru]}")
     assert main([*command, "--space", str(tmp_path / "space.yaml")]) == 2
     assert "decoder.cell is that of" in capsys.readouterr().err
 

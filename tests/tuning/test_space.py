@@ -26,6 +26,8 @@ def built_in(file: str = "space.yaml", config: RunConfig = CONFIG) -> SearchSpac
 @pytest.mark.parametrize(("file", "init"), [("space.yaml", "none"), ("space_finetuning.yaml", "everyday")])
 def test_the_built_in_spaces_hold_the_default_settings(file: str, init: str) -> None:
     config = replace(CONFIG, init=init)
+    if init != "none":
+        config = replace(config, decoder=replace(config.decoder, dropout=0.1))  # that of the model
     space = built_in(file, config)
     assert set(space.own(config)) == {parameter.name for parameter in space.parameters}
 
@@ -33,6 +35,10 @@ def test_the_built_in_spaces_hold_the_default_settings(file: str, init: str) -> 
 def test_what_a_model_decides_and_what_it_needs() -> None:
     with pytest.raises(ConfigError, match=r"decoder\.cell is that of everyday"):
         SearchSpace.read("decoder.cell: {choices: [lstm, gru]}", replace(CONFIG, init="everyday"))
+    with pytest.raises(ConfigError, match=r"decoder\.dropout 0\.3 stands for that of everyday"):
+        SearchSpace.read("decoder.dropout: {choices: [0.1, 0.3]}", replace(CONFIG, init="everyday"))
+    with pytest.raises(ConfigError, match=r"training\.batch_size: .* search finetune\.batch_size"):
+        SearchSpace.read("training.batch_size: {choices: [8, 64]}", replace(CONFIG, init="everyday"))
     with pytest.raises(ConfigError, match=r"finetune\.mixing cannot be tuned"):
         SearchSpace.read("finetune.mixing: {low: 0.5, high: 1.0}", replace(CONFIG, init="none"))
 
