@@ -24,7 +24,6 @@ from showtell.checkpoints.model_file import (
     read_model,
     write_model,
 )
-from showtell.checkpoints.names import require_model
 from showtell.checkpoints.tensor_files import misfit
 from showtell.config import DecoderConfig, EncoderConfig, SearchConfig
 from showtell.data.transforms import ImageTransform, check_image_size
@@ -46,7 +45,6 @@ from showtell.errors import CheckpointError, ModelError, UsageError
 from showtell.search import Hypothesis
 from showtell.utils.devices import pick_device, warm_up
 from showtell.utils.empty_modules import init_empty_weights
-from showtell.utils.runs import resolve_last
 
 _MAX_GRID_SIDE: Final = 128
 
@@ -229,11 +227,9 @@ class Captioner(nn.Module, CaptioningModel):
             UsageError: the image size is out of range, or this machine does not have the device.
         """
         check_image_size(image_size)
-        text = resolve_last(os.fspath(name))
-        require_model(text)
         place = pick_device(device)
         warm_up(place)
-        path, header, tensors = read_model(text)
+        path, header, tensors = read_model(os.fspath(name))
         with corrupt_file_as_checkpoint_error(path):
             model = cls._assemble(path, header, tensors, encoder)
         model.encoder.transform = model.encoder.transform.at_size(image_size)
