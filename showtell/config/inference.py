@@ -49,7 +49,7 @@ class SearchConfig:
     `num_captions`."""
     seed: int = 0
     """Random seed of sampling. Photo n of a call, counted from 0 without those that cannot be decoded, has
-    the random numbers of seed + n, whatever the batch size. (`showtell scale` counts in each work unit.)"""
+    the random numbers of seed + n, for any batch size. (`showtell scale` counts in each work unit.)"""
 
     def __post_init__(self) -> None:
         for name in ("beam_size", "num_captions", "max_length"):
