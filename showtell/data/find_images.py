@@ -76,18 +76,18 @@ def _expand(name: str, recursive: bool, stdin: TextIO | None, suffixes: Collecti
         raise UsageError(f"{name[:80]}: {NOT_DOWNLOADED}")
     if glob.has_magic(name) and not exists:
         return _at_least_one(iter(_matches(name)), f"{name}: no file matches this pattern")
-    _check_kind(name, path, suffixes)
+    _check_kind(name, path, suffixes, exists=exists)
     return (name,)
 
 
-def _check_kind(name: str, path: Path, suffixes: Collection[str]) -> None:
+def _check_kind(name: str, path: Path, suffixes: Collection[str], *, exists: bool) -> None:
     """Refuse a folder that is not there, and a file of many images that is none to be decoded.
 
     Raises:
         UsageError: it is one of these.
     """
     suffix = path.suffix.lower()
-    if not path_exists(path):
+    if not exists:
         if name.endswith(("/", os.sep)) or not suffix:
             others = path.parent.glob("*") if path_exists(path.parent) else ()
             beside = [str(other) for other in others if other.is_dir()]

@@ -57,7 +57,6 @@ class _Draft:
     entry: str
     name: str = ""
     captions: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
     authors: list[CaptionAuthor] = field(default_factory=list)
 
     def image(self, image_id: str) -> CaptionedImage:
@@ -86,6 +85,7 @@ class Collector(Entries):
         self._ids: dict[Path, str] = {}  # of the images by their files
         self._spellings: dict[str, str] = {}  # ids of images by other spellings of their names
         self._alike: dict[str, str] = {}  # ids by what they look like; "" if several look alike
+        self._rows: set[tuple[str, str]] = set()  # image id and caption of rows
         self.files: list[Path] = []
         self.repeated = 0
 
@@ -188,9 +188,7 @@ class Collector(Entries):
         image_id = self._written(image_id)
         draft = self._drafts.get(image_id)
         if draft is not None:
-            text = caption_text(caption)
-            draft.captions.append(text)
-            draft.seen.add(text)
+            draft.captions.append(caption_text(caption))
             draft.authors.append(author)
         elif image_id not in self._dropped:
             raise EntryError("caption of an unknown image", f"{image_id!r}")
@@ -201,11 +199,12 @@ class Collector(Entries):
         Raises:
             EntryError: see `add_caption`.
         """
-        draft = self._drafts.get(self._written(image_id))
-        if draft is not None and isinstance(caption, str) and caption.strip() in draft.seen:
+        row = self._written(image_id), caption.strip() if isinstance(caption, str) else ""
+        if row[0] in self._drafts and row in self._rows:
             self.repeated += 1
-        else:
-            self.add_caption(image_id, caption)
+            return
+        self.add_caption(image_id, caption)
+        self._rows.add(row)
 
     def _why_none(self) -> str:
         """Why no image is left: how many entries were dropped, and the first of the most frequent reason."""

@@ -43,11 +43,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, str]]:
 
 def first_line(file: Path) -> str:
     """The first line of a file, to detect its format; empty if it cannot be read."""
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace") as lines:
-            return lines.readline(10_000).strip()
-    except OSError:
-        return ""
+    return "".join(first_lines(file, 1)).strip()
 
 
 def first_lines(file: Path, count: int) -> list[str]:
