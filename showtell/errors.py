@@ -11,7 +11,7 @@ ShowtellError                  exit code 1: an operation failed
 ├── ModelError
 │   ├── EncoderError           encoder weights that are missing or in an unknown format
 │   └── CheckpointError        a model file that is damaged, or of another version or vocabulary
-│       └── UnknownModelError  a name that no model has (exit code 2: also a UsageError)
+│       └── UnknownModelError  a name that no model or run has (exit code 2: also a UsageError)
 ├── FeatureStoreError          a feature cache that cannot be read or written
 ├── TrainingDivergedError      training that diverged; no model was saved
 └── WriteError                 a file that cannot be written: no room, no permission (also an OSError)
@@ -99,7 +99,7 @@ class CheckpointError(ModelError):
 
 
 class UnknownModelError(CheckpointError, UsageError):
-    """No model has the name that was given."""
+    """No model or run has the name that was given."""
 
 
 class FeatureStoreError(ShowtellError):

@@ -11,7 +11,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from showtell.errors import CheckpointError, ShowtellError, UsageError
+from showtell.errors import CheckpointError, ShowtellError, UnknownModelError, UsageError
 from showtell.utils.files import reraise_os_error
 from showtell.utils.keywords import did_you_mean_path
 from showtell.utils.runs import CONFIG, LAST, RUNS, run_folders
@@ -67,7 +67,7 @@ def last_run(wanted: Path) -> Path:
     """The last run that is there of `wanted`, `wanted`-2, `wanted`-3, ...
 
     Raises:
-        CheckpointError: there is none.
+        UnknownModelError: there is none.
     """
     last = None
     for folder in _folders(wanted):
@@ -75,7 +75,7 @@ def last_run(wanted: Path) -> Path:
             break
         last = folder
     if last is None:
-        raise CheckpointError(
+        raise UnknownModelError(
             f"{wanted}: no run to resume there; leave out --resume, or name the run's folder: --resume FOLDER"
         )
     return last
@@ -85,7 +85,7 @@ def find_run(name: str) -> Path:
     """The folder of the run that a name stands for: its folder, a file in it, or `last`, the newest run.
 
     Raises:
-        CheckpointError: there is none.
+        UnknownModelError: there is none.
     """
     path = Path(name)
     if name == LAST and not path.exists():
@@ -94,7 +94,7 @@ def find_run(name: str) -> Path:
     if not (folder / CONFIG).is_file():
         known = [str(run) for run in run_folders()]
         why = f"no {CONFIG} in it" if folder.is_dir() else "no such folder"
-        raise CheckpointError(f"{name}: no run to resume ({why}){did_you_mean_path(name, known)}")
+        raise UnknownModelError(f"{name}: no run to resume ({why}){did_you_mean_path(name, known)}")
     return folder
 
 
@@ -102,11 +102,11 @@ def _newest_checkpoint() -> Path:
     """The run that was trained last, which need not have saved a model.
 
     Raises:
-        CheckpointError: there is none.
+        UnknownModelError: there is none.
     """
     checkpoints = [run / CHECKPOINT for run in run_folders() if (run / CHECKPOINT).is_file()]
     if not checkpoints:
-        raise CheckpointError(f"{LAST}: no run with a checkpoint in {RUNS}/ here; name the run's folder")
+        raise UnknownModelError(f"{LAST}: no run with a checkpoint in {RUNS}/ here; name the run's folder")
     return max(checkpoints, key=lambda path: path.stat().st_mtime).parent
 
 

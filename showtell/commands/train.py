@@ -13,7 +13,7 @@ from jsonargparse import Namespace
 from showtell.checkpoints.run_folder import find_run, last_run
 from showtell.commands.shared.parser import Parser
 from showtell.commands.shared.run_options import add_run_arguments, to_run_config
-from showtell.errors import CheckpointError, UsageError
+from showtell.errors import UsageError
 from showtell.utils.runs import CONFIG
 
 EXAMPLES: Final = (
@@ -54,14 +54,12 @@ def _resumed_folder(parser: Parser, args: Namespace) -> Path:
     """The folder of the run that --resume or --out names.
 
     Raises:
-        UsageError: there is none, or the two name different ones.
+        UnknownModelError: there is none.
+        UsageError: the two name different ones.
     """
-    try:
-        folder = find_run(args.resume) if args.resume else last_run(Path(args.out))
-    except CheckpointError as error:
-        raise UsageError(str(error)) from error
     if not args.resume:
-        return folder
+        return last_run(Path(args.out))
+    folder = find_run(args.resume)
     if "--out" in {argument.partition("=")[0] for argument in parser.given} and Path(args.out) != folder:
         raise UsageError(f"--out {args.out}: --resume continues {folder}; leave one of the two out")
     return folder

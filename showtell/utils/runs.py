@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from showtell.errors import CheckpointError
+from showtell.errors import UnknownModelError
 
 RUNS: Final = Path("runs")
 """Where runs are, from the working directory."""
@@ -38,7 +38,7 @@ def resolve_last(name: str) -> str:
     """A model's name, or those of an ensemble `a,b`, with the newest run's in place of `last`.
 
     Raises:
-        CheckpointError: there is no run.
+        UnknownModelError: there is no run.
     """
     members = name.split(",")
     if LAST not in members or Path(LAST).exists():
@@ -50,11 +50,11 @@ def newest_run() -> Path:
     """The run whose model was saved last.
 
     Raises:
-        CheckpointError: there is none.
+        UnknownModelError: there is none.
     """
     runs = run_folders(trained=True)
     if not runs:
-        raise CheckpointError(
+        raise UnknownModelError(
             f"{LAST}: no run with a model in {RUNS}/ here; name a run's folder, or train one (main.py)"
         )
     return runs[0]

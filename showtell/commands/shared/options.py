@@ -13,7 +13,7 @@ from jsonargparse import Namespace
 
 from showtell.commands.shared.parser import ArgumentGroup, Parser
 from showtell.config import DEVICE_VARIABLE, Runtime
-from showtell.errors import CheckpointError, ConfigError, UnknownModelError, UsageError
+from showtell.errors import ConfigError, UsageError
 from showtell.utils.runs import resolve_last
 from showtell.utils.shipped import DEFAULT_MODEL
 
@@ -76,13 +76,7 @@ def name_last(args: Namespace) -> None:
     """
     for key in ("model", "against", "init"):
         name = args.get(key)
-        if not isinstance(name, str):
-            continue
-        try:
-            resolved = resolve_last(name)
-        except CheckpointError as error:
-            raise UnknownModelError(str(error)) from error
-        if resolved != name:
+        if isinstance(name, str) and (resolved := resolve_last(name)) != name:
             log.info("--%s %s: %s", key, name, resolved)
             args[key] = resolved
 
