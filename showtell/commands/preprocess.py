@@ -80,18 +80,15 @@ def run(parser: Parser, args: Namespace) -> None:
 
 def _extract(config: RunConfig, data: PreparedData) -> None:
     """Cache the features that training will ask for: by the encoder of the model that it starts from."""
-    from showtell.encoder.cnn import CNNEncoder
     from showtell.features.extraction import extract_features, feature_encoder
     from showtell.features.store import FeatureStore
-    from showtell.training.initial_model import load_initial
-    from showtell.utils.devices import pick_device
+    from showtell.training.initial_model import encoder_of, load_initial
     from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 
     initial = load_initial(config, data)
-    if initial is None:
-        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-    else:
-        config, encoder = initial.run_config(config), initial.captioner.encoder
+    if initial is not None:
+        config = initial.run_config(config)
+    encoder = encoder_of(config.encoder, initial)
     store = FeatureStore(Path(config.cache.dir), feature_encoder(config.cache, encoder), config.cache.dtype)
     with MemoryByStage(find_gpu()).stage("extracting features"):
         extract_features(store, data.train + data.val, config.cache.views, skip_bad=config.data.skip_bad)

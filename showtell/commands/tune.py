@@ -164,10 +164,9 @@ def _prepare(
 ) -> TuningJob:
     """Split off the images of the trials, and extract their features."""
     from showtell.checkpoints.fingerprint import weights_fingerprint
-    from showtell.encoder.cnn import CNNEncoder
+    from showtell.training.initial_model import encoder_of
     from showtell.training.setup import image_source
     from showtell.tuning.job import TuningJob
-    from showtell.utils.devices import pick_device
 
     images = tuning_split(
         data.images, config.data.tuning_fraction, config.data.val_fraction, config.data.seed
@@ -185,10 +184,7 @@ def _prepare(
             " (%g here), or add photos",
             *(len(train), config.data.tuning_fraction),
         )
-    if initial is None:
-        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-    else:
-        encoder = initial.captioner.encoder
+    encoder = encoder_of(config.encoder, initial)
     load, shown = image_source(_shared_features(config, args.processes), encoder, images)
     same = replace(config, out="", cache=replace(config.cache, dir=""))  # these may differ between machines
     start = None if initial is None else weights_fingerprint(initial.decoder.state_dict())

@@ -12,8 +12,10 @@ from showtell.config import DecoderConfig, EncoderConfig, FineTuningConfig, Prec
 from showtell.data.prepare import PreparedData
 from showtell.data.tokenizer import tokenize
 from showtell.decoder import RNNDecoder, single_decoder
+from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import UsageError
 from showtell.training.finetuning import Retention
+from showtell.utils.devices import pick_device
 from showtell.utils.shipped import DEFAULT_MODEL, find_model
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,11 @@ class Initial:
             decoder=own if dropout == DecoderConfig().dropout else replace(own, dropout=dropout),
             training=config.finetune.applied_to(training) if training.epochs else training,
         )
+
+
+def encoder_of(config: EncoderConfig, initial: Initial | None) -> CNNEncoder:
+    """The encoder of a run: that of its initial model, or without one that of the settings."""
+    return CNNEncoder.from_config(config).to(pick_device()) if initial is None else initial.captioner.encoder
 
 
 def load_initial(config: RunConfig, data: PreparedData) -> Initial | None:

@@ -34,12 +34,11 @@ from showtell.config import (
 )
 from showtell.data.prepare import PreparedData, prepare_data
 from showtell.data.summary import log_summary, warn_of_few_images
-from showtell.encoder.cnn import CNNEncoder
 from showtell.errors import ConfigError
 from showtell.training.distillation import load_teachers
 from showtell.training.distributed import broadcast_object, rank_zero_first, start_processes, world
 from showtell.training.fit import TrainingResult, fit
-from showtell.training.initial_model import NONE, Initial, load_initial
+from showtell.training.initial_model import NONE, Initial, encoder_of, load_initial
 from showtell.training.loggers import require_logger
 from showtell.training.resuming import (
     read_settings,
@@ -49,7 +48,7 @@ from showtell.training.resuming import (
 )
 from showtell.training.setup import caption_sets, image_source, new_captioner
 from showtell.training.vocabulary_extension import extended_captioner, init_new_word_embeddings
-from showtell.utils.devices import log_gpu_memory, pick_device
+from showtell.utils.devices import log_gpu_memory
 from showtell.utils.files import write_atomic
 from showtell.utils.gpu_memory import MemoryByStage, find_gpu
 from showtell.utils.keywords import suggests_keywords
@@ -347,8 +346,7 @@ def _fit(
 def _new_or_extended(config: RunConfig, data: PreparedData, initial: Initial | None) -> Captioner:
     """A captioner with fresh weights, or the initial model with the words that it lacks."""
     if initial is None:
-        encoder = CNNEncoder.from_config(config.encoder).to(pick_device())
-        return new_captioner(config, encoder, data.vocabulary)
+        return new_captioner(config, encoder_of(config.encoder, None), data.vocabulary)
     captioner = extended_captioner(initial.captioner, data.vocabulary.words, config.decoder.dropout)
     known = len(initial.captioner.vocabulary)
     log.info(

@@ -17,15 +17,13 @@ from showtell.config import RunConfig, TrainingConfig
 from showtell.data.dataset import CaptionDataset, LoadImage
 from showtell.data.records import CaptionedImage
 from showtell.data.vocabulary import Vocabulary
-from showtell.encoder.cnn import CNNEncoder
 from showtell.training.fit import TrainingResult, fit
-from showtell.training.initial_model import NONE, Initial
+from showtell.training.initial_model import NONE, Initial, encoder_of
 from showtell.training.loop import OnEpoch
 from showtell.training.setup import caption_sets, new_captioner
 from showtell.training.vocabulary_extension import extended_captioner, init_new_word_embeddings
 from showtell.tuning.space import Metric, SearchSpace
 from showtell.tuning.study import ReportIntermediate, TrialResult, open_study, run_trials, storage_errors
-from showtell.utils.devices import pick_device
 
 _NOTES = ("epoch", "val_loss", "CIDEr", "BLEU-4", "captions_per_second")
 """Values of a trial's best epoch that the study keeps."""
@@ -95,12 +93,10 @@ class _Trainer:
     def __init__(self, job: TuningJob) -> None:
         self._job, self._vocabulary = job, job.vocabulary
         self._initial: Initial | None = None
-        if job.config.init == NONE:
-            self._encoder = CNNEncoder.from_config(job.config.encoder).to(pick_device())
-        else:
+        if job.config.init != NONE:
             self._initial = Initial.load(job.config.init, job.config.encoder.precision)
-            self._encoder = self._initial.captioner.encoder
             self._vocabulary = self._initial.captioner.vocabulary.extended(job.vocabulary.words)
+        self._encoder = encoder_of(job.config.encoder, self._initial)
         self._sets: tuple[CaptionDataset, CaptionDataset] = caption_sets(
             job.config, job.images, self._vocabulary, job.load
         )
