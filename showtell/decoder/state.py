@@ -1,4 +1,4 @@
-"""The recurrent state and step outputs of decoders as tensors, and their adapter to search over arrays."""
+"""The recurrent state and step outputs of decoders as tensors, and their adapter to `showtell.search`."""
 
 from __future__ import annotations
 

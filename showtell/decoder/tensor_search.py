@@ -1,8 +1,8 @@
 """Beam search with all of its bookkeeping on the device of the decoder.
 
-The search over arrays (`showtell.search`) takes the most likely words of every step to the CPU, which a GPU
-waits for. Here hypotheses, scores and finished captions stay tensors, and are copied once, at the end. Both
-give the same captions: they take the same candidates in the same order.
+`showtell.search` takes the most likely words of every step to the CPU, which a GPU waits for. Here
+hypotheses, scores and finished captions stay tensors, and are copied once, at the end. Both give the same
+captions: they take the same candidates in the same order.
 """
 
 from __future__ import annotations

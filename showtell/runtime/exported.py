@@ -15,11 +15,11 @@ from showtell.captioning.base import CaptioningModel, Pixels, special_tokens
 from showtell.config import SearchConfig
 from showtell.data.decode_ahead import batches_of_a_shape
 from showtell.data.transforms import ImageTransform
-from showtell.errors import CheckpointError
+from showtell.errors import CheckpointError, ModelError
 from showtell.runtime.manifest import FILE_NAME, Manifest
 from showtell.runtime.sessions import Array, GraphRuntime, Session, Shape, open_session, pick_runtime
 from showtell.search import Hypothesis, StepScores, TopWords, search
-from showtell.search.interface import FloatArray, IntArray
+from showtell.search.interface import LOGITS_NOT_FINITE, FloatArray, IntArray
 
 BATCH: Final = 16
 """Images per encoder call."""
@@ -122,11 +122,18 @@ class ArrayState:
 
 
 class _ArrayStepScores(StepScores[ArrayState]):
-    """The outputs of a step's graph; the step after the next may overwrite them."""
+    """The outputs of a step's graph; the step after the next may overwrite them.
+
+    Raises:
+        ModelError: the logits are not finite.
+    """
 
     def __init__(self, state: ArrayState, outputs: Sequence[Array], end: int, has_attention: bool) -> None:
-        self.state, self._end_token = state, end
+        self.state = state
         self._top, self._tokens, self._logits, self._total = outputs[:4]
+        self._end: FloatArray = self._logits[:, :, end] - self._total[:, :, 0]
+        if not np.isfinite(self._end).all():  # a logit that is not makes all log-probabilities of its row NaN
+            raise ModelError(LOGITS_NOT_FINITE)
         self._attention = outputs[4] if has_attention else None
 
     def top(self, count: int) -> TopWords:
@@ -140,8 +147,7 @@ class _ArrayStepScores(StepScores[ArrayState]):
         return TopWords(self._top[:, :, :count] - self._total, self._tokens[:, :, :count])
 
     def end(self) -> FloatArray:
-        end: FloatArray = self._logits[:, :, self._end_token] - self._total[:, :, 0]
-        return end
+        return self._end
 
     def log_probs(self) -> FloatArray:
         every: FloatArray = self._logits - self._total

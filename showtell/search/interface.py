@@ -78,7 +78,7 @@ class StepScores(ABC, Generic[S]):
 
 
 Step = Callable[[IntArray, S], StepScores[S]]
-"""(last tokens (B, K), state) -> scores of the next tokens."""
+"""(last tokens (B, K), state) -> scores of the next tokens. Raises ModelError if they are not finite."""
 
 
 @dataclass(frozen=True)

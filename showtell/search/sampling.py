@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from showtell.config import SearchConfig
-from showtell.search.constraints import mask_disallowed, repeated_ngrams
-from showtell.search.hypotheses import BeamHypotheses
-from showtell.search.interface import NEG_INF, Hypothesis, SpecialTokens, State, Step, TopWords
+from showtell.search.constraints import Constraints
+from showtell.search.hypotheses import OpenHypothesis
+from showtell.search.interface import (
+    NEG_INF,
+    FloatArray,
+    Hypothesis,
+    IntArray,
+    SpecialTokens,
+    State,
+    Step,
+    StepScores,
+)
 
 S = TypeVar("S", bound=State)
 Floats = TypeVar("Floats", bound=npt.NDArray[np.floating])
@@ -27,56 +36,69 @@ class Sampling(Generic[S]):
 
     def __init__(self, step: Step[S], specials: SpecialTokens, config: SearchConfig, attention: bool) -> None:
         self.step, self.specials, self.config, self.keep_attention = step, specials, config, attention
+        self._constraints = Constraints(specials, config)
 
     def run(self, state: S) -> list[list[Hypothesis]]:
-        """The captions of each image, best first."""
+        """The captions of each image, best first.
+
+        Raises:
+            ModelError: the decoder's logits are not finite.
+        """
         batch, samples = state.images, max(self.config.draws, self.config.num_captions)
         steps = self.config.max_length + 1
         random = [
             np.random.default_rng(self.config.seed + image).random((steps, samples)) for image in range(batch)
         ]
         quantiles = np.stack(random, axis=1)  # (L, B, K)
-        hypotheses = BeamHypotheses.start(batch, samples, self.specials.bos, steps)
-        state = state.select_hypotheses(np.zeros((batch, samples), np.int64))
-        done: list[list[Hypothesis | None]] = [[None] * samples for _ in range(batch)]
+        hypotheses = {place: OpenHypothesis() for place in np.ndindex(batch, samples)}  # those that go on
+        ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
+        tokens = np.full((batch, samples), self.specials.bos)
+        state = state.select_hypotheses(np.zeros_like(tokens))
         for step in range(steps):
-            step_scores = self.step(hypotheses.last, state)
-            log_probs = step_scores.log_probs()
-            every = np.broadcast_to(np.arange(log_probs.shape[2]), log_probs.shape)
-            words = mask_disallowed(
-                TopWords(log_probs, every),
-                step_scores.end(),
-                repeated_ngrams(hypotheses.tokens, self.config.block_ngram),
-                hypotheses.length,
-                self.specials,
-                self.config,
-            )
-            tokens, token_log_probs = self._sample(words, quantiles[step])
-            for row, column in np.argwhere(tokens == self.specials.eos).tolist():
-                if done[row][column] is None:
-                    done[row][column] = hypotheses.hypothesis(
-                        row, column, float(token_log_probs[row, column]), self.config.length_penalty
-                    )
-            if all(hypothesis is not None for row_done in done for hypothesis in row_done):
-                break
+            step_scores = self.step(tokens, state)
+            log_probs = self._mask(step_scores, hypotheses)
             attention = step_scores.attention() if self.keep_attention else None
-            hypotheses = hypotheses.append(
-                None, tokens, token_log_probs, hypotheses.sum_log_probs + token_log_probs, attention
-            )
+            tokens = self._sample(log_probs, quantiles[step])
+            for place, hypothesis in list(hypotheses.items()):
+                token, log_prob = int(tokens[place]), float(log_probs[*place, tokens[place]])
+                if token == self.specials.eos:
+                    ended[place[0]].append(hypothesis.complete(log_prob, self.config.length_penalty))
+                    del hypotheses[place]
+                else:
+                    weights = None if attention is None else attention[place]
+                    hypotheses[place] = hypothesis.append(token, log_prob, weights)
+            if not hypotheses:
+                break
             state = step_scores.state
-        return [self._best([h for h in row if h is not None]) for row in done]
+        return [self._best(captions) for captions in ended]
 
-    def _sample(
-        self, words: TopWords, quantiles: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The word of each hypothesis at a quantile (B, K) of its distribution, and its log-probability."""
-        logits = words.log_probs / np.float32(self.config.temperature)
+    def _mask(
+        self, step_scores: StepScores[S], hypotheses: Mapping[tuple[int, ...], OpenHypothesis]
+    ) -> FloatArray:
+        """Log-probabilities (B, K, V) of every word, -inf where it may not follow a hypothesis.
+
+        The distribution is the model's own: the other words are not scaled up.
+        """
+        log_probs = step_scores.log_probs()
+        for place, hypothesis in hypotheses.items():
+            end = log_probs[*place, self.specials.eos]
+            if self._constraints.must_end(hypothesis.tokens):
+                log_probs[place] = NEG_INF
+            else:
+                log_probs[place][self._constraints.excluded(hypothesis.tokens)] = NEG_INF
+            if log_probs[place].max() == NEG_INF:
+                log_probs[*place, self.specials.eos] = end
+        return log_probs
+
+    def _sample(self, log_probs: FloatArray, quantiles: npt.NDArray[np.float64]) -> IntArray:
+        """The word (B, K) of each hypothesis at a quantile (B, K) of its distribution (B, K, V)."""
+        logits = log_probs / np.float32(self.config.temperature)
         filtered = filter_logits(logits, self.config.top_k, self.config.top_p)
         held = np.exp(filtered - filtered.max(axis=2, keepdims=True)).cumsum(axis=2, dtype=np.float64)
         # Where a share of all that is held falls; a word of no probability holds nothing, so it never does.
         shares = quantiles[:, :, None] * held[:, :, -1:]
-        place = (held <= shares).sum(axis=2, keepdims=True)  # (B, K, 1)
-        return tuple(np.take_along_axis(array, place, axis=2)[:, :, 0] for array in words[::-1])  # type: ignore[return-value]
+        tokens: IntArray = (held <= shares).sum(axis=2)
+        return tokens
 
     def _best(self, sampled: Sequence[Hypothesis]) -> list[Hypothesis]:
         ranked = sorted(sampled, key=lambda h: -h.score)

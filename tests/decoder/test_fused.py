@@ -44,7 +44,7 @@ def decoder_of(seed: int = 0, **config: Any) -> RNNDecoder:
 
 
 def captions_of(decoder: StepDecoder, features: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
-    """By the search over arrays."""
+    """By `showtell.search`."""
     with torch.inference_mode():
         step = as_search_step(decoder.step, SPECIALS.eos)
         return search(step, decoder.init_state(features), SPECIALS, config, attention=True)

@@ -1,4 +1,4 @@
-"""The state between steps, and the scores of a step as the search over arrays takes them."""
+"""The state between steps, and the scores of a step as `showtell.search` takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beam search over tensors, against the search over arrays and against all captions of a tiny model.
+"""Beam search over tensors, against `showtell.search` and against all captions of a tiny model.
 
 tests/search/test_beams.py runs each of its tests with both searches.
 """

@@ -17,7 +17,7 @@ from showtell.captioning.caption import Caption
 from showtell.captioning.captioner import Captioner
 from showtell.captioning.confidence import Calibration
 from showtell.config import SearchConfig, ServingConfig
-from showtell.errors import CheckpointError
+from showtell.errors import CheckpointError, ModelError
 from showtell.runtime.exported import ArrayState, ExportedCaptioner
 from showtell.runtime.manifest import Manifest
 from showtell.serving import create_app
@@ -26,7 +26,7 @@ RUNTIMES = ["onnx", "openvino"]
 SEARCHES = [
     pytest.param(SearchConfig(), id="beam"),
     pytest.param(SearchConfig(beam_size=1), id="greedy"),
-    pytest.param(SearchConfig(beam_size=9, num_captions=9), id="a beam wider than the graph's words"),
+    pytest.param(SearchConfig(beam_size=14, num_captions=9), id="a beam wider than the graph's words"),
     pytest.param(SearchConfig(num_captions=3, diversity=0.5), id="diverse"),
     pytest.param(SearchConfig(sample=True, num_captions=2, top_p=0.9), id="sampling"),
 ]
@@ -91,6 +91,19 @@ def test_captions_are_those_of_pytorch(
     )
     assert_same(model.caption(photos[:1], config), tiny_captioner.caption(photos[:1], config))
     assert model.caption([], config) == []
+
+
+@pytest.mark.parametrize("config", SEARCHES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_features_that_are_not_finite_are_refused(
+    runtime: str, config: SearchConfig, exported: Path, tiny_captioner: Captioner
+) -> None:
+    features = np.zeros(
+        (2, tiny_captioner.encoder.grid_cells, tiny_captioner.encoder.feature_dim), np.float32
+    )
+    features[1] = np.nan
+    with pytest.raises(ModelError, match="not finite"):
+        ExportedCaptioner(exported, runtime).caption_features(features, config)
 
 
 def test_states_are_picked_from_like_lists() -> None:

@@ -7,8 +7,8 @@ import pytest
 from tests.search.models import ENGINE
 
 
-@pytest.fixture(params=["arrays", "tensors"])
+@pytest.fixture(params=["objects", "tensors"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A test runs with the search over arrays, and with that on a device where it does the same."""
+    """A test runs with `showtell.search`, and with the search over tensors where it does the same."""
     monkeypatch.setitem(ENGINE, "name", request.param)
     return str(request.param)

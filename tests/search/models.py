@@ -16,13 +16,13 @@ from showtell.decoder import SearchState, StepOutput, as_search_step
 from showtell.decoder.state import TensorStep
 from showtell.decoder.tensor_search import TensorBeamSearch, searches_on_device
 from showtell.search import Hypothesis, SpecialTokens
-from showtell.search import search as search_arrays
+from showtell.search import search as search_objects
 
 PAD, START, END, UNK = range(4)
 SPECIALS = SpecialTokens(START, END, (PAD, START, UNK))
 NEG_INF = -math.inf
 CELLS = 3
-ENGINE = {"name": "arrays"}
+ENGINE = {"name": "objects"}
 
 
 def search(
@@ -37,7 +37,9 @@ def search(
     with torch.inference_mode():
         if ENGINE["name"] == "tensors" and searches_on_device(config) and state.images:
             return TensorBeamSearch(step, specials, config, attention).run(state)
-        return search_arrays(as_search_step(step, specials.eos), state, specials, config, attention=attention)
+        return search_objects(
+            as_search_step(step, specials.eos), state, specials, config, attention=attention
+        )
 
 
 class HashModel:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from showtell.config import SearchConfig
 from showtell.decoder import SearchState, StepOutput, as_search_step
-from showtell.search import search as search_arrays
+from showtell.search import search as search_objects
 from tests.search.models import (
     END,
     SPECIALS,
@@ -196,7 +196,7 @@ def test_images_leave_the_batch_when_they_are_done() -> None:
 
     images = list(range(20))
     config = SearchConfig(length_penalty=0)
-    search_arrays(as_search_step(step, END), model.start(images), SPECIALS, config)
+    search_objects(as_search_step(step, END), model.start(images), SPECIALS, config)
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 3
     assert len(sizes) < 21  # and nobody waits for the longest caption allowed
