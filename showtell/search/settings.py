@@ -14,6 +14,8 @@ SAMPLING: Final = ("temperature", "top_k", "top_p", "draws", "seed")
 """Settings that have an effect only with `sample`."""
 _BEAM_SEARCH: Final = ("beam_size", "diversity")
 """Settings that have no effect with `sample`."""
+_TYPES: Final = get_type_hints(SearchConfig)
+"""Name -> type of each setting."""
 
 
 class SearchKeywords(TypedDict, total=False):
@@ -50,11 +52,10 @@ def search_config(
         UsageError: a name is unknown.
         ConfigError: a value is of another type, out of range, or has no effect with the others.
     """
-    kinds = get_type_hints(SearchConfig)
     values = {}
     for name, value in given.items():
-        check_keyword(function, name, [*kinds, *others], {})
-        values[name] = _typed(name, value, kinds[name])
+        check_keyword(function, name, [*_TYPES, *others], {})
+        values[name] = _typed(name, value, _TYPES[name])
     default = SearchConfig()
     changed = {name: value for name, value in values.items() if value != getattr(default, name)}
     sample, captions = changed.get("sample", False), changed.get("num_captions", 1)
