@@ -274,7 +274,7 @@ class TensorBeamSearch:
         return finished, beams, sum_log_probs, parents
 
     def _may_improve(self, sum_log_probs: Tensor, finished: _Finished) -> Tensor:
-        """Images (B,) that may still get a better caption: see `BeamSearch`."""
+        """Images (B,) that may still get a better caption: see `Beam.may_improve`."""
         best_open = sum_log_probs.amax(dim=1)
         worst = finished.scores[:, self.config.num_captions - 1]  # -inf where captions are wanted yet
         if self.config.beam_size == 1:
