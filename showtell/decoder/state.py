@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -87,7 +88,7 @@ class _TensorStepScores(StepScores[SearchState]):
     def __init__(self, output: StepOutput, end: int) -> None:
         self.state, self._end, self._attention = output.state, end, output.attention
         self._log_probs = output.logits.float().log_softmax(dim=-1)
-        if not self._log_probs.sum().isfinite():  # a sum passes over them faster than isfinite does
+        if not math.isfinite(self._log_probs.sum().item()):  # a sum takes less time than isfinite
             raise ModelError(LOGITS_NOT_FINITE)
 
     def top(self, count: int) -> TopWords:
