@@ -74,7 +74,7 @@ class Page:
         return self._file(unquote(parts.path), unquote(base.path))
 
     def _file(self, name: str, base: str) -> Path:
-        """The file of a path in an address; as in browsers, a backslash is a slash where no name has one."""
+        """The file of a path in an address; as in browsers, a backslash is a slash if no name has one."""
         slashed = (name.replace("\\", "/"), base.replace("\\", "/"))
         for last, first in ((name, base), slashed):
             full = last if last.startswith("/") else first[: first.rfind("/") + 1] + last

@@ -39,7 +39,7 @@ def with_description(content: bytes, text: str, name: str) -> bytes:
     """The file with this description, which it must not have yet.
 
     It is written as the alt text of the IPTC's standard and as the description of Dublin Core, both in XMP;
-    as IPTC caption too where the file has such metadata already (as the Metadata Working Group asks for).
+    as IPTC caption too if the file has such metadata already (as the Metadata Working Group asks for).
 
     Raises:
         DataError: its metadata cannot be written.

@@ -29,7 +29,7 @@ class Patch:
 def make_patch(pages: Sequence[tuple[Page, Sequence[tuple[Gap, str]]]]) -> Patch:
     """Make a patch of pages with alt texts.
 
-    Its names begin at the present folder; where pages lie outside of that, which neither tool follows, at the
+    Its names begin at the present folder; if pages lie outside of that, which neither tool follows, at the
     deepest folder that all of them are in. Links are followed first, since neither tool does it.
     """
     files = [page.path.resolve() for page, _ in pages]

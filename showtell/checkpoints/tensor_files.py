@@ -78,7 +78,7 @@ def read_pickled(path: Path) -> Any:
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of a tensor with a value that is infinite or not a number; None where all are finite.
+    """Name of a tensor with a value that is infinite or not a number; None if all are finite.
 
     The variance of a batch norm may be infinite: one that is too large for fp16 (as in the included encoder)
     makes the channel constant, and no output infinite.

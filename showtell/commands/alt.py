@@ -170,7 +170,7 @@ def _propose(result: Survey, args: Namespace) -> int:
 
 
 def _with_backup(args: Namespace, act: Callable[[Backup | None], int]) -> int:
-    """Run something with a backup for the files that it changes, where --write asks for changes."""
+    """Run something with a backup for the files that it changes, if --write asks for changes."""
     if not args.write:
         return act(None)
     backup = Backup(Path(args.backup)) if args.backup else Backup.named_by_time(Path(BACKUPS))
@@ -195,7 +195,7 @@ def _review(result: Survey, args: Namespace) -> int:
 
 
 def _apply(result: Survey, args: Namespace, backup: Backup | None) -> int:
-    """Take the texts of a table; returns 1 where none belongs to a gap, or a file was not changed."""
+    """Take the texts of a table; returns 1 if none belongs to a gap, or a file was not changed."""
     texts = read_texts(Path(args.texts))
     changes = Changes(backup)
     used = set()

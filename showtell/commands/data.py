@@ -148,7 +148,7 @@ _READ: Final = tuple(name for name in DATASET_FORMATS if name != "scenes")
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Run one of its commands; `list` where none is named."""
+    """Run one of its commands; `list` if none is named."""
     name = args.get("subcommand")
     if name in (None, "list"):
         return _list(args[name].names if name else [])
@@ -206,7 +206,7 @@ def _bytes(size: int) -> str:
 
 
 def _check(args: Namespace) -> int:
-    """Report; returns 1 where something is missing or unusable."""
+    """Report; returns 1 if something is missing or unusable."""
     known = next((each for each in DATASETS if each.name == args.root), None)
     if known and not Path(args.root).exists():
         root = Path(known.data_root)

@@ -62,7 +62,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(parser: Parser, args: Namespace) -> int:  # noqa: ARG001 - all commands are called alike
-    """Report; returns 1 where captioning cannot work, else 0."""
+    """Report; returns 1 if captioning cannot work, else 0."""
     checks = list(_checks(Path(args.cache)))
     if args.json:
         print(json.dumps([vars(check) for check in checks], indent=1, ensure_ascii=False))
@@ -138,9 +138,7 @@ def _extras() -> Check:
     if not lacks:
         return Check("extras", text)
     names = ",".join(extra for extra, lacking in extras.items() if lacking)
-    return Check(
-        "extras", f"{text}; not: {'; '.join(lacks)}", f"where needed, pip install 'showtell[{names}]'"
-    )
+    return Check("extras", f"{text}; not: {'; '.join(lacks)}", f"if needed, pip install 'showtell[{names}]'")
 
 
 def _java() -> Check:

@@ -39,7 +39,7 @@ class EncoderConfig:
     """Side in pixels that square images are resized to; others keep their proportions, at the same area
     (random and cropped views, and all of `online` training, are squares)."""
     precision: Precision = "auto"
-    """Number format to compute in; `auto` takes bf16 where the machine is fast at it."""
+    """Number format to compute in; `auto` takes bf16 if the machine is fast at it."""
 
     def __post_init__(self) -> None:
         paths_to_text(self, "weights")

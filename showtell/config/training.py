@@ -36,7 +36,7 @@ class TrainingConfig:
     patience: int = 5
     """Stop after this many epochs in a row without a lower validation loss; 0 to never stop early."""
     precision: Precision = "auto"
-    """Number format of the decoder's matrix products; `auto` takes bf16 where the machine is fast at it."""
+    """Number format of the decoder's matrix products; `auto` takes bf16 if the machine is fast at it."""
     checkpoint_minutes: float = 10.0
     """Minutes between two checkpoints within an epoch; there is one after each epoch anyway."""
     num_workers: int = 0

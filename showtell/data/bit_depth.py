@@ -102,7 +102,7 @@ def _scaled(values: npt.NDArray[Any], white: int | None) -> npt.NDArray[np.uint8
 
 
 def _sensor_white(values: npt.NDArray[Any]) -> int | None:
-    """White of 10 or 12 bit, where the brightest value is near it; None for values of 16 bit."""
+    """White of 10 or 12 bit, if the brightest value is near it; None for values of 16 bit."""
     brightest = int(values.max())
     for bits in _SENSOR_BITS:
         white = (1 << bits) - 1

@@ -88,7 +88,7 @@ class CaptionDataset(Dataset[Item]):
         model_captions: weight in the loss of captions that a model wrote.
 
     Attributes:
-        caption_weights: (images, captions) the weight in the loss of each caption; None where all weigh 1.
+        caption_weights: (images, captions) the weight in the loss of each caption; None if all weigh 1.
     """
 
     def __init__(
@@ -323,7 +323,7 @@ def _leave_signals_to_training(_: int) -> None:
 
 
 def with_images(batch: CaptionBatch | ShowtellError, dataset: CaptionDataset) -> CaptionBatch:
-    """A batch with the tensors of its images, where its dataset gives rows of a table.
+    """A batch with the tensors of its images, if its dataset gives rows of a table.
 
     Raises:
         ShowtellError: instead of a batch, a worker has sent it.

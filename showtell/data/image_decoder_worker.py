@@ -167,7 +167,7 @@ class _Worker:
 
 
 def limit_memory(extra: int) -> None:
-    """Let this process allocate `extra` bytes more than it has; where the system has no such limit, any."""
+    """Let this process allocate `extra` bytes more than it has; if the system has no such limit, any."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -20,7 +20,7 @@ class CaptionedImage:
         split: the part of the dataset it belongs to.
         image_id: the dataset's own name for it (COCO: the number), as text; if several datasets are read,
             with the name of its dataset before it.
-        authors: who wrote each caption; empty where people wrote all of them.
+        authors: who wrote each caption; empty if people wrote all of them.
         dataset: the name of its dataset, if several are read.
         weight: how often the image comes in an epoch of training.
     """

@@ -16,7 +16,7 @@ from showtell.errors import ConfigError, DataError
 
 
 def by_split(images: Sequence[CaptionedImage], split: Split) -> list[CaptionedImage]:
-    """The images of one split, in their order; none where the dataset has no such split."""
+    """The images of one split, in their order; none if the dataset has no such split."""
     return [image for image in images if image.split == split]
 
 

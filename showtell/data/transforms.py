@@ -43,7 +43,7 @@ _WIDEST = 3.0  # what is wider or taller than this is squeezed
 
 _LEAST_AREA = 0.45  # of a random view, of 1
 
-_MOST_SQUEEZED = 1.25  # width to height of a random view, where the whole is 1
+_MOST_SQUEEZED = 1.25  # width to height of a random view, if the whole is 1
 
 _DRAFT_MARGIN = 1.5  # photos are decoded at no less than this many times the size that is needed
 

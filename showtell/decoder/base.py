@@ -173,7 +173,7 @@ def zero_recurrent(rnn: nn.LSTM | nn.GRU, like: Tensor) -> tuple[Tensor, ...]:
 class Packing(NamedTuple):
     """Where the tokens of N padded sequences stand in the packed (time-major) order of torch.
 
-    `sequences[packing.sequence, packing.step]` is the data of the `PackedSequence`: one gather, where
+    `sequences[packing.sequence, packing.step]` is the data of the `PackedSequence`: one gather, while
     `pack_padded_sequence` copies each step on its own.
 
     Attributes:

@@ -39,7 +39,7 @@ def load_backbone(name: str) -> Backbone:
 
     Args:
         name: a folder in models/, a local `transformers` folder, a hub id, or a file with a torchvision state
-            dictionary (`.pth`); or `PLUGIN:NAME`, where a package registers such a plug-in of encoders.
+            dictionary (`.pth`); or `PLUGIN:NAME`, if a package registers such a plug-in of encoders.
 
     Raises:
         EncoderError: there are no such weights, or not of a network that gives a grid.

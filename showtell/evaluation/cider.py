@@ -197,7 +197,7 @@ class _Order:
         )
 
     def number(self, keys: Ints) -> Ints:
-        """Number n-grams (G,): those in references by their place, others alike where they are alike."""
+        """Number n-grams (G,): those in references by their place, others alike if they are alike."""
         keys, inverse = np.unique(keys, return_inverse=True)  # a search for sorted keys is faster
         numbers = np.searchsorted(self.keys, keys)
         new = self.keys[numbers] != keys
@@ -237,7 +237,7 @@ class _Order:
 
 
 def _inverse_norms(captions: Ints, weights: Floats, count: int) -> Floats:
-    """1 / norm of each caption's vector `(count,)`; 0 where the vector is zero."""
+    """1 / norm of each caption's vector `(count,)`; 0 if the vector is zero."""
     norms = np.sqrt(_sum_by(captions, weights**2, count))
     return np.divide(1, norms, out=np.zeros(count), where=norms > 0)
 

@@ -105,7 +105,7 @@ _OTHER: Final = """
 """Names that hold that of an object, and are none."""
 
 _COLOURS: Final = frozenset({"orange"})
-"""Names that are a colour where another word of the caption's phrase follows."""
+"""Names that are a colour if another word of the caption's phrase follows."""
 
 
 def _plural(word: str) -> str:
@@ -115,7 +115,7 @@ def _plural(word: str) -> str:
 
 
 def _names() -> dict[tuple[str, ...], str | None]:
-    """Words of a name, singular or plural -> the kind of object, or None where it is no object."""
+    """Words of a name, singular or plural -> the kind of object, or None if it is no object."""
     names: dict[tuple[str, ...], str | None] = {}
     for other in _OTHER.split():
         names[tuple(other.split("-"))] = None

@@ -16,7 +16,7 @@ def distinct_n(captions: Sequence[Sequence[Hashable]], n: int) -> float:
         n: words of an n-gram.
 
     Returns:
-        0..1; 0 where there are no words.
+        0..1; 0 if there are no words.
     """
     ngrams = {tuple(words[i : i + n]) for words in captions for i in range(len(words) - n + 1)}
     return len(ngrams) / max(sum(map(len, captions)), 1)
@@ -29,7 +29,7 @@ def self_bleu(captions: Sequence[Sequence[Hashable]]) -> float:
         captions: two or more of one image, as words.
 
     Returns:
-        0..1; 1 where all say the same.
+        0..1; 1 if all say the same.
 
     Raises:
         DataError: fewer than two captions.

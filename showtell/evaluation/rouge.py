@@ -50,7 +50,7 @@ def common_subsequence_lengths(
 ) -> list[int]:
     """Length of the longest common subsequence of a caption with each of others.
 
-    A row of the usual table is one integer: bit j is 0 where the length rises at word j (Hyyro 2004,
+    A row of the usual table is one integer: bit j is 0 if the length rises at word j (Hyyro 2004,
     "Bit-parallel LCS-length computation revisited").
     """
     places: defaultdict[Hashable, int] = defaultdict(int)  # word -> bits of its positions

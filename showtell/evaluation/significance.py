@@ -39,7 +39,7 @@ class Statistic:
 
     @classmethod
     def ratio(cls, numerator: ArrayLike, denominator: ArrayLike) -> Statistic:
-        """The sum of (N,) values over the sum of (N,) others; 0 where that is 0."""
+        """The sum of (N,) values over the sum of (N,) others; 0 if that is 0."""
         return cls(
             np.stack([np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)], axis=1), _ratio
         )

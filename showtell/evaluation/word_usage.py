@@ -40,7 +40,7 @@ class WordCount:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A word that candidates have where the references agree on another.
+    """A word that candidates have while the references agree on another.
 
     Attributes:
         predicted: the word of the candidates.

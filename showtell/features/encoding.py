@@ -118,7 +118,7 @@ def encode_views(
 
 
 def require_finite(finite: Iterable[bool], items: Sequence[ImageView]) -> None:
-    """Stop where features are not finite, before training fails because of them.
+    """Stop if features are not finite, before training fails because of them.
 
     Args:
         finite: whether the features of each view are.

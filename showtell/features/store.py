@@ -14,7 +14,7 @@ reads it, and another one appended. One process writes at a time (a lock file, w
 its holder dies); others wait, then find the work done.
 
 A row is read by one request of its size. Mapping the file into memory would read a few pages at a time, which
-is slower where rows come at random, and would count all that was read as the process's memory (COCO: 24 GB).
+is slower if rows come at random, and would count all that was read as the process's memory (COCO: 24 GB).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Distinct:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Log how many photos have repeated captions, where any has."""
+        """Log how many photos have repeated captions, if any has."""
         if kind is None and self._short:
             log.warning(
                 "%d of %d photos have fewer than %d different captions: raise --diversity (2, say) or"

@@ -105,7 +105,7 @@ def write_page(evaluation: DatasetEvaluation, folder: Path) -> Path:
     """Write the page of one dataset, and its scores.
 
     Args:
-        evaluation: with attention, where the page is to show it.
+        evaluation: with attention, if the page is to show it.
         folder: created if it is missing; scores in it of other models on the same images are shown too.
 
     Raises:

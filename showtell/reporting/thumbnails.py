@@ -9,7 +9,7 @@ from typing import Final
 from showtell.data.images import decode_image
 
 SIDE: Final = 224
-"""Longest side in pixels, where the photo fits into `BYTES`."""
+"""Longest side in pixels, if the photo fits into `BYTES`."""
 BYTES: Final = 5_000
 """Maximum number of bytes of a small copy."""
 _STEPS: Final = ((SIDE, 70), (SIDE, 50), (SIDE, 30), (SIDE, 15), (160, 10), (96, 5), (32, 0))

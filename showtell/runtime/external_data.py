@@ -23,7 +23,7 @@ _MESSAGES: Final[dict[str, _Fields]] = {
     "tensor": {13: "entry"},
     "entry": {},
 }
-"""Kind of message -> kinds of the messages in its fields, where these lead to tensors."""
+"""Kind of message -> kinds of the messages in its fields, if these lead to tensors."""
 _DEEPEST: Final = 100
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SIZES: Final = {_FIXED64: 8, _FIXED32: 4}

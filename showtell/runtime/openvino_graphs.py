@@ -136,7 +136,7 @@ def _machine() -> str:
 
 
 def _instruction_sets() -> str:
-    """The instruction sets of the processor; where Linux does not list them, its name."""
+    """The instruction sets of the processor; if Linux does not list them, its name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

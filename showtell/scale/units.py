@@ -30,8 +30,8 @@ class SourceImage:
         id: names it among all images of the job.
         file: the file that it is, or is in.
         place: offset and length in bytes of an image within the file.
-        content: the bytes of its file, where they have been read already.
-        error: why it could not be read, where that has been tried already.
+        content: the bytes of its file, if they have been read already.
+        error: why it could not be read, if that has been tried already.
     """
 
     id: str
@@ -138,7 +138,7 @@ class ParquetUnit:
         return self.stop - self.start
 
     def images(self) -> Iterator[SourceImage]:
-        """The images, in order, read a few at a time; where the file is damaged, each with that error."""
+        """The images, in order, read a few at a time; if the file is damaged, each with that error."""
         arrow, row = import_pyarrow(), self.start
         try:
             for batch in self._batches():
@@ -152,7 +152,7 @@ class ParquetUnit:
                 yield SourceImage(f"{self.file}/{lost}", self.file, error=reason)
 
     def ids(self) -> list[str] | None:
-        """The ids of its images; None where a column of the file names them."""
+        """The ids of its images; None if a column of the file names them."""
         if self.id_column is not None:
             return None
         return [f"{self.file}/{self.first + row}" for row in range(self.start, self.stop)]

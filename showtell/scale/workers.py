@@ -20,7 +20,7 @@ from showtell.scale.units import Unit
 from showtell.utils.storage import is_remote
 
 ATTEMPTS: Final = 5
-"""Times that a unit is begun in a run. Ray tries without end where workers die, and a unit that kills every
+"""Times that a unit is begun in a run. Ray tries without end if workers die, and a unit that kills every
 worker must come to an end."""
 ATTEMPT: Final = ".attempt-"
 """Begins the names of files that count attempts."""
@@ -101,7 +101,7 @@ class RayWorker:
 
 @contextmanager
 def _counted(shard: Path) -> Iterator[None]:
-    """Count the attempts at a shard, in a file that stays where the process dies.
+    """Count the attempts at a shard, in a file that stays if the process dies.
 
     Raises:
         ShowtellError: there have been too many.

@@ -139,7 +139,7 @@ def _add_guards(
     origins: tuple[str, ...],
     hosts: tuple[str, ...] | None,
 ) -> None:
-    """Add what stands before every route; `hosts` is None where any name of this service is answered."""
+    """Add what stands before every route; `hosts` is None if any name of this service is answered."""
     # The last one added is the outermost: whatever answers is counted and has its headers.
     if token:
         app.add_middleware(RequireToken, token=token, prefixes=("/v1", "/metrics"))
@@ -283,7 +283,7 @@ def _image_answer(answer: Answer, options: CaptionOptions) -> ImageAnswer:
 
 
 async def _unless_gone(request: Request, futures: Sequence[Future[Answer]]) -> list[Answer | BaseException]:
-    """Wait for answers; where whoever asked has left before, what is not yet begun is not computed."""
+    """Wait for answers; if whoever asked has left before, what is not yet begun is not computed."""
     answers = [asyncio.wrap_future(future) for future in futures]
     for answer in answers:
         answer.add_done_callback(_heard)

@@ -70,7 +70,7 @@ class BoundedProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection; where there are too many, one that waits longest for its request is closed."""
+        """Take a connection; if there are too many, one that waits longest for its request is closed."""
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > self.most:

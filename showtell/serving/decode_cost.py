@@ -55,7 +55,7 @@ def estimate_decode_seconds(image: bytes) -> float:
 
 
 def _numbers(form: str, image: bytes, place: int) -> tuple[int, int]:
-    """Width and height at a place; 0 where the file ends before."""
+    """Width and height at a place; 0 if the file ends before."""
     if len(image) < place + struct.calcsize(form):
         return 0, 0
     width, height = struct.unpack_from(form, image, place)

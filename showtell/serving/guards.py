@@ -134,7 +134,7 @@ class FinishRequests:
 
 
 class LimitActive:
-    """Refuses requests (503) where too many are under way, except those for the state of the service.
+    """Refuses requests (503) if too many are under way, except those for the state of the service.
 
     Args:
         app: what answers.

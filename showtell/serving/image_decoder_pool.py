@@ -46,7 +46,7 @@ _LEAST_MEMORY: Final = 256 * 2**20
 _RETRY_SECONDS: Final = 10.0
 """Between attempts to start a decoder while none can be started."""
 _NICENESS: Final = 10
-"""The patient decoders get about a tenth of a core where the others have work for all."""
+"""The patient decoders get about a tenth of a core while the others have work for all."""
 
 
 @dataclass(eq=False)

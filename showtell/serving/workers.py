@@ -1,4 +1,4 @@
-"""Several processes that serve at one port: started, restarted where one dies, and stopped together."""
+"""Several processes that serve at one port: started, restarted if one dies, and stopped together."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Workers:
 
 
 def follow_parent() -> None:
-    """In a worker: leave Ctrl-C to the parent, and stop where the parent has died."""
+    """In a worker: leave Ctrl-C to the parent, and stop if the parent has died."""
     os.setpgrp()
     parent = multiprocessing.parent_process()
 

@@ -43,7 +43,7 @@ def calibrate_model(
         images: these images, in their order.
 
     Returns:
-        Of each dataset, by its name, the reliability of "captions" and of "words"; empty where there are too
+        Of each dataset, by its name, the reliability of "captions" and of "words"; empty if there are too
         few images to calibrate with.
     """
     try:

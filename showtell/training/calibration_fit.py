@@ -37,7 +37,7 @@ def choose_doubtful_threshold(predicted: Floats, good: Bools, datasets: npt.NDAr
             captions doubtful.
 
     Returns:
-        The threshold; None where there is none.
+        The threshold; None if there is none.
     """
     of_dataset = [datasets == name for name in np.unique(datasets)]
     for threshold in _THRESHOLDS.tolist():
@@ -159,7 +159,7 @@ def _dataset_reliability(
 
 
 def _fit(features: Floats, labels: Bools, weights: Floats) -> tuple[float, ...]:
-    """Weights (F + 1,) of a logistic regression; Platt's targets keep it finite where all or none held.
+    """Weights (F + 1,) of a logistic regression; Platt's targets keep it finite if all or none held.
 
     Args:
         features: (N, F).

@@ -40,7 +40,7 @@ class CrossEntropy(nn.Module):
     Args:
         captioner: the model, whose decoder is trained.
         config: the optimisation.
-        caption_weights: (images, captions) the weight of each training caption; None where all weigh 1.
+        caption_weights: (images, captions) the weight of each training caption; None if all weigh 1.
     """
 
     stage = "cross-entropy"
@@ -93,7 +93,7 @@ class CrossEntropy(nn.Module):
 
 
 def decoder_features(captioner: Captioner, images: Tensor) -> Tensor:
-    """Features (B, R, D) of images or of cached features, in fp32 where no autocast converts them."""
+    """Features (B, R, D) of images or of cached features, in fp32 if no autocast converts them."""
     features = captioner.features(images)
     return features if torch.is_autocast_enabled(features.device.type) else features.float()
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 MAX_LOSS_RATIO: Final = 3.0
 """A validation loss above this multiple of the uniform-guessing loss, log(V), counts as diverged."""
 RISING_EPOCHS: Final = 3
-"""Training stops where the validation loss has only risen in so many epochs, from the first on."""
+"""Training stops if the validation loss has only risen in so many epochs, from the first on."""
 
 
 def check_divergence(losses: Sequence[float], words: int, config: TrainingConfig) -> None:

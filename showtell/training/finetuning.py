@@ -46,7 +46,7 @@ class FineTuning(CrossEntropy):
     Args:
         captioner: the whole model, with the weights that training starts from.
         config: the optimisation.
-        caption_weights: (images, captions) the weight of each training caption; None where all weigh 1.
+        caption_weights: (images, captions) the weight of each training caption; None if all weigh 1.
         retention: the initial model, and how strongly it is retained.
     """
 
@@ -75,7 +75,7 @@ class FineTuning(CrossEntropy):
     def _distillation_loss(
         self, batch: CaptionBatch, features: Tensor, hidden: Tensor, targets: Tensor
     ) -> Tensor:
-        """Mean cross-entropy with the initial model's word probabilities; 0 where the next word is new."""
+        """Mean cross-entropy with the initial model's word probabilities; 0 if the next word is new."""
         with torch.no_grad():
             tokens = map_new_words_to_unk(batch.captions, self.teacher)
             before = self.teacher(features, tokens, batch.lengths, batch.image_index)

@@ -81,7 +81,7 @@ class RunLogger(ABC):
         """Send what is left, and end the run."""
 
     def log_epoch(self, row: Mapping[str, float], photos: Sequence[CaptionedPhoto]) -> None:
-        """Log an epoch: the row of the history, grouped, and photos, where there are any."""
+        """Log an epoch: the row of the history, grouped, and photos, if there are any."""
         step = int(row["epoch"])
         self.log_metrics(grouped(row), step)
         if photos:
@@ -297,7 +297,7 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _known_run(folder: Path, kind: str) -> str | None:
-    """The run of the service that this folder's training began; None where there is none."""
+    """The run of the service that this folder's training began; None if there is none."""
     try:
         state = read_json(folder / STATE)
     except (OSError, ValueError):

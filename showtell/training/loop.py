@@ -60,7 +60,7 @@ class TrainingContext:
     Attributes:
         val_loader: of this process's share of the validation images.
         on_start: called once, with the name of the first stage that trains, when all has been checked.
-        captions: of the validation images, by the best model; None where a former process saved it.
+        captions: of the validation images, by the best model; None if a former process saved it.
     """
 
     captioner: Captioner

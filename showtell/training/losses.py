@@ -13,7 +13,7 @@ from torch.nn import functional as F
 CHUNK = 512
 """Rows whose logits are held at a time on a CPU, whose caches they should fit."""
 GPU_CHUNK = 8192
-"""Rows whose logits are held at a time on a GPU, where few large products are faster."""
+"""Rows whose logits are held at a time on a GPU, on which few large products are faster."""
 
 
 def linear_cross_entropy(
@@ -50,7 +50,7 @@ def linear_cross_entropy(
 
 
 def _autocast(hidden: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The three in the number format of autocast, where that is enabled: a Function gets what it is given."""
+    """The three in the number format of autocast, if that is enabled: a Function gets what it is given."""
     device = hidden.device.type
     if not torch.is_autocast_enabled(device):
         return hidden, weight, bias

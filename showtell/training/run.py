@@ -175,7 +175,7 @@ def train(
             built-in dataset of synthetic scenes.
         out: folder of the run. Where it holds a run already, the next free one of `out`-2, `out`-3, ...
         init: model to start from: a run, a folder in models/, a hub id, or `none` to train from scratch.
-            `auto`: the included model, where there are fewer than 3,000 training images.
+            `auto`: the included model, if there are fewer than 3,000 training images.
         encoder: the frozen image encoder.
         features: `cached`: computed once and stored; `memory`: computed once and kept in the memory of the
             device; `auto`: `memory` on a GPU that has room, else `cached`; `online`: computed in every epoch,

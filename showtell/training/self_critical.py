@@ -117,7 +117,7 @@ class SelfCritical(CrossEntropy):
     Args:
         captioner: the model.
         config: the optimisation.
-        caption_weights: (images, captions) the weight of each training caption; None where all weigh 1.
+        caption_weights: (images, captions) the weight of each training caption; None if all weigh 1.
         policy: of self-critical training.
         reward: of the training images.
     """

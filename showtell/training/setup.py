@@ -28,7 +28,7 @@ from showtell.features.store import CachedFeatures, FeatureStore
 from showtell.training.distributed import world
 
 _SHARE_OF_GPU: Final = 0.6
-"""Of a GPU's free memory, what features may take where they are kept there by default."""
+"""Of a GPU's free memory, what features may take if they are kept there by default."""
 
 
 def new_captioner(config: RunConfig, encoder: CNNEncoder, vocabulary: Vocabulary) -> Captioner:

@@ -75,7 +75,7 @@ def validate(
                 loss, words = mean_loss(decoder, batch, states, caption_weights=weights)
                 losses[dataset].add(loss, words)
                 is_finite = is_finite and bool(loss.isfinite())
-            # Training has diverged where it is not: there is nothing to search then.
+            # Training has diverged if it is not: there is nothing to search then.
             if is_finite:
                 captions += _best_captions(captioner, features, batch, search)
             else:

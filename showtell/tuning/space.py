@@ -123,7 +123,7 @@ class SearchSpace:
         return {name: value for p in self.parameters for name, value in p.of(parameters[p.name]).items()}
 
     def own(self, config: RunConfig) -> dict[str, Value]:
-        """Parameter -> the value that the configuration has itself, where that belongs to the space."""
+        """Parameter -> the value that the configuration has itself, if that belongs to the space."""
         values = {parameter.name: parameter.own(config) for parameter in self.parameters}
         return {name: value for name, value in values.items() if value is not None}
 

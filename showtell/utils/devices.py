@@ -73,7 +73,7 @@ def _fastest() -> str:
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The number format to compute in; `auto` takes bfloat16 where the hardware multiplies it."""
+    """The number format to compute in; `auto` takes bfloat16 if the hardware multiplies it."""
     if precision == "fp32":
         return torch.float32
     if precision == "bf16":

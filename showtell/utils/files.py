@@ -191,7 +191,7 @@ def remove_abandoned(folder: Path) -> list[str]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder, where the system has such a thing (not on Windows)."""
+    """Flush the entries of a folder, if the system has such a thing (not on Windows)."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'beam_size'?` where one of the choices is close to `name`, else an empty string."""
+    """`; did you mean 'beam_size'?` if one of the choices is close to `name`, else an empty string."""
     close = difflib.get_close_matches(name, sorted(choices), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -35,9 +35,9 @@ def keep_freed_memory() -> bool:
     allocated and unmapped when it is freed, so that every batch pays for zeroed pages (see
     docs/speed.md for what it costs). `malloc_trim` still returns free memory.
 
-    The setting is of the whole process. It is left as it is where the environment sets it
+    The setting is of the whole process. It is left as it is if the environment sets it
     (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) or preloads another allocator
-    (`LD_PRELOAD`), and where the C library is not glibc.
+    (`LD_PRELOAD`), and if the C library is not glibc.
 
     Returns:
         Whether it was changed.

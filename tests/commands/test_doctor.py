@@ -53,9 +53,9 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("package", "line", "advice"),
     [
-        ("fastapi", "extras", "not: serve (fastapi): where needed, pip install 'showtell[serve]'"),
-        ("pyarrow", "extras", "not: scale (pyarrow): where needed, pip install 'showtell[scale]'"),
-        ("pillow-heif", "extras", "not: heif (pillow-heif): where needed, pip install 'showtell[heif]'"),
+        ("fastapi", "extras", "not: serve (fastapi): if needed, pip install 'showtell[serve]'"),
+        ("pyarrow", "extras", "not: scale (pyarrow): if needed, pip install 'showtell[scale]'"),
+        ("pillow-heif", "extras", "not: heif (pillow-heif): if needed, pip install 'showtell[heif]'"),
         ("matplotlib", "PyTorch", "not installed: matplotlib; install showtell again"),
     ],
 )

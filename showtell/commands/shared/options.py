@@ -170,7 +170,7 @@ def check_min_confidence(value: float | None) -> None:
 
 
 def require_confidence(captioner: CaptioningModel, min_confidence: float | None) -> None:
-    """Check that the model has a confidence, where --min-confidence asks for one.
+    """Check that the model has a confidence, if --min-confidence asks for one.
 
     Raises:
         UsageError: it has none.

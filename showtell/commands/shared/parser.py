@@ -97,7 +97,7 @@ class Parser(ArgumentParser):
         return parsed
 
     def named(self, action: Action) -> str | None:
-        """The name of an option that stands on the command line, as it stands there; None where none does."""
+        """The name of an option that stands on the command line, as it stands there; None if none does."""
         names = {argument.partition("=")[0] for argument in self.given}
         short = [name for name, option in self._short.items() if option in action.option_strings]
         return next((name for name in [*short, *action.option_strings] if name in names), None)
@@ -349,7 +349,7 @@ def _see_help(parser: Parser) -> str:
 
 
 def _file(parser: Parser) -> str:
-    """`FILE: ` of a configuration file, where one is named on the command line."""
+    """`FILE: ` of a configuration file, if one is named on the command line."""
     for argument, following in pairwise([*parser.given, ""]):
         name, equals, value = argument.partition("=")
         if name == "--config":

@@ -142,7 +142,7 @@ def section_of(args: Namespace, key: str, section: type[Section]) -> Section:
 
 @cache
 def docstrings(section: type) -> dict[str, str]:
-    """The docstrings under the fields of a dataclass, each as one line; none where the source is missing."""
+    """The docstrings under the fields of a dataclass, each as one line; none if the source is missing."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(section)))
     except (OSError, TypeError):

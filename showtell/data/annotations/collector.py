@@ -32,7 +32,7 @@ class LoadedAnnotations:
         skipped: the entries that were dropped; empty unless asked to skip bad ones. The captions of a dropped
             image go with it, without an entry each.
         format: how the annotations were written.
-        files: the annotation files that were read; empty where each image has a text file beside it.
+        files: the annotation files that were read; empty if each image has a text file beside it.
         alternatives: other annotation files in the folder, which were not read.
         repeated: the number of rows that were dropped as they repeat an earlier one.
     """
@@ -60,7 +60,7 @@ class _Draft:
     authors: list[CaptionAuthor] = field(default_factory=list)
 
     def image(self, image_id: str) -> CaptionedImage:
-        """The record; authors are kept only where a model is among them."""
+        """The record; authors are kept only if a model is among them."""
         authors = tuple(self.authors) if "model" in self.authors else ()
         return CaptionedImage(self.path, tuple(self.captions), self.split, image_id, authors)
 
@@ -149,7 +149,7 @@ class Collector(Entries):
 
         Args:
             name: its file, relative to one of the folders.
-            split: the part of the dataset it belongs to; None where the row does not say: `train`, or what
+            split: the part of the dataset it belongs to; None if the row does not say: `train`, or what
                 an earlier row had.
             folders: where to look for the file.
             image_id: its id; without it, its name.

@@ -216,7 +216,7 @@ def _next_row(lines: list[str], place: int, delimiter: str, *, quoted: bool) -> 
 
 
 def _repaired(fields: list[str], columns: list[str], delimiter: str) -> list[str]:
-    """The fields of a row with bars, where one bar too few or too many leaves no doubt what is meant.
+    """The fields of a row with bars, if one bar too few or too many leaves no doubt what is meant.
 
     Flickr30k's table has `name.jpg| 4   A dog runs.`, without its second bar.
     """

@@ -80,7 +80,7 @@ class ImageFolders:
         return folder / match if match else None
 
     def _find_repeated(self, folder: Path, name: str) -> Path | None:
-        """The file where `name` begins with what `folder` ends with: `images/a.jpg` in `.../images`."""
+        """The file, if `name` begins with what `folder` ends with: `images/a.jpg` in `.../images`."""
         parts = name.split("/")
         for count in range(1, len(parts)):
             if folder.parts[-count:] == tuple(parts[:count]):

@@ -71,7 +71,7 @@ def _nearly(fields: str) -> bool:
 
 
 def _several(root: Path, files: Sequence[Path]) -> str:
-    """A suggestion where several files have captions and none has priority."""
+    """A suggestion if several files have captions and none has priority."""
     return (
         f"several files have captions: {_names(root, files)}; name one with --data.root"
         if len(files) > 1

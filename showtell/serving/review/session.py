@@ -51,7 +51,7 @@ class Review:
     Args:
         items: all photos; those that have a caption in the file, or were skipped before, are not shown.
         output: the CSV file of the captions.
-        folder: photos have to be inside it when they are read; None where they were checked already.
+        folder: photos have to be inside it when they are read; None if they were checked already.
         kind: `captions` of photos, or `alt` texts, which begin with a capital letter.
         then: the command that uses the captions, for the page.
 
@@ -134,7 +134,7 @@ class Review:
         return saved, len(self._decisions) - saved
 
     def next_after(self, number: int) -> int | None:
-        """The first photo without a decision after this one, else from the start; None where all have one."""
+        """The first photo without a decision after this one, else from the start; None if all have one."""
         for place in (*range(number + 1, len(self.items)), *range(min(number + 1, len(self.items)))):
             if place not in self._decisions:
                 return place
