@@ -116,19 +116,19 @@ def _braces(text: str, begin: int) -> Generator[tuple[int, int], None, int]:
     """The expressions of one tag; returns where it ends."""
     quote, depth, start = "", 0, begin
     stop = min(len(text), begin + _LONGEST_TAG)
-    for place in range(begin, stop):
-        character = text[place]
-        opens = depth or text[place - 1] in "= \t\r\n"
+    for index in range(begin, stop):
+        character = text[index]
+        opens = depth or text[index - 1] in "= \t\r\n"
         if quote:
             quote = "" if character == quote else quote
         elif opens and (character in "\"'" or (depth and character == "`")):
             quote = character
         elif opens and character == "{":
-            start, depth = (start if depth else place), depth + 1
+            start, depth = (start if depth else index), depth + 1
         elif character == "}" and depth:
             depth -= 1
             if not depth:
-                yield start, place + 1
+                yield start, index + 1
         elif character == ">" and not depth:
-            return place
+            return index
     return stop

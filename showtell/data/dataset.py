@@ -55,9 +55,9 @@ class CaptionBatch(NamedTuple):
         captions: (N, T) token ids with start and end, longest first, padded.
         lengths: (N,) tokens of each caption, with start and end.
         image_index: (N,) the image (row of `images`) of each caption.
-        order: (B,) the place that each image had in the list that was collated.
+        order: (B,) the index that each image had in the list that was collated.
         number: (B,) the number of each image in its dataset.
-        caption_index: (N,) the place of each caption among those of its image.
+        caption_index: (N,) the index of each caption among those of its image.
     """
 
     images: Tensor
@@ -129,9 +129,9 @@ def _caption_weights(images: Sequence[CaptionedImage], model_captions: float) ->
         return None
     weights = torch.ones(len(images), max(len(image.captions) for image in images))
     for row, image in zip(weights, images, strict=True):
-        for place, author in enumerate(image.authors):
+        for position, author in enumerate(image.authors):
             if author == "model":
-                row[place] = model_captions
+                row[position] = model_captions
     return weights
 
 
@@ -142,7 +142,7 @@ def collate_fn(
 
     Args:
         items: (image, captions), or (image, captions, number in the dataset); captions are one tensor
-            (T_i,) or several. Without a number, an image's place in the list is its number.
+            (T_i,) or several. Without a number, an image's index in the list is its number.
         pad_id: what captions are padded with.
 
     Returns:
@@ -156,7 +156,7 @@ def collate_fn(
             torch.cat(captions).numpy(),
             np.array([len(caption) for caption in captions]),
             np.array([len(of_image) for of_image in several]),
-            [item[2] if len(item) == 3 else place for place, item in enumerate(items)],
+            [item[2] if len(item) == 3 else position for position, item in enumerate(items)],
         ),
         pad_id,
     )
@@ -185,10 +185,10 @@ def _collate(items: Any, pad_id: int = 0) -> CaptionBatch:
     assert isinstance(items, _Items)
     length, first = items.lengths, np.cumsum(items.counts) - items.counts
     item = np.repeat(np.arange(len(items.images)), items.counts)  # (N,)
-    place = np.arange(len(length)) - np.repeat(first, items.counts)  # (N,)
+    position = np.arange(len(length)) - np.repeat(first, items.counts)  # (N,)
     order = np.argsort(-np.maximum.reduceat(length, first), kind="stable")  # (B,)
     row = np.argsort(order)[item]  # (N,), the row of each caption's image
-    by_length = np.lexsort((place, row, -length))
+    by_length = np.lexsort((position, row, -length))
     return CaptionBatch(
         torch.stack([items.images[i] for i in order.tolist()]),
         torch.from_numpy(_padded(items.tokens, length, by_length, pad_id)),
@@ -196,7 +196,7 @@ def _collate(items: Any, pad_id: int = 0) -> CaptionBatch:
         torch.from_numpy(row[by_length]),
         torch.from_numpy(order),
         torch.tensor(items.numbers)[order],
-        torch.from_numpy(place[by_length]),
+        torch.from_numpy(position[by_length]),
     )
 
 

@@ -89,9 +89,9 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def batches_of_a_shape(pixels: Sequence[npt.NDArray[np.uint8]], size: int) -> Iterator[list[int]]:
-    """The places, among N images (H, W, 3), of images of one shape, at most `size` at a time."""
-    places: dict[tuple[int, ...], list[int]] = {}
-    for place, image in enumerate(pixels):
-        places.setdefault(image.shape, []).append(place)
-    for of_a_shape in places.values():
+    """The indices, among N images (H, W, 3), of images of one shape, at most `size` at a time."""
+    indices: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(pixels):
+        indices.setdefault(image.shape, []).append(index)
+    for of_a_shape in indices.values():
         yield from batched(of_a_shape, size)

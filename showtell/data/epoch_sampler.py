@@ -56,7 +56,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         first, self.first_batch = self.first_batch, 0
         drawn = list(zip(order, draws, strict=True))
         for number in range(first, len(self)):
-            begin, end = (self.size * place // len(self) for place in (number, number + 1))
+            begin, end = (self.size * index // len(self) for index in (number, number + 1))
             yield drawn[begin:end][self.rank :: self.world_size]
 
 

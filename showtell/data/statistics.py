@@ -156,7 +156,7 @@ def dataset_statistics(
     held_out: Split | None = next((split for split in ("val", "test") if split in present), None)
     counts = np.bincount(tokens["train"].ids, minlength=len(words))
     lengths = np.concatenate([part.lengths for part in tokens.values()])
-    order = sorted(((-int(counts[place]), word) for word, place in words.items() if counts[place] > 0))
+    order = sorted(((-int(counts[index]), word) for word, index in words.items() if counts[index] > 0))
     shortest, longest = _examples([image for part in present.values() for image in part], lengths)
     return DatasetStatistics(
         splits=tuple(SplitSize(s, len(part), len(tokens[s].lengths)) for s, part in present.items()),
@@ -227,8 +227,8 @@ def _examples(
     """The shortest and the longest captions; `lengths` is of the captions of the images, in order."""
     captions = [(caption, image.path.name) for image in images for caption in image.captions]
 
-    def examples(places: Iterable[int]) -> tuple[Example, ...]:
-        return tuple(Example(*captions[place], length=int(lengths[place])) for place in places)
+    def examples(indices: Iterable[int]) -> tuple[Example, ...]:
+        return tuple(Example(*captions[index], length=int(lengths[index])) for index in indices)
 
     shortest, longest = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
     return examples(shortest[:_NUM_EXAMPLES]), examples(longest[:_NUM_EXAMPLES])

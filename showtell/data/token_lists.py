@@ -55,9 +55,9 @@ class TokenLists(Sequence[list[Tensor]]):
         """
         if isinstance(image, slice):
             return [self[i] for i in range(*image.indices(len(self)))]
-        place = range(len(self))[image]
-        captions = slice(*self._first_caption[place : place + 2].tolist())
-        tokens = slice(*self._first_token[place : place + 2].tolist())
+        position = range(len(self))[image]
+        captions = slice(*self._first_caption[position : position + 2].tolist())
+        tokens = slice(*self._first_token[position : position + 2].tolist())
         return list(self._tokens[tokens].split(self._lengths[captions].tolist()))
 
     def gather(

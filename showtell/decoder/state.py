@@ -110,7 +110,7 @@ _MANY_ROWS: Final = 24
 
 
 def blockwise_topk(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of `values` (B, K, V), largest first, and their places: (B, K, count) each.
+    """The `count` largest of `values` (B, K, V), largest first, and their indices: (B, K, count) each.
 
     On a CPU `topk` takes longer than the product that makes logits of many rows. The largest values are in
     the blocks with the largest maxima, and of those `topk` has fewer to compare.
@@ -122,12 +122,12 @@ def blockwise_topk(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return top.values, top.indices
     whole = rows[:, : blocks * _BLOCK].unflatten(1, (blocks, _BLOCK))
     best = whole.amax(dim=2).topk(count, dim=1, sorted=False).indices  # (B K, count) blocks
-    places = (best.unsqueeze(2) * _BLOCK + torch.arange(_BLOCK)).flatten(1)
+    positions = (best.unsqueeze(2) * _BLOCK + torch.arange(_BLOCK)).flatten(1)
     rest = torch.arange(blocks * _BLOCK, rows.shape[1]).expand(len(rows), -1)
-    places = torch.cat([places, rest], dim=1)
-    top = rows.gather(1, places).topk(count, dim=1)
+    positions = torch.cat([positions, rest], dim=1)
+    top = rows.gather(1, positions).topk(count, dim=1)
     shape = values.shape[:2]
-    return top.values.unflatten(0, shape), places.gather(1, top.indices).unflatten(0, shape)
+    return top.values.unflatten(0, shape), positions.gather(1, top.indices).unflatten(0, shape)
 
 
 def as_search_step(step: TensorStep, end: int) -> Step[SearchState]:

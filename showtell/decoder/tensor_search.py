@@ -314,14 +314,14 @@ def _to_hypotheses(
     results: list[list[Hypothesis]] = []
     for image, of_image in enumerate(scores):
         captions = []
-        for place, score in enumerate(of_image):
-            length = lengths[image][place]
+        for rank, score in enumerate(of_image):
+            length = lengths[image][rank]
             if score == NEG_INF:
                 break
             weights = None
             if attention is not None and length > 1:
-                weights = attention[image, place, : length - 1].copy()
-            words, numbers = tokens[image][place][: length - 1], log_probs[image][place][:length]
+                weights = attention[image, rank, : length - 1].copy()
+            words, numbers = tokens[image][rank][: length - 1], log_probs[image][rank][:length]
             captions.append(Hypothesis(tuple(words), tuple(numbers), score, weights))
         results.append(captions)
     return results

@@ -55,8 +55,8 @@ class TopDownDecoder(RNNDecoder):
         first = run_rnn(self.first, PackedSequence(words, packing.batch_sizes))
         hidden = self.dropout(first, packing.sequence, count)  # (P, H)
         steps = len(packing.batch_sizes)
-        places = slot_of_row * steps + packing.step  # (P,), in a table of images x captions x steps
-        attended = self._attend_at(self.query(hidden), places, captions_per_image * steps, keys, values)
+        indices = slot_of_row * steps + packing.step  # (P,), in a table of images x captions x steps
+        attended = self._attend_at(self.query(hidden), indices, captions_per_image * steps, keys, values)
         attended = self.attended(attended)  # (P, H)
         second = run_rnn(self.second, PackedSequence(hidden + attended, packing.batch_sizes))
         output = torch.tanh(self.output(second + attended))
@@ -96,21 +96,21 @@ class TopDownDecoder(RNNDecoder):
         return mean, self._split_heads(keys), self._split_heads(self.values(grid))
 
     def _attend_at(
-        self, queries: Tensor, places: Tensor, queries_per_image: int, keys: Tensor, values: Tensor
+        self, queries: Tensor, indices: Tensor, queries_per_image: int, keys: Tensor, values: Tensor
     ) -> Tensor:
         """Attended image (P, A) of each query (P, A); the queries of one image share its keys.
 
         Args:
             queries: (P, A).
-            places: (P,) where each query stands in a table of images x queries.
+            indices: (P,) where each query stands in a table of images x queries.
             queries_per_image: columns of the table.
             keys: (B, heads, R, A / heads).
             values: (B, heads, R, A / heads).
         """
         table = queries.new_zeros(len(keys) * queries_per_image, queries.shape[1])
-        table = table.index_copy(0, places, queries).view(len(keys), queries_per_image, -1)
+        table = table.index_copy(0, indices, queries).view(len(keys), queries_per_image, -1)
         attended, _ = attend(self._split_heads(table), keys, values)
-        return self._merge_heads(attended).flatten(0, 1).index_select(0, places)
+        return self._merge_heads(attended).flatten(0, 1).index_select(0, indices)
 
     def _split_heads(self, tensor: Tensor) -> Tensor:
         """(B, L, A) -> (B, heads, L, A / heads)."""

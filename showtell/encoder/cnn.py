@@ -132,9 +132,9 @@ class CNNEncoder(nn.Module):
             return torch.empty(0, self.grid_cells, self.feature_dim, dtype=self.dtype, device=self.device)
         order: list[int] = []
         features = []
-        for places in batches_of_a_shape(pixels, self.batch_size):
-            order += places
-            images = stack_to_device([pixels[place] for place in places], self.device)
+        for indices in batches_of_a_shape(pixels, self.batch_size):
+            order += indices
+            images = stack_to_device([pixels[index] for index in indices], self.device)
             features.append(self(normalize(images, self.transform.mean, self.transform.std)))
         together = torch.cat(features) if len(features) > 1 else features[0]
         if order == sorted(order):

@@ -105,8 +105,8 @@ def _clipped(counts: Counts, images: Ints, number: int) -> Ints:
     pairs, most = np.unique(wanted[by_pair], return_index=True)
     times = counts.times[first:][by_pair][most]
     candidate_ngrams = pack(counts.caption[:first], counts.ngram[:first])
-    place = np.minimum(np.searchsorted(pairs, candidate_ngrams), max(len(pairs) - 1, 0))
+    index = np.minimum(np.searchsorted(pairs, candidate_ngrams), max(len(pairs) - 1, 0))
     if not len(pairs):
         return np.zeros(number, np.int64)
-    shared = np.where(pairs[place] == candidate_ngrams, np.minimum(counts.times[:first], times[place]), 0)
+    shared = np.where(pairs[index] == candidate_ngrams, np.minimum(counts.times[:first], times[index]), 0)
     return np.bincount(counts.caption[:first], shared, number).astype(np.int64)

@@ -25,7 +25,7 @@ ORDERS = 4
 SIGMA = 6.0
 """Standard deviation of the Gaussian length penalty, in words."""
 
-_LAST = np.iinfo(np.int64).max  # ends every sorted table, so that the place of any key lies inside
+_LAST = np.iinfo(np.int64).max  # ends every sorted table, so that the index of any key lies inside
 
 
 class CiderD:
@@ -74,7 +74,7 @@ class CiderD:
         """Score each candidate against the references of its image.
 
         Args:
-            images: (N,) places of the images in `references`; may repeat, in any order.
+            images: (N,) indices of the images in `references`; may repeat, in any order.
             candidates: (N, T) integers, the words of the captions, padded with anything.
             lengths: (N,) numbers of words of each, 0..T.
 
@@ -197,7 +197,7 @@ class _Order:
         )
 
     def number(self, keys: Ints) -> Ints:
-        """Number n-grams (G,): those in references by their place, others alike if they are alike."""
+        """Number n-grams (G,): those in references by their index, others alike if they are alike."""
         keys, inverse = np.unique(keys, return_inverse=True)  # a search for sorted keys is faster
         numbers = np.searchsorted(self.keys, keys)
         new = self.keys[numbers] != keys
@@ -222,9 +222,9 @@ class _Order:
         weight = counts.times * self.idf[np.minimum(counts.ngram, len(self.idf) - 1)]
         scale = _inverse_norms(counts.caption, weight, len(images))
         pairs = pack(images[counts.caption], counts.ngram)
-        place = np.searchsorted(self.pairs, pairs)
-        shared = np.flatnonzero(self.pairs[place] == pairs)
-        begin, end = self.first[place[shared]], self.first[place[shared] + 1]
+        index = np.searchsorted(self.pairs, pairs)
+        shared = np.flatnonzero(self.pairs[index] == pairs)
+        begin, end = self.first[index[shared]], self.first[index[shared] + 1]
         gram, entry = np.repeat(shared, end - begin), concatenate_ranges(begin, end)
         candidate, reference = counts.caption[gram], self.caption[entry]
         clipped = weight[gram] if plain else np.minimum(weight[gram], self.weight[entry])

@@ -140,25 +140,25 @@ def mentioned_objects(words: Sequence[str]) -> list[str]:
         words: the caption, tokenized.
     """
     objects = []
-    place = 0
-    while place < len(words):
-        for length in range(min(_LONGEST, len(words) - place), 0, -1):
-            name = tuple(words[place : place + length])
+    index = 0
+    while index < len(words):
+        for length in range(min(_LONGEST, len(words) - index), 0, -1):
+            name = tuple(words[index : index + length])
             if name in _KINDS:
                 kind = _KINDS[name]
-                if kind is not None and not _is_colour(words, place):
+                if kind is not None and not _is_colour(words, index):
                     objects.append(kind)
-                place += length
+                index += length
                 break
         else:
-            place += 1
+            index += 1
     return objects
 
 
-def _is_colour(words: Sequence[str], place: int) -> bool:
+def _is_colour(words: Sequence[str], index: int) -> bool:
     """Whether "orange" is the colour of something: "an orange shirt", but "an orange on a plate"."""
-    after = words[place + 1] if place + 1 < len(words) else "."
-    return words[place] in _COLOURS and after not in {
+    after = words[index + 1] if index + 1 < len(words) else "."
+    return words[index] in _COLOURS and after not in {
         ".",
         "on",
         "in",

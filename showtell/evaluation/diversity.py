@@ -36,5 +36,5 @@ def self_bleu(captions: Sequence[Sequence[Hashable]]) -> float:
     """
     if len(captions) < 2:
         raise DataError("self-BLEU compares the captions of an image: give two or more")
-    others = [[*captions[:place], *captions[place + 1 :]] for place in range(len(captions))]
+    others = [[*captions[:index], *captions[index + 1 :]] for index in range(len(captions))]
     return float(bleu(captions, others)[1][:, 3].mean())

@@ -78,11 +78,11 @@ def caption_labels(
         DataError: fewer than `MIN_CALIBRATION_IMAGES` images have two human captions.
     """
     human_scores: list[float] = []
-    for place in range(max(map(len, references), default=0)):
-        several = [captions for captions in references if len(captions) > max(place, 1)]
+    for index in range(max(map(len, references), default=0)):
+        several = [captions for captions in references if len(captions) > max(index, 1)]
         if len(several) >= MIN_CALIBRATION_IMAGES:  # document frequencies of few images mean little
-            others = [[*captions[:place], *captions[place + 1 :]] for captions in several]
-            human_scores.extend(cider_d([captions[place] for captions in several], others).tolist())
+            others = [[*captions[:index], *captions[index + 1 :]] for captions in several]
+            human_scores.extend(cider_d([captions[index] for captions in several], others).tolist())
     if not human_scores:
         raise DataError(
             f"fewer than {MIN_CALIBRATION_IMAGES} images have two captions or more, "

@@ -34,14 +34,14 @@ def rouge_l(
     if len(candidates) != len(references):
         raise DataError(f"ROUGE-L: {len(candidates)} candidates for {len(references)} images; give one each")
     scores = np.zeros(len(candidates))
-    for place, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
+    for index, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
         if not captions:
-            raise DataError(f"ROUGE-L: image {place} has no references; give at least one")
+            raise DataError(f"ROUGE-L: image {index} has no references; give at least one")
         common = common_subsequence_lengths(candidate, captions)
         precision = max(common) / max(len(candidate), 1)
         recall = max(c / max(len(caption), 1) for c, caption in zip(common, captions, strict=True))
         if precision and recall:
-            scores[place] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
+            scores[index] = (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
     return scores
 
 
@@ -53,15 +53,15 @@ def common_subsequence_lengths(
     A row of the usual table is one integer: bit j is 0 if the length rises at word j (Hyyro 2004,
     "Bit-parallel LCS-length computation revisited").
     """
-    places: defaultdict[Hashable, int] = defaultdict(int)  # word -> bits of its positions
-    for place, word in enumerate(candidate):
-        places[word] |= 1 << place
+    positions: defaultdict[Hashable, int] = defaultdict(int)  # word -> its positions, as bits
+    for index, word in enumerate(candidate):
+        positions[word] |= 1 << index
     every = (1 << len(candidate)) - 1
     lengths = []
     for caption in captions:
         row = every
         for word in caption:
-            matches = row & places.get(word, 0)
+            matches = row & positions.get(word, 0)
             row = (row + matches) | (row - matches)
         lengths.append(len(candidate) - (row & every).bit_count())
     return lengths

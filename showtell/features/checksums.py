@@ -78,17 +78,17 @@ class RowChecks:
         same[:count] = old == new
         self._checked = bytearray((np.frombuffer(self._checked, np.uint8) & same).tobytes())
 
-    def damage(self, place: int, key: bytes, row: Record) -> str | None:
+    def damage(self, index: int, key: bytes, row: Record) -> str | None:
         """Why a row is damaged; None if it is not. Each row is checked once in a process.
 
         Args:
-            place: its number.
+            index: its number.
             key: its key.
             row: as it was read.
         """
-        if self._checked[place]:
+        if self._checked[index]:
             return None
-        expected = self._checksums[CHECKSUM_BYTES * place : CHECKSUM_BYTES * (place + 1)]
+        expected = self._checksums[CHECKSUM_BYTES * index : CHECKSUM_BYTES * (index + 1)]
         content = row.tobytes()
         if len(expected) == CHECKSUM_BYTES and any(expected):
             if checksum(key, content) != expected:
@@ -97,14 +97,14 @@ class RowChecks:
             return "its values are not finite"
         elif not np.frombuffer(content, np.uint8).any():
             return "it has zeros only"
-        self._checked[place] = 1
+        self._checked[index] = 1
         return None
 
-    def mark(self, place: int) -> None:
+    def mark(self, index: int) -> None:
         """Note that a row is damaged, for this and all later runs (if the folder can be written)."""
-        self._marked.append(place)
+        self._marked.append(index)
         with suppress(OSError), (self._folder / DAMAGED).open("ab") as file:
-            file.write(place.to_bytes(8, "little"))
+            file.write(index.to_bytes(8, "little"))
             file.flush()
             os.fsync(file.fileno())
 
@@ -114,7 +114,7 @@ class RowChecks:
         Raises:
             OSError: the file cannot be written.
         """
-        kept = [place for place in self._marked if place < count]
+        kept = [index for index in self._marked if index < count]
         if kept != self._marked:
             write_atomic(self._folder / DAMAGED, np.array(kept, "<u8").tobytes())
             self._marked = kept

@@ -153,7 +153,7 @@ def _decoded_views(
     with closing(stream) as decoded:
         for item in decoded:
             path, views = item.source
-            for place, view in enumerate(views):
-                pixels = item.error if item.pixels is None else item.pixels[place]
+            for index, view in enumerate(views):
+                pixels = item.error if item.pixels is None else item.pixels[index]
                 assert pixels is not None
                 yield (path, view), pixels

@@ -148,19 +148,19 @@ class FeatureStore:
             DamagedRowError: the row is damaged; from now on it does not count.
             FeatureStoreError: the file cannot be read.
         """
-        place = range(self._count)[row]
+        position = range(self._count)[row]
         try:
-            (record,) = np.fromfile(self._rows, self.format.record, 1, offset=place * self.row_bytes)
+            (record,) = np.fromfile(self._rows, self.format.record, 1, offset=position * self.row_bytes)
         except (OSError, ValueError) as error:
             raise FeatureStoreError(
-                f"{self._rows}: row {place} cannot be read ({error}); extract the features again"
+                f"{self._rows}: row {position} cannot be read ({error}); extract the features again"
             ) from error
-        key = self._index[place * KEY_BYTES : (place + 1) * KEY_BYTES]
-        if reason := self._checks.damage(place, key, record):
-            self._checks.mark(place)
-            if self._row_of_key.get(key) == place:
+        key = self._index[position * KEY_BYTES : (position + 1) * KEY_BYTES]
+        if reason := self._checks.damage(position, key, record):
+            self._checks.mark(position)
+            if self._row_of_key.get(key) == position:
                 del self._row_of_key[key]
-            raise DamagedRowError(f"{self._rows}: row {place} is damaged ({reason})")
+            raise DamagedRowError(f"{self._rows}: row {position} is damaged ({reason})")
         return self.format.unpack(record)
 
     def read(self, path: Path, view: View = "full") -> npt.NDArray[np.float16]:
@@ -185,9 +185,9 @@ class FeatureStore:
 
     def _mark_damaged_rows(self) -> None:
         """Read all rows, so that the next run extracts all damaged ones."""
-        for place in range(self._count):
+        for position in range(self._count):
             with suppress(DamagedRowError):
-                self[place]
+                self[position]
 
     def missing(self, wanted: Iterable[ImageView]) -> list[ImageView]:
         """Those of `wanted` that are not in the store, each file and view once, in order."""

@@ -131,8 +131,8 @@ def _charts(report: Report) -> list[tuple[str, str]]:
             charts.append((_describe_lines(title, lines), base64.b64encode(path.read_bytes()).decode()))
         if report.images:
             scores = {
-                name: [image.shown[place].score for image in report.images]
-                for place, name in enumerate(report.models)
+                name: [image.shown[index].score for image in report.images]
+                for index, name in enumerate(report.models)
             }
             title = "CIDEr of each photo"
             plot_distribution(scores, path, title=title, x_label="CIDEr", y_label="photos", size=_CHART)

@@ -189,16 +189,16 @@ def _images(
     data: EvaluationData, sources: Sequence[ModelCaptions], model_scores: Sequence[Scores]
 ) -> Iterator[ReportImage]:
     """Each photo with its captions; if a photo cannot be decoded, the error names it."""
-    places = {image: place for place, image in enumerate(model_scores[0].images)}
+    indices = {image: index for index, image in enumerate(model_scores[0].images)}
     scores = [
         {name: m.statistics[name].images for name in ("CIDEr", "BLEU-4", "ROUGE-L")} for m in model_scores
     ]
     for image in data.images:
-        if image.image_id not in places:
+        if image.image_id not in indices:
             continue
-        place = places[image.image_id]
+        index = indices[image.image_id]
         shown = [
-            _shown(source, image, {name: float(values[place]) for name, values in each.items()})
+            _shown(source, image, {name: float(values[index]) for name, values in each.items()})
             for source, each in zip(sources, scores, strict=True)
         ]
         try:

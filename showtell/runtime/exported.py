@@ -85,10 +85,10 @@ class ExportedEncoder:
         Several threads may call it.
         """
         features = np.empty((len(pixels), self.grid_cells, self.feature_dim), np.float32)
-        for places in batches_of_a_shape(pixels, BATCH):
-            images = np.stack([pixels[place] for place in places])
+        for indices in batches_of_a_shape(pixels, BATCH):
+            images = np.stack([pixels[index] for index in indices])
             with self._session.lock:
-                features[places] = self._session.run([images])[0]
+                features[indices] = self._session.run([images])[0]
         return features
 
 

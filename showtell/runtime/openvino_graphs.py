@@ -102,10 +102,10 @@ def _in_bf16(graph: Any, inputs: range, outputs: range) -> Any:
     from openvino.preprocess import PrePostProcessor
 
     processor = PrePostProcessor(graph)
-    for place in inputs:
-        processor.input(place).tensor().set_element_type(Type.bf16)
-    for place in outputs:
-        processor.output(place).tensor().set_element_type(Type.bf16)
+    for index in inputs:
+        processor.input(index).tensor().set_element_type(Type.bf16)
+    for index in outputs:
+        processor.output(index).tensor().set_element_type(Type.bf16)
     return processor.build() if inputs or outputs else graph
 
 

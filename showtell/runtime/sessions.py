@@ -103,13 +103,13 @@ class OpenVinoSession(Session):
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """See `Session.run`."""
         request, make, bf16 = next(self._requests), self._openvino.Tensor, self._openvino.Type.bf16
-        for place, (array, in_bf16) in enumerate(zip(inputs, self._bf16, strict=True)):
+        for index, (array, in_bf16) in enumerate(zip(inputs, self._bf16, strict=True)):
             array = np.ascontiguousarray(array)
             tensor = make(array, array.shape, bf16) if in_bf16 else make(array, shared_memory=True)
-            request.set_input_tensor(place, tensor)
+            request.set_input_tensor(index, tensor)
         request.start_async()
         request.wait()
-        return [request.get_output_tensor(place).data for place in range(len(self.outputs))]
+        return [request.get_output_tensor(index).data for index in range(len(self.outputs))]
 
 
 def threads() -> int:

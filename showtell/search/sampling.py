@@ -50,7 +50,8 @@ class Sampling(Generic[S]):
             np.random.default_rng(self.config.seed + image).random((steps, samples)) for image in range(batch)
         ]
         quantiles = np.stack(random, axis=1)  # (L, B, K)
-        hypotheses = {place: OpenHypothesis() for place in np.ndindex(batch, samples)}  # those that go on
+        # (image, sample) -> the hypothesis, as long as it goes on.
+        hypotheses = {index: OpenHypothesis() for index in np.ndindex(batch, samples)}
         ended: list[list[Hypothesis]] = [[] for _ in range(batch)]
         tokens = np.full((batch, samples), self.specials.bos)
         state = state.select_hypotheses(np.zeros_like(tokens))
@@ -59,14 +60,14 @@ class Sampling(Generic[S]):
             log_probs = self._mask(step_scores, hypotheses)
             attention = step_scores.attention() if self.keep_attention else None
             tokens = self._sample(log_probs, quantiles[step])
-            for place, hypothesis in list(hypotheses.items()):
-                token, log_prob = int(tokens[place]), float(log_probs[*place, tokens[place]])
+            for index, hypothesis in list(hypotheses.items()):
+                token, log_prob = int(tokens[index]), float(log_probs[*index, tokens[index]])
                 if token == self.specials.eos:
-                    ended[place[0]].append(hypothesis.complete(log_prob, self.config.length_penalty))
-                    del hypotheses[place]
+                    ended[index[0]].append(hypothesis.complete(log_prob, self.config.length_penalty))
+                    del hypotheses[index]
                 else:
-                    weights = None if attention is None else attention[place]
-                    hypotheses[place] = hypothesis.append(token, log_prob, weights)
+                    weights = None if attention is None else attention[index]
+                    hypotheses[index] = hypothesis.append(token, log_prob, weights)
             if not hypotheses:
                 break
             state = step_scores.state
@@ -80,14 +81,14 @@ class Sampling(Generic[S]):
         The distribution is the model's own: the other words are not scaled up.
         """
         log_probs = step_scores.log_probs()
-        for place, hypothesis in hypotheses.items():
-            end = log_probs[*place, self.specials.eos]
+        for index, hypothesis in hypotheses.items():
+            end = log_probs[*index, self.specials.eos]
             if self._constraints.must_end(hypothesis.tokens):
-                log_probs[place] = NEG_INF
+                log_probs[index] = NEG_INF
             else:
-                log_probs[place][self._constraints.excluded(hypothesis.tokens)] = NEG_INF
-            if log_probs[place].max() == NEG_INF:
-                log_probs[*place, self.specials.eos] = end
+                log_probs[index][self._constraints.excluded(hypothesis.tokens)] = NEG_INF
+            if log_probs[index].max() == NEG_INF:
+                log_probs[*index, self.specials.eos] = end
         return log_probs
 
     def _sample(self, log_probs: FloatArray, quantiles: npt.NDArray[np.float64]) -> IntArray:

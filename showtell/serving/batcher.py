@@ -284,10 +284,10 @@ def caption_mixed(captioner: CaptioningModel, jobs: Sequence[_PendingImage]) -> 
     results: list[tuple[Caption, ...]] = [()] * len(jobs)
     features = captioner.encode_pixels([job.pixels for job in jobs if job.pixels is not None])
     for config in dict.fromkeys(job.config for job in jobs):
-        places = [place for place, job in enumerate(jobs) if job.config == config]
-        attention = any(jobs[place].attention for place in places)
-        rows = features if len(places) == len(jobs) else features[places]
+        indices = [index for index, job in enumerate(jobs) if job.config == config]
+        attention = any(jobs[index].attention for index in indices)
+        rows = features if len(indices) == len(jobs) else features[indices]
         captions = captioner.caption_features(rows, config, attention=attention)
-        for place, own in zip(places, captions, strict=True):
-            results[place] = own
+        for index, own in zip(indices, captions, strict=True):
+            results[index] = own
     return results

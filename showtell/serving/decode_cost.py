@@ -54,11 +54,11 @@ def estimate_decode_seconds(image: bytes) -> float:
     return pixels * _PER_PIXEL[kind] + packed * _PER_BYTE if pixels else UNKNOWN
 
 
-def _numbers(form: str, image: bytes, place: int) -> tuple[int, int]:
-    """Width and height at a place; 0 if the file ends before."""
-    if len(image) < place + struct.calcsize(form):
+def _numbers(form: str, image: bytes, index: int) -> tuple[int, int]:
+    """Width and height at an index; 0 if the file ends before."""
+    if len(image) < index + struct.calcsize(form):
         return 0, 0
-    width, height = struct.unpack_from(form, image, place)
+    width, height = struct.unpack_from(form, image, index)
     return width, height
 
 
@@ -84,17 +84,17 @@ def _largest_of_boxes(image: bytes) -> tuple[int, int]:
 
 def _jpeg(image: bytes) -> float:
     """The scans of a progressive JPEG each go over all of its pixels."""
-    place = 2
+    index = 2
     for _ in range(_SEGMENTS):
-        if len(image) < place + 9 or image[place] != 0xFF:
+        if len(image) < index + 9 or image[index] != 0xFF:
             break
-        marker, length = image[place + 1], int.from_bytes(image[place + 2 : place + 4], "big")
+        marker, length = image[index + 1], int.from_bytes(image[index + 2 : index + 4], "big")
         if marker in _FRAMES:
-            height, width = _numbers(">HH", image, place + 5)
+            height, width = _numbers(">HH", image, index + 5)
             # A sequential one ends at its end marker: videos and previews may follow it.
-            end = image.find(b"\xff\xd9", place) if marker in _SEQUENTIAL else -1
-            scans = image.count(b"\xff\xda", place, end if end > 0 else len(image))
+            end = image.find(b"\xff\xd9", index) if marker in _SEQUENTIAL else -1
+            scans = image.count(b"\xff\xda", index, end if end > 0 else len(image))
             per_pixel = _PER_PIXEL["jpeg"] + _PER_PIXEL_AND_SCAN * max(0, scans - 1)
             return width * height * per_pixel + len(image) * _PER_BYTE
-        place += 1 if marker == 0xFF else 2 + length
+        index += 1 if marker == 0xFF else 2 + length
     return UNKNOWN

@@ -51,15 +51,15 @@ def read_caption_request(content: bytes, max_images: int) -> CaptionRequest:
 
 def _place_of_comma(content: bytes, number: int) -> int | None:
     """Where the comma of this number is, counted from 1; None if there are fewer: values are few as well."""
-    place = -1
+    index = -1
     for _ in range(number):
-        place = content.find(b",", place + 1)
-        if place < 0:
+        index = content.find(b",", index + 1)
+        if index < 0:
             return None
-    return place
+    return index
 
 
-def decode_base64(text: str, place: int) -> bytes:
+def decode_base64(text: str, index: int) -> bytes:
     """The bytes of base64 or of a data: URL.
 
     The URL-safe alphabet (RFC 4648), line ends and other white space (RFC 2045), and missing padding are
@@ -67,7 +67,7 @@ def decode_base64(text: str, place: int) -> bytes:
 
     Args:
         text: the base64.
-        place: of the image in the request, for the error.
+        index: of the image in the request, for the error.
 
     Raises:
         RefusedError: it is not base64, but an address, for instance.
@@ -75,12 +75,12 @@ def decode_base64(text: str, place: int) -> bytes:
     if text[:5].lower() == "data:":
         head, _, text = text.partition(",")
         if not head.lower().endswith(";base64"):
-            raise RefusedError(422, f"images.{place}: a data: URL has to end its head with ;base64")
+            raise RefusedError(422, f"images.{index}: a data: URL has to end its head with ;base64")
         content = unquote_to_bytes(text) if "%" in text else text.encode("utf-8", "replace")
     elif _ADDRESS.match(text):
         raise RefusedError(
             422,
-            f"images.{place}: an address, and the service fetches none; send the photo itself as base64, a"
+            f"images.{index}: an address, and the service fetches none; send the photo itself as base64, a"
             " data: URL or a file of a form",
         )
     else:
@@ -89,4 +89,4 @@ def decode_base64(text: str, place: int) -> bytes:
     try:
         return base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
     except binascii.Error as error:
-        raise RefusedError(422, f"images.{place}: not base64") from error
+        raise RefusedError(422, f"images.{index}: not base64") from error

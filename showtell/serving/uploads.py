@@ -147,7 +147,7 @@ async def _read_multipart(
 
 def _read_json(content: bytes, config: ServingConfig) -> Upload:
     asked = read_caption_request(content, config.max_images)
-    images = [decode_base64(text, place) for place, text in enumerate(asked.images)]
+    images = [decode_base64(text, index) for index, text in enumerate(asked.images)]
     options = CaptionOptions(**asked.model_dump(exclude={"images"}))
     return _checked(images, options, config)
 
@@ -164,7 +164,7 @@ def _checked(images: list[bytes], options: CaptionOptions, config: ServingConfig
         raise RefusedError(422, f"no photos: send files in the field {IMAGE_FIELDS[0]}")
     if len(images) > config.max_images:
         raise too_many_images(config.max_images)
-    for place, image in enumerate(images):
+    for index, image in enumerate(images):
         if len(image) > config.max_bytes:
-            raise RefusedError(413, f"images.{place}: the photo is larger than {config.max_bytes} bytes")
+            raise RefusedError(413, f"images.{index}: the photo is larger than {config.max_bytes} bytes")
     return Upload(tuple(images), options)

@@ -125,8 +125,8 @@ class _LabelledFeatures:
 
     def fit(self) -> tuple[float, ...]:
         """Weights (F + 1,) of a logistic regression."""
-        _, place, count = np.unique(self.datasets, return_inverse=True, return_counts=True)
-        weights = (len(self.labels) / len(count) / count)[place]  # of each dataset the same sum, 1 on average
+        _, index, count = np.unique(self.datasets, return_inverse=True, return_counts=True)
+        weights = (len(self.labels) / len(count) / count)[index]  # of each dataset the same sum, 1 on average
         return _fit(self.features, self.labels, weights)
 
     def cross_fit(self) -> Floats:

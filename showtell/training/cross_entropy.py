@@ -71,9 +71,9 @@ class CrossEntropy(nn.Module):
         self, batch: CaptionBatch, states: tuple[Tensor, Tensor], label_smoothing: float
     ) -> tuple[Tensor, float]:
         """See `mean_loss`; of a training batch, whose captions have the weights of the dataset."""
-        weights, place = self.caption_weights, (batch.number[batch.image_index], batch.caption_index)
+        weights, index = self.caption_weights, (batch.number[batch.image_index], batch.caption_index)
         return mean_loss(
-            self.decoder, batch, states, label_smoothing, None if weights is None else weights[place]
+            self.decoder, batch, states, label_smoothing, None if weights is None else weights[index]
         )
 
     def lr_factor(self, step: int, steps: int) -> float:

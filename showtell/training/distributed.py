@@ -232,4 +232,4 @@ def rank_zero_first() -> Iterator[None]:
 def interleave_shards(parts: Sequence[Sequence[T]]) -> list[T]:
     """Undo sharding: merge the lists of N ranks, where item i is on rank i % N."""
     longest = max(map(len, parts), default=0)
-    return [part[place] for place in range(longest) for part in parts if place < len(part)]
+    return [part[position] for position in range(longest) for part in parts if position < len(part)]

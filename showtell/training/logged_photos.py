@@ -49,8 +49,8 @@ def chosen_photos(
         count: photos, at most.
     """
     total = min(len(images), len(captions))
-    places = dict.fromkeys(number * total // count for number in range(count)) if total else {}
-    photos = [(images[place], _thumbnail(images[place].path), captions[place]) for place in places]
+    indices = dict.fromkeys(number * total // count for number in range(count)) if total else {}
+    photos = [(images[index], _thumbnail(images[index].path), captions[index]) for index in indices]
     return [CaptionedPhoto(image.image_id, photo, text) for image, photo, text in photos if photo]
 
 

@@ -122,7 +122,7 @@ def _charts(study: optuna.Study, metric: str) -> list[tuple[str, str]]:
     better = max if study.direction == optuna.study.StudyDirection.MAXIMIZE else min
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = [(float(trial.number), float(trial.value or 0.0)) for trial in complete]
-    best = [(number, better(v for _, v in values[: place + 1])) for place, (number, _) in enumerate(values)]
+    best = [(number, better(v for _, v in values[: index + 1])) for index, (number, _) in enumerate(values)]
     epochs = {
         f"trial {trial.number}": [(float(step), v) for step, v in sorted(trial.intermediate_values.items())]
         for trial in sorted(complete, key=lambda t: _rank(t, study))[:5]

@@ -153,9 +153,9 @@ def plot_bars(values: Mapping[str, float], path: Path, *, title: str, x_label: s
     """
     with style():
         figure, axes = new_figure(title=title, x_label=x_label, height=1.3 + 0.26 * len(values))
-        places = range(len(values))
-        axes.barh(places, list(values.values()), color=COLORS[0])
-        axes.set_yticks(places, labels=list(values))
+        indices = range(len(values))
+        axes.barh(indices, list(values.values()), color=COLORS[0])
+        axes.set_yticks(indices, labels=list(values))
         axes.set_ylim(len(values) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")

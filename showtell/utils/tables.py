@@ -32,8 +32,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Colle
     lines = []
     for cells in (header, *rows):
         aligned = (
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            cell.ljust(width) if index in left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
         )
         lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)

@@ -89,9 +89,9 @@ class Parser(ArgumentParser):
         for parser in (self, *(commands._name_parser_map.values() if commands else ())):
             parser.given = list(arguments)
         end = given.index("--") if "--" in given else len(given)
-        for place, argument in enumerate(given[:end]):
+        for position, argument in enumerate(given[:end]):
             name, equals, value = argument.partition("=")
-            given[place] = f"{self._short.get(name, name)}{equals}{value}"
+            given[position] = f"{self._short.get(name, name)}{equals}{value}"
         parsed = self.parse_args(given)
         _refuse_nulls(self, parsed)
         return parsed

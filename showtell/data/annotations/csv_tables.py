@@ -190,19 +190,19 @@ def rows(file: Path, image: str = "") -> Iterator[tuple[str, Row]]:
         raise AnnotationError(_without_header(file, lines, images))
     delimiter = header.delimiter if header else "\t"
     columns = header.columns if header else [image or "image", "caption"]
-    place = header.lines if header else 0
-    while place < len(lines):
-        fields, count, error = _next_row(lines, place, delimiter, quoted=header is not None)
+    position = header.lines if header else 0
+    while position < len(lines):
+        fields, count, error = _next_row(lines, position, delimiter, quoted=header is not None)
         if error and delimiter in _UNQUOTED:
-            fields, count, error = _next_row(lines, place, delimiter, quoted=False)
+            fields, count, error = _next_row(lines, position, delimiter, quoted=False)
         if error or any(field.strip() for field in fields):
-            yield f"{file}: line {place + 1}", Row(columns, _repaired(fields, columns, delimiter), error)
-        place += count
+            yield f"{file}: line {position + 1}", Row(columns, _repaired(fields, columns, delimiter), error)
+        position += count
 
 
-def _next_row(lines: list[str], place: int, delimiter: str, *, quoted: bool) -> tuple[list[str], int, str]:
+def _next_row(lines: list[str], position: int, delimiter: str, *, quoted: bool) -> tuple[list[str], int, str]:
     """The fields of the row that begins at a line, the lines that it takes, and what is wrong with it."""
-    ahead = iter(lines[place : place + _LONGEST_ROW])
+    ahead = iter(lines[position : position + _LONGEST_ROW])
     reader = csv.reader(
         ahead,
         delimiter=delimiter,

@@ -160,12 +160,12 @@ def utf8_text(text: str) -> str:
     return text
 
 
-def _bad_byte(text: str, place: int) -> str:
-    """The byte (or half of a character) at a place of a text, with what is before it."""
-    before = f"after {text[max(0, place - _CONTEXT) : place]!r}" if place else "at its beginning"
-    code = ord(text[place]) - _ESCAPED
+def _bad_byte(text: str, index: int) -> str:
+    """The byte (or half of a character) at an index of a text, with what is before it."""
+    before = f"after {text[max(0, index - _CONTEXT) : index]!r}" if index else "at its beginning"
+    code = ord(text[index]) - _ESCAPED
     if not 0x80 <= code <= 0xFF:
-        return f"half of a character, {text[place]!a}, {before}"
+        return f"half of a character, {text[index]!a}, {before}"
     windows = bytes([code]).decode("cp1252", errors="ignore")
     return f"the byte 0x{code:X} {before}" + (f" ({windows!r} in Windows-1252)" if windows else "")
 

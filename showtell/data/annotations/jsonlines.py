@@ -121,8 +121,8 @@ def collect_record(
         own = split_field(record) or split_field(record, "set_name") or split
         collector.merge_image(file_name, own, folders, name)
         captions = texts
-    for place, caption in enumerate(captions, start=1):
-        with collector.entry(f"{entry}, caption {place}"):
+    for index, caption in enumerate(captions, start=1):
+        with collector.entry(f"{entry}, caption {index}"):
             collector.add_caption(name, caption)
 
 

@@ -75,8 +75,8 @@ def read(root: Path, images: Path | None, collector: Collector) -> None:
                 name = _image(data, folders)
                 collector.merge_image(name, split_field(data), folders)
             captions = texts
-        for place, caption in enumerate(captions, start=1):
-            with collector.entry(f"{file}: [{number}], caption {place}"):
+        for index, caption in enumerate(captions, start=1):
+            with collector.entry(f"{file}: [{number}], caption {index}"):
                 collector.add_caption(name, caption)
 
 

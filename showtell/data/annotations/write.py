@@ -59,9 +59,9 @@ def _coco(images: Sequence[CaptionedImage], split: Split, numbers: list[int], ho
     inside = [(number, image) for number, image in zip(numbers, images, strict=True) if image.split == split]
     annotations: list[dict[str, Any]] = []
     for number, image in inside:
-        for place, caption in enumerate(image.captions):
+        for index, caption in enumerate(image.captions):
             annotation: dict[str, Any] = {"id": len(annotations) + 1, "image_id": number, "caption": caption}
-            if image.authors and image.authors[place] == "model":
+            if image.authors and image.authors[index] == "model":
                 annotation["source"] = "model"
             annotations.append(annotation)
     names = [{"id": number, "file_name": _name(image.path, home)} for number, image in inside]

@@ -99,8 +99,8 @@ def _coco_photos(
     year: int, size: tuple[int, int], count: tuple[int, int], md5: tuple[str, str]
 ) -> list[Source]:
     return [
-        Source(f"{_COCO}/zips/{split}{year}.zip", f"{split}{year}", count[place], size[place], md5[place])
-        for place, split in enumerate(("train", "val"))
+        Source(f"{_COCO}/zips/{split}{year}.zip", f"{split}{year}", count[index], size[index], md5[index])
+        for index, split in enumerate(("train", "val"))
     ]
 
 

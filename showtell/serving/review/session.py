@@ -135,9 +135,9 @@ class Review:
 
     def next_after(self, number: int) -> int | None:
         """The first photo without a decision after this one, else from the start; None if all have one."""
-        for place in (*range(number + 1, len(self.items)), *range(min(number + 1, len(self.items)))):
-            if place not in self._decisions:
-                return place
+        for index in (*range(number + 1, len(self.items)), *range(min(number + 1, len(self.items)))):
+            if index not in self._decisions:
+                return index
         return None
 
     def read(self, number: int, limit: int) -> bytes:

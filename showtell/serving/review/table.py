@@ -65,8 +65,8 @@ class CaptionTable:
             fields.append(row.fields)
         if not _is_utf8([written, *fields]):
             raise AnnotationError(f"{path}: not UTF-8 text; save the file as UTF-8")
-        places = columns.index("image"), columns.index("caption")
-        return cls(path, delimiter, written, fields, *places, key=key)
+        positions = columns.index("image"), columns.index("caption")
+        return cls(path, delimiter, written, fields, *positions, key=key)
 
     def captioned(self) -> set[str]:
         """The keys of the images that have a caption."""
