@@ -162,7 +162,7 @@ class TensorBeamSearch:
         last = torch.full((images, 1), self.specials.bos, device=device)
         is_open = torch.ones(images, dtype=torch.bool, device=device)
         finite = torch.ones((), dtype=torch.bool, device=device)
-        sum_log_probs = torch.zeros(images, 1, device=device)
+        sum_log_probs = torch.zeros(images, 1, dtype=torch.float64, device=device)
         beams = finished = None
         for position in range(self.config.max_length + 1):
             output = self.step(last, state)
@@ -280,7 +280,7 @@ class TensorBeamSearch:
         if self.config.beam_size == 1:
             return (best_open > NEG_INF) & (worst == NEG_INF)
         longest = self.config.max_length + 1
-        return (best_open > NEG_INF) & (best_open.double() / longest**self.config.length_penalty > worst)
+        return (best_open > NEG_INF) & (best_open / longest**self.config.length_penalty > worst)
 
 
 def _take(values: Tensor, parents: Tensor) -> Tensor:
@@ -291,7 +291,7 @@ def _take(values: Tensor, parents: Tensor) -> Tensor:
 
 def _mask_repeated_ngrams(log_probs: Tensor, tokens: Tensor, n: int) -> None:
     """Mask in place the words (B, K, V) that would repeat an n-gram of `tokens` (B, K, T)."""
-    starts = tokens.shape[2] - n + 1  # places where n - 1 words are followed by another
+    starts = tokens.shape[2] - n + 1  # positions at which n - 1 words are followed by another
     again = torch.ones(*tokens.shape[:2], starts, dtype=torch.bool, device=tokens.device)
     for offset in range(n - 1):
         again &= tokens[:, :, offset : offset + starts] == tokens[:, :, offset - n + 1, None]

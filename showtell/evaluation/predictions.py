@@ -98,7 +98,7 @@ def read_predictions(
             entry = _parse(content)
             image = names.find(entry.image)
             for rank, caption in entry.captions:
-                place = _number(rank)
+                position = _number(rank)
                 entries.claim(file, "image", image, *([f"rank {rank}"] if rank != "1" else []))
                 try:
                     text = caption_text(caption)
@@ -107,7 +107,7 @@ def read_predictions(
                         raise
                     text = ""
                     entries.skipped.append(Skipped(name, EMPTY_CAPTION))
-                captions.setdefault(image, []).append((place, text))
+                captions.setdefault(image, []).append((position, text))
     missing = [image.image_id for image in images if image.image_id not in captions]
     for image_id in missing:
         with entries.entry(str(file)):

@@ -59,30 +59,30 @@ def _locations(content: mmap.mmap, start: int, stop: int, kind: str, depth: int)
 
 def _length_delimited(content: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Number, start and end of the fields of a message that hold bytes, text or messages."""
-    place = start
-    while place < stop:
-        tag, place = _varint(content, place, stop)
+    position = start
+    while position < stop:
+        tag, position = _varint(content, position, stop)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            _, place = _varint(content, place, stop)
+            _, position = _varint(content, position, stop)
         elif wire in _SIZES:
-            place += _SIZES[wire]
+            position += _SIZES[wire]
         elif wire == _BYTES:
-            length, place = _varint(content, place, stop)
-            if place + length > stop:
+            length, position = _varint(content, position, stop)
+            if position + length > stop:
                 raise ValueError("a field is longer than its message")
-            yield number, place, place + length
-            place += length
+            yield number, position, position + length
+            position += length
         else:
             raise ValueError(f"wire type {wire}")
 
 
-def _varint(content: mmap.mmap, place: int, stop: int) -> tuple[int, int]:
+def _varint(content: mmap.mmap, position: int, stop: int) -> tuple[int, int]:
     value = shift = 0
-    while place < stop and shift < 64:
-        byte = content[place]
+    while position < stop and shift < 64:
+        byte = content[position]
         value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 0x80:
-            return value, place
+            return value, position
     raise ValueError("a number without an end")

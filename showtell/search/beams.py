@@ -56,8 +56,9 @@ class BeamSearch(Generic[S]):
 
     def _extend(self, batch: list[ImageSearch], step_scores: StepScores[S]) -> None:
         """Extend the hypotheses of the images whose search goes on."""
-        # As many as a beam needs if constraints exclude no word but special tokens.
-        words = LikelyWords(step_scores, self.config.beam_size + len(self.specials.banned) + 2)
+        # As many words as a beam needs if only special tokens are excluded, and others have chosen before.
+        count = self.config.beam_size * (self.config.num_captions if self.config.diversity else 1)
+        words = LikelyWords(step_scores, count + len(self.specials.banned) + 1)
         attention: FloatArray | None = step_scores.attention() if self.keep_attention else None
         if attention is not None:
             attention = attention.reshape(-1, attention.shape[2])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from showtell.search.interface import FloatArray, Hypothesis
 
 
-class OpenHypothesis(NamedTuple):
+@dataclass(slots=True)  # not frozen: a search makes many, and those take three times as long
+class OpenHypothesis:
     """A hypothesis of T tokens.
 
     Attributes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,26 +25,36 @@ class LikelyWords:
         words = _by_id(step_scores.top(count))
         self._log_probs: list[list[float]] = words.log_probs.reshape(len(self._end), -1).tolist()
         self._tokens: list[list[int]] = words.tokens.reshape(len(self._end), -1).tolist()
+        if (words.log_probs[:, :, -1] == NEG_INF).any():
+            self._drop_impossible()
         self._more: LikelyWords | None = None
 
     def end(self, index: int) -> float:
         """Log-probability that the caption of a hypothesis ends."""
         return float(self._end[index])
 
-    def after(self, index: int) -> Iterator[tuple[float, int]]:
+    def after(self, index: int) -> Iterable[tuple[float, int]]:
         """The words of positive probability after a hypothesis: log-probabilities and ids, best first.
 
         Equally likely words that are fetched together come in the order of their ids.
         """
-        tokens = self._tokens[index]
-        for log_prob, token in zip(self._log_probs[index], tokens, strict=True):
-            if log_prob == NEG_INF:
-                return
-            yield log_prob, token
-        if len(tokens) == self._count:
+        fetched = zip(self._log_probs[index], self._tokens[index], strict=True)
+        return itertools.chain(fetched, self._others(index))
+
+    def _others(self, index: int) -> Iterator[tuple[float, int]]:
+        """The words after those that are fetched already."""
+        if len(self._tokens[index]) == self._count:
             if self._more is None:
                 self._more = LikelyWords(self._step_scores, 2 * self._count)
-            yield from (word for word in self._more.after(index) if word[1] not in tokens)
+            fetched = set(self._tokens[index])
+            yield from (word for word in self._more.after(index) if word[1] not in fetched)
+
+    def _drop_impossible(self) -> None:
+        """Drop words of no probability, which come last."""
+        for log_probs, tokens in zip(self._log_probs, self._tokens, strict=True):
+            while log_probs and log_probs[-1] == NEG_INF:
+                log_probs.pop()
+                tokens.pop()
 
 
 def _by_id(words: TopWords) -> TopWords:

@@ -33,7 +33,7 @@ def read_caption_request(content: bytes, max_images: int) -> CaptionRequest:
     Raises:
         RefusedError: it is not JSON, has unknown keys or values of a wrong type, or too many values.
     """
-    end = _place_of_comma(content, 2 * max_images + 100)  # a data: URL has one too
+    end = _index_of_comma(content, 2 * max_images + 100)  # a data: URL has one too
     try:
         if end is None:
             return CaptionRequest.model_validate_json(content, strict=True)
@@ -49,7 +49,7 @@ def read_caption_request(content: bytes, max_images: int) -> CaptionRequest:
     raise RefusedError(422, f"body: more values than a request of {max_images} images has")
 
 
-def _place_of_comma(content: bytes, number: int) -> int | None:
+def _index_of_comma(content: bytes, number: int) -> int | None:
     """Where the comma of this number is, counted from 1; None if there are fewer: values are few as well."""
     index = -1
     for _ in range(number):

@@ -75,7 +75,7 @@ class FineTuning(CrossEntropy):
     def _distillation_loss(
         self, batch: CaptionBatch, features: Tensor, hidden: Tensor, targets: Tensor
     ) -> Tensor:
-        """Mean cross-entropy with the initial model's word probabilities; 0 if the next word is new."""
+        """Mean cross-entropy with the initial model's word probabilities; 0 at positions of new words."""
         with torch.no_grad():
             tokens = map_new_words_to_unk(batch.captions, self.teacher)
             before = self.teacher(features, tokens, batch.lengths, batch.image_index)

@@ -174,7 +174,7 @@ class SampledBatch(NamedTuple):
         captions: (N, T) token ids with start and end, padded, on the device of the model.
         lengths: (N,) tokens of each caption, on the CPU.
         image_index: (N,) the image of each caption, on the CPU.
-        order: (N,) the place of each caption among the sampled ones, B x K.
+        order: (N,) the index of each caption among the sampled ones, B x K.
     """
 
     captions: Tensor

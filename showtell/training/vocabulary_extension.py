@@ -58,7 +58,7 @@ def init_new_word_embeddings(captioner: Captioner, initial: RNNDecoder, captions
     """Give new words the embeddings and biases that the initial decoder would find sensible.
 
     A word's embedding is the mean of all known ones, weighted by the probability that the initial decoder
-    gives them if the captions have the new word: broccoli becomes much like food. Its bias is such that
+    gives them at the positions of the new word: broccoli becomes much like food. Its bias is such that
     the decoder expects the word as often as the captions have it.
 
     Args:

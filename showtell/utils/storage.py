@@ -157,7 +157,7 @@ def write_whole(path: Path, content: bytes | str) -> Path:
 
 @contextmanager
 def _errors_as(name: str, kind: type[Exception]) -> Iterator[None]:
-    """Raise whatever the client of a file system raises as one kind of error; OSErrors stay if wanted."""
+    """Raise as `kind` whatever else the client of a file system raises."""
     try:
         yield
     except ShowtellError:

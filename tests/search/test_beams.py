@@ -6,7 +6,6 @@ import itertools
 import math
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -50,47 +49,46 @@ def plain_beam_search(
     model: HashModel, image: int, config: SearchConfig
 ) -> list[tuple[float, tuple[int, ...]]]:
     """Beam search of one image that never stops early: to `max_length`, always."""
-    beam: list[tuple[np.float32, tuple[int, ...], float]] = [(np.float32(0), (), 0.0)]
+    beam: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     ended = []
     for _ in range(config.max_length + 1):
         ranked = sorted(
             (
-                (total + log_prob, words, token, exact + float(log_prob))
-                for total, words, exact in beam
+                (total + float(log_prob), words, token)
+                for total, words in beam
                 for token, log_prob in allowed(model, image, words, config).items()
             ),
             key=lambda item: -item[0],
         )
-        for _, words, token, exact in ranked[: config.beam_size]:
+        for total, words, token in ranked[: config.beam_size]:
             if token == END:
-                ended.append((exact / (len(words) + 1) ** config.length_penalty, words))
-        going_on = [(t, (*w, token), exact) for t, w, token, exact in ranked if token != END]
+                ended.append((total / (len(words) + 1) ** config.length_penalty, words))
+        going_on = [(total, (*words, token)) for total, words, token in ranked if token != END]
         beam = going_on[: config.beam_size]
     return sorted(ended, reverse=True)[: config.num_captions]
 
 
 def plain_diverse_search(model: HashModel, image: int, config: SearchConfig) -> list[tuple[int, ...]]:
     """Diverse beam search of one image that never stops early: the caption of each beam, in their order."""
-    beams: list[list[tuple[np.float32, tuple[int, ...], float]]]
-    beams = [[(np.float32(0), (), 0.0)] for _ in range(config.num_captions)]
+    beams: list[list[tuple[float, tuple[int, ...]]]] = [[(0.0, ())] for _ in range(config.num_captions)]
     ended: list[list[tuple[float, tuple[int, ...]]]] = [[] for _ in beams]
     for _ in range(config.max_length + 1):
         chosen: Counter[int] = Counter()
         for group, beam in enumerate(beams):
             ranked = sorted(
                 (
-                    (total + log_prob, words, token, exact + float(log_prob))
-                    for total, words, exact in beam
+                    (total + float(log_prob), words, token)
+                    for total, words in beam
                     for token, log_prob in allowed(model, image, words, config).items()
                 ),
-                key=lambda item: -(item[0] - np.float32(config.diversity) * np.float32(chosen[item[2]])),
+                key=lambda item: -(item[0] - config.diversity * chosen[item[2]]),
             )
-            for _, words, token, exact in ranked[: config.beam_size]:
+            for total, words, token in ranked[: config.beam_size]:
                 if token == END:
-                    ended[group].append((exact / (len(words) + 1) ** config.length_penalty, words))
-            going_on = [(t, (*w, token), exact) for t, w, token, exact in ranked if token != END]
+                    ended[group].append((total / (len(words) + 1) ** config.length_penalty, words))
+            going_on = [(total, (*words, token)) for total, words, token in ranked if token != END]
             beams[group] = going_on[: config.beam_size]
-            chosen.update(words[-1] for _, words, _ in beams[group])
+            chosen.update(words[-1] for _, words in beams[group])
     captions: list[tuple[int, ...]] = []
     for group_captions in ended:
         best = (

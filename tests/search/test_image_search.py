@@ -56,6 +56,15 @@ def test_diverse_beams_lie_beside_each_other() -> None:
     assert (image.tokens, image.parents) == ([4, 4, 5, 6], [0, 1, 2, 3])
 
 
+def test_an_end_and_penalised_words_hide_no_better_word() -> None:
+    image = ImageSearch(
+        SPECIALS, SearchConfig(beam_size=1, num_captions=2, min_length=0, diversity=10.0, length_penalty=0.0)
+    )
+    likely = {4: 0.5, END: 0.3, 5: 0.2}
+    image.extend(LikelyWords(scores(likely, likely), 9), 0, None)
+    assert image.tokens == [4, 5]
+
+
 def test_attention_is_that_of_the_parent() -> None:
     image = ImageSearch(SPECIALS, SearchConfig(beam_size=1))
     weights = np.arange(6, dtype=np.float32).reshape(3, 2)  # of three images with a hypothesis each

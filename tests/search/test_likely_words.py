@@ -27,7 +27,7 @@ class Scores(StepScores[None]):
     def top(self, count: int) -> TopWords:
         self.asked.append(count)
         # Equal ones in the reverse of the order that is promised.
-        order = np.argsort(self._log_probs[:, :, ::-1], axis=2, kind="stable")[:, :, ::-1][:, :, :count]
+        order = np.argsort(-self._log_probs[:, :, ::-1], axis=2, kind="stable")[:, :, :count]
         tokens = self._log_probs.shape[2] - 1 - order
         return TopWords(np.take_along_axis(self._log_probs, tokens, axis=2), tokens)
 
@@ -54,6 +54,10 @@ def test_all_words_come_best_first_and_equal_ones_by_their_ids(values: list[floa
         assert words.end(index) == -1.5
         if count >= len(values):
             assert [token for _, token in after] == [token for _, token in expected]
+
+
+def test_the_fake_returns_equal_words_in_the_other_order() -> None:
+    assert Scores(np.zeros((1, 1, 4))).top(9).tokens.tolist() == [[[3, 2, 1, 0]]]
 
 
 def test_more_words_are_fetched_only_if_they_are_asked_for() -> None:

@@ -113,7 +113,7 @@ def collect_record(
     name, captions = "", []
     with collector.entry(entry):
         record = parse_json_line(content) if parse else content
-        if isinstance(record, dict):  # pandas writes null if a table has nothing
+        if isinstance(record, dict):  # pandas writes null for an empty cell
             record = {name: value for name, value in record.items() if value is not None}
         file_name = _image(record, folders)
         name = prefix + file_name

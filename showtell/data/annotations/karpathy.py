@@ -93,8 +93,8 @@ def _read_file(
             captions = _sentences(record)
             collector.add_image(image_id, name, split_field(record) or "train", folders[inside])
             sentences = captions
-        for place, sentence in enumerate(sentences):
-            with collector.entry(f"{entry}.sentences[{place}]"):
+        for position, sentence in enumerate(sentences):
+            with collector.entry(f"{entry}.sentences[{position}]"):
                 collector.add_caption(image_id, field(sentence, "raw"))
 
 
