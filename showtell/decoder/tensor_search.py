@@ -33,18 +33,18 @@ def searches_on_device(config: SearchConfig) -> bool:
 
 @dataclass(frozen=True)
 class _Hypotheses:
-    """Hypotheses of B images, K each; those of an image that lack words have a total or score of -inf.
+    """Hypotheses of B images, K each.
 
     Attributes:
         tokens: (B, K, L) word ids; L = `max_length` + 1.
         log_probs: (B, K, L) of each word, and of the end.
-        exact: (B, K) sums of the log-probabilities in fp64.
+        sum_log_probs: (B, K) their sums, in fp64; -inf where an image has fewer hypotheses.
         attention: (B, K, L, R) attention weights for each word, or None.
     """
 
     tokens: Tensor
     log_probs: Tensor
-    exact: Tensor
+    sum_log_probs: Tensor
     attention: Tensor | None
 
     def select(self, parents: Tensor) -> _Hypotheses:
@@ -52,7 +52,7 @@ class _Hypotheses:
         return _Hypotheses(
             _take(self.tokens, parents),
             _take(self.log_probs, parents),
-            _take(self.exact, parents),
+            _take(self.sum_log_probs, parents),
             None if self.attention is None else _take(self.attention, parents),
         )
 
@@ -64,7 +64,7 @@ class _Hypotheses:
         self.log_probs[:, :, position] = log_probs
         if self.attention is not None and attention is not None:
             self.attention[:, :, position] = attention
-        return replace(self, exact=self.exact + log_probs.double())
+        return replace(self, sum_log_probs=self.sum_log_probs + log_probs)
 
     def joined(self, others: _Hypotheses) -> _Hypotheses:
         """These and `others` of the same images."""
@@ -74,7 +74,7 @@ class _Hypotheses:
         return _Hypotheses(
             torch.cat([self.tokens, others.tokens], dim=1),
             torch.cat([self.log_probs, others.log_probs], dim=1),
-            torch.cat([self.exact, others.exact], dim=1),
+            torch.cat([self.sum_log_probs, others.sum_log_probs], dim=1),
             attention,
         )
 
@@ -162,7 +162,6 @@ class TensorBeamSearch:
         last = torch.full((images, 1), self.specials.bos, device=device)
         is_open = torch.ones(images, dtype=torch.bool, device=device)
         finite = torch.ones((), dtype=torch.bool, device=device)
-        sum_log_probs = torch.zeros(images, 1, dtype=torch.float64, device=device)
         beams = finished = None
         for position in range(self.config.max_length + 1):
             output = self.step(last, state)
@@ -173,10 +172,8 @@ class TensorBeamSearch:
                 beams, finished = self._start(images, device, attention)
             end = log_probs[:, :, self.specials.eos].clone()
             words = self._allowed(log_probs, end, beams.tokens[:, :, :position])
-            finished, beams, sum_log_probs, parents = self._extend(
-                words, end, beams, sum_log_probs, finished, is_open, position, attention
-            )
-            is_open = is_open & self._may_improve(sum_log_probs, finished)
+            finished, beams, parents = self._extend(words, end, beams, finished, is_open, position, attention)
+            is_open = is_open & self._may_improve(beams, finished)
             last = beams.tokens[:, :, position]
             state = output.state.select_hypotheses(parents)
             asks = wait and (
@@ -239,19 +236,18 @@ class TensorBeamSearch:
         words: tuple[Tensor, Tensor],
         end: Tensor,
         beams: _Hypotheses,
-        sum_log_probs: Tensor,
         finished: _Finished,
         is_open: Tensor,
         position: int,
         attention: Tensor | None,
-    ) -> tuple[_Finished, _Hypotheses, Tensor, Tensor]:
+    ) -> tuple[_Finished, _Hypotheses, Tensor]:
         """Take the K best open continuations; of the 2 K best, those that end are kept apart.
 
         Returns:
-            The complete captions, the open ones, their summed log-probabilities and parents (B, K each).
+            The complete captions, the open ones, and the parents (B, K) of these.
         """
         size, count = self.config.beam_size, words[0].shape[2]
-        ranks = (sum_log_probs.unsqueeze(2) + words[0]).flatten(1)  # (B, K C)
+        ranks = (beams.sum_log_probs.unsqueeze(2) + words[0]).flatten(1)  # (B, K C)
         ranks, flat = ranks.sort(dim=1, descending=True, stable=True)
         ranks, flat = ranks[:, : 2 * size], flat[:, : 2 * size]
         parents, tokens = flat // count, words[1].flatten(1).gather(1, flat)
@@ -261,21 +257,20 @@ class TensorBeamSearch:
         completed = beams.select(parents[:, :size])
         completed = completed.extended(position, self.specials.eos, end.gather(1, parents[:, :size]), None)
         length = position + 1
-        scores = completed.exact / length**self.config.length_penalty
+        scores = completed.sum_log_probs / length**self.config.length_penalty
         scores = torch.where(counts, scores, NEG_INF)
         finished = finished.merged(completed, scores, length, size)
         keep = ends.to(torch.uint8).sort(dim=1, stable=True).indices[:, :size]  # (B, K), best first
-        sum_log_probs = torch.where(ends.gather(1, keep), NEG_INF, ranks.gather(1, keep))
         kept = flat.gather(1, keep)
         parents = parents.gather(1, keep)
         attention = None if attention is None else _take(attention, parents)
-        log_probs = words[0].flatten(1).gather(1, kept)
+        log_probs = torch.where(ends.gather(1, keep), NEG_INF, words[0].flatten(1).gather(1, kept))
         beams = beams.select(parents).extended(position, tokens.gather(1, keep), log_probs, attention)
-        return finished, beams, sum_log_probs, parents
+        return finished, beams, parents
 
-    def _may_improve(self, sum_log_probs: Tensor, finished: _Finished) -> Tensor:
+    def _may_improve(self, beams: _Hypotheses, finished: _Finished) -> Tensor:
         """Images (B,) that may still get a better caption: see `Beam.may_improve`."""
-        best_open = sum_log_probs.amax(dim=1)
+        best_open = beams.sum_log_probs.amax(dim=1)
         worst = finished.scores[:, self.config.num_captions - 1]  # -inf where captions are wanted yet
         if self.config.beam_size == 1:
             return (best_open > NEG_INF) & (worst == NEG_INF)
