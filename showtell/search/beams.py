@@ -36,11 +36,13 @@ class BeamSearch(Generic[S]):
         images = [ImageSearch(self.specials, self.config) for _ in range(state.images)]
         batch = images  # those that the state holds
         tokens = np.array([image.tokens for image in batch])  # (B, K)
+        # What a beam needs if only special tokens are excluded, and earlier beams (diversity) chose others.
+        count = tokens.shape[1] * self.config.beam_size + len(self.specials.banned) + 1
         if tokens.shape[1] > 1:
             state = state.select_hypotheses(np.zeros_like(tokens))
         for _ in range(self.config.max_length + 1):
             step_scores = self.step(tokens, state)
-            self._extend(batch, step_scores)
+            self._extend(batch, step_scores, count)
             remaining = [row for row, image in enumerate(batch) if image.is_open]
             if not remaining:
                 break
@@ -54,11 +56,9 @@ class BeamSearch(Generic[S]):
             tokens = np.array([image.tokens for image in batch])
         return [image.captions() for image in images]
 
-    def _extend(self, batch: list[ImageSearch], step_scores: StepScores[S]) -> None:
-        """Extend the hypotheses of the images whose search goes on."""
-        # As many words as a beam needs if only special tokens are excluded, and others have chosen before.
-        count = self.config.beam_size * (self.config.num_captions if self.config.diversity else 1)
-        words = LikelyWords(step_scores, count + len(self.specials.banned) + 1)
+    def _extend(self, batch: list[ImageSearch], step_scores: StepScores[S], count: int) -> None:
+        """Extend the hypotheses of the images whose search goes on; `count` words are looked at first."""
+        words = LikelyWords(step_scores, count)
         attention: FloatArray | None = step_scores.attention() if self.keep_attention else None
         if attention is not None:
             attention = attention.reshape(-1, attention.shape[2])

@@ -9,7 +9,7 @@ import numpy as np
 from showtell.search.interface import FloatArray, Hypothesis
 
 
-@dataclass(slots=True)  # not frozen: a search makes many, and those take three times as long
+@dataclass(slots=True)  # not frozen: making one takes four times as long then, and a search makes many
 class OpenHypothesis:
     """A hypothesis of T tokens.
 

@@ -80,15 +80,14 @@ class Sampling(Generic[S]):
 
         The distribution is the model's own: the other words are not scaled up.
         """
-        log_probs = step_scores.log_probs()
+        log_probs, end = step_scores.log_probs(), step_scores.end()
         for index, hypothesis in hypotheses.items():
-            end = log_probs[*index, self.specials.eos]
             if self._constraints.must_end(hypothesis.tokens):
                 log_probs[index] = NEG_INF
             else:
                 log_probs[index][self._constraints.excluded(hypothesis.tokens)] = NEG_INF
-            if log_probs[index].max() == NEG_INF:
-                log_probs[*index, self.specials.eos] = end
+        nothing_may_follow = log_probs.max(axis=2) == NEG_INF  # (B, K)
+        log_probs[nothing_may_follow, self.specials.eos] = end[nothing_may_follow]
         return log_probs
 
     def _sample(self, log_probs: FloatArray, quantiles: npt.NDArray[np.float64]) -> IntArray:

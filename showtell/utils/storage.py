@@ -157,7 +157,7 @@ def write_whole(path: Path, content: bytes | str) -> Path:
 
 @contextmanager
 def _errors_as(name: str, kind: type[Exception]) -> Iterator[None]:
-    """Raise as `kind` whatever else the client of a file system raises."""
+    """Convert other exceptions of a file system's client to `kind`."""
     try:
         yield
     except ShowtellError:
